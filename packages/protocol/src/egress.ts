@@ -1,0 +1,75 @@
+/** Egress: what a sandbox may reach, which secrets it may use, and what was recorded. Data only. */
+
+/** Absent `allow`: unrestricted (internal ranges stay closed). Empty: nothing. Patterns follow `allowNet` of the wire contract. */
+export interface EgressPolicy {
+  readonly allow?: readonly string[];
+}
+
+/** A secret as the control plane hands it to the egress proxy. The value exists in the proxy's memory and nowhere else. */
+export interface SecretBinding {
+  /** Name of the environment variable. */
+  readonly name: string;
+  /** What the guest sees. Random, made for this sandbox alone. */
+  readonly placeholder: string;
+  readonly value: string;
+  /** Host patterns, in the grammar of `allowNet`, to which the value may go. */
+  readonly hosts: readonly string[];
+  /** Also replace in request bodies. Default false. */
+  readonly inBody?: boolean;
+  /** Only these methods, upper case. Absent: all. */
+  readonly methods?: readonly string[];
+  /** Only paths that begin with one of these. Absent: all. */
+  readonly pathPrefixes?: readonly string[];
+}
+
+/** What the node asks of the egress proxy. */
+export interface EgressAttachment {
+  readonly sandboxId: string;
+  /** Unix socket of the machine's egress port. The proxy connects to it and serves. */
+  readonly socketPath: string;
+  readonly policy: EgressPolicy;
+  readonly secrets: readonly SecretBinding[];
+}
+
+export type EgressVerdict = "allowed" | "refused" | "failed";
+
+/** One connection or one request. Never holds a secret value, nor query values. */
+export interface EgressEvent {
+  readonly kind: "connection" | "request";
+  /** Milliseconds since the epoch, at the start. */
+  readonly at: number;
+  readonly sandboxId: string;
+  readonly connection: string;
+  readonly host: string;
+  readonly port: number;
+  /** The address dialled, when one was. */
+  readonly address?: string;
+  readonly protocol: "tcp" | "tls" | "http/1.1" | "h2" | "websocket" | "unknown";
+  readonly verdict: EgressVerdict;
+  /** The rule that decided, for people and for filters: stable kebab-case words such as `host-not-allowed`. */
+  readonly rule: string;
+  readonly method?: string;
+  readonly path?: string;
+  readonly status?: number;
+  readonly bytesOut: number;
+  readonly bytesIn: number;
+  readonly durationMs: number;
+  /** Names of the secrets that were put in. */
+  readonly secrets?: readonly string[];
+  readonly detail?: string;
+}
+
+/** The egress proxy as seen by the node and the platform. Implemented over worker processes. */
+export interface EgressGuard {
+  /**
+   * Checks that policy and secrets can be enforced; fails closed.
+   * @throws CaissonError `invalid_argument` with how to write it right
+   */
+  validate(policy: EgressPolicy, secrets: readonly Pick<SecretBinding, "name" | "hosts">[]): void;
+  /** Serves a machine's egress port from now on. Answers with the certificate of the authority made for this sandbox (PEM). */
+  attach(attachment: EgressAttachment, options?: { signal?: AbortSignal }): Promise<{ caCertificatePem: string }>;
+  detach(sandboxId: string): Promise<void>;
+  /** Called for every event; must not throw. */
+  onEvent(listener: (event: EgressEvent) => void): void;
+  close(): Promise<void>;
+}

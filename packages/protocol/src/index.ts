@@ -1,0 +1,8 @@
+/** @module Definitions that every room shares: errors, identifiers, the agent contract, node and egress interfaces. No I/O. */
+export * from "./agent.ts";
+export * from "./config.ts";
+export * from "./egress.ts";
+export * from "./errors.ts";
+export * from "./ids.ts";
+export * from "./node.ts";
+export * as agentContract from "./gen/agent_pb.js";

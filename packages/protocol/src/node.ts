@@ -1,0 +1,88 @@
+/** What the control plane asks of a node (a host that runs microVMs). The server holds this interface and nothing below it. */
+import type { Agent } from "./agent.ts";
+import type { EgressPolicy, SecretBinding } from "./egress.ts";
+
+/** A disk image of ours, such as a volume, attached to a machine. */
+export interface DiskAttachment {
+  /** Absolute path of the qcow2 image on the node. */
+  readonly image: string;
+  readonly readOnly: boolean;
+  /** Unique within the machine, at most 20 characters from a-z 0-9 -. */
+  readonly serial: string;
+}
+
+export interface VolumeMount extends DiskAttachment {
+  /** Absolute path inside the sandbox. */
+  readonly path: string;
+}
+
+export interface MachineSpec {
+  readonly id: string;
+  /** MiB. */
+  readonly memory: number;
+  readonly vcpus: number;
+  readonly hostname: string;
+  /** Environment for every process, secrets already replaced by placeholders. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Absent: a fresh writable layer that goes with the machine. */
+  readonly root?: DiskAttachment;
+  readonly volumes: readonly VolumeMount[];
+  readonly egress: { readonly policy: EgressPolicy; readonly secrets: readonly SecretBinding[] };
+}
+
+export interface MachineExit {
+  readonly reason: "stopped" | "crashed";
+  /** For people: what ended it. */
+  readonly detail: string;
+}
+
+/** Totals since the machine was handed out. */
+export interface MachineUsage {
+  readonly cpuMicros: number;
+  /** Resident memory of the machine's processes on the host, bytes. */
+  readonly memoryBytes: number;
+  /** Bytes that the writable layer takes on the host. */
+  readonly diskBytes: number;
+}
+
+export interface Machine {
+  readonly id: string;
+  readonly agent: Agent;
+  /** Resolves when the machine has ended and everything it held on the host has been given back. */
+  readonly exited: Promise<MachineExit>;
+  /** Ends the machine at once and gives everything back. Idempotent. */
+  stop(): Promise<void>;
+  usage(): Promise<MachineUsage>;
+  /** Runs `action` while the guest's file systems on these disks are frozen. */
+  whileFrozen<T>(serials: readonly string[], action: () => Promise<T>): Promise<T>;
+  /** Adds a disk to the running machine and mounts it. */
+  attachVolume(volume: VolumeMount): Promise<void>;
+}
+
+/** What a node found when it started: machines of an earlier process that still run, and leftovers it removed. */
+export interface AdoptionReport {
+  readonly adopted: readonly string[];
+  readonly reclaimed: readonly string[];
+}
+
+export interface NodeStatus {
+  readonly accelerator: "kvm" | "tcg";
+  readonly machines: number;
+  readonly pooled: number;
+  readonly poolTarget: number;
+}
+
+export interface SandboxNode {
+  /** Adopts running machines whose ids `wanted` accepts, ends the others, removes leftovers, prepares template and pool. */
+  start(options: { wanted: (id: string) => boolean; signal?: AbortSignal }): Promise<AdoptionReport>;
+  /**
+   * A running, configured machine.
+   * @throws CaissonError `resource_exhausted` when the host has no room, `timeout`, `guest_error`, `invalid_argument`
+   */
+  create(spec: MachineSpec, options?: { signal?: AbortSignal }): Promise<Machine>;
+  get(id: string): Machine | undefined;
+  machines(): readonly Machine[];
+  status(): NodeStatus;
+  /** `end`: stops every machine and leaves nothing behind. `leave`: lets them run for the next process to adopt. */
+  close(how: "end" | "leave"): Promise<void>;
+}
