@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, test } from "node:test";
+import { loadConfig, lockHome, writeEnvironment } from "./home.ts";
+
+let home: string;
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), "caisson-home-"));
+});
+afterEach(() => rm(home, { recursive: true }));
+
+test("without a file every key has its default, and the port variables win", async () => {
+  const config = await loadConfig(home, { CAISSON_PORT: "0" });
+  assert.equal(config.port, 0);
+  assert.equal(config.sandbox.memoryDefault, 1280);
+});
+
+test("an unknown key is refused by its name", async () => {
+  await writeFile(join(home, "config.json"), `{"sandbox":{"memroyMax":1}}`);
+  await assert.rejects(loadConfig(home, {}), { code: "invalid_argument", message: /memroyMax/ });
+});
+
+test("a file that is not JSON is refused by its path", async () => {
+  await writeFile(join(home, "config.json"), `{`);
+  await assert.rejects(loadConfig(home, {}), { code: "invalid_argument", message: /config\.json is not valid JSON/ });
+});
+
+test("a port that is no number is refused", async () => {
+  await assert.rejects(loadConfig(home, { CAISSON_PORT: "http" }), { code: "invalid_argument", message: /port/ });
+});
+
+test("a second server on one home is refused, a dead one's lock is taken over", async () => {
+  const lock = await lockHome(home);
+  await assert.rejects(lockHome(home), { code: "already_exists" });
+  await lock.release();
+  await writeFile(join(home, "server.lock"), `${process.pid} 1\n`);
+  await (await lockHome(home)).release();
+});
+
+test("the environment file is private and survives quotes", async () => {
+  const path = await writeEnvironment(home, { CAISSON_EXAMPLE: "it's $HOME" });
+  assert.equal((await stat(path)).mode & 0o777, 0o600);
+  assert.equal(execFileSync("sh", ["-c", `. ${path}; printf %s "$CAISSON_EXAMPLE"`], { encoding: "utf8" }), "it's $HOME");
+});
