@@ -28,6 +28,11 @@ const checks: readonly Check[] = [
     command: [bin("depcruise"), "--config", ".dependency-cruiser.json", "packages", "tests", "bench", "scripts"],
     remedy: "ARCHITECTURE.md says which room may import which",
   },
+  {
+    name: "generated documents",
+    command: [process.execPath, "scripts/configuration-doc.ts", "--check"],
+    remedy: "npm run generate",
+  },
   { name: "unused code", command: [bin("knip")], remedy: "remove what nothing uses" },
   {
     name: "go format",

@@ -1,0 +1,64 @@
+/** Writes docs/configuration.md from the schema, so that the two cannot disagree; `--check` fails when they do. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { configSchema } from "@caisson/protocol";
+import { z } from "zod";
+
+const path = join(import.meta.dirname, "../docs/configuration.md");
+
+interface Property {
+  readonly type?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly enum?: readonly string[];
+  readonly properties?: Record<string, Property>;
+}
+
+function rows(properties: Record<string, Property>, prefix = ""): string[] {
+  return Object.entries(properties).flatMap(([name, property]) => {
+    if (property.properties && Object.keys(property.properties).length > 0) {
+      return rows(property.properties, `${prefix}${name}.`);
+    }
+    const range = [property.minimum, property.maximum].some((bound) => bound !== undefined && Math.abs(bound) < 2 ** 53 - 1)
+      ? `, ${property.minimum ?? ""}..${(property.maximum ?? 2 ** 53) < 2 ** 53 - 1 ? property.maximum : ""}`
+      : "";
+    const type = property.enum ? property.enum.map((value) => `\`${value}\``).join(", ") : `${property.type}${range}`;
+    const fallback = property.default === undefined ? "" : `\`${JSON.stringify(property.default)}\``;
+    return [`| \`${prefix}${name}\` | ${type} | ${fallback} | ${property.description ?? ""} |`];
+  });
+}
+
+const schema = z.toJSONSchema(configSchema, { io: "input" }) as Property;
+const text = `# Configuration
+
+\`$CAISSON_HOME/config.json\` (default \`~/.caisson/config.json\`), read at start. Every key is optional; unknown keys and
+values out of range are refused with the key's name.
+
+| key | type | default | meaning |
+|---|---|---|---|
+${rows(schema.properties ?? {}).join("\n")}
+
+## Environment
+
+| variable | meaning |
+|---|---|
+| \`CAISSON_HOME\` | state of this installation, default \`~/.caisson\` |
+| \`CAISSON_CACHE\` | images, templates and the probe's verdict, default \`~/.cache/caisson\`; shared by all homes of a user |
+| \`CAISSON_PORT\`, \`CAISSON_HTTPS_PORT\`, \`CAISSON_SSH_PORT\` | win over the file; 0 picks a free port |
+| \`DATABASE_URL\` | a PostgreSQL URL; absent: SQLite in \`$CAISSON_HOME\` |
+
+When the server is ready it writes \`$CAISSON_HOME/env\` (mode 600, to be sourced by a shell) with what the official clients
+read, \`DENO_DEPLOY_ENDPOINT\`, \`DENO_SANDBOX_ENDPOINT\`, \`DENO_DEPLOY_TOKEN\` and \`DENO_DEPLOY_ORG\`, and prints one line that
+begins with \`caisson ready\`.
+`;
+
+if (process.argv.includes("--check")) {
+  if (readFileSync(path, "utf8") !== text) {
+    console.error("docs/configuration.md does not match packages/protocol/src/config.ts; run: npm run generate");
+    process.exitCode = 1;
+  }
+} else {
+  writeFileSync(path, text);
+}
