@@ -3,6 +3,8 @@
 /** Absent `allow`: unrestricted (internal ranges stay closed). Empty: nothing. Patterns follow `allowNet` of the wire contract. */
 export interface EgressPolicy {
   readonly allow?: readonly string[];
+  /** Bytes that may leave to any one host over the sandbox's life. Absent: no limit. */
+  readonly maxBytesOutPerHost?: number;
 }
 
 /** A secret as the control plane hands it to the egress proxy. The value exists in the proxy's memory and nowhere else. */

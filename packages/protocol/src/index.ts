@@ -5,4 +5,5 @@ export * from "./egress.ts";
 export * from "./errors.ts";
 export * from "./ids.ts";
 export * from "./node.ts";
+export * from "./storage.ts";
 export * as agentContract from "./gen/agent_pb.js";

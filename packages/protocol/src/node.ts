@@ -6,6 +6,11 @@ import type { EgressPolicy, SecretBinding } from "./egress.ts";
 export interface DiskAttachment {
   /** Absolute path of the qcow2 image on the node. */
   readonly image: string;
+  /**
+   * The images that `image` is laid over, nearest first, read-only: all that the machine's process needs to read beside it.
+   * They lie in the directory of `image`, and each image names its backing file by its bare file name.
+   */
+  readonly backing?: readonly string[];
   readonly readOnly: boolean;
   /** Unique within the machine, at most 20 characters from a-z 0-9 -. */
   readonly serial: string;
@@ -57,6 +62,14 @@ export interface Machine {
   whileFrozen<T>(serials: readonly string[], action: () => Promise<T>): Promise<T>;
   /** Adds a disk to the running machine and mounts it. */
   attachVolume(volume: VolumeMount): Promise<void>;
+  /**
+   * Lays `overlay`, an empty qcow2 image whose backing file is the disk's present image, over a disk of the running machine
+   * (QMP `blockdev-snapshot`): from the answer on the guest writes to `overlay` and the former image does not change.
+   * Within `whileFrozen` the former image is consistent.
+   */
+  overlayDisk(serial: string, overlay: string): Promise<void>;
+  /** File name (without directories) of the image that each disk of `root` and `volumes` writes to now, by serial. */
+  diskImages(): Promise<ReadonlyMap<string, string>>;
 }
 
 /** What a node found when it started: machines of an earlier process that still run, and leftovers it removed. */

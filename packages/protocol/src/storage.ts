@@ -1,0 +1,61 @@
+/**
+ * What the control plane asks of the disk images on a node. An image is a layer: a qcow2 file, thin, laid over at most one
+ * parent. A layer is written by one machine at a time until it is sealed; a sealed layer never changes what a guest reads from it.
+ * Which layers exist for whom is the control plane's knowledge; every operation here is safe to repeat after a crash.
+ */
+
+/** Lower-case letters, digits and hyphens, 1 to 64: also the name of the file. */
+export type LayerId = string;
+
+export interface LayerFile {
+  readonly id: LayerId;
+  readonly parent: LayerId | null;
+  /** Size of the disk that a guest sees, bytes. */
+  readonly virtualBytes: number;
+  /** Bytes that the file takes on the host. */
+  readonly fileBytes: number;
+  readonly sealed: boolean;
+}
+
+export interface LayerMeasure {
+  /** Bytes of data in this layer alone. */
+  readonly ownBytes: number;
+  /** Bytes of data that a guest can read from this layer and all below it, up to but without `above`. */
+  readonly totalBytes: number;
+}
+
+export interface LayerFault {
+  readonly id: LayerId;
+  readonly problem: string;
+}
+
+export interface LayerStore {
+  /** Creates the directories and removes what a crash left half made. Before everything else. */
+  open(): Promise<void>;
+  /** A new layer without parent that holds an empty ext4 of `bytes`. @throws CaissonError `already_exists`, `resource_exhausted` */
+  format(id: LayerId, bytes: number): Promise<void>;
+  /** A new empty layer over a parent, as large as it or `bytes` if that is more. Takes a few milliseconds. @throws CaissonError `already_exists`, `not_found`, `invalid_argument` */
+  overlay(id: LayerId, parent: LayerId, bytes?: number): Promise<void>;
+  /** Makes a layer read-only for good. Idempotent. */
+  seal(id: LayerId): Promise<void>;
+  /** Undefined when there is no such layer. @throws CaissonError `internal` when the file is not an image of ours */
+  stat(id: LayerId): Promise<LayerFile | undefined>;
+  list(): Promise<readonly LayerFile[]>;
+  /** Paths of the layer and of all below it, checked: nearest first. @throws CaissonError `not_found`, `internal` when a header was tampered with */
+  chain(id: LayerId): Promise<readonly string[]>;
+  /** Also while a machine writes to it; then an estimate. */
+  measure(id: LayerId, above?: LayerId): Promise<LayerMeasure>;
+  /**
+   * Prepares a copy of a layer laid over another ancestor (null: none) with the same content. `commit` puts it in the place of the
+   * layer at once and whole; machines that have the former file open keep it. The caller sees to it that nobody wrote in between.
+   */
+  prepareCollapse(id: LayerId, parent: LayerId | null, signal?: AbortSignal): Promise<{ commit(): Promise<void>; discard(): Promise<void> }>;
+  /** SHA-256 of the file, hexadecimal. */
+  checksum(id: LayerId, signal?: AbortSignal): Promise<string>;
+  /** Structure of the image, and its bytes when a checksum is given. */
+  verify(id: LayerId, checksum?: string): Promise<readonly LayerFault[]>;
+  /** Removes the file. Idempotent. */
+  remove(id: LayerId): Promise<void>;
+  /** Bytes free on the file system of the images. */
+  freeBytes(): Promise<number>;
+}
