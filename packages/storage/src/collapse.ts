@@ -1,0 +1,37 @@
+/** Copies a layer so that it no longer needs some of those below it, with the same content for whoever reads it. */
+import { randomUUID } from "node:crypto";
+import { chmod, chown, rm, stat } from "node:fs/promises";
+import { replace } from "./durable.ts";
+import { runTool } from "./tool.ts";
+
+export interface Collapse {
+  commit(): Promise<void>;
+  discard(): Promise<void>;
+}
+
+/** Copying a 20 GB volume on a slow disk. */
+const deadline = 3_600_000;
+
+/** @param parent file name of the new backing file, which is below the layer now, or null for none */
+export async function prepareCollapse(path: string, parent: string | null, signal?: AbortSignal): Promise<Collapse> {
+  const temporary = `${path}.${randomUUID()}.tmp`;
+  const options = { signal, deadline, background: true };
+  const discard = () => rm(temporary, { force: true });
+  try {
+    const { mode, uid, gid } = await stat(path);
+    if (parent === null) {
+      await runTool("qemu-img", ["convert", "-U", "-f", "qcow2", "-O", "qcow2", "-o", "compat=1.1,cluster_size=64k", path, temporary], options);
+    } else {
+      // The copy is rebased and not the layer itself, because others may be reading it and half a rebase must not show.
+      await runTool("cp", ["--sparse=always", "--reflink=auto", path, temporary], options);
+      await chmod(temporary, 0o600);
+      await runTool("qemu-img", ["rebase", "-f", "qcow2", "-F", "qcow2", "-b", parent, temporary], options);
+    }
+    await chmod(temporary, mode & 0o777);
+    if (process.getuid?.() === 0) await chown(temporary, uid, gid);
+  } catch (error) {
+    await discard();
+    throw error;
+  }
+  return { commit: () => replace(temporary, path), discard };
+}

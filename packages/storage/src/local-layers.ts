@@ -1,0 +1,180 @@
+/** The layers of one node: `<directory>/<id>.qcow2`, one flat directory, so that backing files are bare file names. */
+import { randomUUID } from "node:crypto";
+import { chmod, chown, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { CaissonError, type LayerFault, type LayerFile, type LayerId, type LayerMeasure, type LayerStore } from "@caisson/protocol";
+import { digestFile } from "./blobs.ts";
+import { prepareCollapse, type Collapse } from "./collapse.ts";
+import { flush, replace } from "./durable.ts";
+import { formatImage } from "./file-system.ts";
+import { dataByDepth } from "./measure.ts";
+import { emptyOverlay, readHeader } from "./qcow2-header.ts";
+import { runTool } from "./tool.ts";
+
+const idPattern = /^[a-z0-9][a-z0-9-]{0,63}$/;
+const suffix = ".qcow2";
+/** Deeper chains are a fault: the planner keeps them far shorter. */
+const maxDepth = 256;
+
+export class LocalLayers implements LayerStore {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  async open(): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    for (const name of await readdir(this.#directory)) {
+      if (name.includes(".tmp")) await rm(join(this.#directory, name), { force: true });
+    }
+  }
+
+  async format(id: LayerId, bytes: number): Promise<void> {
+    await this.#make(id, (temporary) => formatImage(temporary, wholeBlocks(bytes)));
+  }
+
+  async overlay(id: LayerId, parent: LayerId, bytes = 0): Promise<void> {
+    const below = await this.stat(parent);
+    if (below === undefined) throw new CaissonError("not_found", `No layer ${parent}.`);
+    const image = emptyOverlay(parent + suffix, Math.max(below.virtualBytes, wholeBlocks(bytes)));
+    await this.#make(id, async (temporary) => {
+      const file = await open(temporary, "wx", 0o600);
+      try {
+        await file.writeFile(image);
+      } finally {
+        await file.close();
+      }
+    });
+  }
+
+  async seal(id: LayerId): Promise<void> {
+    const path = this.#path(id);
+    await chmod(path, 0o444).catch(missing(id));
+    // The process that wrote it keeps its descriptor but loses the right to open it for writing again.
+    if (process.getuid?.() === 0) await chown(path, 0, 0);
+    await flush(path);
+  }
+
+  async stat(id: LayerId): Promise<LayerFile | undefined> {
+    const path = this.#path(id);
+    const found = await stat(path).catch(ignoreMissing);
+    if (found === undefined) return undefined;
+    const header = await readHeader(path);
+    return { id, parent: parentOf(header, path), virtualBytes: header.virtualBytes, fileBytes: found.blocks * 512, sealed: (found.mode & 0o222) === 0 };
+  }
+
+  async list(): Promise<readonly LayerFile[]> {
+    const layers: LayerFile[] = [];
+    for (const name of await readdir(this.#directory)) {
+      const id = name.slice(0, -suffix.length);
+      if (!name.endsWith(suffix) || !idPattern.test(id)) continue;
+      const layer = await this.stat(id);
+      if (layer !== undefined) layers.push(layer);
+    }
+    return layers;
+  }
+
+  async chain(id: LayerId): Promise<readonly string[]> {
+    const paths: string[] = [];
+    const seen = new Set<LayerId>();
+    for (let next: LayerId | null = id; next !== null; ) {
+      const layer: LayerFile | undefined = await this.stat(next);
+      if (layer === undefined) throw new CaissonError(next === id ? "not_found" : "internal", `Layer ${next} of ${id} is missing.`);
+      if (seen.has(next) || seen.size >= maxDepth) throw new CaissonError("internal", `The layers below ${id} do not end.`);
+      seen.add(next);
+      paths.push(this.#path(next));
+      next = layer.parent;
+    }
+    return paths;
+  }
+
+  async measure(id: LayerId, above?: LayerId): Promise<LayerMeasure> {
+    const chain = await this.chain(id);
+    const bytes = await dataByDepth(chain[0]!);
+    const end = above === undefined ? chain.length : chain.indexOf(this.#path(above));
+    if (end === -1) throw new CaissonError("invalid_argument", `${above} is not below ${id}.`);
+    return { ownBytes: end === 0 ? 0 : (bytes[0] ?? 0), totalBytes: bytes.slice(0, end).reduce((sum, part) => sum + part, 0) };
+  }
+
+  async prepareCollapse(id: LayerId, parent: LayerId | null, signal?: AbortSignal): Promise<Collapse> {
+    const chain = await this.chain(id);
+    if (parent !== null && chain.indexOf(this.#path(parent)) < 1) throw new CaissonError("invalid_argument", `${parent} is not below ${id}.`);
+    return prepareCollapse(this.#path(id), parent === null ? null : parent + suffix, signal);
+  }
+
+  async checksum(id: LayerId, signal?: AbortSignal): Promise<string> {
+    return digestFile(this.#path(id), signal);
+  }
+
+  async verify(id: LayerId, checksum?: string): Promise<readonly LayerFault[]> {
+    const faults: LayerFault[] = [];
+    try {
+      const path = (await this.chain(id))[0]!;
+      // 2: damaged; 3: only leaked clusters, which a killed machine leaves and which cost nothing but room.
+      const { code } = await runTool("qemu-img", ["check", "-U", "-q", "-f", "qcow2", path], { accept: [2, 3], deadline: 600_000, background: true });
+      if (code === 2) faults.push({ id, problem: "qemu-img check finds the image damaged" });
+      if (checksum !== undefined && (await this.checksum(id)) !== checksum) faults.push({ id, problem: "its bytes are not those that were sealed" });
+    } catch (error) {
+      faults.push({ id, problem: (error as Error).message });
+    }
+    return faults;
+  }
+
+  async remove(id: LayerId): Promise<void> {
+    await rm(this.#path(id), { force: true });
+    await flush(this.#directory);
+  }
+
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.#directory);
+    return bavail * bsize;
+  }
+
+  /** Makes a file under a temporary name and puts it in place when it is whole and on the disk. */
+  async #make(id: LayerId, write: (temporary: string) => Promise<void>): Promise<void> {
+    const path = this.#path(id);
+    if ((await stat(path).catch(ignoreMissing)) !== undefined) throw new CaissonError("already_exists", `There is a layer ${id} already.`);
+    const temporary = `${path}.${randomUUID()}.tmp`;
+    try {
+      await write(temporary);
+      await replace(temporary, path);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      if ((error as NodeJS.ErrnoException).code === "ENOSPC") {
+        throw new CaissonError("resource_exhausted", "The disk that holds the volumes is full.", { cause: error });
+      }
+      throw error;
+    }
+  }
+
+  #path(id: LayerId): string {
+    if (!idPattern.test(id)) throw new CaissonError("invalid_argument", "That is not the name of a layer.");
+    return join(this.#directory, id + suffix);
+  }
+}
+
+/** ext4 and guests count in blocks of 4096 bytes. */
+function wholeBlocks(bytes: number): number {
+  return Math.ceil(bytes / 4096) * 4096;
+}
+
+/** The parent that a header names. @throws CaissonError `internal` for any name that is not one of a layer */
+function parentOf(header: { backingFile: string | null; backingFormat: string | null }, path: string): LayerId | null {
+  if (header.backingFile === null) return null;
+  const id = header.backingFile.slice(0, -suffix.length);
+  if (!header.backingFile.endsWith(suffix) || !idPattern.test(id) || header.backingFormat !== "qcow2") {
+    throw new CaissonError("internal", `${basename(path)} names a backing file that is no layer; it was tampered with.`);
+  }
+  return id;
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== "ENOENT") throw error;
+}
+
+function missing(id: LayerId): (error: NodeJS.ErrnoException) => never {
+  return (error) => {
+    throw error.code === "ENOENT" ? new CaissonError("not_found", `No layer ${id}.`, { cause: error }) : error;
+  };
+}
