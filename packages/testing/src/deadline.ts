@@ -1,0 +1,39 @@
+/** Waiting that always ends: a condition or a promise, a limit, and words for what was waited for. */
+
+/** @throws Error when `promise` is still pending after `milliseconds`; says what was waited for */
+export async function within<T>(milliseconds: number, what: string, promise: PromiseLike<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: not within ${milliseconds} ms`)), milliseconds);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * Asks again and again until the answer is neither undefined nor false.
+ * @param milliseconds limit for the whole wait
+ * @param interval pause between two questions, milliseconds
+ */
+export async function until<T>(
+  milliseconds: number,
+  what: string,
+  question: () => T | undefined | false | Promise<T | undefined | false>,
+  interval = 25,
+): Promise<T> {
+  const end = Date.now() + milliseconds;
+  for (;;) {
+    const answer = await within(Math.max(1, end - Date.now()), what, Promise.resolve(question()));
+    if (answer !== undefined && answer !== false) return answer;
+    if (Date.now() >= end) throw new Error(`${what}: not within ${milliseconds} ms`);
+    await pause(interval);
+  }
+}
+
+/** Only for intervals of repeated questions and for rates, never in place of a condition. */
+export function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

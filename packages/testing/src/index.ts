@@ -1,0 +1,8 @@
+/** @module What the tests and benchmarks share: the real platform as a child process, a bare wire client, counters for leaks. No mocks. */
+export * from "./counters.ts";
+export * from "./deadline.ts";
+export * from "./env-file.ts";
+export * from "./platform-process.ts";
+export * from "./process-table.ts";
+export * from "./shared-platform.ts";
+export * from "./wire-client.ts";

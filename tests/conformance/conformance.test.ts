@@ -1,0 +1,28 @@
+/** Every row of the contract through the official clients: JavaScript on Node and on Deno, Python synchronous and asynchronous. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { sharedPlatform } from "@caisson/testing";
+import { areas, columns, rows } from "./rows.ts";
+import { judge, runSelection } from "./runner/run-all.ts";
+
+const { env } = await sharedPlatform();
+const runs = runSelection({ areas, columns }, env);
+// Each is awaited by a test of its own below; none may count as unhandled before that test's turn.
+for (const run of runs.values()) run.catch(() => undefined);
+
+test("every row of the table is named once", () => {
+  const numbers = rows.map((row) => row.row);
+  assert.deepEqual(numbers, [...new Set(numbers)]);
+});
+
+for (const area of areas) {
+  test(area, async (context) => {
+    const pending = runs.get(area);
+    assert.ok(pending);
+    for (const cell of judge(area, columns, await pending)) {
+      const name = `${cell.row.row} ${cell.row.what} [${cell.column}]`;
+      const skip = cell.verdict === "not-offered" ? (cell.detail ?? true) : false;
+      await context.test(name, { skip }, () => assert.ok(cell.verdict !== "fail", cell.detail));
+    }
+  });
+}

@@ -1,0 +1,63 @@
+/** The virtual environment with the official Python client. Made once per host, in the cache. */
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, rename, rm } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+const execute = promisify(execFile);
+
+/** The client release that the contract was taken from. */
+const clientVersion = "0.10.0";
+
+let made: Promise<string> | undefined;
+
+/** Path of the interpreter. @throws Error when no suitable Python is there or the client cannot be installed */
+export function pythonEnvironment(): Promise<string> {
+  made ??= make();
+  return made;
+}
+
+async function make(): Promise<string> {
+  const cache =
+    process.env["CAISSON_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "caisson");
+  const directory = join(cache, `venv/deno-sandbox-${clientVersion}`);
+  const python = join(directory, "bin/python");
+  const marker = join(directory, "complete");
+  if (existsSync(marker)) return python;
+  const draft = `${directory}.${process.pid}`;
+  await mkdir(join(cache, "venv"), { recursive: true });
+  await rm(draft, { recursive: true, force: true });
+  await execute(await interpreter(), ["-m", "venv", draft]);
+  await execute(
+    join(draft, "bin/python"),
+    ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", `deno-sandbox==${clientVersion}`],
+    {
+      timeout: 180_000,
+    },
+  );
+  await execute(join(draft, "bin/python"), ["-c", `open(${JSON.stringify(join(draft, "complete"))}, "w").close()`]);
+  await rm(directory, { recursive: true, force: true });
+  await rename(draft, directory).catch(async (error: unknown) => {
+    // Another run was faster.
+    if (!existsSync(marker)) throw error;
+    await rm(draft, { recursive: true, force: true });
+  });
+  return python;
+}
+
+async function interpreter(): Promise<string> {
+  for (const candidate of ["python3", "python3.13", "python3.12", "python3.11", "python3.10"]) {
+    try {
+      const { stdout } = await execute(candidate, [
+        "-c",
+        "import sys, venv, ensurepip; print(sys.version_info >= (3, 10))",
+      ]);
+      if (stdout.trim() === "True") return candidate;
+    } catch {
+      // Not there, or without venv: the next one.
+    }
+  }
+  throw new Error("The conformance suite needs Python 3.10 or later with the venv module (Debian: python3-venv).");
+}
