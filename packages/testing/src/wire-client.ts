@@ -63,7 +63,7 @@ export class WireClient {
     );
     socket.on("error", () => undefined);
     socket.on("message", (data) => {
-      const text = String(data as Buffer);
+      const text = (data as Buffer).toString("utf8");
       let json: Record<string, unknown> | undefined;
       try {
         json = JSON.parse(text) as Record<string, unknown>;

@@ -88,7 +88,7 @@ export const scenarios: readonly Scenario[] = [
       await sandbox.fs.writeTextFile(`${directory}/s`, "grün");
       assert.equal(await sandbox.fs.readTextFile(`${directory}/s`), "grün");
       const parts = ["🥊 ", "split ", "grün"];
-      await sandbox.fs.writeTextFile(`${directory}/t`, ReadableStream.from(parts) as ReadableStream<string>);
+      await sandbox.fs.writeTextFile(`${directory}/t`, ReadableStream.from<string>(parts));
       assert.equal(await sandbox.fs.readTextFile(`${directory}/t`), parts.join(""));
     },
   },

@@ -196,6 +196,7 @@ export const scenarios: readonly Scenario[] = [
       // The client swallows the answers, so listen below it.
       let answered: (() => void) | undefined;
       const pong = new Promise<void>((resolve) => (answered = resolve));
+      // eslint-disable-next-line typescript/unbound-method -- called with its receiver below
       const emit = WebSocket.prototype.emit;
       WebSocket.prototype.emit = function (this: WebSocket, event: string | symbol, ...rest: unknown[]): boolean {
         if (event === "message" && String(rest[0]) === "pong") answered?.();

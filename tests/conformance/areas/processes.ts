@@ -55,10 +55,10 @@ export const scenarios: readonly Scenario[] = [
     async run({ sandbox }) {
       const printed: string[] = [];
       const write = process.stdout.write.bind(process.stdout);
-      process.stdout.write = ((chunk: Uint8Array | string) => {
+      process.stdout.write = (chunk: Uint8Array | string) => {
         printed.push(typeof chunk === "string" ? chunk : text(chunk));
         return true;
-      }) as typeof process.stdout.write;
+      };
       try {
         const child = await sandbox.spawn("echo", { args: ["inherited"], stdout: "inherit", stderr: "null" });
         assert.equal(child.stdout, null);

@@ -46,27 +46,13 @@ export async function runArea(area: Area, column: Column, env: ClientEnvironment
 }
 
 async function commandLine(area: Area, column: Column, results: string): Promise<string[]> {
-  switch (column) {
-    case "js-node":
-      return [process.execPath, join(here, "run-area.ts"), area, results];
-    case "js-deno":
-      return [
-        join(repository, "node_modules/.bin/deno"),
-        "run",
-        "--quiet",
-        "--allow-all",
-        "--no-check",
-        "--no-lock",
-        "--cached-only",
-        "--node-modules-dir=manual",
-        join(here, "run-area.ts"),
-        area,
-        results,
-      ];
-    case "py-sync":
-    case "py-async":
-      return [await pythonEnvironment(), join(here, "run_area.py"), area, column.slice(3), results];
-  }
+  if (column.startsWith("py-"))
+    return [await pythonEnvironment(), join(here, "run_area.py"), area, column.slice(3), results];
+  const program = [join(here, "run-area.ts"), area, results];
+  if (column === "js-node") return [process.execPath, ...program];
+  // The same package files as in Node: Deno takes them from node_modules and asks no registry.
+  const options = ["--quiet", "--allow-all", "--no-check", "--no-lock", "--cached-only", "--node-modules-dir=manual"];
+  return [join(repository, "node_modules/.bin/deno"), "run", ...options, ...program];
 }
 
 /** Undefined when the process ended with status 0. */
