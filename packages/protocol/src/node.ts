@@ -53,6 +53,8 @@ export interface MachineUsage {
 export interface Machine {
   readonly id: string;
   readonly agent: Agent;
+  /** The authority that signs for intercepted hosts, as `EgressGuard.attach` answered. What speaks TLS from inside trusts it. */
+  readonly caCertificatePem?: string;
   /** Resolves when the machine has ended and everything it held on the host has been given back. */
   readonly exited: Promise<MachineExit>;
   /** Ends the machine at once and gives everything back. Idempotent. */
@@ -87,7 +89,12 @@ export interface NodeStatus {
 
 export interface SandboxNode {
   /** Adopts running machines whose ids `wanted` accepts, ends the others, removes leftovers, prepares template and pool. */
-  start(options: { wanted: (id: string) => boolean; signal?: AbortSignal }): Promise<AdoptionReport>;
+  start(options: {
+    wanted: (id: string) => boolean;
+    /** Policy and secrets of an adopted machine, which the egress proxy needs again. */
+    egressOf?: (id: string) => Promise<MachineSpec["egress"]>;
+    signal?: AbortSignal;
+  }): Promise<AdoptionReport>;
   /**
    * A running, configured machine.
    * @throws CaissonError `resource_exhausted` when the host has no room, `timeout`, `guest_error`, `invalid_argument`

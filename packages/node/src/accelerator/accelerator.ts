@@ -1,0 +1,82 @@
+/** Which accelerator this host really has. A /dev/kvm that opens proves nothing: some hosts' cannot run a stock kernel. */
+import { createHash } from "node:crypto";
+import { execFile } from "node:child_process";
+import { constants } from "node:fs";
+import { access, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { release } from "node:os";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { CaissonError, type Config } from "@caisson/protocol";
+import type { Logger } from "pino";
+import { z } from "zod";
+import { readBootId } from "../runtime/process-identity.ts";
+import { probeKvm } from "./probe.ts";
+
+export type Accelerator = "kvm" | "tcg";
+
+const verdictSchema = z.strictObject({ host: z.string(), accelerator: z.enum(["kvm", "tcg"]), reason: z.string() });
+type Verdict = z.infer<typeof verdictSchema>;
+
+export interface AcceleratorOptions {
+  readonly wanted: Config["accelerator"];
+  readonly cache: string;
+  readonly kernel: string;
+  readonly program: string;
+  readonly log: Logger;
+}
+
+/**
+ * Resolves what to use, by a probe that runs once per boot of the host.
+ * @throws CaissonError `unsupported` when the configuration insists on KVM and it does not work
+ */
+export async function chooseAccelerator(options: AcceleratorOptions): Promise<Accelerator> {
+  const { wanted, log } = options;
+  if (wanted === "tcg") return "tcg";
+  const verdict = await remembered(options);
+  if (verdict.accelerator === "kvm") return "kvm";
+  if (wanted === "kvm") {
+    throw new CaissonError("unsupported", `The configuration asks for KVM, which does not work here: ${verdict.reason}. Set "accelerator" to "auto".`);
+  }
+  log.warn({ reason: verdict.reason }, "KVM does not work on this host; sandboxes run in software emulation, several times slower");
+  return "tcg";
+}
+
+async function remembered(options: AcceleratorOptions): Promise<Verdict> {
+  const path = join(options.cache, "probe.json");
+  const host = await hostIdentity(options.program);
+  try {
+    const known = verdictSchema.parse(JSON.parse(await readFile(path, "utf8")));
+    if (known.host === host) return known;
+  } catch {
+    // Not probed yet, or by another version.
+  }
+  const verdict = { host, ...(await probe(options)) };
+  await mkdir(dirname(path), { recursive: true });
+  const next = `${path}.${process.pid}.new`;
+  await writeFile(next, `${JSON.stringify(verdict)}\n`);
+  await rename(next, path);
+  return verdict;
+}
+
+async function probe(options: AcceleratorOptions): Promise<Omit<Verdict, "host">> {
+  try {
+    await access("/dev/kvm", constants.R_OK | constants.W_OK);
+  } catch {
+    return { accelerator: "tcg", reason: "/dev/kvm is missing or not accessible to this user" };
+  }
+  const started = performance.now();
+  const result = await probeKvm(options);
+  options.log.debug({ ms: Math.round(performance.now() - started), result }, "probed KVM");
+  return result.works ? { accelerator: "kvm", reason: "a test guest ran" } : { accelerator: "tcg", reason: result.reason };
+}
+
+/** Changes when a new verdict may differ: boot, kernel, processor, QEMU. */
+async function hostIdentity(program: string): Promise<string> {
+  const [boot, processor, version] = await Promise.all([
+    readBootId(),
+    readFile("/proc/cpuinfo", "latin1"),
+    promisify(execFile)(program, ["--version"], { timeout: 10_000 }),
+  ]);
+  const model = processor.split("\n").filter((line) => /^(model name|flags)\s/.test(line)).slice(0, 2);
+  return createHash("sha256").update([boot, release(), ...model, version.stdout].join("\n")).digest("hex");
+}

@@ -1,0 +1,34 @@
+/** The host's side of the agent contract. */
+import { agentContract, type Agent } from "@caisson/protocol";
+import { createClient } from "@connectrpc/connect";
+import { AgentConnection } from "./connection.ts";
+import { dial } from "./dial.ts";
+import { readStream, writeStream } from "./streams.ts";
+import { createTransport } from "./transport.ts";
+
+export interface AgentClient extends Agent {
+  /** Resolves when the agent answers. @throws CaissonError `unavailable` after `deadlineMs` */
+  ready(deadlineMs: number): Promise<void>;
+  /** Ends the session for good; `closed` resolves. */
+  end(): void;
+}
+
+/** @param socketPath the control port's unix socket; the connection is opened at once and kept */
+export function connectAgent(socketPath: string): AgentClient {
+  const connection = new AgentConnection(socketPath);
+  const transport = createTransport(connection);
+  return {
+    machine: createClient(agentContract.Machine, transport),
+    processes: createClient(agentContract.Processes, transport),
+    environment: createClient(agentContract.Environment, transport),
+    files: createClient(agentContract.Files, transport),
+    readStream: (id) => readStream(connection, id),
+    writeStream: (id) => writeStream(connection, id),
+    dial: (host, port, options) => dial(connection, host, port, options?.signal),
+    closed: connection.closed,
+    ready: async (deadlineMs) => {
+      await connection.session(deadlineMs);
+    },
+    end: () => connection.end(),
+  };
+}

@@ -1,0 +1,45 @@
+/** TCP connections made inside the sandbox: HTTP/2 CONNECT on the control port. */
+import { constants } from "node:http2";
+import type { Duplex } from "node:stream";
+import { CaissonError } from "@caisson/protocol";
+import type { AgentConnection } from "./connection.ts";
+import { openRequest, responseStatus } from "./request.ts";
+
+const deadlineMs = 30_000;
+
+/** @throws CaissonError `unavailable`, `policy_denied`, `timeout`, `cancelled`, `invalid_argument` */
+export async function dial(connection: AgentConnection, host: string, port: number, signal?: AbortSignal): Promise<Duplex> {
+  if (!Number.isInteger(port) || port < 1 || port > 65535) throw new CaissonError("invalid_argument", `${port} is not a TCP port.`);
+  if (!/^[A-Za-z0-9.:_-]{1,253}$/.test(host)) throw new CaissonError("invalid_argument", "That is not a host name or address.");
+  signal?.throwIfAborted();
+  const authority = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  const stream = await openRequest(connection, { ":method": "CONNECT", ":authority": authority }, false);
+  let reason: CaissonError | undefined;
+  const giveUp = (error: CaissonError) => {
+    reason = error;
+    stream.close(constants.NGHTTP2_CANCEL);
+  };
+  const timer = setTimeout(() => giveUp(new CaissonError("timeout", `Nothing answers at ${authority} inside the sandbox.`)), deadlineMs);
+  const onAbort = () => giveUp(new CaissonError("cancelled", "The connection was cancelled."));
+  signal?.addEventListener("abort", onAbort);
+  try {
+    const { status, headers } = await responseStatus(stream);
+    if (status === 200) return stream;
+    const detail = reasonOf(headers);
+    stream.on("error", () => undefined);
+    stream.close();
+    if (status === 403) throw new CaissonError("policy_denied", `The sandbox may not connect to ${authority}${detail}.`);
+    throw new CaissonError("unavailable", `The sandbox cannot connect to ${authority}${detail}.`);
+  } catch (error) {
+    throw reason ?? error;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+/** The guest wrote it: printable and short, or nothing. */
+function reasonOf(headers: Readonly<Record<string, unknown>>): string {
+  const text = headers["caisson-reason"];
+  return typeof text === "string" && /^[\x20-\x7e]{1,200}$/.test(text) ? `: ${text}` : "";
+}

@@ -1,0 +1,91 @@
+/**
+ * The line of a virtio-serial port outlives the processes at its ends, so bytes of an earlier conversation may still be in it. The
+ * host writes a fresh sync line until the guest echoes it; whatever came before the echo is discarded.
+ */
+import { randomBytes } from "node:crypto";
+import { createConnection, type Socket } from "node:net";
+import { CaissonError } from "@caisson/protocol";
+
+const resendMs = 250;
+
+/** An earlier host's HTTP/2 window plus the guest's buffers may be under way; a guest that sends more does not mean to answer. */
+export const maximumStaleBytes = 256 * 2 ** 20;
+
+/** Finds `line` in a stream without keeping more of it than the line's length. */
+export class EchoFinder {
+  readonly #line: Buffer;
+  #tail: Buffer = Buffer.alloc(0);
+  #seen = 0;
+
+  constructor(line: string) {
+    this.#line = Buffer.from(line, "latin1");
+  }
+
+  /**
+   * @returns what follows the echo, once it was found
+   * @throws CaissonError `guest_error` when more than `maximumStaleBytes` came without it
+   */
+  push(chunk: Buffer): Buffer | undefined {
+    this.#seen += chunk.length;
+    if (this.#seen > maximumStaleBytes) throw new CaissonError("guest_error", "The sandbox's agent does not answer the handshake.");
+    const data = this.#tail.length === 0 ? chunk : Buffer.concat([this.#tail, chunk]);
+    const at = data.indexOf(this.#line);
+    if (at !== -1) return data.subarray(at + this.#line.length);
+    // A copy, so that a short tail does not keep a large chunk alive.
+    this.#tail = Buffer.from(data.subarray(Math.max(0, data.length - this.#line.length + 1)));
+    return undefined;
+  }
+}
+
+/**
+ * Connects to a port's socket and resynchronises. The answered socket is paused; bytes that followed the echo are unshifted.
+ * @throws CaissonError `timeout`, `cancelled`, `unavailable` when the socket ends, `guest_error`
+ */
+export async function connectPort(path: string, options: { deadlineMs: number; signal: AbortSignal }): Promise<Socket> {
+  options.signal.throwIfAborted();
+  const line = `CAISSON-SYNC ${randomBytes(16).toString("hex")}\n`;
+  const socket = createConnection({ path });
+  const finder = new EchoFinder(line);
+  const cleanup: (() => void)[] = [];
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const resend = setInterval(() => {
+        // Undelivered lines are still on their way: more of them would not help.
+        if (socket.writableLength === 0) socket.write(line);
+      }, resendMs);
+      const deadline = setTimeout(() => {
+        reject(new CaissonError("timeout", "The sandbox's agent did not answer the handshake in time."));
+      }, options.deadlineMs);
+      const onAbort = () => reject(new CaissonError("cancelled", "The connection to the sandbox's agent was cancelled."));
+      const onEnd = () => reject(new CaissonError("unavailable", "The sandbox's control port is gone."));
+      const onData = (chunk: Buffer) => {
+        try {
+          const rest = finder.push(chunk);
+          if (rest === undefined) return;
+          socket.pause();
+          socket.off("data", onData);
+          if (rest.length > 0) socket.unshift(rest);
+          resolve();
+        } catch (error) {
+          reject(error as Error);
+        }
+      };
+      cleanup.push(() => {
+        clearInterval(resend);
+        clearTimeout(deadline);
+        options.signal.removeEventListener("abort", onAbort);
+        socket.off("end", onEnd).off("error", onEnd).off("close", onEnd).off("data", onData);
+      });
+      options.signal.addEventListener("abort", onAbort);
+      socket.on("end", onEnd).on("error", onEnd).on("close", onEnd).on("data", onData);
+      socket.write(line);
+    });
+    return socket;
+  } catch (error) {
+    socket.on("error", () => undefined);
+    socket.destroy();
+    throw error;
+  } finally {
+    for (const step of cleanup) step();
+  }
+}

@@ -1,0 +1,65 @@
+/** One HTTP/2 session with an agent, over a synchronised socket. The agent is hostile: everything it may send is bounded. */
+import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
+import type { Socket } from "node:net";
+import { CaissonError } from "@caisson/protocol";
+
+/** The name in requests' `:authority`; nothing resolves it. */
+export const agentOrigin = "http://agent";
+
+/** What the guest may send on one stream before somebody reads it; the most of it that one stream can hold in our memory. */
+const streamWindowBytes = 2 ** 20;
+/** Sum over all streams. Node gives connection-level credit back at once, so this limits bursts, not what is held. */
+const sessionWindowBytes = 64 * 2 ** 20;
+const maximumHeaderBytes = 16 * 1024;
+const settingsDeadlineMs = 10_000;
+/**
+ * Frames and streams that the protocol forbids: a correct agent sends none. Node takes these for clients, too; its type
+ * definitions know them for servers only.
+ */
+const intolerance = { maxSessionInvalidFrames: 16, maxSessionRejectedStreams: 16 };
+
+/**
+ * @throws CaissonError `timeout` when the agent sends no settings, `unavailable` when it ends the session
+ */
+export async function openSession(socket: Socket): Promise<ClientHttp2Session> {
+  const session = connect(agentOrigin, {
+    createConnection: () => socket,
+    settings: {
+      enablePush: false,
+      initialWindowSize: streamWindowBytes,
+      maxFrameSize: 2 ** 20,
+      maxHeaderListSize: maximumHeaderBytes,
+      // A guest opens no streams here.
+      maxConcurrentStreams: 0,
+    },
+    maxHeaderListPairs: 64,
+    maxReservedRemoteStreams: 0,
+    maxSettings: 16,
+    // MB of everything that nghttp2 holds for the session.
+    maxSessionMemory: 64,
+    peerMaxConcurrentStreams: 1000,
+    ...intolerance,
+  });
+  session.on("stream", (stream: ClientHttp2Stream) => {
+    stream.on("error", () => undefined);
+    stream.destroy();
+  });
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new CaissonError("timeout", "The sandbox's agent did not start its session in time."));
+      session.destroy();
+    }, settingsDeadlineMs);
+    session.once("remoteSettings", () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    session.once("close", () => {
+      clearTimeout(timer);
+      reject(new CaissonError("unavailable", "The sandbox's agent ended its session."));
+    });
+    // "close" follows and carries the news.
+    session.on("error", () => undefined);
+  });
+  session.setLocalWindowSize(sessionWindowBytes);
+  return session;
+}

@@ -1,0 +1,106 @@
+/** Byte streams of the agent as Node streams: HTTP/2 flow control is their back-pressure. */
+import { constants, type ClientHttp2Stream } from "node:http2";
+import { Readable, Writable } from "node:stream";
+import { CaissonError } from "@caisson/protocol";
+import type { AgentConnection } from "./connection.ts";
+import { openRequest, responseStatus } from "./request.ts";
+
+/** The output stream `id`. Destroying it tells the guest that nobody reads any more. */
+export function readStream(connection: AgentConnection, id: bigint): Readable {
+  let request: ClientHttp2Stream | undefined;
+  let flowing = false;
+  const readable = new Readable({
+    highWaterMark: 256 * 1024,
+    read: () => {
+      if (flowing) request?.resume();
+    },
+    construct: (done) => {
+      openRequest(connection, { ":method": "GET", ":path": `/streams/${id}` }, true).then(
+        (stream) => {
+          request = stream;
+          follow(stream);
+          done();
+        },
+        (error: Error) => done(error),
+      );
+    },
+    destroy: (error, done) => {
+      if (request !== undefined && !request.destroyed) request.close(constants.NGHTTP2_CANCEL);
+      done(error);
+    },
+  });
+  const follow = (stream: ClientHttp2Stream) => {
+    stream.once("response", (headers) => {
+      if (headers[":status"] !== 200) {
+        readable.destroy(new CaissonError("not_found", `The sandbox has no output stream ${id}, or it was already read.`));
+        return;
+      }
+      stream.on("data", (chunk: Buffer) => {
+        if (!readable.push(chunk)) stream.pause();
+      });
+      flowing = true;
+    });
+    stream.on("end", () => {
+      if (flowing) readable.push(null);
+    });
+    stream.on("error", (cause) => readable.destroy(broken(cause)));
+    // Cut off without an error code, the bytes so far would look like all of them.
+    stream.on("close", () => {
+      if (!stream.readableEnded && !readable.destroyed) readable.destroy(broken());
+    });
+  };
+  return readable;
+}
+
+/** The input stream `id`. `finish` means that the guest has taken every byte. */
+export function writeStream(connection: AgentConnection, id: bigint): Writable {
+  let request: ClientHttp2Stream;
+  let answer: Promise<number>;
+  const writable: Writable = new Writable({
+    highWaterMark: 256 * 1024,
+    construct: (done) => {
+      openRequest(connection, { ":method": "PUT", ":path": `/streams/${id}` }, false).then(
+        (stream) => {
+          request = stream;
+          answer = responseStatus(stream).then(({ status }) => status);
+          stream.resume();
+          // The reader inside may go at any time, also when nothing is being written.
+          answer.then(
+            (status) => {
+              if (status !== 204) writable.destroy(refused(status, id));
+            },
+            (error: Error) => writable.destroy(error),
+          );
+          stream.on("error", () => undefined);
+          done();
+        },
+        (error: Error) => done(error),
+      );
+    },
+    write: (chunk: Buffer, _encoding, done) => {
+      request.write(chunk, (cause) => {
+        if (cause === undefined || cause === null) done();
+        else answer.then((status) => done(refused(status, id)), (error: Error) => done(error));
+      });
+    },
+    final: (done) => {
+      request.end();
+      answer.then((status) => done(status === 204 ? null : refused(status, id)), (error: Error) => done(error));
+    },
+    destroy: (error, done) => {
+      // Resetting the request before its end means the end of input for the reader, too.
+      if (request !== undefined && !request.destroyed) request.close(constants.NGHTTP2_CANCEL);
+      done(error);
+    },
+  });
+  return writable;
+}
+
+function broken(cause?: unknown): CaissonError {
+  return new CaissonError("unavailable", "The connection to the sandbox broke before the stream's end.", { cause });
+}
+
+function refused(status: number, id: bigint): Error {
+  if (status === 410) return Object.assign(new Error("The program no longer reads its input."), { code: "EPIPE" });
+  return new CaissonError("not_found", `The sandbox has no input stream ${id}.`);
+}

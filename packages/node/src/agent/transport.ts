@@ -1,0 +1,51 @@
+/** Connect calls over the connection's current session. */
+import type { ClientHttp2Stream } from "node:http2";
+import type { Transport } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import type { AgentConnection } from "./connection.ts";
+import { openRequest } from "./request.ts";
+import { agentOrigin } from "./session.ts";
+
+/** The largest answer; directory listings and small files stay below, long contents go as streams. */
+const maximumMessageBytes = 32 * 2 ** 20;
+
+/** Calls that wait for something inside the sandbox to happen. Their callers cancel them. */
+const unbounded = new Set(["Wait", "WaitListening", "Lock", "Walk", "ExpandGlob", "CopyFile", "Remove", "WriteFileFinish", "WarmUp"]);
+const defaultTimeoutMs = 60_000;
+
+export function createTransport(connection: AgentConnection): Transport {
+  const transport = createConnectTransport({
+    httpVersion: "2",
+    baseUrl: agentOrigin,
+    readMaxBytes: maximumMessageBytes,
+    writeMaxBytes: 128 * 2 ** 20,
+    // A compressed answer could unfold into something far larger than what came over the line.
+    acceptCompression: [],
+    sessionManager: {
+      authority: agentOrigin,
+      notifyResponseByteRead: () => undefined,
+      request: async (method, path, headers) => {
+        const stream = await openRequest(connection, { ...headers, ":method": method, ":path": path }, false);
+        failWithoutResponse(stream);
+        return stream;
+      },
+    },
+  });
+  const deadline = (method: { readonly name: string }, timeoutMs: number | undefined) =>
+    timeoutMs ?? (unbounded.has(method.name) ? undefined : defaultTimeoutMs);
+  return {
+    unary: (method, signal, timeoutMs, ...rest) => transport.unary(method, signal, deadline(method, timeoutMs), ...rest),
+    stream: (method, signal, timeoutMs, ...rest) => transport.stream(method, signal, deadline(method, timeoutMs), ...rest),
+  };
+}
+
+/** A reset with code 0 before the headers is no error to Node, and the call would wait for ever. */
+function failWithoutResponse(stream: ClientHttp2Stream): void {
+  let answered = false;
+  stream.once("response", () => {
+    answered = true;
+  });
+  stream.once("close", () => {
+    if (!answered) stream.emit("error", new Error("the agent broke off the call"));
+  });
+}

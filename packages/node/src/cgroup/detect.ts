@@ -1,0 +1,40 @@
+/** Finds which cgroups this process may use. Version 2 wins; a hybrid host keeps its controllers in version 1. */
+import { readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Logger } from "pino";
+import type { Cgroups } from "./cgroup.ts";
+import { noCgroups } from "./none.ts";
+import { createV1, v1Hierarchies } from "./v1.ts";
+import { createV2 } from "./v2.ts";
+
+export async function detectCgroups(logger: Logger): Promise<Cgroups> {
+  const mounts = await readFile("/proc/self/mounts", "latin1");
+  const reasons: string[] = [];
+  for (const parent of await v2Parents(mounts)) {
+    try {
+      return await createV2(parent);
+    } catch (error) {
+      reasons.push((error as Error).message);
+    }
+  }
+  try {
+    return await createV1(v1Hierarchies(mounts));
+  } catch (error) {
+    reasons.push((error as Error).message);
+  }
+  logger.warn({ reasons }, "no cgroups: sandboxes run without host limits on processor time and memory; run Caisson as root or in a delegated systemd unit");
+  return noCgroups;
+}
+
+/**
+ * Groups that could hold ours, best first. As root the top of the hierarchy, so that stopping our own service leaves running
+ * sandboxes alone; otherwise the neighbourhood of our own group, which a systemd user manager delegates to its user.
+ */
+async function v2Parents(mounts: string): Promise<readonly string[]> {
+  const mount = /^\S+ (\S+) cgroup2 /m.exec(mounts)?.[1];
+  if (mount === undefined) return [];
+  const own = /^0::(\/.*)$/m.exec(await readFile("/proc/self/cgroup", "latin1"))?.[1];
+  const parents = process.getuid?.() === 0 ? [mount] : [];
+  if (own !== undefined && own !== "/") parents.push(join(mount, dirname(own)), join(mount, own));
+  return parents;
+}

@@ -1,0 +1,18 @@
+/** For hosts that give us no cgroups: machines run without host limits, and processor time is read from the process. */
+import type { Cgroup, Cgroups } from "./cgroup.ts";
+
+const nothing: Cgroup = {
+  directories: [],
+  joinFiles: [],
+  setPriority: () => Promise.resolve(),
+  cpuMicros: () => Promise.resolve(undefined),
+  destroy: () => Promise.resolve(),
+};
+
+export const noCgroups: Cgroups = {
+  kind: "none",
+  create: () => Promise.resolve(nothing),
+  open: () => nothing,
+  list: () => Promise.resolve([]),
+  named: () => nothing,
+};

@@ -1,0 +1,109 @@
+/**
+ * What the engine asks of a virtual machine monitor. One folder beside this file implements it per monitor; nothing outside that
+ * folder knows which one runs.
+ */
+import type { ProcessIdentity } from "../runtime/process-identity.ts";
+
+export interface VmShape {
+  readonly vcpus: number;
+  /** Memory that is in the template, MiB. What a machine has beyond it is plugged after the restore. */
+  readonly baseMemory: number;
+  /** Room for plugged memory, MiB. */
+  readonly pluggableMemory: number;
+  readonly accelerator: "kvm" | "tcg";
+}
+
+/** The files of a template, all in one directory. */
+export interface TemplateFiles {
+  readonly directory: string;
+  /** Names inside the directory. */
+  readonly ram: string;
+  readonly state: string;
+  readonly blankDisk: string;
+}
+
+/** A disk image with everything below it, as the jailed monitor may see it. */
+export interface DiskSource {
+  /** Top first; each is the backing file of the one before. Absolute paths on the host. */
+  readonly chain: readonly string[];
+  readonly readOnly: boolean;
+  readonly serial: string;
+  /** Whether a flush of the guest has to reach the host's disk. False: its page cache is enough. */
+  readonly durable: boolean;
+}
+
+export interface VmPlace {
+  readonly runDirectory: string;
+  /** Bound into the jail. Every disk image has a name in here. */
+  readonly disksDirectory: string;
+  /** Groups to join before anything else, see `Cgroup.joinFiles`. */
+  readonly joinFiles: readonly string[];
+  /** Run as this user and group; absent: as our own user, inside a user namespace. */
+  readonly uid?: number;
+}
+
+export interface BootOptions {
+  readonly shape: VmShape;
+  readonly place: VmPlace;
+  readonly base: string;
+  readonly kernel: string;
+  readonly initramfs: string;
+  /** Where the template is made; the memory file lies here. */
+  readonly template: TemplateFiles;
+  readonly root: DiskSource;
+  readonly signal?: AbortSignal;
+}
+
+export interface RestoreOptions {
+  readonly shape: VmShape;
+  readonly place: VmPlace;
+  readonly base: string;
+  readonly template: TemplateFiles;
+  readonly root: DiskSource;
+  /** Bytes that the root disk shall have once the machine runs, when more than in the template. */
+  readonly rootBytes?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface VmExit {
+  /** `stopped`: we ended it, or the guest powered itself off. */
+  readonly reason: "stopped" | "crashed";
+  /** For people; ends with the last lines of the console when those may explain it. */
+  readonly detail: string;
+}
+
+export interface Vm {
+  readonly process: ProcessIdentity;
+  readonly controlSocket: string;
+  readonly egressSocket: string;
+  /** Resolves when the monitor's process has gone. */
+  readonly exited: Promise<VmExit>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** Asks the guest to take this much memory beyond its base, MiB; a whole number of `memoryGranularity`. */
+  plugMemory(mebibytes: number): Promise<void>;
+  attachDisk(disk: DiskSource): Promise<void>;
+  detachDisk(serial: string): Promise<void>;
+  /** Saves the state of the paused machine into its template. */
+  save(): Promise<void>;
+  /** The last bytes that the guest wrote to its console. */
+  console(): Promise<string>;
+  /** Ends the machine. Idempotent; resolves when its process has gone. */
+  stop(): Promise<void>;
+  /** Forgets the machine without ending it. */
+  release(): void;
+}
+
+export interface VmDriver {
+  readonly name: string;
+  /** Memory comes and goes in steps of this many MiB. */
+  readonly memoryGranularity: number;
+  /** Everything about monitor and processor model that a saved state depends on. */
+  identity(shape: VmShape): Promise<string>;
+  /** Boots cold, for making a template. */
+  boot(options: BootOptions): Promise<Vm>;
+  /** Answers with a restored machine that does not run yet. */
+  restore(options: RestoreOptions): Promise<Vm>;
+  /** Finds a machine that an earlier process started. */
+  adopt(place: Pick<VmPlace, "runDirectory" | "disksDirectory">, process: ProcessIdentity): Promise<Vm>;
+}

@@ -1,0 +1,133 @@
+/** Builds QEMU's arguments. Pure: what is in here is the whole machine that a guest can see. */
+import type { DiskSource, VmShape } from "../driver.ts";
+
+/** Paths inside the jail. */
+export const jailPaths = {
+  base: "/image/base",
+  kernel: "/image/kernel",
+  initramfs: "/image/initramfs",
+  template: "/template",
+  disks: "/disks",
+} as const;
+
+/** Names of QEMU objects that commands refer to later. */
+export const ids = { memory: "more0", scsi: "scsi", console: "console" } as const;
+
+export interface Descriptors {
+  readonly qmp: number;
+  readonly control: number;
+  readonly egress: number;
+}
+
+export interface MachineArguments {
+  readonly shape: VmShape;
+  readonly cpu: string;
+  readonly root: BlockDescription;
+  readonly descriptors: Descriptors;
+  readonly ramFile: string;
+  /** `boot`: with kernel, memory file shared so that it holds the template. `restore`: waits for the saved state. */
+  readonly mode: { readonly kind: "boot"; readonly kernelArguments: string } | { readonly kind: "restore" };
+}
+
+/** A disk as `blockdev-add` takes it: QEMU's QAPI reference, BlockdevOptions. */
+export type BlockDescription = Readonly<Record<string, unknown>>;
+
+/** Bytes of console output that are kept. A ring: a guest that writes without end costs nothing more. */
+const consoleBytes = 64 * 1024;
+
+/** Translated guest code, MiB. QEMU's own default of 1 GiB would let one guest take that much of the host. */
+export const translationCacheMebibytes = 256;
+
+export function qemuArguments(options: MachineArguments): readonly string[] {
+  const { shape, descriptors, mode } = options;
+  const accelerator = shape.accelerator === "kvm" ? "kvm" : `tcg,thread=multi,tb-size=${translationCacheMebibytes}`;
+  const args = [
+    ...["-M", "q35,memory-backend=ram,hpet=off,usb=off,sata=off,smbus=off,vmport=off,graphics=off,i8042=off,dump-guest-core=off,mem-merge=off"],
+    ...["-accel", accelerator],
+    ...["-cpu", options.cpu],
+    ...["-smp", String(shape.vcpus)],
+    ...["-m", `size=${shape.baseMemory}M,slots=1,maxmem=${shape.baseMemory + shape.pluggableMemory + 1024}M`],
+    ...["-nodefaults", "-no-user-config", "-display", "none"],
+    // A machine that ends itself stays to be asked why; see the SHUTDOWN event.
+    ...["-action", "reboot=shutdown,shutdown=pause"],
+    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ...["-rtc", "base=utc,clock=host"],
+    ...["-object", ramObject(options)],
+    ...["-chardev", `ringbuf,id=${ids.console},size=${consoleBytes}`, "-serial", `chardev:${ids.console}`],
+    ...["-chardev", `socket,id=qmp,fd=${descriptors.qmp},server=on,wait=off`, "-mon", "chardev=qmp,mode=control"],
+    ...["-chardev", `socket,id=control,fd=${descriptors.control},server=on,wait=off`],
+    ...["-chardev", `socket,id=egress,fd=${descriptors.egress},server=on,wait=off`],
+    // Fixed slots: a saved state finds its devices by their place on the bus.
+    ...["-device", "virtio-serial-pci,id=ports,bus=pcie.0,addr=2,max_ports=4"],
+    ...["-device", "virtserialport,bus=ports.0,nr=1,chardev=control,name=caisson.control"],
+    ...["-device", "virtserialport,bus=ports.0,nr=2,chardev=egress,name=caisson.egress"],
+    ...["-blockdev", JSON.stringify(baseDisk())],
+    ...["-device", "virtio-blk-pci,bus=pcie.0,addr=3,drive=base,serial=base"],
+    ...["-blockdev", JSON.stringify(options.root)],
+    ...["-device", "virtio-blk-pci,bus=pcie.0,addr=4,drive=root,serial=root"],
+    ...["-device", `virtio-scsi-pci,id=${ids.scsi},bus=pcie.0,addr=5,num_queues=1`],
+    // Tells the guest's kernel by itself that it is a copy.
+    ...["-device", "vmgenid,guid=auto"],
+  ];
+  if (shape.pluggableMemory > 0) {
+    args.push("-object", `memory-backend-ram,id=more,size=${shape.pluggableMemory}M,reserve=off`);
+    args.push("-device", `virtio-mem-pci,id=${ids.memory},bus=pcie.0,addr=6,memdev=more,requested-size=0`);
+  }
+  if (mode.kind === "boot") {
+    args.push("-kernel", jailPaths.kernel, "-initrd", jailPaths.initramfs, "-append", mode.kernelArguments);
+  } else {
+    // The saved state has the boot loader's ROM, which `-kernel` would bring along with 40 MB that a clone never reads.
+    args.push("-option-rom", "linuxboot_dma.bin", "-incoming", "defer", "-S");
+  }
+  return args;
+}
+
+/** Kernel arguments; part of a template's identity. */
+export function kernelArguments(accelerator: "kvm" | "tcg"): string {
+  const common = "console=ttyS0 panic=-1 reboot=t quiet random.trust_cpu=on memhp_default_state=online_movable";
+  // Emulated processors do not speculate, so mitigations protect nothing and cost much; and they cannot calibrate a delay loop reliably.
+  return accelerator === "tcg" ? `${common} mitigations=off lpj=4000000` : common;
+}
+
+function ramObject({ shape, mode, ramFile }: MachineArguments): string {
+  const file = `memory-backend-file,id=ram,size=${shape.baseMemory}M,mem-path=${jailPaths.template}/${ramFile}`;
+  // A clone maps the file copy-on-write, and could not write it if it tried.
+  return mode.kind === "boot" ? `${file},share=on` : `${file},share=off,readonly=on,rom=off`;
+}
+
+function baseDisk(): BlockDescription {
+  return {
+    driver: "raw",
+    "node-name": "base",
+    "read-only": true,
+    // Every machine reads the same file; nobody writes it.
+    file: { driver: "file", filename: jailPaths.base, locking: "off", "read-only": true },
+  };
+}
+
+/**
+ * Describes a qcow2 image and everything below it, so that paths written into the images mean nothing.
+ * @param paths inside the jail, top first
+ */
+export function qcow2Chain(nodeName: string, paths: readonly string[], options: Pick<DiskSource, "readOnly" | "durable">): BlockDescription {
+  const layer = (index: number): BlockDescription => {
+    const [top, below] = [index === 0, paths[index + 1]];
+    const readOnly = !top || options.readOnly;
+    return {
+      driver: "qcow2",
+      ...(top ? { "node-name": nodeName } : {}),
+      "read-only": readOnly,
+      ...(readOnly ? {} : { discard: "unmap", "cache-size": 4 * 2 ** 20 }),
+      cache: { "no-flush": !options.durable, direct: false },
+      file: {
+        driver: "file",
+        filename: paths[index],
+        "read-only": readOnly,
+        ...(readOnly ? { locking: "off" } : { discard: "unmap" }),
+        cache: { "no-flush": !options.durable, direct: false },
+      },
+      backing: below === undefined ? null : layer(index + 1),
+    };
+  };
+  return layer(0);
+}

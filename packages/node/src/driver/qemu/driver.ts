@@ -1,0 +1,110 @@
+/** The QEMU driver. */
+import { createHash } from "node:crypto";
+import { execFile } from "node:child_process";
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { CaissonError } from "@caisson/protocol";
+import type { BootOptions, DiskSource, RestoreOptions, TemplateFiles, Vm, VmDriver, VmShape } from "../driver.ts";
+import { jailPaths, kernelArguments, type MachineArguments, qcow2Chain, qemuArguments } from "./command-line.ts";
+import { diskNames } from "./disks.ts";
+import { launch, socketNames } from "./launch.ts";
+import { Qmp } from "./qmp.ts";
+import { QemuVm } from "./vm.ts";
+
+const run = promisify(execFile);
+const greetingDeadlineMs = 15_000;
+
+/** virtio-mem plugs blocks of 2 MiB (its default `block-size` with transparent huge pages), Linux guests take them one by one. */
+const memoryGranularity = 2;
+
+export function createQemuDriver(program = "/usr/bin/qemu-system-x86_64"): VmDriver {
+  let version: Promise<string> | undefined;
+
+  const start = async (options: BootOptions | RestoreOptions, mode: MachineArguments["mode"]): Promise<QemuVm> => {
+    const { shape, place, template } = options;
+    const kvm = shape.accelerator === "kvm";
+    const group = kvm ? (await stat("/dev/kvm")).gid : undefined;
+    const launched = await launch({
+      place,
+      base: options.base,
+      ...("kernel" in options ? { boot: { kernel: options.kernel, initramfs: options.initramfs } } : {}),
+      templateDirectory: template.directory,
+      kvm,
+      ...(group === undefined ? {} : { kvmGroup: group }),
+      command: (descriptors) => [
+        program,
+        ...qemuArguments({
+          shape,
+          cpu: processorModel(shape),
+          root: rootDisk(options.root, template),
+          descriptors,
+          ramFile: template.ram,
+          mode,
+        }),
+      ],
+    });
+    try {
+      const qmp = await Qmp.connect(join(place.runDirectory, socketNames.qmp), { deadlineMs: greetingDeadlineMs });
+      return new QemuVm({ ...sockets(place.runDirectory), ...launched, qmp, template });
+    } catch (cause) {
+      process.kill(launched.process.pid, "SIGKILL");
+      throw new CaissonError("internal", `The virtual machine monitor does not start: ${launched.complaints().trim()}`, { cause });
+    }
+  };
+
+  return {
+    name: "qemu",
+    memoryGranularity,
+    identity: async (shape) => {
+      version ??= run(program, ["--version"], { timeout: 10_000 }).then(({ stdout }) => stdout.split("\n")[0] ?? "");
+      const parts = [await version, processorModel(shape), kernelArguments(shape.accelerator)];
+      if (shape.accelerator === "kvm") parts.push(await hostProcessor());
+      // The arguments themselves, so that a changed machine never meets a state saved from the old one.
+      parts.push(JSON.stringify(qemuArguments(specimen(shape))));
+      return createHash("sha256").update(parts.join("\n")).digest("hex");
+    },
+    boot: (options) => start(options, { kind: "boot", kernelArguments: kernelArguments(options.shape.accelerator) }),
+    restore: async (options) => {
+      const vm = await start(options, { kind: "restore" });
+      try {
+        await vm.load(options.rootBytes);
+        return vm;
+      } catch (error) {
+        await vm.stop();
+        throw error;
+      }
+    },
+    adopt: async (place, identity): Promise<Vm> => {
+      const qmp = await Qmp.connect(join(place.runDirectory, socketNames.qmp), { deadlineMs: 5000 });
+      const status = (await qmp.execute("query-status")) as { status?: unknown };
+      if (status.status === "shutdown" || status.status === "internal-error") {
+        qmp.close();
+        throw new CaissonError("gone", "The guest ended while nobody watched.");
+      }
+      return new QemuVm({ ...sockets(place.runDirectory), process: identity, qmp, complaints: () => "" });
+    },
+  };
+}
+
+function sockets(directory: string): { controlSocket: string; egressSocket: string } {
+  return { controlSocket: join(directory, socketNames.control), egressSocket: join(directory, socketNames.egress) };
+}
+
+function rootDisk(root: DiskSource, template: TemplateFiles) {
+  return qcow2Chain("root", diskNames(root, jailPaths.disks, template.directory), root);
+}
+
+function processorModel(shape: VmShape): string {
+  return shape.accelerator === "kvm" ? "host" : "max";
+}
+
+/** Under KVM the guest sees the host's processor, so a state belongs to one model. */
+async function hostProcessor(): Promise<string> {
+  const info = await readFile("/proc/cpuinfo", "latin1");
+  return info.split("\n").filter((line) => /^(model name|stepping|microcode|flags)\s/.test(line)).slice(0, 4).join("\n");
+}
+
+function specimen(shape: VmShape): MachineArguments {
+  return { shape, cpu: "", root: {}, descriptors: { qmp: 0, control: 0, egress: 0 }, ramFile: "", mode: { kind: "restore" } };
+}

@@ -1,0 +1,88 @@
+/** Starts a jailed QEMU that outlives us: its sockets are bound here, its process is its own session. */
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { CaissonError } from "@caisson/protocol";
+import { listenForChild } from "../../runtime/listening-socket.ts";
+import { identifyProcess, type ProcessIdentity } from "../../runtime/process-identity.ts";
+import type { Descriptors } from "./command-line.ts";
+import { infoDescriptor, jailedCommand, type JailOptions } from "./jail.ts";
+
+export interface LaunchOptions extends Omit<JailOptions, "command"> {
+  /** QEMU and its arguments. */
+  readonly command: (descriptors: Descriptors) => readonly string[];
+}
+
+export interface Launched {
+  readonly process: ProcessIdentity;
+  /** The last of what QEMU wrote to its standard error. */
+  readonly complaints: () => string;
+}
+
+export const socketNames = { qmp: "qmp.sock", control: "control.sock", egress: "egress.sock" } as const;
+
+/** In the child: bubblewrap's report comes first, then the sockets. */
+const descriptors: Descriptors = { qmp: infoDescriptor + 1, control: infoDescriptor + 2, egress: infoDescriptor + 3 };
+const startDeadlineMs = 10_000;
+const keptComplaints = 8192;
+
+/** @throws CaissonError `internal` when the jail or QEMU does not start */
+export async function launch(options: LaunchOptions): Promise<Launched> {
+  const run = options.place.runDirectory;
+  const sockets = await Promise.all(
+    [socketNames.qmp, socketNames.control, socketNames.egress].map((name) => listenForChild(join(run, name))),
+  );
+  const [program, ...args] = jailedCommand({ ...options, command: options.command(descriptors) });
+  const child = spawn(program, args, {
+    cwd: "/",
+    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+    detached: true,
+    stdio: ["ignore", "ignore", "pipe", "pipe", ...sockets.map((socket) => socket.descriptor)],
+  });
+  const failure = new Promise<never>((_, reject) => {
+    child.once("error", reject);
+  });
+  failure.catch(() => undefined);
+  child.unref();
+  const complaints = keepTail(child.stderr as Readable);
+  await Promise.all(sockets.map((socket) => socket.release()));
+  try {
+    const pid = await Promise.race([readChildPid(child.stdio[infoDescriptor] as Readable), failure]);
+    const identity = await identifyProcess(pid);
+    if (identity === undefined) throw new Error("the process ended at once");
+    return { process: identity, complaints };
+  } catch (cause) {
+    const said = complaints().trim();
+    throw new CaissonError("internal", `The virtual machine monitor does not start${said === "" ? "." : `: ${said}`}`, { cause });
+  }
+}
+
+/** Keeps the pipe empty and its end in memory. QEMU ignores SIGPIPE, so it survives when this reader goes. */
+function keepTail(stream: Readable): () => string {
+  let tail = "";
+  stream.setEncoding("latin1");
+  stream.on("data", (text: string) => {
+    tail = (tail + text).slice(-keptComplaints);
+  });
+  stream.on("error", () => undefined);
+  (stream as Readable & { unref?: () => void }).unref?.();
+  return () => tail;
+}
+
+/** bubblewrap(1), --info-fd: a JSON object with `child-pid`, written before the command runs. */
+async function readChildPid(stream: Readable): Promise<number> {
+  const timer = setTimeout(() => stream.destroy(new Error("no report from the jail in time")), startDeadlineMs);
+  try {
+    let text = "";
+    for await (const chunk of stream) {
+      text += String(chunk);
+      if (text.includes("}") || text.length > 4096) break;
+    }
+    const pid = /"child-pid":\s*(\d+)/.exec(text)?.[1];
+    if (pid === undefined) throw new Error("the jail could not be set up");
+    return Number(pid);
+  } finally {
+    clearTimeout(timer);
+    stream.destroy();
+  }
+}

@@ -1,0 +1,51 @@
+/** Splits the byte stream of a QMP socket into messages. A monitor may have been taken over by its guest: everything is bounded. */
+import { CaissonError } from "@caisson/protocol";
+
+/** Far above any answer that Caisson asks for; the largest is a ring buffer of the console. */
+export const maximumLineBytes = 1 << 20;
+
+export type QmpMessage = Readonly<Record<string, unknown>>;
+
+/**
+ * Feed it chunks, get whole messages.
+ * @throws CaissonError `internal` on a line that is too long or no JSON object
+ */
+export class QmpLines {
+  #parts: Buffer[] = [];
+  #length = 0;
+
+  push(chunk: Buffer): readonly QmpMessage[] {
+    const messages: QmpMessage[] = [];
+    let rest = chunk;
+    for (let end = rest.indexOf(0x0a); end !== -1; end = rest.indexOf(0x0a)) {
+      this.#take(rest.subarray(0, end));
+      rest = rest.subarray(end + 1);
+      const line = Buffer.concat(this.#parts, this.#length).toString("utf8").trim();
+      this.#parts = [];
+      this.#length = 0;
+      if (line !== "") messages.push(parse(line));
+    }
+    this.#take(rest);
+    return messages;
+  }
+
+  #take(part: Buffer): void {
+    if (part.length === 0) return;
+    this.#length += part.length;
+    if (this.#length > maximumLineBytes) throw new CaissonError("internal", "The virtual machine monitor sent a message that is too long.");
+    this.#parts.push(part);
+  }
+}
+
+function parse(line: string): QmpMessage {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (cause) {
+    throw new CaissonError("internal", "The virtual machine monitor sent something that is not QMP.", { cause });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new CaissonError("internal", "The virtual machine monitor sent something that is not QMP.");
+  }
+  return value as QmpMessage;
+}

@@ -1,0 +1,154 @@
+/** One running QEMU: commands, events, and its end. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { CaissonError } from "@caisson/protocol";
+import { isAlive, killProcess, type ProcessIdentity } from "../../runtime/process-identity.ts";
+import type { DiskSource, TemplateFiles, Vm, VmExit } from "../driver.ts";
+import { ids, jailPaths, qcow2Chain } from "./command-line.ts";
+import { diskNames } from "./disks.ts";
+import { migrate } from "./migration.ts";
+import type { Qmp } from "./qmp.ts";
+
+const quitDeadlineMs = 1500;
+
+export interface QemuVmOptions {
+  readonly process: ProcessIdentity;
+  readonly qmp: Qmp;
+  readonly controlSocket: string;
+  readonly egressSocket: string;
+  readonly complaints: () => string;
+  readonly template?: TemplateFiles;
+}
+
+export class QemuVm implements Vm {
+  readonly process: ProcessIdentity;
+  readonly controlSocket: string;
+  readonly egressSocket: string;
+  readonly exited: Promise<VmExit>;
+  readonly #options: QemuVmOptions;
+  readonly #qmp: Qmp;
+  #ending: VmExit | undefined;
+  #released = false;
+
+  constructor(options: QemuVmOptions) {
+    this.#options = options;
+    this.#qmp = options.qmp;
+    this.process = options.process;
+    this.controlSocket = options.controlSocket;
+    this.egressSocket = options.egressSocket;
+    this.#qmp.onEvent(({ name, data }) => {
+      if (name === "SHUTDOWN") void this.#guestEnded(String(data["reason"] ?? "unknown"));
+    });
+    this.exited = this.#watch();
+  }
+
+  async pause(): Promise<void> {
+    await this.#qmp.execute("stop");
+  }
+
+  async resume(): Promise<void> {
+    await this.#qmp.execute("cont");
+  }
+
+  async plugMemory(mebibytes: number): Promise<void> {
+    await this.#qmp.execute("qom-set", { path: ids.memory, property: "requested-size", value: mebibytes * 2 ** 20 });
+  }
+
+  async attachDisk(disk: DiskSource): Promise<void> {
+    const node = `volume-${disk.serial}`;
+    await this.#qmp.execute("blockdev-add", qcow2Chain(node, diskNames(disk, jailPaths.disks), disk));
+    try {
+      const device = { driver: "scsi-hd", id: `disk-${disk.serial}`, bus: `${ids.scsi}.0`, drive: node, serial: disk.serial };
+      await this.#qmp.execute("device_add", device);
+    } catch (error) {
+      await this.#qmp.execute("blockdev-del", { "node-name": node }).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async detachDisk(serial: string): Promise<void> {
+    const device = `disk-${serial}`;
+    const gone = new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        unsubscribe();
+        reject(new CaissonError("timeout", "The sandbox does not let go of the disk; unmount it first."));
+      }, 10_000);
+      const unsubscribe = this.#qmp.onEvent(({ name, data }) => {
+        if (name !== "DEVICE_DELETED" || data["device"] !== device) return;
+        clearTimeout(timer);
+        unsubscribe();
+        resolve();
+      });
+    });
+    gone.catch(() => undefined);
+    await this.#qmp.execute("device_del", { id: device });
+    await gone;
+    await this.#qmp.execute("blockdev-del", { "node-name": `volume-${serial}` });
+  }
+
+  /** Takes the template's state. @param rootBytes grow the root disk to this */
+  async load(rootBytes?: number): Promise<void> {
+    const { template } = this.#options;
+    if (template === undefined) throw new CaissonError("invalid_state", "There is no template to restore from.");
+    await migrate(this.#qmp, "migrate-incoming", `${jailPaths.template}/${template.state}`);
+    if (rootBytes !== undefined) await this.#qmp.execute("block_resize", { "node-name": "root", size: rootBytes });
+  }
+
+  async save(): Promise<void> {
+    const { template } = this.#options;
+    if (template === undefined) throw new CaissonError("invalid_state", "Only a machine that was booted for a template can be saved.");
+    await migrate(this.#qmp, "migrate", `${jailPaths.template}/${template.state}`);
+  }
+
+  async console(): Promise<string> {
+    const text = await this.#qmp.execute("ringbuf-read", { device: ids.console, size: 64 * 1024 }, { deadlineMs: 2000 });
+    // Written by the guest: nothing in it may steer a terminal.
+    return typeof text === "string" ? text.replaceAll(/[^\n\x20-\x7e]/g, "") : "";
+  }
+
+  async stop(): Promise<void> {
+    this.#ending ??= { reason: "stopped", detail: "ended by the platform" };
+    await this.#end();
+  }
+
+  release(): void {
+    this.#released = true;
+    this.#qmp.close();
+  }
+
+  async #guestEnded(reason: string): Promise<void> {
+    // The guest can only have done it on purpose, or its kernel gave up.
+    const stopped = reason === "guest-shutdown";
+    const last = stopped ? "" : await this.console().catch(() => "");
+    const tail = last.trim().split("\n").slice(-5).join(" | ").slice(-600);
+    this.#ending ??= {
+      reason: stopped ? "stopped" : "crashed",
+      detail: `the guest ended (${reason})${tail === "" ? "" : `: ${tail}`}`,
+    };
+    await this.#end();
+  }
+
+  async #end(): Promise<void> {
+    this.#qmp.execute("quit", {}, { deadlineMs: quitDeadlineMs }).catch(() => undefined);
+    await Promise.race([this.#qmp.closed, sleep(quitDeadlineMs, undefined, { ref: false })]);
+    await this.#disappear();
+  }
+
+  /** The monitor's connection ends with the monitor; one that broke it otherwise is not trusted to run on. */
+  async #watch(): Promise<VmExit> {
+    await this.#qmp.closed;
+    if (this.#released) return new Promise(() => undefined);
+    await this.#disappear();
+    const said = this.#options.complaints().trim();
+    return this.#ending ?? { reason: "crashed", detail: `the virtual machine monitor died${said === "" ? "" : `: ${said}`}` };
+  }
+
+  async #disappear(): Promise<void> {
+    for (let pause = 1; pause < 64; pause *= 2) {
+      if (!(await isAlive(this.process))) return;
+      await sleep(pause);
+    }
+    if (!(await killProcess(this.process))) {
+      throw new CaissonError("internal", `Process ${this.process.pid} of a virtual machine cannot be killed.`);
+    }
+  }
+}

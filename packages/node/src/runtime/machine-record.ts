@@ -1,0 +1,56 @@
+/** What a later process must know to adopt a machine, or to clear away what is left of it. Holds no secret. */
+import { readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+
+const processIdentity = z.strictObject({
+  pid: z.int().min(2),
+  startTime: z.string().regex(/^\d+$/),
+  bootId: z.string(),
+});
+
+const recordSchema = z.strictObject({
+  version: z.literal(1),
+  key: z.string().regex(/^[0-9a-f]{12}$/),
+  /** `claimed` is the only phase in which somebody wants the machine to outlive us. */
+  phase: z.enum(["starting", "pooled", "claimed"]),
+  /** Present once claimed. */
+  machineId: z.string().min(1).optional(),
+  /** Digest of the specification, without environment and secrets. */
+  specDigest: z.string().optional(),
+  template: z.string(),
+  /** MiB. */
+  memory: z.int(),
+  vcpus: z.int(),
+  /** The virtual machine monitor, once it runs. */
+  process: processIdentity.optional(),
+  /** Unprivileged user of the monitor; absent when it runs as our own. */
+  uid: z.int().optional(),
+  /** Directories that the cgroup adapter made. */
+  cgroups: z.array(z.string()),
+  /** Processor time that was already on the clock when the machine was handed out, microseconds. */
+  cpuBaseMicros: z.number().min(0),
+  /** Serials of attached volumes, with the paths hard-linked for them. */
+  volumes: z.array(z.strictObject({ serial: z.string(), path: z.string(), image: z.string(), readOnly: z.boolean() })),
+});
+
+export type MachineRecord = z.infer<typeof recordSchema>;
+
+const fileName = "machine.json";
+
+/** Replaces the record atomically: a reader finds the old one or the new one, never half of one. */
+export async function writeRecord(runDirectory: string, record: MachineRecord): Promise<void> {
+  const path = join(runDirectory, fileName);
+  const next = `${path}.new`;
+  await writeFile(next, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+  await rename(next, path);
+}
+
+/** Resolves to undefined when there is none, or one that is not ours to understand. */
+export async function readRecord(runDirectory: string): Promise<MachineRecord | undefined> {
+  try {
+    return recordSchema.parse(JSON.parse(await readFile(join(runDirectory, fileName), "utf8")));
+  } catch {
+    return undefined;
+  }
+}
