@@ -1,0 +1,59 @@
+package boot
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"caisson/agent/internal/failure"
+)
+
+// findDisk returns the device of the disk with that serial. ENODEV when there is none.
+func findDisk(serial string) (string, error) {
+	if serial == "" {
+		return "", failure.Errno(unix.EINVAL, "a disk needs a serial")
+	}
+	disks, err := os.ReadDir("/sys/block")
+	if err != nil {
+		return "", err
+	}
+	for _, disk := range disks {
+		if diskSerial(filepath.Join("/sys/block", disk.Name())) == serial {
+			return filepath.Join("/dev", disk.Name()), nil
+		}
+	}
+	return "", failure.Errno(unix.ENODEV, "disk with serial %q", serial)
+}
+
+// diskSerial reads the serial of a virtio-blk disk, or of a SCSI disk from its vital product data.
+func diskSerial(folder string) string {
+	if content, err := os.ReadFile(filepath.Join(folder, "serial")); err == nil {
+		return strings.TrimSpace(string(content))
+	}
+	// Page 0x80: a header of four bytes, then the serial.
+	if content, err := os.ReadFile(filepath.Join(folder, "device/vpd_pg80")); err == nil && len(content) > 4 {
+		return strings.Trim(string(content[4:]), " \x00")
+	}
+	return ""
+}
+
+// waitDisk waits for a hot-plugged disk and its device node.
+func waitDisk(ctx context.Context, serial string) (string, error) {
+	for pause := 5 * time.Millisecond; ; pause = min(pause*3/2, 50*time.Millisecond) {
+		device, err := findDisk(serial)
+		if err == nil {
+			if _, err = os.Stat(device); err == nil {
+				return device, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return "", err
+		case <-time.After(pause):
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package boot
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"golang.org/x/sys/unix"
+
+	"caisson/agent/internal/failure"
+)
+
+var (
+	machineID = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	hostname  = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
+)
+
+// Personal writes the files that tell this machine from its siblings, and removes what an earlier life left in a root
+// that was saved.
+func Personal(id string) error {
+	if !machineID.MatchString(id) {
+		return failure.Errno(unix.EINVAL, "machine id")
+	}
+	keys, _ := filepath.Glob("/etc/ssh/ssh_host_*")
+	for _, stale := range append(keys, "/var/lib/dbus/machine-id", "/etc/.updated", "/var/.updated") {
+		os.Remove(stale)
+	}
+	return failure.From(errors.Join(
+		put("/etc/machine-id", id+"\n", 0o444),
+		put("/etc/resolv.conf", "nameserver 127.0.0.53\noptions timeout:5 attempts:2\n", 0o644),
+		putHosts("sandbox"),
+	))
+}
+
+// SetHostname names the machine.
+func SetHostname(name string) error {
+	if !hostname.MatchString(name) {
+		return failure.Errno(unix.EINVAL, "host name %q", name)
+	}
+	return failure.From(errors.Join(
+		os.NewSyscallError("sethostname", unix.Sethostname([]byte(name))),
+		put("/etc/hostname", name+"\n", 0o644),
+		putHosts(name),
+	))
+}
+
+const (
+	hostsFile  = "/etc/hosts"
+	hostsBegin = "# Written by Caisson, line by line at each start:"
+)
+
+// putHosts writes the agent's lines at the top of /etc/hosts and keeps what the user added.
+func putHosts(name string) error {
+	old, err := os.ReadFile(hostsFile)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	var kept []byte
+	if bytes.HasPrefix(old, []byte(hostsBegin)) {
+		lines := bytes.SplitAfterN(old, []byte("\n"), 4)
+		if len(lines) == 4 {
+			kept = lines[3]
+		}
+	}
+	return put(hostsFile, fmt.Sprintf("%s\n127.0.0.1 localhost %s\n::1 localhost ip6-localhost ip6-loopback %s\n%s", hostsBegin, name, name, kept), 0o644)
+}
+
+// put writes a file unless it has that content; a symbolic link in its place is replaced.
+func put(path, content string, mode os.FileMode) error {
+	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
+		if old, err := os.ReadFile(path); err == nil && string(old) == content {
+			return nil
+		}
+	} else if err == nil {
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(content), mode)
+}

@@ -1,0 +1,56 @@
+package boot
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// Places in the initramfs, out of the sandbox's sight after its root was moved over them.
+	baseFolder = "/caisson/base"
+	diskFolder = "/caisson/disk"
+	rootFolder = "/caisson/root"
+
+	baseSerial = "base"
+)
+
+// Template brings the machine to the point where it is saved: everything that all clones share.
+//
+// It must not read /proc/sys/kernel/random/boot_id: the kernel makes that at the first look, and all clones would have one.
+func Template() error {
+	if err := mountSystem(); err != nil {
+		return err
+	}
+	if err := loadModules(); err != nil {
+		return fmt.Errorf("load modules: %w", err)
+	}
+	if err := raiseLimits(); err != nil {
+		return err
+	}
+	for _, folder := range []string{baseFolder, diskFolder, rootFolder} {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return err
+		}
+	}
+	base, err := findDisk(baseSerial)
+	if err != nil {
+		return fmt.Errorf("base image: %w", err)
+	}
+	if err := unix.Mount(base, baseFolder, "erofs", unix.MS_RDONLY|unix.MS_NOATIME, ""); err != nil {
+		return fmt.Errorf("mount base image: %w", err)
+	}
+	return nil
+}
+
+// raiseLimits sets what the kernel gives PID 1 to what a login gives: children inherit it.
+func raiseLimits() error {
+	syscall.Umask(0o022)
+	return errors.Join(
+		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 65536, Max: 1 << 20}),
+		os.WriteFile("/proc/sys/kernel/core_pattern", []byte("core"), 0),
+	)
+}

@@ -1,0 +1,82 @@
+// Package control serves the contract on the control port, one host connection after the other.
+package control
+
+import (
+	"context"
+	"net/http"
+
+	"connectrpc.com/connect"
+	"golang.org/x/net/http2"
+
+	"caisson/agent/gen/agentv1/agentv1connect"
+	"caisson/agent/internal/port"
+	"caisson/agent/internal/session"
+)
+
+const (
+	// A waiting call per process and up to three streams; far above what a sandbox needs.
+	maxStreams = 8192
+	// Buffered per upload until its reader takes it.
+	uploadWindow = 256 << 10
+	// So many stalled uploads fit in the connection's window before they hold up others.
+	stalledUploads = 256
+	// Frames that the host may send.
+	maxFrame = 256 << 10
+	// The largest call is a write of 16 MiB.
+	maxMessage = 17 << 20
+)
+
+// Services is what the control port offers.
+type Services struct {
+	Machine     agentv1connect.MachineHandler
+	Processes   agentv1connect.ProcessesHandler
+	Environment agentv1connect.EnvironmentHandler
+	Files       agentv1connect.FilesHandler
+	Streams     http.Handler
+	Connect     http.Handler
+}
+
+// Handler routes RPCs, byte streams and tunnels.
+func (s Services) Handler() http.Handler {
+	options := []connect.HandlerOption{
+		connect.WithReadMaxBytes(maxMessage),
+		// Compression would only cost time: the bytes never leave the machine.
+		connect.WithCompression("gzip", nil, nil),
+	}
+	mux := http.NewServeMux()
+	mux.Handle(agentv1connect.NewMachineHandler(s.Machine, options...))
+	mux.Handle(agentv1connect.NewProcessesHandler(s.Processes, options...))
+	mux.Handle(agentv1connect.NewEnvironmentHandler(s.Environment, options...))
+	mux.Handle(agentv1connect.NewFilesHandler(s.Files, options...))
+	mux.Handle("/streams/", s.Streams)
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if request.Method == http.MethodConnect {
+			s.Connect.ServeHTTP(w, request)
+			return
+		}
+		mux.ServeHTTP(w, request)
+	})
+}
+
+// Serve serves hosts until the line ends.
+func Serve(line *port.Port, handler http.Handler) error {
+	server := &http2.Server{
+		MaxConcurrentStreams:         maxStreams,
+		MaxReadFrameSize:             maxFrame,
+		MaxUploadBufferPerStream:     uploadWindow,
+		MaxUploadBufferPerConnection: uploadWindow * stalledUploads,
+	}
+	for {
+		conn, err := line.Accept()
+		if err != nil {
+			return err
+		}
+		host := session.New(conn.Lost)
+		server.ServeConn(conn, &http2.ServeConnOpts{
+			Context: host.With(context.Background()),
+			Handler: handler,
+		})
+		conn.Close()
+		host.End()
+	}
+}

@@ -1,0 +1,215 @@
+// Package machine implements the Machine service: the life of the virtual machine from template to owner.
+package machine
+
+import (
+	"context"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"caisson/agent/gen/agentv1"
+	"caisson/agent/internal/boot"
+	"caisson/agent/internal/environment"
+	"caisson/agent/internal/failure"
+	"caisson/agent/internal/process"
+	"caisson/agent/internal/stream"
+)
+
+// Version is set by the linker.
+var Version = "development"
+
+// State is a state of the machine.
+type State = agentv1.HelloResponse_State
+
+// Machine implements the Machine service.
+type Machine struct {
+	env       *environment.Environment
+	processes *process.Table
+	streams   *stream.Registry
+	disks     *boot.Disks
+	root      *boot.Disk
+
+	mu    sync.Mutex
+	state State
+	// Development mode: there is no machine of its own to change.
+	borrowed bool
+}
+
+// New makes the service for a machine in its template state.
+func New(env *environment.Environment, processes *process.Table, streams *stream.Registry) *Machine {
+	return &Machine{
+		env: env, processes: processes, streams: streams, disks: boot.NewDisks(),
+		state: agentv1.HelloResponse_STATE_TEMPLATE,
+	}
+}
+
+// Borrow makes all calls that would change the machine do nothing: it is a developer's.
+func (m *Machine) Borrow() { m.borrowed = true }
+
+// Ready fails until the machine has a root file system.
+func (m *Machine) Ready() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state == agentv1.HelloResponse_STATE_TEMPLATE {
+		return failure.State("the machine is a template: call Personalize first")
+	}
+	return nil
+}
+
+// Hello answers at once.
+func (m *Machine) Hello(context.Context, *connect.Request[agentv1.Empty]) (*connect.Response[agentv1.HelloResponse], error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return connect.NewResponse(&agentv1.HelloResponse{Version: Version, State: m.state, UptimeNanos: uint64(boot.Uptime())}), nil
+}
+
+var empty = &agentv1.Empty{}
+
+func done(err error) (*connect.Response[agentv1.Empty], error) {
+	if err != nil {
+		return nil, failure.From(err)
+	}
+	return connect.NewResponse(empty), nil
+}
+
+// Personalize makes a clone an individual. Entropy comes first: what follows may draw on it.
+func (m *Machine) Personalize(_ context.Context, request *connect.Request[agentv1.PersonalizeRequest]) (*connect.Response[agentv1.Empty], error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state != agentv1.HelloResponse_STATE_TEMPLATE {
+		return nil, failure.State("the machine was personalized before")
+	}
+	if !m.borrowed {
+		if err := m.personalize(request.Msg); err != nil {
+			return done(err)
+		}
+	}
+	m.state = agentv1.HelloResponse_STATE_PERSONALIZED
+	return done(nil)
+}
+
+func (m *Machine) personalize(request *agentv1.PersonalizeRequest) error {
+	if err := boot.Reseed(request.Entropy); err != nil {
+		return err
+	}
+	if err := boot.SetClock(request.ClockUnixNanos); err != nil {
+		return err
+	}
+	root, err := boot.MountRoot(request.RootSerial, request.GrowRoot)
+	if err != nil {
+		return err
+	}
+	m.root = root
+	m.disks.Add(root)
+	if err := boot.Personal(request.MachineId); err != nil {
+		return err
+	}
+	if err := m.processes.UseCgroups(); err != nil {
+		return err
+	}
+	m.processes.WatchMemory()
+	return nil
+}
+
+// Configure hands the machine to its owner.
+func (m *Machine) Configure(_ context.Context, request *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state != agentv1.HelloResponse_STATE_PERSONALIZED {
+		return nil, failure.State("Configure comes once, after Personalize")
+	}
+	if err := m.env.Merge(request.Msg.Env); err != nil {
+		return nil, err
+	}
+	if !m.borrowed {
+		if err := m.configure(request.Msg); err != nil {
+			return done(err)
+		}
+	}
+	m.state = agentv1.HelloResponse_STATE_CONFIGURED
+	return done(nil)
+}
+
+func (m *Machine) configure(request *agentv1.ConfigureRequest) error {
+	if request.ClockUnixNanos != 0 {
+		if err := boot.SetClock(request.ClockUnixNanos); err != nil {
+			return err
+		}
+	}
+	if request.Hostname != "" {
+		if err := boot.SetHostname(request.Hostname); err != nil {
+			return err
+		}
+	}
+	if err := boot.Trust(request.CaCertificatePem); err != nil {
+		return err
+	}
+	if request.CaCertificatePem != "" {
+		for name, value := range boot.TrustVariables() {
+			m.env.Default(name, value)
+		}
+	}
+	// The owner's memory may have been plugged in since.
+	m.processes.WatchMemory()
+	go debug.FreeOSMemory()
+	return nil
+}
+
+// SetClock sets the wall clock.
+func (m *Machine) SetClock(_ context.Context, request *connect.Request[agentv1.SetClockRequest]) (*connect.Response[agentv1.Empty], error) {
+	if m.borrowed {
+		return done(nil)
+	}
+	return done(boot.SetClock(request.Msg.ClockUnixNanos))
+}
+
+const (
+	defaultDiskWait = 5 * time.Second
+	maxDiskWait     = 60 * time.Second
+	maxFreeze       = 60 * time.Second
+)
+
+// MountVolume mounts a hot-plugged disk.
+func (m *Machine) MountVolume(ctx context.Context, request *connect.Request[agentv1.MountVolumeRequest]) (*connect.Response[agentv1.Empty], error) {
+	if err := m.Ready(); err != nil {
+		return nil, err
+	}
+	wait := min(time.Duration(request.Msg.TimeoutMs)*time.Millisecond, maxDiskWait)
+	if wait == 0 {
+		wait = defaultDiskWait
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	return done(m.disks.MountVolume(ctx, request.Msg.Serial, request.Msg.Path, request.Msg.ReadOnly))
+}
+
+// UnmountVolume flushes a volume and gives its disk back.
+func (m *Machine) UnmountVolume(_ context.Context, request *connect.Request[agentv1.UnmountVolumeRequest]) (*connect.Response[agentv1.Empty], error) {
+	return done(m.disks.UnmountVolume(request.Msg.Serial))
+}
+
+// Freeze freezes file systems for a snapshot.
+func (m *Machine) Freeze(_ context.Context, request *connect.Request[agentv1.FreezeRequest]) (*connect.Response[agentv1.Empty], error) {
+	limit := min(time.Duration(request.Msg.TimeoutMs)*time.Millisecond, maxFreeze)
+	if limit == 0 {
+		limit = maxFreeze
+	}
+	return done(m.disks.Freeze(request.Msg.Serials, limit))
+}
+
+// Thaw ends a freeze.
+func (m *Machine) Thaw(_ context.Context, request *connect.Request[agentv1.ThawRequest]) (*connect.Response[agentv1.Empty], error) {
+	m.disks.Thaw(request.Msg.Serials)
+	return done(nil)
+}
+
+// Shutdown ends the processes and leaves the disks consistent.
+func (m *Machine) Shutdown(ctx context.Context, _ *connect.Request[agentv1.Empty]) (*connect.Response[agentv1.Empty], error) {
+	if m.borrowed {
+		return done(nil)
+	}
+	m.processes.EndAll(ctx)
+	return done(m.disks.Shutdown())
+}

@@ -1,0 +1,111 @@
+package port
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Conn is the line during one host connection. Deadlines are not supported and ignored.
+type Conn struct {
+	port  *Port
+	token string
+	// Only sync lines came so far: the host repeats them until it has seen the answer.
+	greeting bool
+	pending  []byte
+	lost     atomic.Bool
+	closed   sync.Once
+	gone     chan struct{}
+}
+
+// Lost tells whether the line has failed or was closed: the host has gone or a new one has come.
+func (c *Conn) Lost() bool { return c.lost.Load() }
+
+// Read skips repetitions of this connection's own sync line before the first other byte.
+func (c *Conn) Read(into []byte) (int, error) {
+	c.port.reading.Lock()
+	defer c.port.reading.Unlock()
+	for {
+		if c.isClosed() {
+			return 0, net.ErrClosed
+		}
+		if len(c.pending) > 0 && (!c.greeting || !couldBeLine(c.pending[:min(len(c.pending), lineBytes)])) {
+			c.greeting = false
+			n := copy(into, c.pending)
+			if c.pending = c.pending[n:]; len(c.pending) == 0 {
+				c.pending = nil
+			}
+			return n, nil
+		}
+		if token, ok := parseLine(c.pending); ok {
+			if token != c.token {
+				c.port.stale = c.pending
+				c.pending = nil
+				c.lost.Store(true)
+				return 0, errResync
+			}
+			c.pending = c.pending[lineBytes:]
+			continue
+		}
+		target := into
+		if c.greeting {
+			target = make([]byte, 256)
+		}
+		n, err := c.port.device.Read(target)
+		if err != nil {
+			c.lost.Store(true)
+			return 0, err
+		}
+		if !c.greeting {
+			return n, nil
+		}
+		c.pending = append(c.pending, target[:n]...)
+	}
+}
+
+func (c *Conn) Write(data []byte) (int, error) {
+	c.port.writing.Lock()
+	defer c.port.writing.Unlock()
+	if c.isClosed() {
+		return 0, net.ErrClosed
+	}
+	n, err := c.port.device.Write(data)
+	if err != nil {
+		c.lost.Store(true)
+	}
+	return n, err
+}
+
+// Close ends the connection, not the line: whoever reads or writes now is interrupted.
+func (c *Conn) Close() error {
+	c.closed.Do(func() {
+		c.lost.Store(true)
+		close(c.gone)
+		past := time.Unix(1, 0)
+		c.port.device.SetReadDeadline(past)
+		c.port.device.SetWriteDeadline(past)
+	})
+	return nil
+}
+
+func (c *Conn) isClosed() bool {
+	select {
+	case <-c.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+type address struct{}
+
+func (address) Network() string { return "port" }
+func (address) String() string  { return "host" }
+
+// LocalAddr and the following make it a net.Conn.
+func (c *Conn) LocalAddr() net.Addr                { return address{} }
+func (c *Conn) RemoteAddr() net.Addr               { return address{} }
+func (c *Conn) SetDeadline(time.Time) error        { return nil }
+func (c *Conn) SetReadDeadline(time.Time) error    { return nil }
+func (c *Conn) SetWriteDeadline(t time.Time) error { return nil }

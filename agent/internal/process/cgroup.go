@@ -1,0 +1,192 @@
+package process
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// Everything the user runs is below this group; the agent stays outside.
+	sandboxGroup = "/sys/fs/cgroup/sandbox"
+	// Groups kept ready, so that a start does not wait for mkdir.
+	spareGroups = 8
+)
+
+// cgroup holds one process the host started and its descendants. Groups are used again once they are empty.
+type cgroup struct {
+	path string
+	fd   int
+}
+
+// cgroups owns the groups below sandboxGroup.
+type cgroups struct {
+	mu      sync.Mutex
+	next    int
+	free    []freeGroup
+	busy    []*cgroup
+	filling bool
+	// Kills for memory in the whole sandbox as last seen.
+	seen atomic.Uint64
+}
+
+type freeGroup struct {
+	*cgroup
+	oomKills uint64
+}
+
+// UseCgroups mounts nothing: the version 2 hierarchy must be at /sys/fs/cgroup. From now on every start gets a group.
+func (t *Table) UseCgroups() error {
+	if err := os.MkdirAll(sandboxGroup, 0o755); err != nil {
+		return err
+	}
+	// At the top also "cpu": a sandbox full of busy loops is then one competitor of the agent, not a thousand.
+	for _, folder := range []struct{ path, controllers string }{
+		{filepath.Dir(sandboxGroup), "+memory +pids +cpu"}, {sandboxGroup, "+memory"},
+	} {
+		for _, controller := range strings.Fields(folder.controllers) {
+			if err := os.WriteFile(folder.path+"/cgroup.subtree_control", []byte(controller), 0); err != nil {
+				log.Printf("cgroup controller %s: %v", controller, err)
+			}
+		}
+	}
+	groups := &cgroups{}
+	groups.fill()
+	t.groups = groups
+	return nil
+}
+
+// take returns a group for a start and how many kills for memory it has seen; nil when there is none, which only costs
+// the start its own accounting.
+func (g *cgroups) take() (*cgroup, uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.free) < spareGroups/2 && !g.filling {
+		g.filling = true
+		go g.fill()
+	}
+	if len(g.free) > 0 {
+		last := g.free[len(g.free)-1]
+		g.free = g.free[:len(g.free)-1]
+		return last.cgroup, last.oomKills
+	}
+	group, err := g.make()
+	if err != nil {
+		return nil, 0
+	}
+	return group, 0
+}
+
+// give takes a group back when its process has ended; descendants may still be in it.
+func (g *cgroups) give(group *cgroup) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if group.populated() {
+		g.busy = append(g.busy, group)
+		return
+	}
+	g.keep(group)
+}
+
+func (g *cgroups) keep(group *cgroup) {
+	if len(g.free) < spareGroups*4 {
+		g.free = append(g.free, freeGroup{group, group.oomKills()})
+		return
+	}
+	group.remove()
+}
+
+// fill looks for groups that have become empty and makes new ones if that is not enough.
+func (g *cgroups) fill() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.filling = false
+	busy := g.busy
+	g.busy = nil
+	for _, group := range busy {
+		if group.populated() {
+			g.busy = append(g.busy, group)
+		} else {
+			g.keep(group)
+		}
+	}
+	for len(g.free) < spareGroups {
+		group, err := g.make()
+		if err != nil {
+			log.Printf("make cgroup: %v", err)
+			return
+		}
+		g.free = append(g.free, freeGroup{group, 0})
+	}
+}
+
+func (g *cgroups) make() (*cgroup, error) {
+	g.next++
+	path := filepath.Join(sandboxGroup, strconv.Itoa(g.next))
+	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, err
+	}
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return &cgroup{path, fd}, nil
+}
+
+// oomSince tells whether the kernel killed anything in the sandbox for memory since it was last looked at.
+func (g *cgroups) oomSince(*Process) bool {
+	now := oomKills(sandboxGroup)
+	return g.seen.Swap(now) < now
+}
+
+func (c *cgroup) oomKills() uint64 { return oomKills(c.path) }
+
+func (c *cgroup) populated() bool {
+	content, err := os.ReadFile(c.path + "/cgroup.events")
+	return err == nil && bytes.Contains(content, []byte("populated 1"))
+}
+
+func (c *cgroup) remove() {
+	unix.Close(c.fd)
+	os.Remove(c.path)
+}
+
+// members lists the processes in the group.
+func (c *cgroup) members() []int {
+	file, err := os.Open(c.path + "/cgroup.procs")
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	var pids []int
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if pid, err := strconv.Atoi(lines.Text()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func oomKills(group string) uint64 {
+	content, err := os.ReadFile(group + "/memory.events")
+	if err != nil {
+		return 0
+	}
+	for _, line := range strings.Split(string(content), "\n") {
+		if count, found := strings.CutPrefix(line, "oom_kill "); found {
+			kills, _ := strconv.ParseUint(count, 10, 64)
+			return kills
+		}
+	}
+	return 0
+}

@@ -1,0 +1,61 @@
+// Package start puts the agent together: in a virtual machine, or on a developer's machine.
+package start
+
+import (
+	"context"
+	"errors"
+	"net"
+	"runtime/debug"
+
+	"caisson/agent/internal/boot"
+	"caisson/agent/internal/control"
+	"caisson/agent/internal/environment"
+	"caisson/agent/internal/file"
+	"caisson/agent/internal/identity"
+	"caisson/agent/internal/machine"
+	"caisson/agent/internal/port"
+	"caisson/agent/internal/process"
+	"caisson/agent/internal/stream"
+)
+
+const (
+	controlPort = "caisson.control"
+	egressPort  = "caisson.egress"
+	// The agent must leave a sandbox's memory to the sandbox.
+	memoryLimit = 64 << 20
+)
+
+// Machine runs the agent as PID 1 and returns only when it failed; the kernel then panics and the host sees it.
+func Machine() error {
+	debug.SetMemoryLimit(memoryLimit)
+	if err := boot.Template(); err != nil {
+		return err
+	}
+	device, err := port.OpenVirtio(controlPort)
+	if err != nil {
+		return err
+	}
+	env := environment.New(map[string]string{
+		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME": identity.App.Home, "USER": identity.App.Name, "LOGNAME": identity.App.Name,
+		"SHELL": identity.App.Shell, "LANG": "C.UTF-8",
+	})
+	services, _ := assemble(env, "", identity.App.Home, int(identity.App.UID), int(identity.App.GID))
+	debug.FreeOSMemory()
+	return control.Serve(port.New(device), services.Handler())
+}
+
+func assemble(env *environment.Environment, ownHome, home string, uid, gid int) (control.Services, *machine.Machine) {
+	streams := stream.NewRegistry()
+	processes := process.NewTable(streams, env, ownHome)
+	own := machine.New(env, processes, streams)
+	processes.Ready = own.Ready
+	return control.Services{
+		Machine:     own,
+		Processes:   processes,
+		Environment: env,
+		Files:       file.New(streams, home, uid, gid, own.Ready),
+		Streams:     streams.Handler(),
+		Connect:     control.Tunnel(func(context.Context, string) (net.Conn, error) { return nil, errors.New("not yet") }),
+	}, own
+}
