@@ -6,16 +6,15 @@ import { sharedPlatform, UpgradeRefused, WireClient, type WireOptions } from "@c
 const { env } = await sharedPlatform();
 
 async function refusal(options: Omit<WireOptions, "env">): Promise<UpgradeRefused> {
-  try {
-    const client = await WireClient.open({ env, ...options });
-    await client.close();
-  } catch (error) {
-    assert.ok(error instanceof UpgradeRefused, String(error));
-    const body = JSON.parse(error.body) as { code: unknown; message: unknown };
-    assert.deepEqual([typeof body.code, typeof body.message], ["string", "string"]);
-    return error;
-  }
-  assert.fail(`accepted: ${JSON.stringify(options)}`);
+  const outcome = await WireClient.open({ env, ...options }).catch((error: unknown) => error);
+  if (outcome instanceof WireClient) await outcome.close();
+  assert.ok(
+    outcome instanceof UpgradeRefused,
+    `${JSON.stringify(options)}: ${outcome instanceof WireClient ? "accepted" : String(outcome)}`,
+  );
+  const body = JSON.parse(outcome.body) as { code: unknown; message: unknown };
+  assert.deepEqual([typeof body.code, typeof body.message], ["string", "string"]);
+  return outcome;
 }
 
 const base64 = (text: string, encoding: BufferEncoding = "utf8"): string =>

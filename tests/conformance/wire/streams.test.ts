@@ -139,7 +139,8 @@ test("a walk is one entry a chunk, and its start comes apart from the reply", as
   await client.ok("writeTextFile", { path: "/tmp/walked/a/b", content: "" });
   const id = client.request("walk", { path: "/tmp/walked" });
   const reply = await client.reply(id);
-  const { streamId } = reply.result?.ok as { streamId: number };
+  assert.ok(reply.result?.ok);
+  const { streamId } = reply.result.ok as { streamId: number };
   await client.streamBytes(streamId);
   const replied = client.frames.findIndex((frame) => frame.json?.["id"] === id);
   const started = client.frames.findIndex(

@@ -1,0 +1,208 @@
+/**
+ * `npm test`: every check and every test, in the order of what they cost. The last line is `N passed, N failed`.
+ *
+ *   checks           scripts/check.ts: format, lint, types, dependency direction, ...
+ *   agent            `go test` in agent/
+ *   unit tests       packages/ and scripts/: no sandbox
+ *   sandbox tests    tests/: one platform for all files, real microVMs
+ *
+ * `npm test -- --only unit` (or checks, agent, sandbox) runs one part; further words filter test files by path.
+ */
+import { spawn } from "node:child_process";
+import { existsSync, globSync } from "node:fs";
+import { join, relative } from "node:path";
+import process from "node:process";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+import { parseArgs } from "node:util";
+import { holdings, sharedHomeVariable, sharedPidVariable, startPlatform } from "@caisson/testing";
+
+const root = join(import.meta.dirname, "..");
+const { values, positionals } = parseArgs({
+  options: { only: { type: "string", multiple: true } },
+  allowPositionals: true,
+});
+
+interface Count {
+  passed: number;
+  failed: number;
+}
+
+/** Names of what failed, repeated at the end: the details are far above by then. */
+const failures: string[] = [];
+
+function wanted(part: string): boolean {
+  return values.only === undefined || values.only.includes(part);
+}
+
+function files(...patterns: string[]): string[] {
+  const found = globSync(patterns, { cwd: root, exclude: (path) => path.includes("node_modules") }).toSorted();
+  return found.filter((file) => positionals.length === 0 || positionals.some((word) => file.includes(word)));
+}
+
+/** Runs a program, shows its output, and hands it line by line to `read`. */
+function program(
+  command: string,
+  args: readonly string[],
+  directory: string,
+  read: (line: string) => void,
+  show = true,
+): Promise<number> {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: directory, stdio: ["ignore", "pipe", "inherit"] });
+    let rest = "";
+    child.stdout.setEncoding("utf8");
+    child.stdout.on("data", (text: string) => {
+      if (show) process.stdout.write(text);
+      const lines = (rest + text).split("\n");
+      rest = lines.pop() ?? "";
+      lines.forEach(read);
+    });
+    child.once("error", (error) => {
+      console.error(`${command}: ${error.message}`);
+      resolve(127);
+    });
+    child.once("close", (code) => {
+      if (rest !== "") read(rest);
+      resolve(code ?? 1);
+    });
+  });
+}
+
+async function checks(): Promise<Count> {
+  const script = join(root, "scripts/check.ts");
+  if (!existsSync(script)) return { passed: 0, failed: 0 };
+  const count = { passed: 0, failed: 0 };
+  const code = await program(process.execPath, [script], root, (line) => {
+    const match = /^(\d+) passed, (\d+) failed$/.exec(line);
+    if (match !== null) Object.assign(count, { passed: Number(match[1]), failed: Number(match[2]) });
+    if (line.startsWith("FAILED ")) failures.push(`check: ${line.slice(7)}`);
+  });
+  if (code !== 0 && count.failed === 0) {
+    failures.push("checks: ended before the end");
+    count.failed = 1;
+  }
+  return count;
+}
+
+/** Counts tests, and packages that do not even build. */
+async function agent(): Promise<Count> {
+  const count = { passed: 0, failed: 0 };
+  const output = new Map<string, string>();
+  const code = await program(
+    "go",
+    ["test", "-json", "./..."],
+    join(root, "agent"),
+    (line) => {
+      const event = parseGoEvent(line);
+      if (event === undefined) return;
+      const name = `${event.Package ?? event.ImportPath ?? ""} ${event.Test ?? ""}`.trim();
+      if (event.Output !== undefined) output.set(name, (output.get(name) ?? "") + event.Output);
+      if (event.Action === "pass" && event.Test !== undefined) count.passed++;
+      if ((event.Action === "fail" && event.Test !== undefined) || event.Action === "build-fail") {
+        count.failed++;
+        failures.push(`agent: ${name}`);
+        console.log(output.get(name));
+      }
+      if (event.Test === undefined && (event.Action === "pass" || event.Action === "fail"))
+        console.log(`${event.Action} ${event.Package}`);
+    },
+    false,
+  );
+  if (code !== 0 && count.failed === 0) {
+    count.failed = 1;
+    failures.push(`agent: go test ended with status ${code}`);
+    console.log([...output.values()].join(""));
+  }
+  return count;
+}
+
+interface GoEvent {
+  readonly Action: string;
+  readonly Package?: string;
+  readonly ImportPath?: string;
+  readonly Test?: string;
+  readonly Output?: string;
+}
+
+function parseGoEvent(line: string): GoEvent | undefined {
+  try {
+    return JSON.parse(line) as GoEvent;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @param limit for one file, milliseconds */
+async function nodeTests(paths: readonly string[], concurrency: number, limit: number): Promise<Count> {
+  const count = { passed: 0, failed: 0 };
+  if (paths.length === 0) return count;
+  const stream = run({ files: paths.map((path) => join(root, path)), concurrency, timeout: limit });
+  stream.on("test:fail", (event) => {
+    if (event.todo === undefined && event.details.error.message !== "test failed") {
+      failures.push(`${event.file === undefined ? "" : `${relative(root, event.file)}: `}${event.name}`);
+    }
+  });
+  const done = new Promise<void>((resolve) => {
+    stream.on("test:summary", ({ file, counts }) => {
+      if (file !== undefined) return;
+      count.passed = counts.passed;
+      count.failed = counts.tests - counts.passed - counts.skipped - counts.todo;
+      resolve();
+    });
+    stream.once("end", resolve);
+  });
+  stream.compose(new spec()).pipe(process.stdout, { end: false });
+  await done;
+  return count;
+}
+
+async function sandboxTests(): Promise<Count> {
+  const paths = files("tests/**/*.test.ts");
+  if (paths.length === 0) return { passed: 0, failed: 0 };
+  console.log("Starting the platform that all sandbox tests share ...");
+  const platform = await startPlatform({ readyWithin: 600_000 });
+  process.env[sharedHomeVariable] = platform.home;
+  process.env[sharedPidVariable] = String(platform.pid);
+  const count = await nodeTests(paths, 1, 20 * 60_000);
+  const end = await platform.stop().catch((error: unknown) => error as Error);
+  const left = holdings(platform.home);
+  const clean =
+    !(end instanceof Error) &&
+    end.code === 0 &&
+    Object.values(left).every((found: readonly string[]) => found.length === 0);
+  if (clean) count.passed++;
+  else {
+    count.failed++;
+    failures.push("the shared platform did not end well");
+    console.log(end, left, platform.output().split("\n").slice(-60).join("\n"));
+  }
+  return count;
+}
+
+const parts: readonly (readonly [string, string, () => Promise<Count>])[] = [
+  ["checks", "Checks", checks],
+  ["agent", "Guest agent", agent],
+  ["unit", "Unit tests", () => nodeTests(files("packages/**/*.test.ts", "scripts/**/*.test.ts"), 2, 5 * 60_000)],
+  ["sandbox", "Sandbox tests", sandboxTests],
+];
+
+const total: Count = { passed: 0, failed: 0 };
+for (const [name, title, work] of parts) {
+  if (!wanted(name)) continue;
+  console.log(`\n=== ${title} ===`);
+  const start = performance.now();
+  const count = await work().catch((error: unknown): Count => {
+    console.error(error);
+    failures.push(`${title}: could not run`);
+    return { passed: 0, failed: 1 };
+  });
+  total.passed += count.passed;
+  total.failed += count.failed;
+  console.log(
+    `${title}: ${count.passed} passed, ${count.failed} failed, ${((performance.now() - start) / 1000).toFixed(0)} s`,
+  );
+}
+if (failures.length > 0) console.log(`\nFailed:\n${failures.map((failure) => `  ${failure}`).join("\n")}`);
+console.log(`\n${total.passed} passed, ${total.failed} failed`);
+process.exit(total.failed === 0 ? 0 : 1);
