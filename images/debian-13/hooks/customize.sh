@@ -39,12 +39,12 @@ rm -rf "$root/usr/local/lib/node_modules/npm/docs" "$root/usr/local/lib/node_mod
 for tool in npm npx; do
   ln -s "../lib/node_modules/npm/bin/$tool-cli.js" "$root/usr/local/bin/$tool"
 done
-unpack "$RUNTIMES/deno.tgz" "$root/usr/local/bin" package/deno
+unpack "$RUNTIMES/deno-linux-x64-glibc.tgz" "$root/usr/local/bin" package/deno
 chmod 0755 "$root/usr/local/bin/node" "$root/usr/local/bin/deno" "$root/usr/local/lib/node_modules/npm/bin/"*-cli.js
 
 # Nothing that identifies one machine, nothing that only caches.
 : > "$root/etc/machine-id"
 rm -f "$root/var/lib/dbus/machine-id" "$root/etc/ssh/"ssh_host_*
-rm -rf "$root/var/cache/apt/"* "$root/var/lib/apt/lists/"* "$root/var/log/"* "$root/tmp/"* "$root/boot"
+rm -rf "$root/var/cache/apt/"* "$root/var/log/"* "$root/tmp/"* "$root/boot"
 rm -rf "$root/var/cache/debconf/"*-old "$root/var/lib/dpkg/"*-old "$root/var/cache/ldconfig"
-mkdir -p "$root/boot" "$root/var/log" "$root/var/lib/apt/lists/partial" "$root/var/cache/apt/archives/partial"
+mkdir -p "$root/boot" "$root/var/log" "$root/var/cache/apt/archives/partial"

@@ -1,0 +1,29 @@
+/**
+ * Installs and builds what is missing before a command of this repository can run. Needs nothing but Node's built-ins
+ * (18 or newer), as it runs before anything is installed. Usage: node scripts/setup.mjs --for start|demo|test
+ */
+import { SetupFailure } from "./setup/failure.mjs";
+import { runSteps } from "./setup/runner.mjs";
+import { baseImage } from "./setup/steps/base-image.mjs";
+import { bootImage } from "./setup/steps/boot-image.mjs";
+import { debianPackages } from "./setup/steps/debian-packages.mjs";
+import { guestAgent } from "./setup/steps/guest-agent.mjs";
+import { npmPackages } from "./setup/steps/npm-packages.mjs";
+
+const purpose = process.argv[process.argv.indexOf("--for") + 1];
+
+if (purpose !== "start" && purpose !== "demo" && purpose !== "test") {
+  console.error("Usage: node scripts/setup.mjs --for start|demo|test");
+  process.exit(2);
+}
+
+try {
+  await runSteps([debianPackages(purpose), npmPackages(), guestAgent(), baseImage(), bootImage()]);
+} catch (error) {
+  if (!(error instanceof SetupFailure)) throw error;
+  console.error(`\nThe set-up failed at: ${error.step ?? "the start"}`);
+  console.error(`Cause:  ${error.message.replaceAll("\n", "\n        ")}`);
+  if (error.log !== undefined) console.error(`Log:    ${error.log}`);
+  console.error(`Remedy: ${error.remedy}`);
+  process.exitCode = 1;
+}

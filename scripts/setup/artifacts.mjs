@@ -1,0 +1,42 @@
+/**
+ * Names of what the set-up builds. Each is kept below a key made from its sources alone, so what is missing is known
+ * without building anything, and a changed agent costs a new initramfs but not a new base image.
+ *
+ *   agent/<key>/agent                  guest agent, static
+ *   images/base/<key>/base.erofs       root file system, read-only
+ *   images/base/<key>/vmlinuz          guest kernel
+ *   images/base/<key>/modules/         kernel modules for the initramfs, and `load-order`
+ *   images/base/<key>/manifest.json    versions of everything in the image: { kernel, packages: { [name]: version }, runtimes: { [name]: version } }
+ *   images/boot/<key>/initramfs.cpio   the agent as /init, and the modules
+ *   images/current.json                { key, base, kernel, initramfs, agentVersion }: what to boot now. `key` changes with any
+ *                                      of the others; base, kernel and initramfs are absolute paths
+ */
+import { join } from "node:path";
+import { cache, root } from "./paths.mjs";
+import { treeHash } from "./tree-hash.mjs";
+
+/** Options of the compiler and the archive; part of the key as they change the result. */
+export const agentBuild = ["-trimpath", "-buildvcs=false"];
+
+export function agentArtifact() {
+  const key = treeHash(root, ["agent"], (file) => /\.go$|\/go\.(mod|sum)$/.test(file) && !file.endsWith("_test.go"), agentBuild);
+  return { key, version: key.slice(0, 12), directory: join(cache, "agent", key), file: join(cache, "agent", key, "agent") };
+}
+
+export function baseArtifact() {
+  const key = treeHash(root, ["images/debian-13"]);
+  const directory = join(cache, "images/base", key);
+  return { key, directory, image: join(directory, "base.erofs"), kernel: join(directory, "vmlinuz") };
+}
+
+export function bootArtifact() {
+  const key = treeHash(root, ["scripts/setup/cpio.mjs", "scripts/setup/steps/boot-image.mjs"], undefined, [
+    agentArtifact().key,
+    baseArtifact().key,
+  ]);
+  const directory = join(cache, "images/boot", key);
+  return { key, directory, initramfs: join(directory, "initramfs.cpio") };
+}
+
+/** The pointer file that the platform reads. */
+export const currentImage = join(cache, "images/current.json");
