@@ -1,0 +1,56 @@
+/** Sandboxes resume from one saved machine; nothing random or personal may be the same in two of them. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Sandbox } from "@deno/sandbox";
+import { sharedPlatform } from "@caisson/testing";
+
+await sharedPlatform();
+
+const questions = {
+  urandom: "head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n'",
+  getrandom: "python3 -c 'import os; print(os.getrandom(32).hex())'",
+  uuid: "cat /proc/sys/kernel/random/uuid",
+  machineId: "cat /etc/machine-id",
+  hostname: "cat /proc/sys/kernel/hostname",
+  bootId: "cat /proc/sys/kernel/random/boot_id",
+  openssl: "openssl rand -hex 16",
+} as const;
+
+test(
+  "clones differ in everything that identifies or must not repeat, and agree on the time",
+  { timeout: 120_000 },
+  async () => {
+    const sandboxes = await Promise.all([Sandbox.create(), Sandbox.create(), Sandbox.create()]);
+    try {
+      for (const [name, command] of Object.entries(questions)) {
+        const answers = await Promise.all(
+          sandboxes.map(async (sandbox) => {
+            const child = await sandbox.spawn("bash", { args: ["-c", command], stdout: "piped", stderr: "null" });
+            return ((await child.output()).stdoutText ?? "").trim();
+          }),
+        );
+        assert.ok(
+          answers.every((answer) => answer !== ""),
+          `${name} is empty`,
+        );
+        assert.equal(new Set(answers).size, answers.length, `${name} repeats: ${answers.join(" ")}`);
+      }
+      const keys = await Promise.all(
+        sandboxes.map((sandbox) => sandbox.sh`cat /etc/ssh/ssh_host_*_key.pub 2>/dev/null || true`.text()),
+      );
+      const present = keys.filter((key) => key !== "");
+      assert.equal(new Set(present).size, present.length, "two sandboxes share an SSH host key");
+      for (const sandbox of sandboxes) {
+        const asked = Date.now();
+        const seconds = Number((await sandbox.sh`date +%s.%N`.text()).trim());
+        const answered = Date.now();
+        assert.ok(
+          seconds * 1000 > asked - 1_500 && seconds * 1000 < answered + 1_500,
+          `the clock is ${seconds * 1000 - asked} ms off`,
+        );
+      }
+    } finally {
+      await Promise.all(sandboxes.map((sandbox) => sandbox.kill()));
+    }
+  },
+);
