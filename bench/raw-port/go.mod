@@ -1,0 +1,3 @@
+module caisson/bench/raw-port
+
+go 1.23
