@@ -16,18 +16,24 @@ import (
 
 // Files implements the Files service.
 type Files struct {
-	agentv1connect.UnimplementedFilesHandler
 	streams *stream.Registry
 	// Relative paths start here.
 	home string
 	// What is created belongs to them; -1 leaves it to the agent's own user.
 	uid, gid int
 	ready    func() error
+	handles  handles
+	uploads  uploads
 }
+
+var _ agentv1connect.FilesHandler = (*Files)(nil)
 
 // New makes the service. `ready` fails while there is no root file system yet.
 func New(streams *stream.Registry, home string, uid, gid int, ready func() error) *Files {
-	return &Files{streams: streams, home: home, uid: uid, gid: gid, ready: ready}
+	return &Files{
+		streams: streams, home: home, uid: uid, gid: gid, ready: ready,
+		handles: handles{open: map[uint64]*handle{}}, uploads: uploads{byID: map[uint64]upload{}},
+	}
 }
 
 // maxPath is PATH_MAX of Linux, with the zero byte.
