@@ -28,7 +28,7 @@ export async function runArea(area: Area, column: Column, env: ClientEnvironment
     const failure = await run(
       command ?? "",
       args,
-      { ...process.env, ...env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
+      { ...process.env, ...env, NO_COLOR: "1", PYTHONDONTWRITEBYTECODE: "1", DENO_NO_UPDATE_CHECK: "1" },
       limit,
     );
     const lines = await readFile(results, "utf8").catch(() => "");

@@ -1,6 +1,7 @@
 """Runs one area with the Python client: run_area.py <area> sync|async <results file>. One JSON line a scenario."""
 
 import asyncio
+import faulthandler
 import importlib.util
 import json
 import os
@@ -23,10 +24,14 @@ def load(area: str):
 
 
 async def run_one(scenario, context) -> str | None:
+    # A hanging call of the synchronous client cannot be cancelled: end with a traceback that shows it.
+    faulthandler.dump_traceback_later(scenario.limit + 5, exit=True)
     try:
         await asyncio.wait_for(scenario.run(context), scenario.limit)
     except BaseException:  # CancelledError as well: the client cancels its own tasks in places
         return traceback.format_exc()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     return None
 
 
