@@ -1,0 +1,94 @@
+/** Volumes with their real parts but without machines: embedded database, qcow2 images, and QEMU's own tools as the guest. */
+import { execFileSync } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { configSchema } from "@caisson/protocol";
+import { LocalLayers } from "@caisson/storage";
+import { openDatabase } from "../../packages/server/src/store/open.ts";
+import type { Database } from "../../packages/server/src/store/tables.ts";
+import { auditVolumes } from "../../packages/server/src/volumes/audit.ts";
+import type { DiskHolder, VolumeContext } from "../../packages/server/src/volumes/context.ts";
+import { Janitor } from "../../packages/server/src/volumes/janitor.ts";
+import { KeyedLock } from "../../packages/server/src/volumes/keyed-lock.ts";
+
+export interface Workbench {
+  readonly ctx: VolumeContext;
+  readonly org: string;
+  readonly directory: string;
+  /** Machines by sandbox id. */
+  readonly machines: Map<string, DiskHolder>;
+  /** Runs background passes until there is nothing left to do. */
+  settle(): Promise<void>;
+  /** Throws unless store and disk agree. */
+  assertSound(): Promise<void>;
+  /** Writes into, or reads from, the head of a volume as a guest would: commands of qemu-io. */
+  io(volumeId: string, ...commands: string[]): Promise<string>;
+  /** The same for a layer, read-only. */
+  read(layer: string, ...commands: string[]): string;
+  close(): Promise<void>;
+}
+
+export async function openWorkbench(volumes: object = {}, directory?: string): Promise<Workbench> {
+  const home = directory ?? (await mkdtemp(join(tmpdir(), "caisson-volumes-")));
+  const log = pino({ level: process.env["CAISSON_LOG_LEVEL"] ?? "silent" });
+  const db: Database = await openDatabase({ home, url: process.env["DATABASE_URL"], log });
+  const org = "org-1";
+  await db
+    .insertInto("orgs")
+    .values({ id: org, slug: "one", created_at: 1, concurrent_sandboxes: null })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  const images = join(home, "volumes", "layers");
+  const layers = new LocalLayers(images);
+  await layers.open();
+  const machines = new Map<string, DiskHolder>();
+  const config = configSchema.parse({ volumes: { minFreeDisk: 0, ...volumes } });
+  const ctx: VolumeContext = {
+    db,
+    lockRows: false,
+    layers,
+    config,
+    baseImage: "base-1",
+    machine: (id) => machines.get(id),
+    locks: new KeyedLock(),
+    log,
+  };
+  const janitor = new Janitor(ctx, { patience: 0 });
+  const path = (layer: string) => join(images, `${layer}.qcow2`);
+  const run = (image: string, flags: string[], commands: string[]) => {
+    const said = execFileSync("qemu-io", [...flags, ...commands.flatMap((command) => ["-c", command]), image], {
+      encoding: "utf8",
+    });
+    if (/failed|error/i.test(said)) throw new Error(said);
+    return said;
+  };
+  return {
+    ctx,
+    org,
+    directory: home,
+    machines,
+    async settle() {
+      for (let pass = 0; pass < 50; pass++) if (!(await janitor.run(new AbortController().signal))) return;
+      throw new Error("the background work does not come to an end");
+    },
+    async assertSound() {
+      const { faults } = await auditVolumes(ctx, { running: (id) => machines.has(id) });
+      if (faults.length > 0) throw new Error(JSON.stringify(faults, null, 1));
+    },
+    async io(volumeId, ...commands) {
+      const { head } = await db
+        .selectFrom("volumes")
+        .select("head")
+        .where("id", "=", volumeId)
+        .executeTakeFirstOrThrow();
+      return run(path(head), [], commands);
+    },
+    read: (layer, ...commands) => run(path(layer), ["-r"], commands),
+    async close() {
+      await db.destroy();
+      if (directory === undefined) await rm(home, { recursive: true });
+    },
+  };
+}
