@@ -64,7 +64,6 @@ test("bad parameters are -32602, with what was expected where", async () => {
     ["readTextFile", { path: 5 }],
     ["spawn", { command: "true", stdout: "sideways", stderr: "null" }],
     ["fileRead", { fileHandleId: "x", length: 1 }],
-    ["exposeHttp", { domain: "x", port: 70_000 }],
   ];
   for (const [method, params] of cases) {
     const { error } = await client.call(method, params);
