@@ -17,13 +17,6 @@ export interface LayerFile {
   readonly sealed: boolean;
 }
 
-export interface LayerMeasure {
-  /** Bytes of data in this layer alone. */
-  readonly ownBytes: number;
-  /** Bytes of data that a guest can read from this layer and all below it, up to but without `above`. */
-  readonly totalBytes: number;
-}
-
 export interface LayerFault {
   readonly id: LayerId;
   readonly problem: string;
@@ -43,8 +36,8 @@ export interface LayerStore {
   list(): Promise<readonly LayerFile[]>;
   /** Paths of the layer and of all below it, checked: nearest first. @throws CaissonError `not_found`, `internal` when a header was tampered with */
   chain(id: LayerId): Promise<readonly string[]>;
-  /** Also while a machine writes to it; then an estimate. */
-  measure(id: LayerId, above?: LayerId): Promise<LayerMeasure>;
+  /** Bytes that a guest which reads the layer finds in it and in each one below it. Also while a machine writes to it; then an estimate. */
+  measure(id: LayerId): Promise<ReadonlyMap<LayerId, number>>;
   /**
    * Prepares a copy of a layer laid over another ancestor (null: none) with the same content. `commit` puts it in the place of the
    * layer at once and whole; machines that have the former file open keep it. The caller sees to it that nobody wrote in between.

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { chmod, chown, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { CaissonError, type LayerFault, type LayerFile, type LayerId, type LayerMeasure, type LayerStore } from "@caisson/protocol";
+import { CaissonError, type LayerFault, type LayerFile, type LayerId, type LayerStore } from "@caisson/protocol";
 import { digestFile } from "./blobs.ts";
 import { prepareCollapse, type Collapse } from "./collapse.ts";
 import { flush, replace } from "./durable.ts";
@@ -89,12 +89,10 @@ export class LocalLayers implements LayerStore {
     return paths;
   }
 
-  async measure(id: LayerId, above?: LayerId): Promise<LayerMeasure> {
+  async measure(id: LayerId): Promise<ReadonlyMap<LayerId, number>> {
     const chain = await this.chain(id);
     const bytes = await dataByDepth(chain[0]!);
-    const end = above === undefined ? chain.length : chain.indexOf(this.#path(above));
-    if (end === -1) throw new CaissonError("invalid_argument", `${above} is not below ${id}.`);
-    return { ownBytes: end === 0 ? 0 : (bytes[0] ?? 0), totalBytes: bytes.slice(0, end).reduce((sum, part) => sum + part, 0) };
+    return new Map(chain.map((path, depth) => [basename(path, suffix), bytes[depth] ?? 0]));
   }
 
   async prepareCollapse(id: LayerId, parent: LayerId | null, signal?: AbortSignal): Promise<Collapse> {

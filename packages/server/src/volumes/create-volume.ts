@@ -1,0 +1,112 @@
+/** Makes a volume: empty, bootable over the built-in image, or over a snapshot. */
+import { CaissonError, newId, type LayerId } from "@caisson/protocol";
+import { builtinImage, lockOrg, newLayerId, plannedLayer, requireRoom, type VolumeContext } from "./context.ts";
+import { requireSnapshot } from "./lookup.ts";
+import { checkQuota } from "./quota.ts";
+import { measureSizes } from "./sizes.ts";
+import { checkSlug } from "./slug.ts";
+import { takeSlug } from "./slugs.ts";
+import type { SnapshotRow, VolumeRow } from "./tables.ts";
+
+export interface VolumeRequest {
+  readonly slug: string;
+  readonly region: string;
+  /** Bytes, checked. */
+  readonly capacity: number;
+  /** `builtin:debian-13`, or id or slug of a snapshot. */
+  readonly from?: string | undefined;
+}
+
+/**
+ * @throws CaissonError `invalid_argument`, `not_found` for the snapshot, `already_exists` (SLUG_ALREADY_IN_USE),
+ *   `resource_exhausted` (VOLUME_LIMIT_REACHED, DISK_FULL)
+ */
+export async function createVolume(ctx: VolumeContext, orgId: string, request: VolumeRequest): Promise<VolumeRow> {
+  checkSlug(request.slug);
+  const { region } = ctx.config.sandbox;
+  if (request.region !== region) throw new CaissonError("invalid_argument", `There is no region \`${request.region.slice(0, 32)}\` here; use \`${region}\`.`);
+  if (request.from?.startsWith("builtin:") === true && request.from !== builtinImage) {
+    throw new CaissonError("invalid_argument", `The one built-in image is \`${builtinImage}\`.`);
+  }
+  await requireRoom(ctx);
+  const snapshot = request.from === undefined || request.from === builtinImage ? undefined : await requireSnapshot(ctx.db, orgId, request.from);
+  if (snapshot !== undefined && request.capacity < snapshot.capacity) {
+    throw new CaissonError("invalid_argument", `The snapshot \`${snapshot.slug}\` holds a file system of ${snapshot.capacity} bytes; the volume needs at least that capacity.`);
+  }
+  const parent = snapshot?.layer ?? (request.from === builtinImage ? await builtinLayer(ctx, request.capacity) : null);
+  const volume = await plan(ctx, orgId, request, snapshot, parent);
+  try {
+    await (parent === null ? ctx.layers.format(volume.head, request.capacity) : ctx.layers.overlay(volume.head, parent, request.capacity));
+    const formatted = parent === null ? [...(await ctx.layers.measure(volume.head)).values()].reduce((sum, bytes) => sum + bytes, 0) : 0;
+    await ctx.db.updateTable("layers").set({ state: "ready", formatted_bytes: formatted }).where("id", "=", volume.head).execute();
+    const sizes = await measureSizes(ctx, volume.head, snapshot?.layer ?? null);
+    const ready = { state: "ready", allocated_bytes: sizes.allocated, flattened_bytes: sizes.flattened, measured_at: Date.now() } as const;
+    await ctx.db.updateTable("volumes").set(ready).where("id", "=", volume.id).execute();
+    return { ...volume, ...ready };
+  } catch (error) {
+    await undoCreate(ctx, volume).catch((cause: unknown) => ctx.log.error({ err: cause, volume: volume.id }, "a half made volume is left for the next start"));
+    throw error;
+  }
+}
+
+async function plan(ctx: VolumeContext, orgId: string, request: VolumeRequest, snapshot: SnapshotRow | undefined, parent: LayerId | null): Promise<VolumeRow> {
+  const bootable = request.from === builtinImage || snapshot?.bootable === 1;
+  const row: VolumeRow = {
+    id: newId("vol", request.region),
+    org_id: orgId,
+    slug: request.slug,
+    region: request.region,
+    capacity: request.capacity,
+    bootable: bootable ? 1 : 0,
+    base_image: snapshot?.base_image ?? (bootable ? ctx.baseImage : null),
+    base_snapshot: snapshot?.id ?? null,
+    state: "creating",
+    head: newLayerId(),
+    attached_to: null,
+    allocated_bytes: 0,
+    flattened_bytes: 0,
+    measured_at: 0,
+    created_at: Date.now(),
+    deleted_at: null,
+    reclaim_at: null,
+  };
+  await ctx.db.transaction().execute(async (trx) => {
+    await lockOrg(ctx, trx, orgId);
+    await checkQuota(ctx, trx, orgId, request.capacity);
+    await takeSlug(trx, orgId, request.slug, row.id);
+    // The parent must still be there: this row is what keeps it from now on.
+    if (parent !== null) {
+      const found = await trx.selectFrom("layers").select("kind").where("id", "=", parent).where("state", "in", ["ready", "swapping"]).executeTakeFirst();
+      const kept = snapshot === undefined || (await trx.selectFrom("snapshots").select("id").where("id", "=", snapshot.id).executeTakeFirst());
+      if (found === undefined || kept === undefined) throw new CaissonError("not_found", "The snapshot was deleted in the meantime.");
+    }
+    await trx.insertInto("layers").values(plannedLayer({ id: row.head, parent, kind: bootable ? "root" : "plain" })).execute();
+    await trx.insertInto("volumes").values(row).execute();
+  });
+  return row;
+}
+
+/** The empty root file system of one size, which all bootable volumes of that size begin over. Made when first asked for. */
+async function builtinLayer(ctx: VolumeContext, capacity: number): Promise<LayerId> {
+  const id = `builtin-${capacity}`;
+  await ctx.locks.run(id, async () => {
+    const found = await ctx.db.selectFrom("layers").select("state").where("id", "=", id).executeTakeFirst();
+    if (found?.state === "ready") return;
+    if (found === undefined) await ctx.db.insertInto("layers").values(plannedLayer({ id, parent: null, kind: "builtin" })).execute();
+    await ctx.layers.remove(id);
+    await ctx.layers.format(id, capacity);
+    await ctx.layers.seal(id);
+    await ctx.db.updateTable("layers").set({ state: "ready", sealed: 1 }).where("id", "=", id).execute();
+  });
+  return id;
+}
+
+/** Takes back a volume that nobody was promised. Idempotent. */
+export async function undoCreate(ctx: VolumeContext, volume: Pick<VolumeRow, "id" | "head">): Promise<void> {
+  await ctx.layers.remove(volume.head);
+  await ctx.db.transaction().execute(async (trx) => {
+    await trx.deleteFrom("volume_slugs").where("owner", "=", volume.id).execute();
+    await trx.deleteFrom("volumes").where("id", "=", volume.id).execute();
+    await trx.deleteFrom("layers").where("id", "=", volume.head).execute();
+  });
+}

@@ -1,0 +1,69 @@
+/** Deletes in two steps: gone for the owner at once, storage given back later by the janitor. Until then the operator can restore. */
+import { CaissonError } from "@caisson/protocol";
+import type { VolumeContext } from "./context.ts";
+import { requireSnapshot, requireVolume } from "./lookup.ts";
+import { takeSlug } from "./slugs.ts";
+import { checkSlug } from "./slug.ts";
+import type { VolumeRow } from "./tables.ts";
+
+/** @throws CaissonError `not_found`, `invalid_state` (VOLUME_ATTACHED) */
+export async function deleteVolume(ctx: VolumeContext, orgId: string, idOrSlug: string): Promise<void> {
+  const { id } = await requireVolume(ctx.db, orgId, idOrSlug);
+  await ctx.locks.run(`volume:${id}`, async () => {
+    const volume = await requireVolume(ctx.db, orgId, id);
+    const now = Date.now();
+    await ctx.db.transaction().execute(async (trx) => {
+      const { numUpdatedRows } = await trx
+        .updateTable("volumes")
+        .set({ state: "deleted", deleted_at: now, reclaim_at: now + ctx.config.volumes.reclaimAfter * 1000 })
+        .where("id", "=", id)
+        .where("state", "=", "ready")
+        .where("attached_to", "is", null)
+        .executeTakeFirstOrThrow();
+      if (numUpdatedRows !== 1n) throw attached(volume);
+      await trx.deleteFrom("volume_slugs").where("owner", "=", id).execute();
+    });
+    ctx.log.info({ volume: id, slug: volume.slug }, "volume deleted");
+  });
+}
+
+/** A snapshot goes at once; what others need of its data stays with them. @throws CaissonError `not_found` */
+export async function deleteSnapshot(ctx: VolumeContext, orgId: string, idOrSlug: string): Promise<void> {
+  const { id, slug } = await requireSnapshot(ctx.db, orgId, idOrSlug);
+  await ctx.db.transaction().execute(async (trx) => {
+    await trx.updateTable("volumes").set({ base_snapshot: null }).where("base_snapshot", "=", id).execute();
+    await trx.deleteFrom("volume_slugs").where("owner", "=", id).execute();
+    await trx.deleteFrom("snapshots").where("id", "=", id).execute();
+  });
+  ctx.log.info({ snapshot: id, slug }, "snapshot deleted");
+}
+
+/**
+ * For the operator: a deleted volume comes back with its content.
+ * @param slug another name, when the former one is taken by now
+ * @throws CaissonError `not_found` when it was reclaimed or never deleted, `already_exists`
+ */
+export async function restoreVolume(ctx: Pick<VolumeContext, "db" | "log">, id: string, slug?: string): Promise<VolumeRow> {
+  const volume = await ctx.db.selectFrom("volumes").selectAll().where("id", "=", id).where("state", "=", "deleted").executeTakeFirst();
+  if (volume === undefined) throw new CaissonError("not_found", `There is no deleted volume ${id} that could be restored.`);
+  const restored: VolumeRow = { ...volume, state: "ready", slug: checkSlug(slug ?? volume.slug), deleted_at: null, reclaim_at: null };
+  await ctx.db.transaction().execute(async (trx) => {
+    await takeSlug(trx, volume.org_id, restored.slug, id);
+    const { numUpdatedRows } = await trx
+      .updateTable("volumes")
+      .set({ state: "ready", slug: restored.slug, deleted_at: null, reclaim_at: null })
+      .where("id", "=", id)
+      .where("state", "=", "deleted")
+      .executeTakeFirstOrThrow();
+    if (numUpdatedRows !== 1n) throw new CaissonError("not_found", `Volume ${id} has been reclaimed just now.`);
+  });
+  ctx.log.info({ volume: id, slug: restored.slug }, "volume restored");
+  return restored;
+}
+
+export function attached(volume: Pick<VolumeRow, "slug" | "attached_to">): CaissonError {
+  const by = volume.attached_to === null ? "a sandbox" : `sandbox ${volume.attached_to}`;
+  return new CaissonError("invalid_state", `The volume \`${volume.slug}\` is in use by ${by}; a volume belongs to one sandbox at a time. End that sandbox first.`, {
+    wireCode: "VOLUME_ATTACHED",
+  });
+}

@@ -1,0 +1,172 @@
+/** Hands disks to sandboxes and takes them back. A volume belongs to one sandbox at a time, a snapshot to any number. */
+import { posix } from "node:path";
+import { CaissonError, type DiskAttachment, type VolumeMount } from "@caisson/protocol";
+import type { Transaction } from "kysely";
+import type { Tables } from "../store/tables.ts";
+import { checkedPaths, newLayerId, plannedLayer, requireRoom, type VolumeContext } from "./context.ts";
+import { attached } from "./delete.ts";
+import { findSnapshot, findVolume, requireVolume } from "./lookup.ts";
+import { refreshVolume } from "./sizes.ts";
+import { settleVolume } from "./take-snapshot.ts";
+import type { SnapshotRow, VolumeRow } from "./tables.ts";
+
+export interface DiskRequest {
+  /** Id or slug of a bootable volume, or of a snapshot of one. */
+  readonly root?: string | undefined;
+  readonly volumes: readonly { readonly volume: string; readonly path: string }[];
+}
+
+export interface Disks {
+  readonly root?: DiskAttachment;
+  readonly volumes: readonly VolumeMount[];
+}
+
+const rootSerial = "root";
+const maximumVolumes = 8;
+/** What the guest's system owns: a disk over one of these would leave no working sandbox. */
+const reservedPaths = ["/proc", "/sys", "/dev", "/run", "/bin", "/sbin", "/lib", "/lib64", "/usr", "/etc", "/boot"];
+
+/**
+ * Takes every disk or none. The sandbox keeps them until `releaseDisks`.
+ * @throws CaissonError `not_found`, `invalid_argument`, `invalid_state` (VOLUME_ATTACHED, BASE_IMAGE_CHANGED), `resource_exhausted`
+ */
+export async function acquireDisks(ctx: VolumeContext, orgId: string, sandboxId: string, request: DiskRequest): Promise<Disks> {
+  if (request.root === undefined && request.volumes.length === 0) return { volumes: [] };
+  const paths = checkPaths(request.volumes.map(({ path }) => path));
+  const volumes: VolumeRow[] = [];
+  for (const { volume } of request.volumes) volumes.push(await requireVolume(ctx.db, orgId, volume));
+  const root = request.root === undefined ? undefined : await findRoot(ctx, orgId, request.root);
+  const taken = root?.volume === undefined ? volumes : [...volumes, root.volume];
+  if (new Set(taken.map(({ id }) => id)).size < taken.length) throw new CaissonError("invalid_argument", "A volume can have one place in a sandbox; name each volume once.");
+  if (root?.snapshot !== undefined) await requireRoom(ctx);
+  return ctx.locks.runAll(
+    taken.map(({ id }) => `volume:${id}`),
+    async () => {
+      const throwAway = root?.snapshot === undefined ? undefined : { id: newLayerId(), snapshot: root.snapshot };
+      await ctx.db.transaction().execute(async (trx) => {
+        for (const [index, volume] of taken.entries()) {
+          await take(trx, volume, sandboxId, index < volumes.length ? serialOf(volume.id) : rootSerial);
+        }
+        if (throwAway !== undefined) await planThrowAway(trx, sandboxId, throwAway);
+      });
+      try {
+        if (throwAway !== undefined) {
+          await ctx.layers.overlay(throwAway.id, throwAway.snapshot.layer);
+          await ctx.db.updateTable("layers").set({ state: "ready" }).where("id", "=", throwAway.id).execute();
+        }
+        return await attachments(ctx, sandboxId, volumes.map((volume, index) => ({ id: volume.id, path: paths[index]! })));
+      } catch (error) {
+        await release(ctx, sandboxId);
+        throw error;
+      }
+    },
+  );
+}
+
+async function findRoot(ctx: VolumeContext, orgId: string, idOrSlug: string): Promise<{ volume?: VolumeRow; snapshot?: SnapshotRow }> {
+  const volume = await findVolume(ctx.db, orgId, idOrSlug);
+  const snapshot = volume === undefined ? await findSnapshot(ctx.db, orgId, idOrSlug) : undefined;
+  const found = volume ?? snapshot;
+  if (found === undefined) throw new CaissonError("not_found", `There is no volume or snapshot \`${idOrSlug.slice(0, 64)}\`.`, { wireCode: "VOLUME_NOT_FOUND" });
+  if (found.bootable !== 1) {
+    throw new CaissonError("invalid_argument", `\`${found.slug}\` is not bootable. Make a bootable volume with \`from: "builtin:debian-13"\` or from a snapshot of one.`, { wireCode: "NOT_BOOTABLE" });
+  }
+  if (found.base_image !== ctx.baseImage) {
+    throw new CaissonError("invalid_state", `\`${found.slug}\` was made on another version of the base image (${found.base_image}), which this server no longer runs (${ctx.baseImage}).`, {
+      wireCode: "BASE_IMAGE_CHANGED",
+    });
+  }
+  return volume === undefined ? { snapshot: snapshot! } : { volume };
+}
+
+async function take(trx: Transaction<Tables>, volume: VolumeRow, sandboxId: string, serial: string): Promise<void> {
+  const { numUpdatedRows } = await trx
+    .updateTable("volumes")
+    .set({ attached_to: sandboxId })
+    .where("id", "=", volume.id)
+    .where("state", "=", "ready")
+    .where("attached_to", "is", null)
+    .executeTakeFirstOrThrow();
+  if (numUpdatedRows !== 1n) {
+    const now = await trx.selectFrom("volumes").select(["slug", "attached_to"]).where("id", "=", volume.id).where("state", "=", "ready").executeTakeFirst();
+    if (now === undefined) throw new CaissonError("not_found", `The volume \`${volume.slug}\` was deleted in the meantime.`);
+    throw attached(now);
+  }
+  // Read here and not before: a snapshot may have changed it since.
+  const { head } = await trx.selectFrom("volumes").select("head").where("id", "=", volume.id).executeTakeFirstOrThrow();
+  await trx
+    .updateTable("layers")
+    .set((eb) => ({ generation: eb("generation", "+", 1) }))
+    .where("id", "=", head)
+    .execute();
+  await trx.insertInto("disk_leases").values({ sandbox: sandboxId, serial, layer: head, volume: volume.id, created_at: Date.now() }).execute();
+}
+
+async function planThrowAway(trx: Transaction<Tables>, sandboxId: string, { id, snapshot }: { id: string; snapshot: SnapshotRow }): Promise<void> {
+  const still = await trx.selectFrom("snapshots").select("layer").where("id", "=", snapshot.id).executeTakeFirst();
+  if (still === undefined) throw new CaissonError("not_found", `The snapshot \`${snapshot.slug}\` was deleted in the meantime.`);
+  await trx.insertInto("layers").values(plannedLayer({ id, parent: snapshot.layer, kind: "ephemeral" })).execute();
+  await trx.insertInto("disk_leases").values({ sandbox: sandboxId, serial: rootSerial, layer: id, volume: null, created_at: Date.now() }).execute();
+}
+
+async function attachments(ctx: VolumeContext, sandboxId: string, mounts: readonly { id: string; path: string }[]): Promise<Disks> {
+  const leases = await ctx.db.selectFrom("disk_leases").selectAll().where("sandbox", "=", sandboxId).execute();
+  let root: DiskAttachment | undefined;
+  const volumes: VolumeMount[] = [];
+  for (const lease of leases) {
+    const [image = "", ...backing] = await checkedPaths(ctx, lease.layer);
+    const disk: DiskAttachment = { image, backing, readOnly: false, serial: lease.serial };
+    const path = mounts.find(({ id }) => id === lease.volume)?.path;
+    if (lease.serial === rootSerial) root = disk;
+    else if (path !== undefined) volumes.push({ ...disk, path });
+  }
+  // Outer mounts first: `/data` before `/data/cache`.
+  volumes.sort((a, b) => a.path.length - b.path.length);
+  return root === undefined ? { volumes } : { root, volumes };
+}
+
+/** Takes back what a sandbox has, after its machine has ended. Idempotent. */
+export async function releaseDisks(ctx: VolumeContext, sandboxId: string): Promise<void> {
+  const held = await ctx.db.selectFrom("disk_leases").select("volume").where("sandbox", "=", sandboxId).execute();
+  if (held.length === 0) return;
+  const ids = held.flatMap(({ volume }) => (volume === null ? [] : [volume]));
+  await ctx.locks.runAll(
+    ids.map((id) => `volume:${id}`),
+    () => release(ctx, sandboxId),
+  );
+  for (const id of ids) await refreshVolume(ctx, id);
+}
+
+async function release(ctx: VolumeContext, sandboxId: string): Promise<void> {
+  const leases = await ctx.db.selectFrom("disk_leases").selectAll().where("sandbox", "=", sandboxId).execute();
+  for (const { volume } of leases) if (volume !== null) await settleVolume(ctx, volume);
+  const throwAway = leases.filter(({ volume }) => volume === null).map(({ layer }) => layer);
+  for (const layer of throwAway) await ctx.layers.remove(layer);
+  await ctx.db.transaction().execute(async (trx) => {
+    await trx.updateTable("volumes").set({ attached_to: null }).where("attached_to", "=", sandboxId).execute();
+    await trx.deleteFrom("disk_leases").where("sandbox", "=", sandboxId).execute();
+    if (throwAway.length > 0) await trx.deleteFrom("layers").where("id", "in", throwAway).execute();
+  });
+}
+
+/** The random part of an id: unique, and of the 20 characters that a disk's serial may have. */
+function serialOf(volumeId: string): string {
+  return volumeId.slice(-20);
+}
+
+/** @returns the paths in canonical form. @throws CaissonError `invalid_argument` */
+export function checkPaths(paths: readonly string[]): string[] {
+  if (paths.length > maximumVolumes) throw new CaissonError("invalid_argument", `A sandbox mounts at most ${maximumVolumes} volumes.`);
+  const checked = paths.map((path) => {
+    const clean = posix.normalize(path).replace(/(.)\/$/, "$1");
+    if (!path.startsWith("/") || path.includes("\0") || Buffer.byteLength(clean) > 1024) {
+      throw new CaissonError("invalid_argument", `A volume is mounted at an absolute path, not at ${JSON.stringify(path.slice(0, 200))}.`);
+    }
+    if (clean === "/" || reservedPaths.some((reserved) => clean === reserved || ((reserved === "/proc" || reserved === "/sys" || reserved === "/dev") && clean.startsWith(`${reserved}/`)))) {
+      throw new CaissonError("invalid_argument", `A volume cannot be mounted at ${clean}; for a root file system use \`root\`.`);
+    }
+    return clean;
+  });
+  if (new Set(checked).size < checked.length) throw new CaissonError("invalid_argument", "Two volumes cannot be mounted at one path.");
+  return checked;
+}

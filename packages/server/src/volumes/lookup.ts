@@ -1,0 +1,100 @@
+/** Finds volumes and snapshots, by id or by slug, one or by the page. */
+import { CaissonError } from "@caisson/protocol";
+import type { Database } from "../store/tables.ts";
+import type { SnapshotRow, VolumeRow } from "./tables.ts";
+
+export async function findVolume(db: Database, orgId: string, idOrSlug: string): Promise<VolumeRow | undefined> {
+  return db
+    .selectFrom("volumes")
+    .selectAll()
+    .where("org_id", "=", orgId)
+    .where("state", "=", "ready")
+    .where((eb) => eb.or([eb("id", "=", idOrSlug), eb("slug", "=", idOrSlug)]))
+    .executeTakeFirst();
+}
+
+export async function findSnapshot(db: Database, orgId: string, idOrSlug: string): Promise<SnapshotRow | undefined> {
+  return db
+    .selectFrom("snapshots")
+    .selectAll()
+    .where("org_id", "=", orgId)
+    .where("state", "=", "ready")
+    .where((eb) => eb.or([eb("id", "=", idOrSlug), eb("slug", "=", idOrSlug)]))
+    .executeTakeFirst();
+}
+
+/** @throws CaissonError `not_found` */
+export async function requireVolume(db: Database, orgId: string, idOrSlug: string): Promise<VolumeRow> {
+  const volume = await findVolume(db, orgId, idOrSlug);
+  if (volume === undefined) throw new CaissonError("not_found", `There is no volume \`${idOrSlug.slice(0, 64)}\`.`, { wireCode: "VOLUME_NOT_FOUND" });
+  return volume;
+}
+
+/** @throws CaissonError `not_found` */
+export async function requireSnapshot(db: Database, orgId: string, idOrSlug: string): Promise<SnapshotRow> {
+  const snapshot = await findSnapshot(db, orgId, idOrSlug);
+  if (snapshot === undefined) throw new CaissonError("not_found", `There is no snapshot \`${idOrSlug.slice(0, 64)}\`.`, { wireCode: "SNAPSHOT_NOT_FOUND" });
+  return snapshot;
+}
+
+export interface PageRequest {
+  readonly orgId: string;
+  /** Part of the slug or of the id. */
+  readonly search?: string | undefined;
+  readonly limit: number;
+  /** Rows older than this one. */
+  readonly before?: { readonly createdAt: number; readonly id: string } | undefined;
+}
+
+export interface VolumeWithBase {
+  readonly volume: VolumeRow;
+  readonly base: { readonly id: string; readonly slug: string } | null;
+}
+
+export async function withBase(db: Database, volume: VolumeRow): Promise<VolumeWithBase> {
+  const base = volume.base_snapshot === null ? undefined : await db.selectFrom("snapshots").select(["id", "slug"]).where("id", "=", volume.base_snapshot).executeTakeFirst();
+  return { volume, base: base ?? null };
+}
+
+/** Newest first. */
+export async function listVolumes(db: Database, { orgId, search, limit, before }: PageRequest): Promise<VolumeWithBase[]> {
+  let query = db
+    .selectFrom("volumes")
+    .leftJoin("snapshots", "snapshots.id", "volumes.base_snapshot")
+    .selectAll("volumes")
+    .select("snapshots.slug as base_slug")
+    .where("volumes.org_id", "=", orgId)
+    .where("volumes.state", "=", "ready")
+    .orderBy("volumes.created_at", "desc")
+    .orderBy("volumes.id", "desc")
+    .limit(limit);
+  if (search !== undefined && search !== "") {
+    const pattern = likePattern(search);
+    query = query.where((eb) => eb.or([eb("volumes.slug", "like", pattern), eb("volumes.id", "like", pattern)]));
+  }
+  if (before !== undefined) {
+    const { createdAt, id } = before;
+    query = query.where((eb) => eb.or([eb("volumes.created_at", "<", createdAt), eb.and([eb("volumes.created_at", "=", createdAt), eb("volumes.id", "<", id)])]));
+  }
+  const rows = await query.execute();
+  return rows.map(({ base_slug, ...volume }) => ({ volume, base: volume.base_snapshot === null || base_slug === null ? null : { id: volume.base_snapshot, slug: base_slug } }));
+}
+
+/** Newest first. */
+export async function listSnapshots(db: Database, { orgId, search, limit, before }: PageRequest): Promise<SnapshotRow[]> {
+  let query = db.selectFrom("snapshots").selectAll().where("org_id", "=", orgId).where("state", "=", "ready").orderBy("created_at", "desc").orderBy("id", "desc").limit(limit);
+  if (search !== undefined && search !== "") {
+    const pattern = likePattern(search);
+    query = query.where((eb) => eb.or([eb("slug", "like", pattern), eb("id", "like", pattern)]));
+  }
+  if (before !== undefined) {
+    const { createdAt, id } = before;
+    query = query.where((eb) => eb.or([eb("created_at", "<", createdAt), eb.and([eb("created_at", "=", createdAt), eb("id", "<", id)])]));
+  }
+  return query.execute();
+}
+
+/** Slugs and ids hold no character but these (and `_` in ids, which stands for itself and any other): the rest finds nothing. */
+function likePattern(search: string): string {
+  return `%${search.toLowerCase().replaceAll(/[^a-z0-9_-]/g, "?")}%`;
+}

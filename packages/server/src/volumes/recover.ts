@@ -1,0 +1,46 @@
+/** Finishes or undoes what an earlier process left half done. Runs once, after running machines were adopted and before any request. */
+import type { VolumeContext } from "./context.ts";
+import { undoCreate } from "./create-volume.ts";
+import { removeLayer } from "./janitor.ts";
+import { releaseDisks } from "./leases.ts";
+import { settleSnapshot } from "./take-snapshot.ts";
+
+export interface RecoveryReport {
+  readonly undone: readonly string[];
+  readonly settled: readonly string[];
+  readonly released: readonly string[];
+}
+
+export async function recoverVolumes(ctx: VolumeContext): Promise<RecoveryReport> {
+  const { db, layers } = ctx;
+  await layers.open();
+  const undone: string[] = [];
+  for (const volume of await db.selectFrom("volumes").select(["id", "head"]).where("state", "=", "creating").execute()) {
+    await undoCreate(ctx, volume);
+    undone.push(volume.id);
+  }
+  // Both files of a swap have the same content; which of them is there, its header says.
+  for (const { id } of await db.selectFrom("layers").select("id").where("state", "=", "swapping").execute()) {
+    const file = await layers.stat(id);
+    if (file === undefined) throw new Error(`layer ${id} is missing`);
+    await db.updateTable("layers").set({ state: "ready", parent: file.parent, checksum: null }).where("id", "=", id).execute();
+  }
+  const settled: string[] = [];
+  for (const snapshot of await db.selectFrom("snapshots").selectAll().where("state", "=", "creating").execute()) {
+    await settleSnapshot(ctx, snapshot);
+    settled.push(snapshot.id);
+  }
+  const released: string[] = [];
+  for (const { sandbox } of await db.selectFrom("disk_leases").select("sandbox").distinct().execute()) {
+    if (ctx.machine(sandbox) !== undefined) continue;
+    await releaseDisks(ctx, sandbox);
+    released.push(sandbox);
+  }
+  for (const { id } of await db.selectFrom("layers").select("id").where("state", "=", "removing").execute()) await removeLayer(ctx, id);
+  // What is left in `creating` belongs to nobody by now: built-in layers and throw-away layers that were never used.
+  for (const { id } of await db.selectFrom("layers").select("id").where("state", "=", "creating").execute()) {
+    await layers.remove(id);
+    await db.deleteFrom("layers").where("id", "=", id).execute();
+  }
+  return { undone, settled, released };
+}

@@ -1,0 +1,159 @@
+/**
+ * Takes a snapshot: the layer that the volume writes to becomes the snapshot, and the volume goes on in a new layer over it. No
+ * data is copied. A mounted volume is frozen by its guest for the moment in which its machine changes over.
+ */
+import { CaissonError, newId, type LayerId } from "@caisson/protocol";
+import { checkedPaths, lockOrg, newLayerId, plannedLayer, requireRoom, type DiskHolder, type VolumeContext } from "./context.ts";
+import { requireVolume } from "./lookup.ts";
+import { checkQuota } from "./quota.ts";
+import { measureSizes, refreshVolume } from "./sizes.ts";
+import { checkSlug } from "./slug.ts";
+import { takeSlug } from "./slugs.ts";
+import type { SnapshotRow, VolumeRow } from "./tables.ts";
+
+/** Sizes are an extra: a snapshot does not wait longer than this for them, milliseconds. */
+const measureDeadline = 250;
+
+/**
+ * @throws CaissonError `not_found`, `invalid_argument`, `already_exists` (SLUG_ALREADY_IN_USE), `resource_exhausted`,
+ *   `invalid_state` while the volume is being attached, detached, or an unclear snapshot of it waits to be settled
+ */
+export async function takeSnapshot(ctx: VolumeContext, orgId: string, idOrSlug: string, slug: string): Promise<SnapshotRow> {
+  checkSlug(slug);
+  await requireRoom(ctx);
+  const { id } = await requireVolume(ctx.db, orgId, idOrSlug);
+  return ctx.locks.run(`volume:${id}`, async () => {
+    const volume = await requireVolume(ctx.db, orgId, id);
+    const disk = await holderOf(ctx, volume);
+    await checkedPaths(ctx, volume.head);
+    const { snapshot, next } = await plan(ctx, volume, slug);
+    try {
+      await ctx.layers.overlay(next, volume.head);
+      if (disk !== undefined) await changeOver(ctx, disk, next);
+    } catch (error) {
+      await settleSnapshot(ctx, snapshot).catch((cause: unknown) => ctx.log.error({ err: cause, snapshot: snapshot.id }, "a snapshot is left to be settled"));
+      const settled = await ctx.db.selectFrom("snapshots").selectAll().where("id", "=", snapshot.id).executeTakeFirst();
+      // It was taken after all; only the answer was lost.
+      if (settled?.state === "ready") return settled;
+      throw error;
+    }
+    await finish(ctx, snapshot, next);
+    const done = await measured(ctx, snapshot, volume);
+    return { ...done, state: "ready", next_head: null };
+  });
+}
+
+interface Disk {
+  readonly holder: DiskHolder;
+  readonly serial: string;
+}
+
+/** Undefined when no machine has the volume. */
+async function holderOf(ctx: VolumeContext, volume: VolumeRow): Promise<Disk | undefined> {
+  const unsettled = await ctx.db.selectFrom("snapshots").select("id").where("volume", "=", volume.id).where("state", "=", "creating").executeTakeFirst();
+  if (unsettled !== undefined) {
+    throw new CaissonError("invalid_state", `Another snapshot of \`${volume.slug}\` is not settled yet; try again in a moment.`, { wireCode: "VOLUME_BUSY" });
+  }
+  if (volume.attached_to === null) return undefined;
+  const lease = await ctx.db.selectFrom("disk_leases").select("serial").where("volume", "=", volume.id).executeTakeFirst();
+  const holder = ctx.machine(volume.attached_to);
+  if (lease === undefined || holder === undefined) {
+    throw new CaissonError("invalid_state", `The volume \`${volume.slug}\` is just being attached or detached; try again in a moment.`, { wireCode: "VOLUME_BUSY" });
+  }
+  return { holder, serial: lease.serial };
+}
+
+async function plan(ctx: VolumeContext, volume: VolumeRow, slug: string): Promise<{ snapshot: SnapshotRow; next: LayerId }> {
+  const next = newLayerId();
+  const snapshot: SnapshotRow = {
+    id: newId("snp", volume.region),
+    org_id: volume.org_id,
+    slug,
+    region: volume.region,
+    capacity: volume.capacity,
+    bootable: volume.bootable,
+    base_image: volume.base_image,
+    volume: volume.id,
+    volume_slug: volume.slug,
+    state: "creating",
+    layer: volume.head,
+    next_head: next,
+    allocated_bytes: volume.allocated_bytes,
+    flattened_bytes: volume.flattened_bytes,
+    created_at: Date.now(),
+  };
+  await ctx.db.transaction().execute(async (trx) => {
+    await lockOrg(ctx, trx, volume.org_id);
+    await checkQuota(ctx, trx, volume.org_id, 0);
+    await takeSlug(trx, volume.org_id, slug, snapshot.id);
+    await trx.insertInto("layers").values(plannedLayer({ id: next, parent: volume.head, kind: volume.bootable === 1 ? "root" : "plain" })).execute();
+    await trx.insertInto("snapshots").values(snapshot).execute();
+  });
+  return { snapshot, next };
+}
+
+async function changeOver(ctx: VolumeContext, { holder, serial }: Disk, next: LayerId): Promise<void> {
+  const overlay = (await ctx.layers.chain(next))[0]!;
+  await holder.whileFrozen([serial], () => holder.overlayDisk(serial, overlay));
+}
+
+/** From here on the snapshot exists for clients. Idempotent. */
+async function finish(ctx: VolumeContext, snapshot: SnapshotRow, next: LayerId): Promise<void> {
+  await ctx.layers.seal(snapshot.layer);
+  await ctx.db.transaction().execute(async (trx) => {
+    await trx.updateTable("layers").set({ sealed: 1 }).where("id", "=", snapshot.layer).execute();
+    await trx.updateTable("layers").set({ state: "ready" }).where("id", "=", next).execute();
+    await trx.updateTable("volumes").set({ head: next }).where("id", "=", snapshot.volume).execute();
+    await trx.updateTable("disk_leases").set({ layer: next }).where("volume", "=", snapshot.volume).execute();
+    await trx.updateTable("snapshots").set({ state: "ready", next_head: null }).where("id", "=", snapshot.id).execute();
+  });
+}
+
+/**
+ * Finishes or undoes a snapshot that was interrupted. What counts is the layer that is written to: once a machine may have
+ * written to the new one, only finishing keeps its data; while it still writes to the old one, only undoing does.
+ */
+export async function settleSnapshot(ctx: VolumeContext, snapshot: SnapshotRow): Promise<void> {
+  const next = snapshot.next_head;
+  if (snapshot.state !== "creating" || next === null) return;
+  const overlay = await ctx.layers.stat(next);
+  const volume = await ctx.db.selectFrom("volumes").select("attached_to").where("id", "=", snapshot.volume).executeTakeFirst();
+  const holder = volume?.attached_to == null ? undefined : ctx.machine(volume.attached_to);
+  if (overlay !== undefined && holder === undefined) return finish(ctx, snapshot, next);
+  if (overlay !== undefined && holder !== undefined) {
+    const lease = await ctx.db.selectFrom("disk_leases").select("serial").where("volume", "=", snapshot.volume).executeTakeFirst();
+    const written = lease === undefined ? undefined : (await holder.diskImages()).get(lease.serial);
+    if (written === `${next}.qcow2`) return finish(ctx, snapshot, next);
+    if (written !== `${snapshot.layer}.qcow2`) throw new CaissonError("unavailable", `The machine does not say what volume ${snapshot.volume} is written to.`);
+  }
+  await ctx.layers.remove(next);
+  await ctx.db.transaction().execute(async (trx) => {
+    await trx.deleteFrom("volume_slugs").where("owner", "=", snapshot.id).execute();
+    await trx.deleteFrom("snapshots").where("id", "=", snapshot.id).execute();
+    await trx.deleteFrom("layers").where("id", "=", next).execute();
+  });
+}
+
+/** Settles what is unclear about one volume. For when its machine has gone. */
+export async function settleVolume(ctx: VolumeContext, volumeId: string): Promise<void> {
+  const unsettled = await ctx.db.selectFrom("snapshots").selectAll().where("volume", "=", volumeId).where("state", "=", "creating").execute();
+  for (const snapshot of unsettled) await settleSnapshot(ctx, snapshot);
+}
+
+async function measured(ctx: VolumeContext, snapshot: SnapshotRow, volume: VolumeRow): Promise<SnapshotRow> {
+  const work = (async () => {
+    const base = volume.base_snapshot === null ? undefined : await ctx.db.selectFrom("snapshots").select("layer").where("id", "=", volume.base_snapshot).executeTakeFirst();
+    const sizes = await measureSizes(ctx, snapshot.layer, base?.layer ?? null);
+    const columns = { allocated_bytes: sizes.allocated, flattened_bytes: sizes.flattened };
+    await ctx.db.updateTable("snapshots").set(columns).where("id", "=", snapshot.id).execute();
+    void refreshVolume(ctx, volume.id);
+    return { ...snapshot, ...columns };
+  })().catch((error: unknown) => {
+    ctx.log.warn({ err: error, snapshot: snapshot.id }, "the size of a snapshot is not known");
+    return snapshot;
+  });
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<SnapshotRow>((resolve) => (timer = setTimeout(() => resolve(snapshot), measureDeadline)));
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
