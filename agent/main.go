@@ -5,10 +5,15 @@ import (
 	"log"
 	"os"
 
+	"caisson/agent/internal/machine"
 	"caisson/agent/internal/start"
 )
 
+// version is set by the linker.
+var version = "development"
+
 func main() {
+	machine.Version = version
 	log.SetFlags(0)
 	log.SetPrefix("agent: ")
 	var err error

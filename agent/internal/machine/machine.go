@@ -17,7 +17,7 @@ import (
 	"caisson/agent/internal/stream"
 )
 
-// Version is set by the linker.
+// Version is what Hello answers.
 var Version = "development"
 
 // State is a state of the machine.
