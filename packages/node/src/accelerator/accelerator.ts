@@ -35,9 +35,15 @@ export async function chooseAccelerator(options: AcceleratorOptions): Promise<Ac
   const verdict = await remembered(options);
   if (verdict.accelerator === "kvm") return "kvm";
   if (wanted === "kvm") {
-    throw new CaissonError("unsupported", `The configuration asks for KVM, which does not work here: ${verdict.reason}. Set "accelerator" to "auto".`);
+    throw new CaissonError(
+      "unsupported",
+      `The configuration asks for KVM, which does not work here: ${verdict.reason}. Set "accelerator" to "auto".`,
+    );
   }
-  log.warn({ reason: verdict.reason }, "KVM does not work on this host; sandboxes run in software emulation, several times slower");
+  log.warn(
+    { reason: verdict.reason },
+    "KVM does not work on this host; sandboxes run in software emulation, several times slower",
+  );
   return "tcg";
 }
 
@@ -67,7 +73,9 @@ async function probe(options: AcceleratorOptions): Promise<Omit<Verdict, "host">
   const started = performance.now();
   const result = await probeKvm(options);
   options.log.debug({ ms: Math.round(performance.now() - started), result }, "probed KVM");
-  return result.works ? { accelerator: "kvm", reason: "a test guest ran" } : { accelerator: "tcg", reason: result.reason };
+  return result.works
+    ? { accelerator: "kvm", reason: "a test guest ran" }
+    : { accelerator: "tcg", reason: result.reason };
 }
 
 /** Changes when a new verdict may differ: boot, kernel, processor, QEMU. */
@@ -77,6 +85,11 @@ async function hostIdentity(program: string): Promise<string> {
     readFile("/proc/cpuinfo", "latin1"),
     promisify(execFile)(program, ["--version"], { timeout: 10_000 }),
   ]);
-  const model = processor.split("\n").filter((line) => /^(model name|flags)\s/.test(line)).slice(0, 2);
-  return createHash("sha256").update([boot, release(), ...model, version.stdout].join("\n")).digest("hex");
+  const model = processor
+    .split("\n")
+    .filter((line) => /^(model name|flags)\s/.test(line))
+    .slice(0, 2);
+  return createHash("sha256")
+    .update([boot, release(), ...model, version.stdout].join("\n"))
+    .digest("hex");
 }

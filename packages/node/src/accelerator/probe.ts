@@ -18,8 +18,27 @@ export type ProbeResult = { readonly works: true } | { readonly works: false; re
 
 /** Runs without disks, network and initial file system, so the kernel panics at the end of its start: that is the success. */
 export async function probeKvm(options: ProbeOptions): Promise<ProbeResult> {
-  const args = ["-M", "q35,hpet=off,usb=off,sata=off,smbus=off,vmport=off,graphics=off,i8042=off", "-accel", "kvm", "-cpu", "host"];
-  args.push("-smp", "1", "-m", "128M", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio");
+  const args = [
+    "-M",
+    "q35,hpet=off,usb=off,sata=off,smbus=off,vmport=off,graphics=off,i8042=off",
+    "-accel",
+    "kvm",
+    "-cpu",
+    "host",
+  ];
+  args.push(
+    "-smp",
+    "1",
+    "-m",
+    "128M",
+    "-nodefaults",
+    "-no-user-config",
+    "-display",
+    "none",
+    "-no-reboot",
+    "-serial",
+    "stdio",
+  );
   args.push("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
   args.push("-kernel", options.kernel, "-append", "console=ttyS0 panic=-1 reboot=t root=/dev/none");
   const child = spawn("prlimit", [`--cpu=${cpuSeconds}`, "--core=0", options.program, ...args], {

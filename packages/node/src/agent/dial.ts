@@ -8,9 +8,16 @@ import { openRequest, responseStatus } from "./request.ts";
 const deadlineMs = 30_000;
 
 /** @throws CaissonError `unavailable`, `policy_denied`, `timeout`, `cancelled`, `invalid_argument` */
-export async function dial(connection: AgentConnection, host: string, port: number, signal?: AbortSignal): Promise<Duplex> {
-  if (!Number.isInteger(port) || port < 1 || port > 65535) throw new CaissonError("invalid_argument", `${port} is not a TCP port.`);
-  if (!/^[A-Za-z0-9.:_-]{1,253}$/.test(host)) throw new CaissonError("invalid_argument", "That is not a host name or address.");
+export async function dial(
+  connection: AgentConnection,
+  host: string,
+  port: number,
+  signal?: AbortSignal,
+): Promise<Duplex> {
+  if (!Number.isInteger(port) || port < 1 || port > 65535)
+    throw new CaissonError("invalid_argument", `${port} is not a TCP port.`);
+  if (!/^[A-Za-z0-9.:_-]{1,253}$/.test(host))
+    throw new CaissonError("invalid_argument", "That is not a host name or address.");
   signal?.throwIfAborted();
   const authority = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   const stream = await openRequest(connection, { ":method": "CONNECT", ":authority": authority }, false);
@@ -19,7 +26,10 @@ export async function dial(connection: AgentConnection, host: string, port: numb
     reason = error;
     stream.close(constants.NGHTTP2_CANCEL);
   };
-  const timer = setTimeout(() => giveUp(new CaissonError("timeout", `Nothing answers at ${authority} inside the sandbox.`)), deadlineMs);
+  const timer = setTimeout(
+    () => giveUp(new CaissonError("timeout", `Nothing answers at ${authority} inside the sandbox.`)),
+    deadlineMs,
+  );
   const onAbort = () => giveUp(new CaissonError("cancelled", "The connection was cancelled."));
   signal?.addEventListener("abort", onAbort);
   try {
@@ -28,7 +38,8 @@ export async function dial(connection: AgentConnection, host: string, port: numb
     const detail = reasonOf(headers);
     stream.on("error", () => undefined);
     stream.close();
-    if (status === 403) throw new CaissonError("policy_denied", `The sandbox may not connect to ${authority}${detail}.`);
+    if (status === 403)
+      throw new CaissonError("policy_denied", `The sandbox may not connect to ${authority}${detail}.`);
     throw new CaissonError("unavailable", `The sandbox cannot connect to ${authority}${detail}.`);
   } catch (error) {
     throw reason ?? error;

@@ -27,7 +27,8 @@ export class EchoFinder {
    */
   push(chunk: Buffer): Buffer | undefined {
     this.#seen += chunk.length;
-    if (this.#seen > maximumStaleBytes) throw new CaissonError("guest_error", "The sandbox's agent does not answer the handshake.");
+    if (this.#seen > maximumStaleBytes)
+      throw new CaissonError("guest_error", "The sandbox's agent does not answer the handshake.");
     const data = this.#tail.length === 0 ? chunk : Buffer.concat([this.#tail, chunk]);
     const at = data.indexOf(this.#line);
     if (at !== -1) return data.subarray(at + this.#line.length);
@@ -56,7 +57,8 @@ export async function connectPort(path: string, options: { deadlineMs: number; s
       const deadline = setTimeout(() => {
         reject(new CaissonError("timeout", "The sandbox's agent did not answer the handshake in time."));
       }, options.deadlineMs);
-      const onAbort = () => reject(new CaissonError("cancelled", "The connection to the sandbox's agent was cancelled."));
+      const onAbort = () =>
+        reject(new CaissonError("cancelled", "The connection to the sandbox's agent was cancelled."));
       const onEnd = () => reject(new CaissonError("unavailable", "The sandbox's control port is gone."));
       const onData = (chunk: Buffer) => {
         try {

@@ -5,7 +5,11 @@ import type { AgentConnection } from "./connection.ts";
 import { countStream } from "./flood.ts";
 
 /** @throws CaissonError `unavailable` when there is no session to open it on */
-export async function openRequest(connection: AgentConnection, headers: OutgoingHttpHeaders, endStream: boolean): Promise<ClientHttp2Stream> {
+export async function openRequest(
+  connection: AgentConnection,
+  headers: OutgoingHttpHeaders,
+  endStream: boolean,
+): Promise<ClientHttp2Stream> {
   for (let attempt = 0; ; attempt++) {
     const session = await connection.session();
     try {
@@ -25,10 +29,14 @@ export async function openRequest(connection: AgentConnection, headers: Outgoing
  * Waits for the response headers.
  * @returns the status; 0 when the agent sent something else
  */
-export function responseStatus(stream: ClientHttp2Stream): Promise<{ status: number; headers: Readonly<Record<string, unknown>> }> {
+export function responseStatus(
+  stream: ClientHttp2Stream,
+): Promise<{ status: number; headers: Readonly<Record<string, unknown>> }> {
   return new Promise((resolve, reject) => {
     stream.once("response", (headers) => resolve({ status: headers[":status"] ?? 0, headers }));
-    stream.once("error", (cause) => reject(new CaissonError("unavailable", "The sandbox's agent broke off the stream.", { cause })));
+    stream.once("error", (cause) =>
+      reject(new CaissonError("unavailable", "The sandbox's agent broke off the stream.", { cause })),
+    );
     // A reset without an error code closes a stream without an error event.
     stream.once("close", () => reject(new CaissonError("unavailable", "The sandbox's agent broke off the stream.")));
   });

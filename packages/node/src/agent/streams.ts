@@ -32,7 +32,9 @@ export function readStream(connection: AgentConnection, id: bigint): Readable {
   const follow = (stream: ClientHttp2Stream) => {
     stream.once("response", (headers) => {
       if (headers[":status"] !== 200) {
-        readable.destroy(new CaissonError("not_found", `The sandbox has no output stream ${id}, or it was already read.`));
+        readable.destroy(
+          new CaissonError("not_found", `The sandbox has no output stream ${id}, or it was already read.`),
+        );
         return;
       }
       stream.on("data", (chunk: Buffer) => {
@@ -80,12 +82,19 @@ export function writeStream(connection: AgentConnection, id: bigint): Writable {
     write: (chunk: Buffer, _encoding, done) => {
       request.write(chunk, (cause) => {
         if (cause === undefined || cause === null) done();
-        else answer.then((status) => done(refused(status, id)), (error: Error) => done(error));
+        else
+          answer.then(
+            (status) => done(refused(status, id)),
+            (error: Error) => done(error),
+          );
       });
     },
     final: (done) => {
       request.end();
-      answer.then((status) => done(status === 204 ? null : refused(status, id)), (error: Error) => done(error));
+      answer.then(
+        (status) => done(status === 204 ? null : refused(status, id)),
+        (error: Error) => done(error),
+      );
     },
     destroy: (error, done) => {
       // Resetting the request before its end means the end of input for the reader, too.

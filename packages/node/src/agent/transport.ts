@@ -10,7 +10,17 @@ import { agentOrigin } from "./session.ts";
 const maximumMessageBytes = 32 * 2 ** 20;
 
 /** Calls that wait for something inside the sandbox to happen. Their callers cancel them. */
-const unbounded = new Set(["Wait", "WaitListening", "Lock", "Walk", "ExpandGlob", "CopyFile", "Remove", "WriteFileFinish", "WarmUp"]);
+const unbounded = new Set([
+  "Wait",
+  "WaitListening",
+  "Lock",
+  "Walk",
+  "ExpandGlob",
+  "CopyFile",
+  "Remove",
+  "WriteFileFinish",
+  "WarmUp",
+]);
 const defaultTimeoutMs = 60_000;
 
 export function createTransport(connection: AgentConnection): Transport {
@@ -34,8 +44,10 @@ export function createTransport(connection: AgentConnection): Transport {
   const deadline = (method: { readonly name: string }, timeoutMs: number | undefined) =>
     timeoutMs ?? (unbounded.has(method.name) ? undefined : defaultTimeoutMs);
   return {
-    unary: (method, signal, timeoutMs, ...rest) => transport.unary(method, signal, deadline(method, timeoutMs), ...rest),
-    stream: (method, signal, timeoutMs, ...rest) => transport.stream(method, signal, deadline(method, timeoutMs), ...rest),
+    unary: (method, signal, timeoutMs, ...rest) =>
+      transport.unary(method, signal, deadline(method, timeoutMs), ...rest),
+    stream: (method, signal, timeoutMs, ...rest) =>
+      transport.stream(method, signal, deadline(method, timeoutMs), ...rest),
   };
 }
 

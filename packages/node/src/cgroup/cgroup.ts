@@ -17,6 +17,7 @@ export interface Cgroup {
   /** A process that writes `0` into each of these has joined. */
   readonly joinFiles: readonly string[];
   setPriority(priority: CpuPriority): Promise<void>;
+  setMemoryLimit(bytes: number): Promise<void>;
   /** Processor time of all its processes so far; undefined when the host does not count it. */
   cpuMicros(): Promise<number | undefined>;
   /** Kills what is left inside and removes the group. Idempotent. */

@@ -22,7 +22,10 @@ export async function detectCgroups(logger: Logger): Promise<Cgroups> {
   } catch (error) {
     reasons.push((error as Error).message);
   }
-  logger.warn({ reasons }, "no cgroups: sandboxes run without host limits on processor time and memory; run Caisson as root or in a delegated systemd unit");
+  logger.warn(
+    { reasons },
+    "no cgroups: sandboxes run without host limits on processor time and memory; run Caisson as root or in a delegated systemd unit",
+  );
   return noCgroups;
 }
 

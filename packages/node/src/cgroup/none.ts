@@ -5,6 +5,7 @@ const nothing: Cgroup = {
   directories: [],
   joinFiles: [],
   setPriority: () => Promise.resolve(),
+  setMemoryLimit: () => Promise.resolve(),
   cpuMicros: () => Promise.resolve(undefined),
   destroy: () => Promise.resolve(),
 };

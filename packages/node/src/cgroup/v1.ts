@@ -30,7 +30,9 @@ export async function createV1(hierarchies: ReadonlyMap<string, string>): Promis
       directories,
       joinFiles: directories.map((group) => join(group, "cgroup.procs")),
       setPriority: (priority) => writeFile(join(inside("cpu"), "cpu.shares"), shares[priority]),
-      cpuMicros: async () => Math.round(Number(await readFile(join(inside("cpuacct"), "cpuacct.usage"), "latin1")) / 1000),
+      setMemoryLimit: (bytes) => writeFile(join(inside("memory"), "memory.limit_in_bytes"), String(bytes)),
+      cpuMicros: async () =>
+        Math.round(Number(await readFile(join(inside("cpuacct"), "cpuacct.usage"), "latin1")) / 1000),
       destroy: async () => {
         await Promise.all(directories.map((directory) => removeGroup(directory)));
       },

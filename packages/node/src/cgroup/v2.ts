@@ -25,6 +25,7 @@ export async function createV2(parent: string): Promise<Cgroups> {
       directories,
       joinFiles: directories.map((group) => join(group, "cgroup.procs")),
       setPriority: (priority) => writeFile(join(directory, "cpu.weight"), weight[priority]),
+      setMemoryLimit: (bytes) => writeFile(join(directory, "memory.max"), String(bytes)),
       cpuMicros: async () => {
         const stat = await readFile(join(directory, "cpu.stat"), "latin1");
         const micros = /^usage_usec (\d+)$/m.exec(stat)?.[1];

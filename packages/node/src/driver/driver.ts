@@ -22,14 +22,23 @@ export interface TemplateFiles {
   readonly blankDisk: string;
 }
 
-/** A disk image with everything below it, as the jailed monitor may see it. */
+/** The serial of the root disk inside every guest. */
+export const rootSerial = "root";
+
+/** A disk image with everything below it, under the names that the jailed monitor sees. */
 export interface DiskSource {
-  /** Top first; each is the backing file of the one before. Absolute paths on the host. */
-  readonly chain: readonly string[];
+  /** Top first; each is the backing file of the one before. */
+  readonly chain: readonly DiskFile[];
   readonly readOnly: boolean;
   readonly serial: string;
   /** Whether a flush of the guest has to reach the host's disk. False: its page cache is enough. */
   readonly durable: boolean;
+}
+
+export interface DiskFile {
+  readonly place: "disks" | "template";
+  /** Inside `VmPlace.disksDirectory`, or inside the template's directory. */
+  readonly name: string;
 }
 
 export interface VmPlace {
@@ -84,6 +93,10 @@ export interface Vm {
   plugMemory(mebibytes: number): Promise<void>;
   attachDisk(disk: DiskSource): Promise<void>;
   detachDisk(serial: string): Promise<void>;
+  /** Lays overlay number `generation` (from 1) over a disk: the guest writes there from now on. */
+  overlayDisk(serial: string, generation: number, overlay: DiskFile, durable: boolean): Promise<void>;
+  /** For each disk by serial, the number of the overlay that it writes to; 0 is the image that it was attached with. */
+  diskGenerations(): Promise<ReadonlyMap<string, number>>;
   /** Saves the state of the paused machine into its template. */
   save(): Promise<void>;
   /** The last bytes that the guest wrote to its console. */

@@ -8,11 +8,16 @@ import { identifyProcess, isAlive, type ProcessIdentity } from "../runtime/proce
  * Runs `action` while holding the lock file.
  * @throws CaissonError `timeout` when another living process holds it beyond the deadline, `cancelled`
  */
-export async function withLock<T>(path: string, options: { deadlineMs: number; signal?: AbortSignal }, action: () => Promise<T>): Promise<T> {
+export async function withLock<T>(
+  path: string,
+  options: { deadlineMs: number; signal?: AbortSignal },
+  action: () => Promise<T>,
+): Promise<T> {
   const end = Date.now() + options.deadlineMs;
   while (!(await take(path))) {
     options.signal?.throwIfAborted();
-    if (Date.now() > end) throw new CaissonError("timeout", `Another process holds ${path}. If none of yours does, remove it.`);
+    if (Date.now() > end)
+      throw new CaissonError("timeout", `Another process holds ${path}. If none of yours does, remove it.`);
     await sleep(100);
   }
   try {

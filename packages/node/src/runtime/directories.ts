@@ -29,17 +29,26 @@ export interface MachineDirectories {
  * a short directory whose name is derived from `home`, so that the next process finds them again.
  * @throws CaissonError `invalid_state` when the short directory belongs to somebody else
  */
-export async function prepareDirectories(home: string, shortBase = process.getuid?.() === 0 ? "/run" : "/tmp"): Promise<NodeDirectories> {
+export async function prepareDirectories(
+  home: string,
+  shortBase = process.getuid?.() === 0 ? "/run" : "/tmp",
+): Promise<NodeDirectories> {
   const disks = join(home, "disks");
   let run = join(home, "run");
   if (Buffer.byteLength(run) + 1 + keyLength + longestName > socketPathBytes) {
-    run = join(shortBase, `caisson-${process.getuid?.() ?? 0}-${createHash("sha256").update(home).digest("hex").slice(0, 10)}`);
+    run = join(
+      shortBase,
+      `caisson-${process.getuid?.() ?? 0}-${createHash("sha256").update(home).digest("hex").slice(0, 10)}`,
+    );
   }
   for (const directory of [run, disks]) {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const found = await lstat(directory);
     if (!found.isDirectory() || found.uid !== process.getuid?.()) {
-      throw new CaissonError("invalid_state", `${directory} belongs to another user. Remove it, or set CAISSON_HOME to another place.`);
+      throw new CaissonError(
+        "invalid_state",
+        `${directory} belongs to another user. Remove it, or set CAISSON_HOME to another place.`,
+      );
     }
     await chmod(directory, 0o700);
   }

@@ -30,8 +30,17 @@ const recordSchema = z.strictObject({
   cgroups: z.array(z.string()),
   /** Processor time that was already on the clock when the machine was handed out, microseconds. */
   cpuBaseMicros: z.number().min(0),
-  /** Serials of attached volumes, with the paths hard-linked for them. */
-  volumes: z.array(z.strictObject({ serial: z.string(), path: z.string(), image: z.string(), readOnly: z.boolean() })),
+  /** Disks that outlive the machine. */
+  disks: z.array(
+    z.strictObject({
+      serial: z.string(),
+      /** The disk that the root file system is on. */
+      root: z.boolean(),
+      readOnly: z.boolean(),
+      /** Absolute paths: the image it was attached with, then each overlay laid over it. */
+      images: z.array(z.string()).min(1),
+    }),
+  ),
 });
 
 export type MachineRecord = z.infer<typeof recordSchema>;

@@ -1,5 +1,5 @@
 /** Builds QEMU's arguments. Pure: what is in here is the whole machine that a guest can see. */
-import type { DiskSource, VmShape } from "../driver.ts";
+import { type DiskFile, type DiskSource, rootSerial, type VmShape } from "../driver.ts";
 
 /** Paths inside the jail. */
 export const jailPaths = {
@@ -22,7 +22,7 @@ export interface Descriptors {
 export interface MachineArguments {
   readonly shape: VmShape;
   readonly cpu: string;
-  readonly root: BlockDescription;
+  readonly root: BlockDescription | null;
   readonly descriptors: Descriptors;
   readonly ramFile: string;
   /** `boot`: with kernel, memory file shared so that it holds the template. `restore`: waits for the saved state. */
@@ -42,7 +42,10 @@ export function qemuArguments(options: MachineArguments): readonly string[] {
   const { shape, descriptors, mode } = options;
   const accelerator = shape.accelerator === "kvm" ? "kvm" : `tcg,thread=multi,tb-size=${translationCacheMebibytes}`;
   const args = [
-    ...["-M", "q35,memory-backend=ram,hpet=off,usb=off,sata=off,smbus=off,vmport=off,graphics=off,i8042=off,dump-guest-core=off,mem-merge=off"],
+    ...[
+      "-M",
+      "q35,memory-backend=ram,hpet=off,usb=off,sata=off,smbus=off,vmport=off,graphics=off,i8042=off,dump-guest-core=off,mem-merge=off",
+    ],
     ...["-accel", accelerator],
     ...["-cpu", options.cpu],
     ...["-smp", String(shape.vcpus)],
@@ -64,7 +67,7 @@ export function qemuArguments(options: MachineArguments): readonly string[] {
     ...["-blockdev", JSON.stringify(baseDisk())],
     ...["-device", "virtio-blk-pci,bus=pcie.0,addr=3,drive=base,serial=base"],
     ...["-blockdev", JSON.stringify(options.root)],
-    ...["-device", "virtio-blk-pci,bus=pcie.0,addr=4,drive=root,serial=root"],
+    ...["-device", `virtio-blk-pci,bus=pcie.0,addr=4,drive=${nodeName(rootSerial, 0)},serial=${rootSerial}`],
     ...["-device", `virtio-scsi-pci,id=${ids.scsi},bus=pcie.0,addr=5,num_queues=1`],
     // Tells the guest's kernel by itself that it is a copy.
     ...["-device", "vmgenid,guid=auto"],
@@ -107,27 +110,43 @@ function baseDisk(): BlockDescription {
 
 /**
  * Describes a qcow2 image and everything below it, so that paths written into the images mean nothing.
- * @param paths inside the jail, top first
+ * @param chain top first; empty: nothing
  */
-export function qcow2Chain(nodeName: string, paths: readonly string[], options: Pick<DiskSource, "readOnly" | "durable">): BlockDescription {
-  const layer = (index: number): BlockDescription => {
-    const [top, below] = [index === 0, paths[index + 1]];
-    const readOnly = !top || options.readOnly;
-    return {
-      driver: "qcow2",
-      ...(top ? { "node-name": nodeName } : {}),
+export function qcow2Chain(
+  nodeName: string | undefined,
+  chain: readonly DiskFile[],
+  options: Pick<DiskSource, "readOnly" | "durable">,
+): BlockDescription | null {
+  const [top, ...below] = chain;
+  if (top === undefined) return null;
+  const { readOnly } = options;
+  // "no-flush" still hands every write to the host's page cache: a killed monitor loses nothing, a host without power does.
+  const cache = { "no-flush": !options.durable, direct: false };
+  return {
+    driver: "qcow2",
+    ...(nodeName === undefined ? {} : { "node-name": nodeName }),
+    "read-only": readOnly,
+    cache,
+    ...(readOnly ? {} : { discard: "unmap" }),
+    file: {
+      driver: "file",
+      filename: `${top.place === "disks" ? jailPaths.disks : jailPaths.template}/${top.name}`,
       "read-only": readOnly,
-      ...(readOnly ? {} : { discard: "unmap", "cache-size": 4 * 2 ** 20 }),
-      cache: { "no-flush": !options.durable, direct: false },
-      file: {
-        driver: "file",
-        filename: paths[index],
-        "read-only": readOnly,
-        ...(readOnly ? { locking: "off" } : { discard: "unmap" }),
-        cache: { "no-flush": !options.durable, direct: false },
-      },
-      backing: below === undefined ? null : layer(index + 1),
-    };
+      cache,
+      // Images below the top are shared between machines, and nobody writes them.
+      ...(readOnly ? { locking: "off" } : { discard: "unmap" }),
+    },
+    backing: qcow2Chain(undefined, below, { ...options, readOnly: true }),
   };
-  return layer(0);
+}
+
+/** Block nodes carry the number of the overlay, so that QEMU itself remembers which one a disk writes to. */
+export function nodeName(serial: string, generation: number): string {
+  return `disk-${serial}-${generation}`;
+}
+
+/** The reverse of `nodeName`. */
+export function parseNodeName(name: string): { serial: string; generation: number } | undefined {
+  const match = /^disk-(.+)-(\d{1,6})$/.exec(name);
+  return match?.[1] === undefined ? undefined : { serial: match[1], generation: Number(match[2]) };
 }

@@ -5,9 +5,9 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { CaissonError } from "@caisson/protocol";
-import type { BootOptions, DiskSource, RestoreOptions, TemplateFiles, Vm, VmDriver, VmShape } from "../driver.ts";
-import { jailPaths, kernelArguments, type MachineArguments, qcow2Chain, qemuArguments } from "./command-line.ts";
-import { diskNames } from "./disks.ts";
+import { type BootOptions, type RestoreOptions, rootSerial, type Vm, type VmDriver, type VmShape } from "../driver.ts";
+import { kernelArguments, type MachineArguments, nodeName, qcow2Chain, qemuArguments } from "./command-line.ts";
+import { killProcess } from "../../runtime/process-identity.ts";
 import { launch, socketNames } from "./launch.ts";
 import { Qmp } from "./qmp.ts";
 import { QemuVm } from "./vm.ts";
@@ -37,7 +37,7 @@ export function createQemuDriver(program = "/usr/bin/qemu-system-x86_64"): VmDri
         ...qemuArguments({
           shape,
           cpu: processorModel(shape),
-          root: rootDisk(options.root, template),
+          root: qcow2Chain(nodeName(rootSerial, 0), options.root.chain, options.root),
           descriptors,
           ramFile: template.ram,
           mode,
@@ -48,8 +48,12 @@ export function createQemuDriver(program = "/usr/bin/qemu-system-x86_64"): VmDri
       const qmp = await Qmp.connect(join(place.runDirectory, socketNames.qmp), { deadlineMs: greetingDeadlineMs });
       return new QemuVm({ ...sockets(place.runDirectory), ...launched, qmp, template });
     } catch (cause) {
-      process.kill(launched.process.pid, "SIGKILL");
-      throw new CaissonError("internal", `The virtual machine monitor does not start: ${launched.complaints().trim()}`, { cause });
+      await killProcess(launched.process);
+      throw new CaissonError(
+        "internal",
+        `The virtual machine monitor does not start: ${launched.complaints().trim()}`,
+        { cause },
+      );
     }
   };
 
@@ -91,10 +95,6 @@ function sockets(directory: string): { controlSocket: string; egressSocket: stri
   return { controlSocket: join(directory, socketNames.control), egressSocket: join(directory, socketNames.egress) };
 }
 
-function rootDisk(root: DiskSource, template: TemplateFiles) {
-  return qcow2Chain("root", diskNames(root, jailPaths.disks, template.directory), root);
-}
-
 function processorModel(shape: VmShape): string {
   return shape.accelerator === "kvm" ? "host" : "max";
 }
@@ -102,9 +102,20 @@ function processorModel(shape: VmShape): string {
 /** Under KVM the guest sees the host's processor, so a state belongs to one model. */
 async function hostProcessor(): Promise<string> {
   const info = await readFile("/proc/cpuinfo", "latin1");
-  return info.split("\n").filter((line) => /^(model name|stepping|microcode|flags)\s/.test(line)).slice(0, 4).join("\n");
+  return info
+    .split("\n")
+    .filter((line) => /^(model name|stepping|microcode|flags)\s/.test(line))
+    .slice(0, 4)
+    .join("\n");
 }
 
 function specimen(shape: VmShape): MachineArguments {
-  return { shape, cpu: "", root: {}, descriptors: { qmp: 0, control: 0, egress: 0 }, ramFile: "", mode: { kind: "restore" } };
+  return {
+    shape,
+    cpu: "",
+    root: null,
+    descriptors: { qmp: 0, control: 0, egress: 0 },
+    ramFile: "",
+    mode: { kind: "restore" },
+  };
 }

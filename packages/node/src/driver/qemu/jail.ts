@@ -21,7 +21,17 @@ export interface JailOptions {
 export const infoDescriptor = 3;
 
 /** What the dynamic linker and QEMU read on Debian 12 and 13, where /bin and /lib are links into /usr. */
-const readOnlyTrees = ["/usr/lib", "/usr/lib64", "/usr/share/qemu", "/usr/share/seabios", "/etc/ld.so.cache"];
+const readOnlyTrees = [
+  "/usr/lib",
+  "/usr/lib64",
+  "/usr/share/qemu",
+  "/usr/share/seabios",
+  "/etc/ld.so.cache",
+  // All that QEMU wants of /proc: whether memory may be mapped without being reserved.
+  "/proc/sys/vm/overcommit_memory",
+];
+
+const parents = ["/usr", "/usr/bin", "/usr/share", "/etc", "/dev", "/image", "/proc", "/proc/sys", "/proc/sys/vm"];
 
 /** Writable files of a machine never get longer; a monitor that was taken over cannot fill the host. In blocks of 512 bytes. */
 const largestFileBlocks = (128 * 2 ** 30) / 512;
@@ -39,9 +49,21 @@ ulimit -f ${largestFileBlocks}
 exec "$@"`;
 
 /** The whole command, launcher first. */
-export function jailedCommand(options: JailOptions, exists: (path: string) => boolean = existsSync): readonly [string, ...string[]] {
+export function jailedCommand(
+  options: JailOptions,
+  exists: (path: string) => boolean = existsSync,
+): readonly [string, ...string[]] {
   const { place } = options;
-  return ["/bin/sh", "-c", launcher, "caisson-vm", String(place.joinFiles.length), ...place.joinFiles, ...jail(options, exists), ...options.command];
+  return [
+    "/bin/sh",
+    "-c",
+    launcher,
+    "caisson-vm",
+    String(place.joinFiles.length),
+    ...place.joinFiles,
+    ...jail(options, exists),
+    ...options.command,
+  ];
 }
 
 function jail(options: JailOptions, exists: (path: string) => boolean): readonly string[] {
@@ -49,12 +71,16 @@ function jail(options: JailOptions, exists: (path: string) => boolean): readonly
   const [program = ""] = options.command;
   const args = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"];
   args.push("--as-pid-1", "--info-fd", String(infoDescriptor), "--clearenv", "--hostname", "vm");
+  // bubblewrap makes missing parents readable for root alone.
+  for (const parent of parents) args.push("--perms", "0755", "--dir", parent);
   for (const tree of readOnlyTrees) if (exists(tree)) args.push("--ro-bind", tree, tree);
   args.push("--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64");
   args.push("--ro-bind", program, program);
-  for (const device of ["/dev/null", "/dev/urandom", ...(kvm ? ["/dev/kvm"] : [])]) args.push("--dev-bind", device, device);
+  for (const device of ["/dev/null", "/dev/urandom", ...(kvm ? ["/dev/kvm"] : [])])
+    args.push("--dev-bind", device, device);
   args.push("--ro-bind", options.base, jailPaths.base);
-  if (boot !== undefined) args.push("--ro-bind", boot.kernel, jailPaths.kernel, "--ro-bind", boot.initramfs, jailPaths.initramfs);
+  if (boot !== undefined)
+    args.push("--ro-bind", boot.kernel, jailPaths.kernel, "--ro-bind", boot.initramfs, jailPaths.initramfs);
   args.push(boot === undefined ? "--ro-bind" : "--bind", options.templateDirectory, jailPaths.template);
   args.push("--bind", place.disksDirectory, jailPaths.disks);
   if (place.uid === undefined) return [...args, "--unshare-user", "--"];
@@ -63,5 +89,17 @@ function jail(options: JailOptions, exists: (path: string) => boolean): readonly
   for (const capability of ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"]) args.push("--cap-add", capability);
   const id = String(place.uid);
   const groups = options.kvmGroup === undefined ? ["--clear-groups"] : ["--groups", String(options.kvmGroup)];
-  return [...args, "--", setpriv, "--reuid", id, "--regid", id, ...groups, "--inh-caps=-all", "--bounding-set=-all", "--"];
+  return [
+    ...args,
+    "--",
+    setpriv,
+    "--reuid",
+    id,
+    "--regid",
+    id,
+    ...groups,
+    "--inh-caps=-all",
+    "--bounding-set=-all",
+    "--",
+  ];
 }

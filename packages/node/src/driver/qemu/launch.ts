@@ -53,7 +53,9 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
     return { process: identity, complaints };
   } catch (cause) {
     const said = complaints().trim();
-    throw new CaissonError("internal", `The virtual machine monitor does not start${said === "" ? "." : `: ${said}`}`, { cause });
+    throw new CaissonError("internal", `The virtual machine monitor does not start${said === "" ? "." : `: ${said}`}`, {
+      cause,
+    });
   }
 }
 

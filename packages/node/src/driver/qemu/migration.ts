@@ -13,13 +13,19 @@ export async function migrate(qmp: Qmp, direction: "migrate" | "migrate-incoming
       if (error === undefined) resolve();
       else reject(error);
     };
-    const timer = setTimeout(() => finish(new CaissonError("timeout", "The machine's state was not there in time.")), deadlineMs);
+    const timer = setTimeout(
+      () => finish(new CaissonError("timeout", "The machine's state was not there in time.")),
+      deadlineMs,
+    );
     const unsubscribe = qmp.onEvent(({ name, data }) => {
       if (name !== "MIGRATION") return;
       if (data["status"] === "completed") finish();
-      if (data["status"] === "failed") finish(new CaissonError("internal", "The machine's state does not fit this monitor."));
+      if (data["status"] === "failed")
+        finish(new CaissonError("internal", "The machine's state does not fit this monitor."));
     });
-    void qmp.closed.then(() => finish(new CaissonError("unavailable", "The virtual machine monitor died over the machine's state.")));
+    void qmp.closed.then(() =>
+      finish(new CaissonError("unavailable", "The virtual machine monitor died over the machine's state.")),
+    );
   });
   done.catch(() => undefined);
   // Sent together: QEMU works them off in order, and each answer would cost a round trip.

@@ -32,7 +32,8 @@ export class QmpLines {
   #take(part: Buffer): void {
     if (part.length === 0) return;
     this.#length += part.length;
-    if (this.#length > maximumLineBytes) throw new CaissonError("internal", "The virtual machine monitor sent a message that is too long.");
+    if (this.#length > maximumLineBytes)
+      throw new CaissonError("internal", "The virtual machine monitor sent a message that is too long.");
     this.#parts.push(part);
   }
 }

@@ -40,7 +40,9 @@ export class Qmp {
       socket.once("close", () => {
         for (const waiting of this.#waiting.values()) {
           clearTimeout(waiting.timer);
-          waiting.reject(new CaissonError("unavailable", `The virtual machine monitor went away during ${waiting.command}.`));
+          waiting.reject(
+            new CaissonError("unavailable", `The virtual machine monitor went away during ${waiting.command}.`),
+          );
         }
         this.#waiting.clear();
         resolve();
@@ -100,7 +102,10 @@ export class Qmp {
   #receive(message: QmpMessage): void {
     if (typeof message["event"] === "string") {
       const data = message["data"];
-      const event = { name: message["event"], data: typeof data === "object" && data !== null ? (data as QmpMessage) : {} };
+      const event = {
+        name: message["event"],
+        data: typeof data === "object" && data !== null ? (data as QmpMessage) : {},
+      };
       for (const listener of this.#listeners) listener(event);
       return;
     }
@@ -115,6 +120,8 @@ export class Qmp {
     }
     const error = message["error"] as { desc?: unknown } | undefined;
     const description = typeof error?.desc === "string" ? error.desc.slice(0, 500) : "no reason given";
-    waiting.reject(new CaissonError("internal", `The virtual machine monitor refused ${waiting.command}: ${description}`));
+    waiting.reject(
+      new CaissonError("internal", `The virtual machine monitor refused ${waiting.command}: ${description}`),
+    );
   }
 }

@@ -2,9 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { CaissonError } from "@caisson/protocol";
 import { isAlive, killProcess, type ProcessIdentity } from "../../runtime/process-identity.ts";
-import type { DiskSource, TemplateFiles, Vm, VmExit } from "../driver.ts";
-import { ids, jailPaths, qcow2Chain } from "./command-line.ts";
-import { diskNames } from "./disks.ts";
+import { type DiskFile, type DiskSource, rootSerial, type TemplateFiles, type Vm, type VmExit } from "../driver.ts";
+import { ids, jailPaths, nodeName, parseNodeName, qcow2Chain } from "./command-line.ts";
 import { migrate } from "./migration.ts";
 import type { Qmp } from "./qmp.ts";
 
@@ -54,15 +53,44 @@ export class QemuVm implements Vm {
   }
 
   async attachDisk(disk: DiskSource): Promise<void> {
-    const node = `volume-${disk.serial}`;
-    await this.#qmp.execute("blockdev-add", qcow2Chain(node, diskNames(disk, jailPaths.disks), disk));
+    const node = nodeName(disk.serial, 0);
+    await this.#qmp.execute("blockdev-add", qcow2Chain(node, disk.chain, disk) ?? {});
     try {
-      const device = { driver: "scsi-hd", id: `disk-${disk.serial}`, bus: `${ids.scsi}.0`, drive: node, serial: disk.serial };
+      const device = {
+        driver: "scsi-hd",
+        id: `disk-${disk.serial}`,
+        bus: `${ids.scsi}.0`,
+        drive: node,
+        serial: disk.serial,
+      };
       await this.#qmp.execute("device_add", device);
     } catch (error) {
       await this.#qmp.execute("blockdev-del", { "node-name": node }).catch(() => undefined);
       throw error;
     }
+  }
+
+  async overlayDisk(serial: string, generation: number, overlay: DiskFile, durable: boolean): Promise<void> {
+    const node = (await this.diskGenerations()).get(serial);
+    if (node === undefined) throw new CaissonError("not_found", `The sandbox has no disk "${serial}".`);
+    const name = nodeName(serial, generation);
+    await this.#qmp.execute("blockdev-add", qcow2Chain(name, [overlay], { readOnly: false, durable }) ?? {});
+    try {
+      await this.#qmp.execute("blockdev-snapshot", { node: nodeName(serial, node), overlay: name });
+    } catch (error) {
+      await this.#qmp.execute("blockdev-del", { "node-name": name }).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async diskGenerations(): Promise<ReadonlyMap<string, number>> {
+    const devices = (await this.#qmp.execute("query-block")) as readonly { inserted?: { "node-name"?: unknown } }[];
+    const found = new Map<string, number>();
+    for (const device of devices) {
+      const name = parseNodeName(String(device.inserted?.["node-name"]));
+      if (name !== undefined) found.set(name.serial, name.generation);
+    }
+    return found;
   }
 
   async detachDisk(serial: string): Promise<void> {
@@ -80,9 +108,11 @@ export class QemuVm implements Vm {
       });
     });
     gone.catch(() => undefined);
+    const generation = (await this.diskGenerations()).get(serial);
     await this.#qmp.execute("device_del", { id: device });
     await gone;
-    await this.#qmp.execute("blockdev-del", { "node-name": `volume-${serial}` });
+    if (generation !== undefined)
+      await this.#qmp.execute("blockdev-del", { "node-name": nodeName(serial, generation) });
   }
 
   /** Takes the template's state. @param rootBytes grow the root disk to this */
@@ -90,17 +120,23 @@ export class QemuVm implements Vm {
     const { template } = this.#options;
     if (template === undefined) throw new CaissonError("invalid_state", "There is no template to restore from.");
     await migrate(this.#qmp, "migrate-incoming", `${jailPaths.template}/${template.state}`);
-    if (rootBytes !== undefined) await this.#qmp.execute("block_resize", { "node-name": "root", size: rootBytes });
+    if (rootBytes !== undefined)
+      await this.#qmp.execute("block_resize", { "node-name": nodeName(rootSerial, 0), size: rootBytes });
   }
 
   async save(): Promise<void> {
     const { template } = this.#options;
-    if (template === undefined) throw new CaissonError("invalid_state", "Only a machine that was booted for a template can be saved.");
+    if (template === undefined)
+      throw new CaissonError("invalid_state", "Only a machine that was booted for a template can be saved.");
     await migrate(this.#qmp, "migrate", `${jailPaths.template}/${template.state}`);
   }
 
   async console(): Promise<string> {
-    const text = await this.#qmp.execute("ringbuf-read", { device: ids.console, size: 64 * 1024 }, { deadlineMs: 2000 });
+    const text = await this.#qmp.execute(
+      "ringbuf-read",
+      { device: ids.console, size: 64 * 1024 },
+      { deadlineMs: 2000 },
+    );
     // Written by the guest: nothing in it may steer a terminal.
     return typeof text === "string" ? text.replaceAll(/[^\n\x20-\x7e]/g, "") : "";
   }
@@ -139,7 +175,9 @@ export class QemuVm implements Vm {
     if (this.#released) return new Promise(() => undefined);
     await this.#disappear();
     const said = this.#options.complaints().trim();
-    return this.#ending ?? { reason: "crashed", detail: `the virtual machine monitor died${said === "" ? "" : `: ${said}`}` };
+    return (
+      this.#ending ?? { reason: "crashed", detail: `the virtual machine monitor died${said === "" ? "" : `: ${said}`}` }
+    );
   }
 
   async #disappear(): Promise<void> {

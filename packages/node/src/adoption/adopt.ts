@@ -1,0 +1,117 @@
+/** After a start: takes over the machines of an earlier process, and clears away whatever else it left. */
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  agentContract,
+  CaissonError,
+  type AdoptionReport,
+  type EgressGuard,
+  type MachineExit,
+  type MachineSpec,
+} from "@caisson/protocol";
+import type { Logger } from "pino";
+import { connectAgent } from "../agent/client.ts";
+import type { VmDriver } from "../driver/driver.ts";
+import { Holdings, type HostResources } from "../machine/holdings.ts";
+import { RunningMachine } from "../machine/machine.ts";
+import { machineDirectories, removeMachineDirectories } from "../runtime/directories.ts";
+import { type MachineRecord, readRecord } from "../runtime/machine-record.ts";
+import { isAlive } from "../runtime/process-identity.ts";
+
+export interface AdoptOptions {
+  readonly host: HostResources & { readonly driver: VmDriver };
+  readonly egress: Pick<EgressGuard, "attach">;
+  readonly wanted: (id: string) => boolean;
+  readonly egressOf?: (id: string) => Promise<MachineSpec["egress"]>;
+  readonly onEnd: (id: string, exit: MachineExit) => Promise<void>;
+  readonly log: Logger;
+}
+
+const answerDeadlineMs = 15_000;
+
+export async function adoptMachines(
+  options: AdoptOptions,
+): Promise<AdoptionReport & { readonly machines: readonly RunningMachine[] }> {
+  const { host, log } = options;
+  const machines: RunningMachine[] = [];
+  const reclaimed: string[] = [];
+  const kept = new Set<string>();
+  await Promise.all(
+    (await readdir(host.directories.run)).map(async (key) => {
+      const directories = machineDirectories(host.directories, key);
+      const record = await readRecord(directories.run);
+      const machine = record === undefined ? undefined : await adopt(options, record);
+      if (machine !== undefined) {
+        machines.push(machine);
+        kept.add(key);
+        return;
+      }
+      try {
+        if (record === undefined) await removeMachineDirectories(directories);
+        else await Holdings.open(host, record).giveBack();
+        reclaimed.push(record?.machineId ?? key);
+      } catch (error) {
+        log.error({ err: error, key }, "a machine of an earlier process could not be cleared away");
+        kept.add(key);
+      }
+    }),
+  );
+  reclaimed.push(...(await reclaimStrays(host, kept)));
+  return { adopted: machines.map(({ id }) => id), reclaimed, machines };
+}
+
+/** Groups and disks whose record is gone: their maker died between making them and writing it. */
+async function reclaimStrays(host: HostResources, kept: ReadonlySet<string>): Promise<readonly string[]> {
+  const strays: string[] = [];
+  for (const name of await host.cgroups.list(host.groupPrefix)) {
+    const key = name.slice(host.groupPrefix.length);
+    if (kept.has(key)) continue;
+    await host.cgroups.named(name).destroy();
+    strays.push(key);
+  }
+  for (const key of await readdir(host.directories.disks)) {
+    if (kept.has(key)) continue;
+    await rm(join(host.directories.disks, key), { recursive: true, force: true });
+    if (!strays.includes(key)) strays.push(key);
+  }
+  return strays;
+}
+
+/** Undefined when the machine is not wanted, not alive, or not what its record says. */
+async function adopt(options: AdoptOptions, record: MachineRecord): Promise<RunningMachine | undefined> {
+  const { host, log } = options;
+  const { machineId: id, process } = record;
+  if (record.phase !== "claimed" || id === undefined || process === undefined || !options.wanted(id)) return undefined;
+  if (!(await isAlive(process))) return undefined;
+  const directories = machineDirectories(host.directories, record.key);
+  try {
+    const vm = await host.driver.adopt({ runDirectory: directories.run, disksDirectory: directories.disks }, process);
+    const agent = connectAgent(vm.controlSocket);
+    try {
+      await agent.ready(answerDeadlineMs);
+      const { state } = await agent.machine.hello({}, { timeoutMs: answerDeadlineMs });
+      if (state !== agentContract.HelloResponse_State.CONFIGURED)
+        throw new CaissonError("invalid_state", "The guest was never configured.");
+      await attachEgress(options, id, vm.egressSocket);
+    } catch (error) {
+      agent.end();
+      vm.release();
+      throw error;
+    }
+    const holdings = Holdings.open(host, record);
+    return new RunningMachine({ id, vm, agent, holdings, onEnd: (exit) => options.onEnd(id, exit) });
+  } catch (error) {
+    log.warn({ err: error, machine: id }, "a running machine could not be adopted and is ended");
+    return undefined;
+  }
+}
+
+/** Without its policy a machine gets no network at all, which the guest sees as a port that nobody serves. */
+async function attachEgress({ egress, egressOf, log }: AdoptOptions, id: string, socketPath: string): Promise<void> {
+  if (egressOf === undefined) return;
+  try {
+    await egress.attach({ sandboxId: id, socketPath, ...(await egressOf(id)) });
+  } catch (error) {
+    log.error({ err: error, machine: id }, "an adopted machine stays without network");
+  }
+}

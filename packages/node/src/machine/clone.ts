@@ -1,0 +1,120 @@
+/** A restored machine that is an individual, with root file system and memory, and belongs to nobody yet. */
+import { randomBytes } from "node:crypto";
+import { CaissonError, type DiskAttachment } from "@caisson/protocol";
+import { type AgentClient, connectAgent } from "../agent/client.ts";
+import { rootSerial, type Vm, type VmDriver, type VmShape } from "../driver/driver.ts";
+import type { ImageManifest } from "../options.ts";
+import type { Template } from "../template/store.ts";
+import { linkDisk } from "./disk-links.ts";
+import { Holdings, type HostResources } from "./holdings.ts";
+import { createFreshRoot } from "./root-disk.ts";
+
+export interface CloneHost extends HostResources {
+  readonly driver: VmDriver;
+  readonly image: ImageManifest;
+}
+
+export interface CloneWant {
+  readonly shape: VmShape;
+  readonly template: Template;
+  /** What `free` shall show, MiB. */
+  readonly memory: number;
+  /** Absent: a fresh layer. */
+  readonly root?: DiskAttachment;
+  /** Nobody waits for it. */
+  readonly background: boolean;
+}
+
+export interface Clone {
+  readonly vm: Vm;
+  readonly agent: AgentClient;
+  readonly holdings: Holdings;
+  readonly shape: VmShape;
+  readonly memory: number;
+  /** Ends it and gives everything back. */
+  discard(): Promise<void>;
+}
+
+/** A restore takes a fraction of a second on an idle host. */
+const personalizeDeadlineMs = 30_000;
+
+/**
+ * Restores a machine and lets it run. `personalized` resolves when it has its own identity and root file system.
+ * @throws CaissonError
+ */
+export async function restoreClone(
+  host: CloneHost,
+  want: CloneWant,
+): Promise<Clone & { readonly personalized: Promise<void> }> {
+  const { template, shape } = want;
+  const holdings = await Holdings.create(host, { shape, memory: want.memory, template: template.key });
+  let vm: Vm | undefined;
+  let agent: AgentClient | undefined;
+  const discard = async () => {
+    agent?.end();
+    await vm?.stop().catch(() => undefined);
+    await holdings.giveBack();
+  };
+  try {
+    const place = { directory: holdings.directories.disks, uid: holdings.uid };
+    const [root] = await Promise.all([
+      want.root === undefined ? createFreshRoot(place, template.files) : linkDisk(place, want.root, rootSerial),
+      holdings.cgroup.setPriority(want.background ? "background" : "normal"),
+    ]);
+    if (want.root !== undefined) {
+      const { serial, readOnly, image } = want.root;
+      await holdings.update({ disks: [{ serial, root: true, readOnly, images: [image] }] });
+    }
+    vm = await host.driver.restore({
+      shape,
+      place: {
+        runDirectory: holdings.directories.run,
+        disksDirectory: holdings.directories.disks,
+        joinFiles: holdings.cgroup.joinFiles,
+        ...(holdings.uid === undefined ? {} : { uid: holdings.uid }),
+      },
+      base: host.image.base,
+      template: template.files,
+      root,
+    });
+    agent = connectAgent(vm.controlSocket);
+    await plugMemory(host.driver, vm, template.visibleMemory, want.memory);
+    await Promise.all([vm.resume(), holdings.update({ process: vm.process })]);
+    const personalized = personalize(vm, agent, want.root !== undefined);
+    // Awaited by the caller, perhaps after something else has failed.
+    personalized.catch(() => undefined);
+    return { vm, agent, holdings, shape, memory: want.memory, discard, personalized };
+  } catch (error) {
+    await discard();
+    throw error;
+  }
+}
+
+/** The guest takes memory in whole steps: a size between two gets the larger. */
+export async function plugMemory(driver: VmDriver, vm: Vm, visible: number, wanted: number): Promise<void> {
+  const missing = Math.max(0, wanted - visible);
+  const steps = Math.ceil(missing / driver.memoryGranularity);
+  if (steps > 0) await vm.plugMemory(steps * driver.memoryGranularity);
+}
+
+async function personalize(vm: Vm, agent: AgentClient, growRoot: boolean): Promise<void> {
+  const died = vm.exited.then(({ detail }) => {
+    throw new CaissonError("guest_error", `The sandbox ended while it started: ${detail}`);
+  });
+  died.catch(() => undefined);
+  const done = agent.machine.personalize(
+    {
+      entropy: randomBytes(256),
+      clockUnixNanos: unixNanos(),
+      machineId: randomBytes(16).toString("hex"),
+      rootSerial,
+      growRoot,
+    },
+    { timeoutMs: personalizeDeadlineMs },
+  );
+  await Promise.race([done, died]);
+}
+
+export function unixNanos(): bigint {
+  return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e6));
+}

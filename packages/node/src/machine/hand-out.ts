@@ -1,0 +1,60 @@
+/** Turns a clone into its owner's machine: name, environment, trust, network, volumes. */
+import { createHash } from "node:crypto";
+import { CaissonError, type EgressGuard, type MachineExit, type MachineSpec } from "@caisson/protocol";
+import { type Clone, unixNanos } from "./clone.ts";
+import { guestError } from "./guest-error.ts";
+import { RunningMachine } from "./machine.ts";
+
+export interface HandOutOptions {
+  readonly clone: Clone;
+  /** Pending work on the clone. */
+  readonly ready: Promise<void>;
+  readonly spec: MachineSpec;
+  readonly egress: Pick<EgressGuard, "attach">;
+  readonly onEnd: (exit: MachineExit) => Promise<void>;
+  readonly signal?: AbortSignal;
+}
+
+const configureDeadlineMs = 30_000;
+
+/** @throws CaissonError; the caller then discards the clone */
+export async function handOut(options: HandOutOptions): Promise<RunningMachine> {
+  const { clone, spec, egress } = options;
+  const { vm, agent, holdings } = clone;
+  const cpuBaseMicros = (await holdings.cgroup.cpuMicros().catch(() => undefined)) ?? 0;
+  const attachment = {
+    sandboxId: spec.id,
+    socketPath: vm.egressSocket,
+    policy: spec.egress.policy,
+    secrets: spec.egress.secrets,
+  };
+  const [{ caCertificatePem }] = await Promise.all([
+    egress.attach(attachment, options.signal === undefined ? {} : { signal: options.signal }),
+    options.ready,
+  ]);
+  const configured = agent.machine.configure(
+    { hostname: spec.hostname, clockUnixNanos: unixNanos(), env: { ...spec.env }, caCertificatePem },
+    { timeoutMs: configureDeadlineMs, ...(options.signal === undefined ? {} : { signal: options.signal }) },
+  );
+  const died = vm.exited.then(({ detail }) => {
+    throw new CaissonError("guest_error", `The sandbox ended while it started: ${detail}`);
+  });
+  died.catch(() => undefined);
+  await guestError("be configured", Promise.race([configured, died]));
+  const machine = new RunningMachine({ id: spec.id, vm, agent, holdings, onEnd: options.onEnd });
+  for (const volume of spec.volumes) await machine.attachVolume(volume);
+  await holdings.update({
+    phase: "claimed",
+    machineId: spec.id,
+    specDigest: specDigest(spec),
+    cpuBaseMicros,
+    memory: spec.memory,
+  });
+  return machine;
+}
+
+/** Tells specifications apart without holding what is secret in them. */
+function specDigest(spec: MachineSpec): string {
+  const { id, memory, vcpus, hostname, volumes, root } = spec;
+  return createHash("sha256").update(JSON.stringify({ id, memory, vcpus, hostname, volumes, root })).digest("hex");
+}

@@ -1,0 +1,143 @@
+/** Clones that wait for their owner: restored, personalized, warmed and paused. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Config } from "@caisson/protocol";
+import type { Logger } from "pino";
+import { availableMebibytes } from "../host/memory.ts";
+import type { Clone } from "../machine/clone.ts";
+import { poolTarget } from "./target.ts";
+
+export interface PoolOptions {
+  readonly config: Config["pool"];
+  /** A paused clone, ready to be handed out. */
+  readonly make: () => Promise<Clone>;
+  /** Whether somebody waits for a machine right now. */
+  readonly busy: () => boolean;
+  readonly log: Logger;
+}
+
+/** After a claim its owner runs the first commands; a refill waits for them. */
+const quietMs = 1000;
+/** Under constant demand there is no quiet moment; an empty pool does not wait longer than this. */
+const patienceMs = 5000;
+const retryMs = 10_000;
+/** Demand is what was asked for within this time. */
+const demandWindowMs = 60_000;
+
+export class Pool {
+  readonly #options: PoolOptions;
+  readonly #clones: Clone[] = [];
+  readonly #demand: number[] = [];
+  readonly #closing = new AbortController();
+  #filling: Promise<void> | undefined;
+  #wanted = Promise.withResolvers<void>();
+  #lastUse = 0;
+  #target = 0;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#clones.length;
+  }
+
+  get target(): number {
+    return this.#target;
+  }
+
+  start(): void {
+    if (this.#options.config.size > 0) this.#filling ??= this.#fill();
+  }
+
+  /** Resolves when there is a clone, or none is to be expected, or the deadline has passed. */
+  async firstClone(deadlineMs: number): Promise<void> {
+    const end = Date.now() + deadlineMs;
+    while (
+      this.#filling !== undefined &&
+      this.#clones.length === 0 &&
+      Date.now() < end &&
+      !this.#closing.signal.aborted
+    )
+      await sleep(20);
+  }
+
+  /** Takes a clone that `fits`; the caller owns it from now on. Counts as demand either way. */
+  claim(fits: (clone: Clone) => boolean): Clone | undefined {
+    this.#lastUse = Date.now();
+    this.#demand.push(this.#lastUse);
+    const index = this.#clones.findIndex(fits);
+    const [clone] = index === -1 ? [] : this.#clones.splice(index, 1);
+    this.#wanted.resolve();
+    return clone;
+  }
+
+  /** Ends all clones and stops filling. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#wanted.resolve();
+    await this.#filling;
+    await Promise.all(this.#clones.splice(0).map((clone) => clone.discard()));
+  }
+
+  async #fill(): Promise<void> {
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      await this.#adapt();
+      if (this.#clones.length >= this.#target) {
+        this.#wanted = Promise.withResolvers();
+        // Wakes up now and then, because demand ebbs and memory comes back.
+        await Promise.race([
+          this.#wanted.promise,
+          sleep(demandWindowMs / 4, undefined, { signal, ref: false }).catch(() => undefined),
+        ]);
+        await this.#quiet();
+        continue;
+      }
+      try {
+        const clone = await this.#options.make();
+        if (signal.aborted) {
+          await clone.discard();
+          return;
+        }
+        this.#clones.push(clone);
+        void clone.vm.exited.then(() => this.#drop(clone));
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#options.log.warn({ err: error }, "a clone for the pool could not be made");
+        await sleep(retryMs, undefined, { signal, ref: false }).catch(() => undefined);
+      }
+    }
+  }
+
+  /** Sets the target, and gives clones back when memory became scarce. */
+  async #adapt(): Promise<void> {
+    const { config } = this.#options;
+    const oldest = Date.now() - demandWindowMs;
+    while ((this.#demand[0] ?? Infinity) < oldest) this.#demand.shift();
+    const available = await availableMebibytes();
+    this.#target = poolTarget({ config, available, pooled: this.#clones.length, demand: this.#demand.length });
+    while (this.#clones.length > this.#target) await this.#clones.pop()?.discard();
+  }
+
+  async #quiet(): Promise<void> {
+    const since = Date.now();
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      const now = Date.now();
+      const impatient = this.#clones.length === 0 && now - since > patienceMs;
+      if (impatient || (!this.#options.busy() && now - this.#lastUse >= quietMs)) return;
+      await sleep(100, undefined, { signal, ref: false }).catch(() => undefined);
+    }
+  }
+
+  async #drop(clone: Clone): Promise<void> {
+    const index = this.#clones.indexOf(clone);
+    if (index === -1) return;
+    this.#clones.splice(index, 1);
+    this.#options.log.warn("a clone in the pool died");
+    await clone
+      .discard()
+      .catch((error: unknown) => this.#options.log.error({ err: error }, "a dead clone could not be cleared away"));
+    this.#wanted.resolve();
+  }
+}

@@ -1,0 +1,55 @@
+/** The writable layer that every sandbox starts with: an empty ext4, formatted once, and an empty overlay to be copied per machine. */
+import { execFile } from "node:child_process";
+import { open, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { CaissonError } from "@caisson/protocol";
+
+const run = promisify(execFile);
+const deadlineMs = 60_000;
+
+export const diskFiles = { blank: "blank.qcow2", layer: "layer.qcow2" } as const;
+
+/**
+ * Inode tables and journal stay unwritten: the guest's kernel treats them as zero, so the image holds a few hundred kilobytes.
+ * The journal is kept, or a killed sandbox's volume would need a check. One inode per 16 KiB is ext4's default and suits
+ * trees of small files. `^resize_inode`: the layer is thin and grows by its image, not by reserved tables.
+ */
+const ext4Options = [
+  "-q",
+  "-F",
+  "-t",
+  "ext4",
+  "-m",
+  "0",
+  "-O",
+  "^metadata_csum_seed,^orphan_file",
+  "-E",
+  "lazy_itable_init=1,lazy_journal_init=1,nodiscard",
+  "-L",
+  "caisson",
+];
+
+/** @throws CaissonError `internal` when mke2fs or qemu-img fails */
+export async function createBlankDisk(directory: string, bytes: number): Promise<void> {
+  const raw = join(directory, "blank.raw");
+  const blank = join(directory, diskFiles.blank);
+  try {
+    const file = await open(raw, "wx");
+    await file.truncate(bytes);
+    await file.close();
+    await run("/usr/sbin/mke2fs", [...ext4Options, raw], { timeout: deadlineMs });
+    await run("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", raw, blank], { timeout: deadlineMs });
+    await run(
+      "qemu-img",
+      ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", diskFiles.blank, join(directory, diskFiles.layer)],
+      {
+        timeout: deadlineMs,
+      },
+    );
+  } catch (cause) {
+    throw new CaissonError("internal", "The writable layer could not be formatted; see the cause.", { cause });
+  } finally {
+    await rm(raw, { force: true });
+  }
+}
