@@ -19,8 +19,8 @@ rm -f "$root/etc/apt/sources.list"
     printf 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n'
   fi
 } > "$root/etc/apt/sources.list.d/debian.sources"
-# What mmdebstrap was told about a proxy of the host does not apply in a sandbox.
-rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap"
+# What mmdebstrap told apt for the build is said for sandboxes in rootfs/etc/apt.
+rm -f "$root/etc/apt/apt.conf.d/00mmdebstrap" "$root/etc/apt/apt.conf.d/99mmdebstrap"
 
 # The user, and the two folders that are promised to be writable.
 chroot "$root" useradd --uid 1000 --user-group --create-home --shell /bin/bash app

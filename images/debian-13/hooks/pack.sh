@@ -24,5 +24,5 @@ trap 'umount "$view"; rmdir "$view"' EXIT
 find "$view" -xdev -newermt "@$epoch" -exec touch --no-dereference --date "@$epoch" {} +
 
 # Not compressed: reading costs a sandbox no CPU, and the host's page cache holds one copy for all of them.
-mkfs.erofs --quiet -U 6d1d0b62-6f4e-4c0c-9d1e-0d8f0e1d1300 -T "$epoch" --preserve-mtime \
+SOURCE_DATE_EPOCH=$epoch mkfs.erofs --quiet -U 6d1d0b62-6f4e-4c0c-9d1e-0d8f0e1d1300 --preserve-mtime \
   --exclude-path="${OUT#/}" "$work/base.erofs" "$view"
