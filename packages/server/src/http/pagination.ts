@@ -1,0 +1,33 @@
+/** Pages (wire contract 1.4): `limit` and an opaque `cursor`, the next page named by a `Link` header. */
+import { CaissonError } from "@caisson/protocol";
+
+export interface PageRequest {
+  readonly limit: number;
+  readonly cursor: string | undefined;
+}
+
+/** @throws CaissonError `invalid_argument` */
+export function readPage(query: URLSearchParams, { standard, most }: { standard: number; most: number }): PageRequest {
+  const text = query.get("limit");
+  const limit = text === null || text === "" ? standard : Number(text);
+  if (!Number.isInteger(limit) || limit < 1) throw new CaissonError("invalid_argument", `limit must be a whole number from 1 to ${most}.`);
+  return { limit: Math.min(limit, most), cursor: readCursor(query) };
+}
+
+/** The Python client sends the whole link as cursor, and repeats parameters: the last counts (T23). */
+function readCursor(query: URLSearchParams): string | undefined {
+  let cursor = query.getAll("cursor").at(-1);
+  for (let depth = 0; depth < 3 && cursor !== undefined && /^https?:\/\//.test(cursor) && URL.canParse(cursor); depth++) {
+    cursor = new URL(cursor).searchParams.getAll("cursor").at(-1);
+  }
+  return cursor === "" ? undefined : cursor;
+}
+
+/** An absolute URL with exactly one `cursor`, one parameter after it (T22). */
+export function nextLink(publicUrl: string, path: string, query: URLSearchParams, cursor: string): string {
+  const url = new URL(path, publicUrl);
+  for (const [name, value] of query) if (name !== "cursor") url.searchParams.append(name, value);
+  url.searchParams.set("cursor", cursor);
+  // A `;` or `,` in the URL would end the segment for the client's parser.
+  return `<${url.href.replaceAll(";", "%3B").replaceAll(",", "%2C")}>; rel="next"`;
+}

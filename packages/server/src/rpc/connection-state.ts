@@ -1,0 +1,19 @@
+/** What belongs to one connection: its streams, its file handles, its abortable calls, output that waits for its client. */
+import type { HoldBack } from "./streams/hold-back.ts";
+import type { InboundStreams } from "./streams/inbound.ts";
+import type { OutboundStreams } from "./streams/outbound.ts";
+
+export interface ConnectionState {
+  readonly inbound: InboundStreams;
+  readonly outbound: OutboundStreams;
+  /** The client's number to the agent's handle. */
+  readonly handles: Map<number, bigint>;
+  /** By the client's abortId. */
+  readonly aborts: Map<number, AbortController>;
+  /** By pid. */
+  readonly heldBack: Map<number, HoldBack>;
+  /** Aborted when the connection has ended. */
+  readonly signal: AbortSignal;
+  nextHandle(): number;
+  notify(method: string, params: unknown): void;
+}

@@ -1,0 +1,23 @@
+/** What the server remembers about Deno processes of one sandbox, by pid. */
+import type { Repl } from "./repl/repl.ts";
+
+export class DenoProcesses {
+  readonly #repls = new Map<number, Repl>();
+
+  add(repl: Repl): void {
+    this.#repls.set(repl.pid, repl);
+    void repl.ended.then(() => {
+      // Pids are used again; the entry may be another's by now.
+      if (this.#repls.get(repl.pid) === repl) this.#repls.delete(repl.pid);
+    });
+  }
+
+  repl(pid: number): Repl | undefined {
+    return this.#repls.get(pid);
+  }
+
+  /** The sandbox has ended. */
+  close(): void {
+    for (const repl of this.#repls.values()) repl.fail("The sandbox has ended.");
+  }
+}

@@ -1,0 +1,126 @@
+/** Takes the requests of one connection, runs their methods concurrently, and sees to it that each is answered exactly once. */
+import { CaissonError } from "@caisson/protocol";
+import type { Logger } from "pino";
+import type { LiveSandbox } from "../lifecycle/live-sandbox.ts";
+import type { Call, Methods } from "./call.ts";
+import type { ConnectionState } from "./connection-state.ts";
+import { abortError, serialiseError } from "./errors.ts";
+import { errorFrame, faultFrame, invalidParams, okFrame, rpcCodes, type RequestId, type SerialisedError } from "./frames.ts";
+import type { Sender } from "./sender.ts";
+
+/** Unanswered requests of one connection, `processWait` included. */
+const maxPending = 4096;
+const streamParameters = ["stdinStreamId", "contentStreamId", "bodyStreamId"];
+
+export interface DispatcherOptions {
+  readonly methods: Methods;
+  readonly state: ConnectionState;
+  readonly sandbox: LiveSandbox;
+  readonly sender: Sender;
+  readonly replyBytes: number;
+  readonly log: Logger;
+  /** One finished request, for metrics. */
+  readonly observe: (method: string, outcome: "ok" | "error" | "fault", seconds: number) => void;
+}
+
+interface Pending {
+  readonly id: RequestId;
+  answered: boolean;
+}
+
+export class Dispatcher {
+  readonly #options: DispatcherOptions;
+  readonly #pending = new Set<Pending>();
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+  }
+
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  dispatch(id: RequestId, name: string, rawParams: unknown): void {
+    const { methods, sender, observe } = this.#options;
+    const method = Object.hasOwn(methods, name) ? methods[name] : undefined;
+    if (method === undefined) {
+      // The Python client compares this text.
+      sender.send(faultFrame(id, { code: rpcCodes.methodNotFound, message: "Method not found" }));
+      observe("unknown", "fault", 0);
+      return;
+    }
+    const parsed = method.schema.safeParse(rawParams ?? {});
+    if (!parsed.success || this.#pending.size >= maxPending) {
+      this.#discardStreams(rawParams);
+      const fault = parsed.success ? { code: rpcCodes.server, message: "Too many unanswered requests" } : invalidParams(parsed.error);
+      sender.send(faultFrame(id, fault));
+      observe(name, "fault", 0);
+      return;
+    }
+    const pending = { id, answered: false };
+    this.#pending.add(pending);
+    void this.#run(pending, name, parsed.data);
+  }
+
+  async #run(pending: Pending, name: string, params: Record<string, unknown>): Promise<void> {
+    const { methods, state, sandbox, replyBytes, log, observe } = this.#options;
+    const method = methods[name]!;
+    const started = performance.now();
+    const { promise: replied, resolve: onReplied } = Promise.withResolvers<void>();
+    const abortId = typeof params["abortId"] === "number" ? params["abortId"] : undefined;
+    const abort = new AbortController();
+    if (abortId !== undefined) state.aborts.set(abortId, abort);
+    let abortable: Promise<unknown> | undefined;
+    const call: Call = {
+      sandbox,
+      agent: sandbox.machine.agent,
+      connection: state,
+      signal: AbortSignal.any([abort.signal, state.signal]),
+      replied,
+      extendAbort: (done) => (abortable = done),
+      replyBytes,
+      log,
+    };
+    try {
+      const value = await method.run(params, call);
+      this.#answer(pending, okFrame(pending.id, value));
+      observe(name, "ok", (performance.now() - started) / 1000);
+    } catch (error) {
+      const serialised = abort.signal.aborted ? abortError : serialiseError(error, method.describe(params));
+      this.#answer(pending, errorFrame(pending.id, serialised));
+      if (error instanceof CaissonError ? error.code === "internal" : serialised.message.startsWith("Something failed inside")) {
+        log.error({ err: error, method: name }, "a request failed inside the platform");
+      }
+      observe(name, "error", (performance.now() - started) / 1000);
+    } finally {
+      this.#discardStreams(params);
+      onReplied();
+      const forget = () => {
+        if (abortId !== undefined && state.aborts.get(abortId) === abort) state.aborts.delete(abortId);
+      };
+      if (abortable === undefined) forget();
+      else void abortable.then(forget, forget);
+    }
+  }
+
+  #answer(pending: Pending, frame: string): void {
+    this.#pending.delete(pending);
+    if (pending.answered) return;
+    pending.answered = true;
+    this.#options.sender.send(frame);
+  }
+
+  /** Streams that were meant for a request which did not take them. */
+  #discardStreams(params: unknown): void {
+    if (typeof params !== "object" || params === null) return;
+    for (const key of streamParameters) {
+      const id = (params as Record<string, unknown>)[key];
+      if (typeof id === "number") this.#options.state.inbound.discardUnclaimed(id);
+    }
+  }
+
+  /** Answers everything that is unanswered (T8). */
+  answerAll(error: SerialisedError): void {
+    for (const pending of [...this.#pending]) this.#answer(pending, errorFrame(pending.id, error));
+  }
+}

@@ -1,0 +1,70 @@
+/** JSON-RPC 2.0 frames (wire contract 2.5): what may come in, what goes out. */
+import { z } from "zod";
+
+/** WebSocket close codes for frames that are not the protocol. */
+export const invalidJson = 4000;
+export const invalidMessage = 4001;
+
+export const rpcCodes = {
+  parse: -32700,
+  invalidRequest: -32600,
+  methodNotFound: -32601,
+  invalidParams: -32602,
+  internal: -32603,
+  server: -32000,
+} as const;
+
+export type RequestId = string | number;
+
+export const messageSchema = z.object({
+  jsonrpc: z.literal("2.0"),
+  id: z.union([z.string().max(256), z.number()]).optional(),
+  method: z.string().max(256),
+  params: z.record(z.string(), z.unknown()).nullish(),
+});
+
+export type Message = z.infer<typeof messageSchema>;
+
+export interface RpcFault {
+  readonly code: number;
+  readonly message: string;
+  readonly data?: unknown;
+}
+
+/** An operation that failed as asked (2.7). */
+export interface SerialisedError {
+  readonly constructorName: string;
+  readonly message: string;
+  readonly name?: string | null | undefined;
+  readonly code?: string | null | undefined;
+  readonly cause?: SerialisedError | null | undefined;
+  readonly errors?: readonly SerialisedError[] | null | undefined;
+}
+
+/** `undefined` as a result is sent as null: the clients require the key (T6). */
+export function okFrame(id: RequestId, value: unknown): string {
+  return JSON.stringify({ jsonrpc: "2.0", id, result: { ok: value ?? null } });
+}
+
+export function errorFrame(id: RequestId, error: SerialisedError): string {
+  return JSON.stringify({ jsonrpc: "2.0", id, result: { error } });
+}
+
+export function faultFrame(id: RequestId, fault: RpcFault): string {
+  return JSON.stringify({ jsonrpc: "2.0", id, error: fault });
+}
+
+export function notificationFrame(method: string, params: unknown): string {
+  return JSON.stringify({ jsonrpc: "2.0", method, params });
+}
+
+/** The form in which the Python client reads a validation failure: JSON in JSON, every item with `expected` and a path of strings. */
+export function invalidParams(error: z.ZodError): RpcFault {
+  const items = error.issues.map((issue) => ({
+    code: issue.code,
+    expected: "expected" in issue && typeof issue.expected === "string" ? issue.expected : "valid value",
+    path: issue.path.map(String),
+    message: issue.message,
+  }));
+  return { code: rpcCodes.invalidParams, message: "Invalid params", data: { constructorName: "ZodError", message: JSON.stringify(items) } };
+}

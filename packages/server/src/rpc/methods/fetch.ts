@@ -1,0 +1,111 @@
+/** HTTP from inside the sandbox, as the client's `fetch` (wire contract 4.5, T24). */
+import { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { CaissonError } from "@caisson/protocol";
+import { fetch, type HeadersInit, type RequestInit, type Response } from "undici";
+import { z } from "zod";
+import { method, optional, pid, type Call, type Methods } from "../call.ts";
+import { abortError, OperationFailure, typeError } from "../errors.ts";
+import { httpThrough } from "../in-sandbox-connector.ts";
+import { asDeadProcess } from "./processes.ts";
+import { startDelay } from "./file-walks.ts";
+
+/** Milliseconds that a process gets to listen when the client did not wait for that. */
+const listenTimeout = 30_000;
+const nullBodyStatuses = [101, 103, 204, 205, 304];
+
+const schema = z.object({
+  url: z.string().max(65_536),
+  method: z.string().max(64).default("GET"),
+  headers: z.array(z.tuple([z.string(), z.string()])).default([]),
+  redirect: z.enum(["follow", "manual"]).default("follow"),
+  abortId: optional(z.number()),
+  bodyStreamId: optional(z.number()),
+  pid: optional(pid),
+});
+
+export const fetchMethods: Methods = {
+  fetch: method(schema, async (params, call) => {
+    const body = params.bodyStreamId === undefined ? undefined : call.connection.inbound.claim(params.bodyStreamId);
+    try {
+      return await run(params, body, call);
+    } catch (error) {
+      body?.destroy();
+      throw error;
+    }
+  }),
+};
+
+async function run(params: z.infer<typeof schema>, body: Readable | undefined, call: Call): Promise<unknown> {
+  const { sandbox, signal, connection, replied } = call;
+  const url = parseUrl(params.url);
+  const port = params.pid === undefined ? undefined : await listeningPort(params.pid, call);
+  // The process speaks plain HTTP whatever the URL says; its host stays, for virtual hosts.
+  if (port !== undefined) url.protocol = "http:";
+  const http = httpThrough({ sandbox, signal, port });
+  try {
+    const init: RequestInit = {
+      method: params.method,
+      headers: params.headers as HeadersInit,
+      redirect: params.redirect,
+      dispatcher: http,
+      signal,
+      ...(body === undefined ? {} : { body, duplex: "half" }),
+    };
+    const response = await fetch(url, init);
+    const head = { status: response.status, statusText: response.statusText, headers: headersOf(response, params.method) };
+    if (response.body === null || nullBodyStatuses.includes(response.status)) {
+      await response.body?.cancel();
+      await http.destroy();
+      return { ...head, bodyStreamId: null };
+    }
+    const source = Readable.fromWeb(response.body);
+    const ended = new Promise<void>((resolve) => source.once("close", resolve));
+    const bodyStreamId = connection.outbound.open(source, { gate: replied.then(() => sleep(startDelay)) });
+    const onAbort = () => connection.outbound.fail(bodyStreamId, abortError);
+    signal.addEventListener("abort", onAbort, { once: true });
+    void ended.then(() => {
+      signal.removeEventListener("abort", onAbort);
+      return http.destroy();
+    });
+    call.extendAbort(ended);
+    return { ...head, bodyStreamId };
+  } catch (error) {
+    void http.destroy();
+    throw error instanceof OperationFailure ? error : typeError(failureText(url, error));
+  }
+}
+
+function parseUrl(text: string): URL {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw typeError(`Invalid URL: '${text.slice(0, 1000)}'`);
+  }
+  if (url.protocol !== "http:" && url.protocol !== "https:") throw typeError(`Url scheme '${url.protocol.slice(0, -1)}' not supported`);
+  return url;
+}
+
+async function listeningPort(pid: number, { agent, signal }: Call): Promise<number> {
+  const { port } = await agent.processes.waitListening({ pid }, { signal, timeoutMs: listenTimeout }).catch(asDeadProcess);
+  if (port === 0) throw typeError("The process ended before it served HTTP", "ENOENT");
+  return port;
+}
+
+/** Encodings that undici decodes; the length is then another. */
+const decoded = ["gzip", "x-gzip", "deflate", "br", "zstd"];
+
+function headersOf(response: Response, method: string): [string, string][] {
+  const encoding = response.headers.get("content-encoding")?.toLowerCase().split(",") ?? [];
+  const changed = method.toUpperCase() !== "HEAD" && response.body !== null && encoding.some((name) => decoded.includes(name.trim()));
+  return [...response.headers].filter(([name]) => !changed || (name !== "content-encoding" && name !== "content-length"));
+}
+
+/** As Deno words it, with the innermost reason. Query values are left out: they may be secrets. */
+function failureText(url: URL, error: unknown): string {
+  let reason: unknown = error;
+  while (reason instanceof Error && reason.cause !== undefined && !(reason instanceof CaissonError)) reason = reason.cause;
+  const text = reason instanceof Error ? reason.message : String(reason);
+  return `error sending request for url (${url.origin}${url.pathname}): ${text}`;
+}

@@ -1,0 +1,97 @@
+/** Whole files: reading into a reply, writing from a parameter or a stream. */
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { agentContract } from "@caisson/protocol";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { z } from "zod";
+import { method, optional, path, type Call, type Methods } from "../call.ts";
+import { OperationFailure } from "../errors.ts";
+
+/** Up to here content travels in the call to the agent, beyond it as a stream; bytes. */
+const inlineBytes = 1024 * 1024;
+
+const abortId = optional(z.number());
+const readSchema = z.object({ path, abortId });
+const writeOptions = z.object({
+  append: optional(z.boolean()),
+  create: optional(z.boolean()),
+  createNew: optional(z.boolean()),
+  mode: optional(z.int().min(0).max(0o7777)),
+});
+const writeSchema = z
+  .object({ path, abortId, options: optional(writeOptions), content: optional(z.string()), contentStreamId: optional(z.number()) })
+  .refine((params) => params.content !== undefined || params.contentStreamId !== undefined, { path: ["content"], message: "Required" });
+type WriteParams = z.infer<typeof writeSchema>;
+
+const describeRead = (params: { path: string }) => `readfile '${params.path}'`;
+const describeWrite = (params: { path: string }) => `writefile '${params.path}'`;
+
+export const fileContents: Methods = {
+  readFile: method(readSchema, async ({ path }, call) => (await readWhole(path, call)).toString("base64"), describeRead),
+  readTextFile: method(readSchema, async ({ path }, call) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(await readWhole(path, call)), describeRead),
+  writeFile: method(writeSchema, (params, call) => write(params, "base64", call), describeWrite),
+  writeTextFile: method(writeSchema, (params, call) => write(params, "utf8", call), describeWrite),
+};
+
+async function readWhole(path: string, { agent, signal, replyBytes }: Call): Promise<Buffer> {
+  const { content } = await agent.files.readFile({ path, inlineLimit: inlineBytes }, { signal });
+  if (content.case === "data") return Buffer.from(content.value);
+  if (content.case === undefined) return Buffer.alloc(0);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  const source = agent.readStream(content.value);
+  const stop = () => source.destroy(signal.reason as Error);
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    for await (const chunk of source as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > replyBytes) throw tooLarge(path, replyBytes);
+      chunks.push(chunk);
+    }
+  } finally {
+    signal.removeEventListener("abort", stop);
+    source.destroy();
+  }
+  return Buffer.concat(chunks);
+}
+
+function tooLarge(path: string, limit: number): OperationFailure {
+  const message = `File too large (os error 27): readfile '${path}' does not fit one message of ${limit} bytes; open it and read it in pieces`;
+  return new OperationFailure({ constructorName: "Error", message, code: "EFBIG" });
+}
+
+async function write(params: WriteParams, encoding: "base64" | "utf8", call: Call): Promise<void> {
+  const { agent, signal, connection } = call;
+  const { path, options = {} } = params;
+  const request: MessageInitShape<typeof agentContract.WriteFileRequestSchema> = {
+    path,
+    append: options.append ?? false,
+    create: options.create ?? true,
+    createNew: options.createNew ?? false,
+    ...(options.mode === undefined ? {} : { mode: options.mode }),
+  };
+  const inbound = params.contentStreamId === undefined ? undefined : connection.inbound.claim(params.contentStreamId);
+  const content = inbound === undefined ? Buffer.from(params.content ?? "", encoding) : undefined;
+  if (content !== undefined && content.length <= inlineBytes) {
+    await agent.files.writeFile({ ...request, data: content }, { signal });
+    return;
+  }
+  const source = inbound ?? Readable.from([content]);
+  try {
+    const { stream } = await agent.files.writeFileBegin(request, { signal });
+    const target = agent.writeStream(stream);
+    // Of two failures that of the agent says what happened; that of the stream is only that it broke.
+    const [copied, finished] = await Promise.allSettled([
+      pipeline(source, target, { signal }),
+      agent.files.writeFileFinish({ stream }, { signal }).catch((error: unknown) => {
+        source.destroy();
+        throw error;
+      }),
+    ]);
+    if (copied.status === "rejected" && copied.reason instanceof OperationFailure) throw copied.reason;
+    if (finished.status === "rejected") throw finished.reason;
+    if (copied.status === "rejected") throw copied.reason;
+  } finally {
+    source.destroy();
+  }
+}

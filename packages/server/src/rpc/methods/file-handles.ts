@@ -1,0 +1,110 @@
+/** Open files. The client's number belongs to its connection, see `ConnectionState.handles`. */
+import { agentContract } from "@caisson/protocol";
+import { z } from "zod";
+import { method, optional, path, type Call, type Methods } from "../call.ts";
+import { OperationFailure } from "../errors.ts";
+import { toFileInfo } from "./file-info.ts";
+import { fileTime } from "./file-time.ts";
+
+/** Largest piece of one call to the agent, bytes. */
+const pieceBytes = 1024 * 1024;
+/** Open files of one connection: the JavaScript client's `download` leaves one open for each file. */
+const maxHandles = 4096;
+
+const { HandleSeekRequest_Whence: Whence } = agentContract;
+const whences = [Whence.START, Whence.CURRENT, Whence.END];
+
+const handle = z.object({ fileHandleId: z.number() });
+const length = z.number().min(0).max(Number.MAX_SAFE_INTEGER).transform(BigInt);
+const offset = z.union([z.int().transform(BigInt), z.string().regex(/^-?\d{1,19}$/).transform(BigInt)]);
+const flag = optional(z.boolean());
+const openOptions = z.object({
+  read: flag,
+  write: flag,
+  append: flag,
+  truncate: flag,
+  create: flag,
+  createNew: flag,
+  mode: optional(z.int().min(0).max(0o7777)),
+});
+
+export const fileHandles: Methods = {
+  open: method(
+    z.object({ path, options: optional(openOptions) }),
+    ({ path, options = { read: true } }, call) => open(path, options, call),
+    (params) => `open '${params.path}'`,
+  ),
+  create: method(
+    z.object({ path }),
+    (params, call) => open(params.path, { read: true, write: true, truncate: true, create: true }, call),
+    (params) => `open '${params.path}'`,
+  ),
+  fileClose: method(handle, async ({ fileHandleId }, call) => {
+    const handle = find(fileHandleId, call);
+    call.connection.handles.delete(fileHandleId);
+    await call.agent.files.close({ handle });
+  }),
+  fileRead: method(handle.extend({ length: z.number().min(0) }), async ({ fileHandleId, length }, call) => {
+    const request = { handle: find(fileHandleId, call), length: Math.min(Math.trunc(length), pieceBytes) };
+    if (request.length === 0) return { data: "" };
+    const { data, eof } = await call.agent.files.read(request, { signal: call.signal });
+    return { data: data.length === 0 && eof ? null : Buffer.from(data).toString("base64") };
+  }),
+  fileWrite: method(handle.extend({ data: z.string() }), async ({ fileHandleId, data }, call) => {
+    const handle = find(fileHandleId, call);
+    const bytes = Buffer.from(data, "base64");
+    let written = 0;
+    while (written < bytes.length) {
+      const piece = bytes.subarray(written, written + pieceBytes);
+      const answer = await call.agent.files.write({ handle, data: piece }, { signal: call.signal });
+      if (answer.written === 0 || answer.written > piece.length) break;
+      written += answer.written;
+    }
+    // The client would repeat a write of nothing for ever.
+    if (written === 0 && bytes.length > 0) throw new OperationFailure({ constructorName: "WriteZero", message: "failed to write whole buffer", code: null });
+    return { bytesWritten: written };
+  }),
+  fileSeek: method(handle.extend({ offset, whence: z.union([z.literal(0), z.literal(1), z.literal(2)]) }), async (params, call) => {
+    const request = { handle: find(params.fileHandleId, call), offset: params.offset, whence: whences[params.whence]! };
+    return { position: Number((await call.agent.files.seek(request, { signal: call.signal })).position) };
+  }),
+  fileStat: method(handle, async ({ fileHandleId }, call) => {
+    return toFileInfo(await call.agent.files.handleStat({ handle: find(fileHandleId, call) }, { signal: call.signal }));
+  }),
+  fileSync: method(handle, ({ fileHandleId }, call) => sync(fileHandleId, false, call)),
+  fileSyncData: method(handle, ({ fileHandleId }, call) => sync(fileHandleId, true, call)),
+  // The Python client calls the length `size`.
+  fileTruncate: method(handle.extend({ len: optional(length), size: optional(length) }), async ({ fileHandleId, len, size }, call) => {
+    await call.agent.files.handleTruncate({ handle: find(fileHandleId, call), length: len ?? size ?? 0n }, { signal: call.signal });
+  }),
+  fileLock: method(handle.extend({ exclusive: flag }), async ({ fileHandleId, exclusive }, call) => {
+    await call.agent.files.lock({ handle: find(fileHandleId, call), exclusive: exclusive ?? false }, { signal: call.signal });
+  }),
+  fileUnlock: method(handle, async ({ fileHandleId }, call) => {
+    await call.agent.files.unlock({ handle: find(fileHandleId, call) }, { signal: call.signal });
+  }),
+  fileUtime: method(handle.extend({ atime: fileTime, mtime: fileTime }), async ({ fileHandleId, atime, mtime }, call) => {
+    await call.agent.files.handleUtime({ handle: find(fileHandleId, call), atimeNanos: atime, mtimeNanos: mtime }, { signal: call.signal });
+  }),
+};
+
+async function open(path: string, { mode, ...flags }: z.infer<typeof openOptions>, { agent, connection, signal }: Call): Promise<{ fileHandleId: number }> {
+  if (connection.handles.size >= maxHandles) {
+    throw new OperationFailure({ constructorName: "Error", message: `Too many open files (os error 24): open '${path}'`, code: "EMFILE" });
+  }
+  const given = Object.fromEntries(Object.entries(flags).map(([key, value]) => [key, value ?? false]));
+  const { handle } = await agent.files.open({ path, ...given, ...(mode === undefined ? {} : { mode }) }, { signal });
+  const fileHandleId = connection.nextHandle();
+  connection.handles.set(fileHandleId, handle);
+  return { fileHandleId };
+}
+
+async function sync(fileHandleId: number, dataOnly: boolean, call: Call): Promise<void> {
+  await call.agent.files.sync({ handle: find(fileHandleId, call), dataOnly }, { signal: call.signal });
+}
+
+function find(fileHandleId: number, { connection }: Call): bigint {
+  const handle = connection.handles.get(fileHandleId);
+  if (handle === undefined) throw new OperationFailure({ constructorName: "BadResource", message: "Bad resource ID", code: "EBADF" });
+  return handle;
+}

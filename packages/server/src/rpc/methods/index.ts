@@ -1,0 +1,27 @@
+/** All methods of the wire contract, section 4. */
+import type { Methods } from "../call.ts";
+import { abort } from "./abort.ts";
+import { deno } from "./deno.ts";
+import { environment } from "./environment.ts";
+import { fetchMethods } from "./fetch.ts";
+import { fileContents } from "./file-contents.ts";
+import { fileHandles } from "./file-handles.ts";
+import { files } from "./files.ts";
+import { fileWalks } from "./file-walks.ts";
+import { processes } from "./processes.ts";
+import { repl } from "./repl.ts";
+import { unsupported } from "./unsupported.ts";
+
+export const methods: Methods = {
+  ...abort,
+  ...files,
+  ...fileContents,
+  ...fileHandles,
+  ...fileWalks,
+  ...processes,
+  ...environment,
+  ...deno,
+  ...repl,
+  ...fetchMethods,
+  ...unsupported,
+};

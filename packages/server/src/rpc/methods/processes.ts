@@ -1,0 +1,37 @@
+import { agentContract } from "@caisson/protocol";
+import { z } from "zod";
+import { method, optional, pid, type Call, type Methods } from "../call.ts";
+import { errnoOf, typeError } from "../errors.ts";
+import { processText, spawn, spawnOptions } from "../spawn.ts";
+
+const { WaitResponse_Oom: Oom } = agentContract;
+
+const oomNames: Readonly<Record<number, string>> = { [Oom.LOW_CONFIDENCE]: "low-confidence", [Oom.HIGH_CONFIDENCE]: "high-confidence" };
+
+export const processes: Methods = {
+  spawn: method(spawnOptions.extend({ command: processText, args: optional(z.array(processText)) }), ({ command, args = [], ...options }, call) =>
+    spawn({ command, args }, options, call),
+  ),
+  processWait: method(z.object({ pid }), async ({ pid }, call) => {
+    call.connection.heldBack.get(pid)?.release();
+    const { code, signal, oom } = await call.agent.processes.wait({ pid }, { signal: call.signal }).catch(asDeadProcess);
+    return { success: code === 0 && signal === "", code, signal: signal === "" ? null : signal, oom: oomNames[oom] ?? null };
+  }),
+  processKill: method(z.object({ pid, signal: optional(z.string().max(32)) }), ({ pid, signal = "SIGTERM" }, call) => kill(pid, signal, call)),
+};
+
+export async function kill(pid: number, signal: string, { agent }: Call): Promise<void> {
+  try {
+    await agent.processes.kill({ pid, signal });
+  } catch (error) {
+    if (errnoOf(error) === "EINVAL") throw typeError(`Invalid signal: ${signal}`);
+    asDeadProcess(error);
+  }
+}
+
+/** What both clients recognise and swallow (T11). */
+export function asDeadProcess(error: unknown): never {
+  const errno = errnoOf(error);
+  if (errno === "ESRCH" || errno === "ENOENT") throw typeError("Child process has already terminated", "ENOENT");
+  throw error;
+}

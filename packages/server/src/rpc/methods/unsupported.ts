@@ -1,0 +1,13 @@
+import { CaissonError } from "@caisson/protocol";
+import { z } from "zod";
+import { method, type Methods } from "../call.ts";
+
+const notYet = (what: string) =>
+  method(z.object({}), async () => {
+    throw new CaissonError("unsupported", `This server does not offer ${what} yet.`);
+  });
+
+export const unsupported: Methods = {
+  exposeHttp: notYet("exposed HTTP ports"),
+  vscode: notYet("VS Code"),
+};

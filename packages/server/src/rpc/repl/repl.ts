@@ -1,0 +1,134 @@
+/** One REPL in a sandbox: requests go in as lines of JSON, answers come out the same way. The guest is not trusted with either. */
+import type { Readable, Writable } from "node:stream";
+import { z } from "zod";
+import { OperationFailure } from "../errors.ts";
+
+const errorSchema = z.object({
+  constructorName: z.string().max(256),
+  message: z.string(),
+  name: z.string().max(256).nullish(),
+  code: z.string().max(256).nullish(),
+  get cause() {
+    return errorSchema.nullish();
+  },
+  get errors() {
+    return z.array(errorSchema).nullish();
+  },
+});
+const answerSchema = z.object({ id: z.int(), ok: z.unknown().optional(), error: errorSchema.optional() });
+
+interface Waiting {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export interface ReplChannel {
+  readonly requests: Writable;
+  readonly answers: Readable;
+}
+
+export class Repl {
+  readonly pid: number;
+  /** Resolves when the process takes no more requests. */
+  readonly ended: Promise<void>;
+  readonly #channel: ReplChannel;
+  readonly #maxLine: number;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #markEnded: () => void;
+  #lastId = 0;
+  #failure: OperationFailure | undefined;
+
+  /** @param maxLine longest answer taken from the guest, bytes */
+  constructor(pid: number, channel: ReplChannel, maxLine: number) {
+    this.pid = pid;
+    this.#channel = channel;
+    this.#maxLine = maxLine;
+    const ended = Promise.withResolvers<void>();
+    this.ended = ended.promise;
+    this.#markEnded = ended.resolve;
+    channel.requests.on("error", () => this.fail("The REPL has ended."));
+    void this.#read();
+  }
+
+  /** The value of the last expression. @throws OperationFailure with what the code threw */
+  evaluate(code: string, signal: AbortSignal): Promise<unknown> {
+    return this.#ask({ code }, signal);
+  }
+
+  call(fn: string, args: readonly unknown[], signal: AbortSignal): Promise<unknown> {
+    return this.#ask({ fn, args }, signal);
+  }
+
+  #ask(request: Record<string, unknown>, signal: AbortSignal): Promise<unknown> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const id = ++this.#lastId;
+    return new Promise((resolve, reject) => {
+      const onAbort = () => {
+        this.#waiting.delete(id);
+        reject(signal.reason as Error);
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+      const settle = () => signal.removeEventListener("abort", onAbort);
+      this.#waiting.set(id, {
+        resolve: (value) => (settle(), resolve(value)),
+        reject: (error) => (settle(), reject(error)),
+      });
+      this.#channel.requests.write(`${JSON.stringify({ id, ...request })}\n`);
+    });
+  }
+
+  async #read(): Promise<void> {
+    let pieces: Buffer[] = [];
+    let size = 0;
+    try {
+      for await (const chunk of this.#channel.answers as AsyncIterable<Buffer>) {
+        let from = 0;
+        for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, from)) {
+          this.#answer(Buffer.concat([...pieces, chunk.subarray(from, end)]));
+          pieces = [];
+          size = 0;
+          from = end + 1;
+        }
+        pieces.push(chunk.subarray(from));
+        size += chunk.length - from;
+        if (size > this.#maxLine) return this.fail("The value is too large for one message.");
+      }
+      this.fail("The REPL has ended.");
+    } catch {
+      this.fail("The REPL has ended.");
+    }
+  }
+
+  #answer(line: Buffer): void {
+    let value: unknown;
+    try {
+      value = JSON.parse(line.toString("utf8"));
+    } catch {
+      return this.fail("The REPL sent something that is not an answer.");
+    }
+    const parsed = answerSchema.safeParse(value);
+    if (!parsed.success) return this.fail("The REPL sent something that is not an answer.");
+    const { id, ok, error } = parsed.data;
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if (error === undefined) waiting?.resolve(ok ?? null);
+    else waiting?.reject(new OperationFailure(withoutDomCode(error)));
+  }
+
+  /** Ends the session; what waits for an answer gets this one. */
+  fail(message: string): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = new OperationFailure({ constructorName: "Error", message, code: null });
+    for (const { reject } of this.#waiting.values()) reject(this.#failure);
+    this.#waiting.clear();
+    // The program ends when its requests end.
+    this.#channel.requests.end();
+    this.#channel.answers.destroy();
+    this.#markEnded();
+  }
+}
+
+/** A `code` on a DOMException breaks the JavaScript client's decoder (T12). */
+function withoutDomCode(error: z.infer<typeof errorSchema>): z.infer<typeof errorSchema> {
+  return error.constructorName === "DOMException" ? { ...error, code: null } : error;
+}

@@ -1,0 +1,94 @@
+/** Starts a process in the sandbox and connects its pipes to streams of the client. */
+import { pipeline } from "node:stream/promises";
+import type { Readable } from "node:stream";
+import type { Agent } from "@caisson/protocol";
+import { z } from "zod";
+import { optional, path, type Call } from "./call.ts";
+import { errnoOf, OperationFailure, serialiseError } from "./errors.ts";
+import { HoldBack } from "./streams/hold-back.ts";
+
+const text = z.string().refine((value) => !value.includes("\0"), "must not contain a NUL character");
+const environment = z.record(text.refine((key) => key !== "" && !key.includes("="), "is not the name of a variable"), text);
+const output = z.enum(["piped", "null"]);
+
+/** Parameters that all ways to start a process share. */
+export const spawnOptions = z.object({
+  env: optional(environment),
+  clearEnv: optional(z.boolean()),
+  cwd: optional(path),
+  stdinStreamId: optional(z.number()),
+  stdout: output.default("piped"),
+  stderr: output.default("piped"),
+});
+
+export type SpawnOptions = z.infer<typeof spawnOptions>;
+
+export interface Command {
+  readonly command: string;
+  readonly args: readonly string[];
+  /** Sees the process's standard error before the client does; it is read even when the client does not want it. */
+  readonly watchStderr?: (source: Readable) => Readable;
+}
+
+export interface Spawned {
+  readonly pid: number;
+  readonly stdoutStreamId: number | null;
+  readonly stderrStreamId: number | null;
+}
+
+export const processText = text;
+
+/** @throws OperationFailure as Deno's `Command` does when the program or the directory is missing */
+export async function spawn({ command, args, watchStderr }: Command, options: SpawnOptions, call: Call): Promise<Spawned> {
+  const { agent, connection, signal } = call;
+  const stdin = options.stdinStreamId === undefined ? undefined : connection.inbound.claim(options.stdinStreamId);
+  try {
+    const started = await agent.processes.spawn(
+      {
+        command,
+        args: [...args],
+        env: options.env ?? {},
+        clearEnv: options.clearEnv ?? false,
+        cwd: options.cwd ?? "",
+        stdin: stdin !== undefined,
+        stdout: options.stdout === "piped",
+        stderr: options.stderr === "piped" || watchStderr !== undefined,
+      },
+      { signal },
+    );
+    const hold = new HoldBack();
+    connection.heldBack.set(started.pid, hold);
+    void hold.released.then(() => connection.heldBack.delete(started.pid));
+    if (stdin !== undefined) {
+      stdin.onFrame = () => hold.touch();
+      // When the process no longer reads, the client is told to stop by the stream's end; nothing else is wrong.
+      pipeline(stdin, agent.writeStream(started.stdinStream)).catch((error: unknown) => call.log.debug({ err: error, pid: started.pid }, "stdin ended early"));
+    }
+    const forward = (source: Readable) => connection.outbound.open(source, { gate: hold.released, processOutput: true });
+    return {
+      pid: started.pid,
+      stdoutStreamId: started.stdoutStream === 0n ? null : forward(agent.readStream(started.stdoutStream)),
+      stderrStreamId: started.stderrStream === 0n ? null : forwardStderr(agent, started.stderrStream, options, watchStderr, forward),
+    };
+  } catch (error) {
+    stdin?.destroy();
+    throw spawnFailure(command, options.cwd, error);
+  }
+}
+
+function forwardStderr(agent: Agent, stream: bigint, options: SpawnOptions, watch: Command["watchStderr"], forward: (source: Readable) => number): number | null {
+  const source = agent.readStream(stream);
+  const seen = watch === undefined ? source : watch(source);
+  if (options.stderr === "piped") return forward(seen);
+  seen.on("error", () => {}).resume();
+  return null;
+}
+
+/** The texts of Deno's `Command.spawn`. */
+function spawnFailure(command: string, cwd: string | undefined, error: unknown): unknown {
+  const errno = errnoOf(error);
+  if (errno === undefined) return error;
+  const { constructorName, message } = serialiseError(error);
+  const why = errno === "ENOENT" ? (cwd === undefined ? "entity not found" : `entity not found (program, or directory '${cwd}')`) : message;
+  return new OperationFailure({ constructorName, message: `Failed to spawn '${command}': ${why}`, code: errno });
+}

@@ -1,0 +1,183 @@
+/** Streams from a client to the server (wire contract 3.3): stdin, file contents, fetch bodies. Kept from `start` until claimed. */
+import { Readable } from "node:stream";
+import { z } from "zod";
+import { OperationFailure, typeError } from "../errors.ts";
+import { notificationFrame, type SerialisedError } from "../frames.ts";
+import type { Sender } from "../sender.ts";
+import { ReceiveBudget, type BudgetOwner } from "./receive-budget.ts";
+
+/** Streams of one connection at a time. */
+const maxStreams = 1024;
+
+const idSchema = z.object({ streamId: z.number() });
+const enqueueSchema = z.object({ streamId: z.number(), data: z.string() });
+const errorSchema = z.object({
+  streamId: z.number(),
+  // The Python client sends plain text.
+  error: z.union([z.string(), z.object({ constructorName: z.string(), message: z.string(), name: z.string().nullish(), code: z.string().nullish() })]).nullish(),
+});
+
+/** Ends early as a Readable does: destroying it tells the client to stop. */
+export class InboundStream extends Readable {
+  readonly streamId: number;
+  /** Called for every frame. */
+  onFrame: (() => void) | undefined;
+  readonly #budget: ReceiveBudget;
+  readonly #onDestroy: (stream: InboundStream) => void;
+  #queue: Buffer[] = [];
+  #queued = 0;
+  #ended = false;
+  #hungry = false;
+
+  constructor(streamId: number, budget: ReceiveBudget, onDestroy: (stream: InboundStream) => void) {
+    super({ highWaterMark: 64 * 1024, autoDestroy: true });
+    this.streamId = streamId;
+    this.#budget = budget;
+    this.#onDestroy = onDestroy;
+    // A stream may fail while nobody listens.
+    this.on("error", () => {});
+  }
+
+  get queuedBytes(): number {
+    return this.#queued;
+  }
+
+  /** Whether the client has sent `end` or `error`. */
+  get complete(): boolean {
+    return this.#ended;
+  }
+
+  enqueue(data: Buffer): void {
+    this.onFrame?.();
+    if (this.#ended || this.destroyed || data.length === 0) return;
+    this.#queue.push(data);
+    this.#queued += data.length;
+    this.#budget.add(data.length);
+    if (this.#hungry) this.#feed();
+  }
+
+  end(): void {
+    this.onFrame?.();
+    this.#ended = true;
+    if (this.#hungry) this.#feed();
+  }
+
+  fail(error: SerialisedError): void {
+    this.#ended = true;
+    this.destroy(new OperationFailure(error));
+  }
+
+  override _read(): void {
+    this.#hungry = true;
+    this.#feed();
+  }
+
+  #feed(): void {
+    while (this.#hungry && this.#queue.length > 0) {
+      const data = this.#queue.shift() as Buffer;
+      this.#queued -= data.length;
+      this.#hungry = this.push(data);
+      this.#budget.release(data.length);
+    }
+    if (this.#hungry && this.#ended && this.#queue.length === 0) {
+      this.#hungry = false;
+      this.push(null);
+    }
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#budget.release(this.#queued);
+    this.#queue = [];
+    this.#queued = 0;
+    this.#onDestroy(this);
+    callback(error);
+  }
+}
+
+export class InboundStreams {
+  readonly #sender: Sender;
+  readonly #budget: ReceiveBudget;
+  readonly #open = new Map<number, InboundStream>();
+  readonly #unclaimed = new Set<number>();
+  #closed = false;
+
+  constructor(sender: Sender, reading: Pick<BudgetOwner, "pause" | "resume">) {
+    this.#sender = sender;
+    this.#budget = new ReceiveBudget({ ...reading, dropLargest: () => this.#dropLargest() });
+  }
+
+  /** Whether reading from the client is stopped by us, so that its silence means nothing. */
+  get paused(): boolean {
+    return this.#budget.paused;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Handles a notification of the stream protocol; what does not parse or names no open stream is ignored. */
+  receive(method: string, params: unknown): void {
+    if (method === "$sandbox.stream.start") {
+      const id = idSchema.safeParse(params).data?.streamId;
+      if (id !== undefined && !this.#open.has(id)) this.#start(id);
+    } else if (method === "$sandbox.stream.enqueue") {
+      const frame = enqueueSchema.safeParse(params).data;
+      if (frame !== undefined) this.#open.get(frame.streamId)?.enqueue(Buffer.from(frame.data, "base64"));
+    } else if (method === "$sandbox.stream.end") {
+      this.#open.get(idSchema.safeParse(params).data?.streamId ?? Number.NaN)?.end();
+    } else if (method === "$sandbox.stream.error") {
+      const frame = errorSchema.safeParse(params).data;
+      if (frame !== undefined) this.#open.get(frame.streamId)?.fail(asError(frame.error));
+    }
+  }
+
+  #start(id: number): void {
+    if (this.#open.size >= maxStreams) {
+      this.#sender.send(cancelFrame(id, "Too many open streams"));
+      return;
+    }
+    this.#open.set(id, new InboundStream(id, this.#budget, (stream) => this.#ended(stream)));
+    this.#unclaimed.add(id);
+  }
+
+  #ended(stream: InboundStream): void {
+    this.#open.delete(stream.streamId);
+    this.#unclaimed.delete(stream.streamId);
+    if (!stream.complete && !this.#closed) this.#sender.send(cancelFrame(stream.streamId, "The data is no longer wanted"));
+  }
+
+  /** Hands a stream to the operation that was named for it. @throws OperationFailure when there is none */
+  claim(id: number): InboundStream {
+    const stream = this.#open.get(id);
+    if (stream === undefined || !this.#unclaimed.delete(id)) throw typeError(`Stream ${id} was not started, or is in use.`);
+    return stream;
+  }
+
+  /** Drops a stream whose naming request failed before it claimed it. */
+  discardUnclaimed(id: number): void {
+    if (this.#unclaimed.has(id)) this.#open.get(id)?.destroy();
+  }
+
+  #dropLargest(): void {
+    const largest = [...this.#open.values()].sort((a, b) => b.queuedBytes - a.queuedBytes)[0];
+    largest?.destroy(new OperationFailure({ constructorName: "Error", message: "The receiver of this data is too slow.", code: null }));
+  }
+
+  /** The connection ends: what was not read is lost. */
+  close(): void {
+    this.#closed = true;
+    for (const stream of [...this.#open.values()]) {
+      if (!stream.complete) stream.destroy(new OperationFailure({ constructorName: "ConnectionAborted", message: "The client has gone.", code: null }));
+    }
+    this.#budget.close();
+  }
+}
+
+function asError(error: z.infer<typeof errorSchema>["error"]): SerialisedError {
+  if (typeof error === "object" && error !== null) return { ...error, message: error.message.slice(0, 4096), constructorName: error.constructorName.slice(0, 128) };
+  return { constructorName: "Error", message: (error ?? "The client failed to produce the data").slice(0, 4096) };
+}
+
+function cancelFrame(streamId: number, message: string): string {
+  return notificationFrame("$sandbox.stream.cancel", { streamId, reason: { constructorName: "Error", message, code: null } });
+}

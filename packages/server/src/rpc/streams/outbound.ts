@@ -1,0 +1,138 @@
+/** Streams from the server to a client (wire contract 3.4): process output, fetch bodies, walks. */
+import type { Readable } from "node:stream";
+import type { Logger } from "pino";
+import { serialiseError } from "../errors.ts";
+import { notificationFrame, type SerialisedError } from "../frames.ts";
+import type { Sender } from "../sender.ts";
+import { nextStreamId } from "./stream-ids.ts";
+
+/** Raw bytes in one frame: base64 of it stays far below the 1 MiB that the Python client accepts (T15). */
+const chunkBytes = 64 * 1024;
+
+export interface OutboundOptions {
+  /** Nothing is sent before this resolves (T5, T26). */
+  readonly gate: Promise<void>;
+  /**
+   * Process output ends normally whatever happens, as the Python client waits for `end` (3.4); and when its connection goes, it is
+   * read on into nothing, as the process may live on.
+   */
+  readonly processOutput?: boolean;
+}
+
+interface OutboundStream {
+  readonly id: number;
+  readonly source: Readable;
+  readonly abort: AbortController;
+  readonly processOutput: boolean;
+  started: boolean;
+  draining: boolean;
+}
+
+export class OutboundStreams {
+  readonly #sender: Sender;
+  readonly #log: Logger;
+  readonly #open = new Map<number, OutboundStream>();
+
+  constructor(sender: Sender, log: Logger) {
+    this.#sender = sender;
+    this.#log = log;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Sends what `source` yields. One chunk of at most 64 KiB is one frame, so a source of documents keeps them whole (T14). */
+  open(source: Readable, { gate, processOutput = false }: OutboundOptions): number {
+    const stream: OutboundStream = { id: nextStreamId(), source, abort: new AbortController(), processOutput, started: false, draining: false };
+    this.#open.set(stream.id, stream);
+    // Errors are seen by the loop; before it runs nobody else listens.
+    source.on("error", () => {});
+    void this.#run(stream, gate);
+    return stream.id;
+  }
+
+  async #run(stream: OutboundStream, gate: Promise<void>): Promise<void> {
+    const { source, abort } = stream;
+    try {
+      await Promise.race([gate, aborted(abort.signal)]).catch(() => {});
+      if (!abort.signal.aborted) this.#start(stream);
+      // Not destroyed when left early: whoever aborts decides between that and draining.
+      for await (const chunk of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+        if (!abort.signal.aborted) await this.#send(stream, chunk);
+        else if (!stream.draining) return;
+      }
+      this.#finish(stream);
+    } catch (error) {
+      if (abort.signal.aborted) return;
+      this.#log.debug({ err: error, stream: stream.id }, "a stream failed");
+      this.#finish(stream, stream.processOutput ? undefined : serialiseError(error));
+    } finally {
+      this.#open.delete(stream.id);
+    }
+  }
+
+  async #send({ id, abort }: OutboundStream, chunk: Buffer): Promise<void> {
+    for (let from = 0; from < chunk.length; from += chunkBytes) {
+      const cancelled = await this.#sender.turn(abort.signal).then(
+        () => abort.signal.aborted,
+        () => true,
+      );
+      if (cancelled) return this.#sender.pass();
+      const data = chunk.subarray(from, from + chunkBytes).toString("base64");
+      this.#sender.send(notificationFrame("$sandbox.stream.enqueue", { streamId: id, data }));
+    }
+  }
+
+  #start(stream: OutboundStream): void {
+    if (stream.started) return;
+    stream.started = true;
+    this.#sender.send(notificationFrame("$sandbox.stream.start", { streamId: stream.id }));
+  }
+
+  #finish(stream: OutboundStream, error?: SerialisedError): void {
+    if (!this.#open.delete(stream.id)) return;
+    this.#start(stream);
+    const frame =
+      error === undefined
+        ? notificationFrame("$sandbox.stream.end", { streamId: stream.id })
+        : notificationFrame("$sandbox.stream.error", { streamId: stream.id, error });
+    this.#sender.send(frame);
+  }
+
+  /** The client does not want more. Nothing is sent for the stream from now on (T2). */
+  cancel(id: number): void {
+    const stream = this.#open.get(id);
+    if (stream === undefined) return;
+    this.#open.delete(id);
+    stream.abort.abort();
+    stream.source.destroy();
+  }
+
+  /** Ends a stream before its source does. */
+  fail(id: number, error: SerialisedError): void {
+    const stream = this.#open.get(id);
+    if (stream === undefined) return;
+    this.#finish(stream, error);
+    stream.abort.abort();
+    stream.source.destroy();
+  }
+
+  /** @param error told to the client for each stream that is not process output (T8); absent: the client has gone */
+  close(error?: SerialisedError): void {
+    for (const stream of [...this.#open.values()]) {
+      if (error !== undefined) this.#finish(stream, stream.processOutput ? undefined : error);
+      this.#open.delete(stream.id);
+      stream.draining = stream.processOutput && error === undefined;
+      stream.abort.abort();
+      if (!stream.draining) stream.source.destroy();
+    }
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason as Error);
+    else signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+  });
+}
