@@ -1,0 +1,111 @@
+/** One request from the guest to its host and back: check, substitute, send, redact, record. */
+import { UpstreamFailure, toFailure } from "../replay/failure.ts";
+import { callHttp1 } from "../replay/http1.ts";
+import { callHttp2 } from "../replay/http2.ts";
+import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "../replay/upstream.ts";
+import type { Origin } from "../replay/origin.ts";
+import { formatHostAndPort } from "../policy/canonical-host.ts";
+import { planBody, substituteHead, type Destination } from "../secrets/substitute.ts";
+import { checkRequest } from "./check.ts";
+import type { Conversation } from "./conversation.ts";
+import type { GuestReply, GuestRequest } from "./guest.ts";
+import { headerValue, isGrpc, requestHeaders } from "./headers.ts";
+import { explain, outcomeOf } from "./refusal.ts";
+import { requestRecord } from "./request-record.ts";
+import { prepareBody } from "./request-body.ts";
+import { ResponseRelay } from "./response-relay.ts";
+import { relayWebSocket } from "./websocket.ts";
+
+/** Never rejects: every outcome is told to the guest and recorded. */
+export async function exchange(conversation: Conversation, request: GuestRequest, reply: GuestReply): Promise<void> {
+  const { principal } = conversation;
+  const record = requestRecord(conversation, request);
+  let gone = false;
+  let abort: ((reason: Error) => void) | undefined;
+  reply.onGone(() => {
+    gone = true;
+    abort?.(new Error("The guest went away"));
+  });
+  const settle = (error?: Error, status?: number): void => {
+    if (error === undefined) return record.done({ verdict: "allowed", rule: "allowed", ...(status !== undefined && { status }) });
+    if (gone) return record.done({ verdict: "allowed", rule: "guest-left", ...(status !== undefined && { status }) });
+    const outcome = outcomeOf(error);
+    explain(reply, outcome, conversation.host.text, request.protocol !== "h2");
+    record.done({ verdict: outcome.verdict, rule: outcome.rule, status: outcome.status, detail: outcome.message });
+  };
+  try {
+    const prepared = await prepare(conversation, request, record);
+    if (gone) return settle(new Error("gone"));
+    const { origin, upstream, failure } = prepared;
+    const fail = (error: Error): void => settle(failure() ?? asFailure(error, conversation), relay.status === 0 ? undefined : relay.status);
+    const relay = new ResponseRelay(request.method, principal.redactor, reply, (error) => {
+      record.bytesIn = relay.bytesIn;
+      if (origin.address !== undefined) record.address = origin.address;
+      if (error === undefined) settle(undefined, relay.status);
+      else fail(error);
+    });
+    const handler: UpstreamHandler = {
+      head: (status, headers, ended) => relay.head(status, headers, ended),
+      data: (chunk) => relay.data(chunk),
+      end: (trailers) => relay.end(trailers),
+      fail: (error) => relay.fail(error),
+      upgraded: (socket, headers) => relayWebSocket({ conversation, request, reply, socket, headers, record }),
+    };
+    abort = (reason) => relay.fail(reason);
+    relay.call = await send(conversation, request, origin, upstream, handler);
+    if (gone) relay.call.abort(new Error("The guest went away"));
+  } catch (error) {
+    settle(error instanceof Error && "rule" in error ? error : asFailure(error, conversation));
+  }
+}
+
+const asFailure = (error: unknown, { host, port }: Conversation): Error =>
+  error instanceof Error && "rule" in error ? error : toFailure(error, formatHostAndPort(host, port));
+
+interface Prepared {
+  readonly origin: Origin;
+  readonly upstream: UpstreamRequest;
+  readonly failure: () => Error | undefined;
+}
+
+async function prepare(conversation: Conversation, request: GuestRequest, record: ReturnType<typeof requestRecord>): Promise<Prepared> {
+  const { principal, host, port, scheme } = conversation;
+  const destination: Destination = { host, port, scheme };
+  const head = { method: request.method, target: checkRequest(conversation, request), headers: request.headers };
+  const substituted = substituteHead(principal.vault, destination, head);
+  const plan = planBody(principal.vault, destination, head);
+  const body = await prepareBody(request, plan);
+  const inBody = plan?.used ?? new Set<string>();
+  record.secrets = () => [...new Set([...substituted.used, ...inBody])];
+  const resolution = await principal.resolve(host, port);
+  if (!resolution.ok) throw new UpstreamFailure("upstream-unreachable", resolution.detail);
+  const websocket = request.protocol === "websocket";
+  const trailers = (): [string, string][] => [...substituteHead(principal.vault, destination, { ...head, target: "/", headers: request.trailers() }).headers].map(([name, value]) => [name, value]);
+  return {
+    origin: principal.origins.get(scheme, host, resolution.target),
+    failure: body.failure,
+    upstream: {
+      method: substituted.method,
+      target: substituted.target,
+      authority: formatHostAndPort(host, port === (scheme === "https" ? 443 : 80) ? undefined : port),
+      headers: requestHeaders(substituted.headers, { reads: principal.redactor.active, bodyLength: body.length, websocket }),
+      ...(body.stream !== undefined && { body: body.stream.on("data", (chunk: Buffer) => (record.bytesOut += chunk.length)).pause() }),
+      trailers,
+      ...(websocket && { upgrade: "websocket" as const }),
+    },
+  };
+}
+
+async function send(conversation: Conversation, request: GuestRequest, origin: Origin, upstream: UpstreamRequest, handler: UpstreamHandler): Promise<UpstreamCall> {
+  if (request.protocol === "h2") {
+    const session = await origin.http2();
+    if (session !== undefined) return callHttp2(session, conversation.scheme, upstream, handler);
+    if (isGrpc(request.headers)) throw new UpstreamFailure("upstream-protocol", "The host speaks no HTTP/2, which gRPC needs");
+  }
+  // RFC 9113 lets a cookie be split over several fields; HTTP/1.1 has one.
+  const cookies = upstream.headers.filter(([name]) => name === "cookie").map(([, value]) => value);
+  const headers = upstream.headers.filter(([name]) => name !== "cookie" && name !== "te");
+  if (cookies.length > 0) headers.push(["cookie", cookies.join("; ")]);
+  if (headerValue(headers, "content-length") === "0") return callHttp1(origin.http1, { ...upstream, headers: headers.filter(([name]) => name !== "content-length") }, handler);
+  return callHttp1(origin.http1, { ...upstream, headers }, handler);
+}

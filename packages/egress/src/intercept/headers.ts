@@ -1,0 +1,58 @@
+/** Which headers go on, and which end here. */
+import type { HeaderList } from "../secrets/substitute.ts";
+
+/** About one connection, not about the message (RFC 9110 7.6.1), plus those that we write ourselves. */
+const ofConnection = new Set(["connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings", "host", "expect"]);
+
+function endToEnd(headers: HeaderList): [string, string][] {
+  const named = new Set(
+    headers.filter(([name]) => name === "connection").flatMap(([, value]) => value.split(",").map((word) => word.trim().toLowerCase())),
+  );
+  return headers.filter(([name]) => !ofConnection.has(name) && !named.has(name)).map(([name, value]) => [name, value]);
+}
+
+export function isGrpc(headers: HeaderList): boolean {
+  return headerValue(headers, "content-type")?.toLowerCase().startsWith("application/grpc") === true;
+}
+
+export function headerValue(headers: HeaderList, wanted: string): string | undefined {
+  return headers.find(([name]) => name === wanted)?.[1];
+}
+
+export interface RequestHeaderOptions {
+  /** The response will be read, so it should come as it is. */
+  readonly reads: boolean;
+  readonly bodyLength: number | undefined;
+  readonly websocket: boolean;
+}
+
+export function requestHeaders(headers: HeaderList, options: RequestHeaderOptions): HeaderList {
+  let kept = endToEnd(headers).filter(([name]) => name !== "content-length");
+  if (options.reads) {
+    // Extensions of WebSocket (compression) would hide what the frames hold.
+    const hiding = new Set(["accept-encoding", "grpc-accept-encoding", "sec-websocket-extensions", "available-dictionary", "dictionary-id"]);
+    kept = kept.filter(([name]) => !hiding.has(name));
+    if (!options.websocket) kept.push(["accept-encoding", "identity"]);
+    if (isGrpc(headers)) kept.push(["grpc-accept-encoding", "identity"]);
+  }
+  if (headers.some(([name, value]) => name === "te" && /\btrailers\b/i.test(value))) kept.push(["te", "trailers"]);
+  if (options.bodyLength !== undefined) kept.push(["content-length", String(options.bodyLength)]);
+  return kept;
+}
+
+/** About the encoded or unchanged body; wrong once it was decoded. */
+const ofCodedBody = new Set(["content-encoding", "content-length", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"]);
+
+export interface ResponseHeaderOptions {
+  readonly decoded: boolean;
+  readonly redact: (text: string) => string;
+}
+
+export function responseHeaders(headers: HeaderList, options: ResponseHeaderOptions): [string, string][] {
+  return (
+    endToEnd(headers)
+      // Alternative services are other protocols and hosts that the sandbox cannot reach.
+      .filter(([name]) => name !== "alt-svc" && !(options.decoded && ofCodedBody.has(name)))
+      .map(([name, value]) => [options.redact(name), options.redact(value)])
+  );
+}

@@ -1,0 +1,106 @@
+/** The HTTP/2 that guests speak; every stream is judged by itself. */
+import { constants, performServerHandshake, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import type { Duplex } from "node:stream";
+import type { HeaderList } from "../secrets/substitute.ts";
+import type { Conversation } from "./conversation.ts";
+import { exchange } from "./exchange.ts";
+import type { GuestReply, GuestRequest } from "./guest.ts";
+
+/** Bounds on one session of a hostile client: bytes, counts, milliseconds. */
+const limits = { headerBytes: 64 * 1024, headerPairs: 256, streams: 128, window: 2 ** 20, memory: 16, idle: 120_000, resetBurst: 500, resetRate: 50 } as const;
+
+export function serveHttp2(socket: Duplex, conversation: Conversation): ServerHttp2Session {
+  const session = performServerHandshake(socket, {
+    maxSessionMemory: limits.memory,
+    maxHeaderListPairs: limits.headerPairs,
+    maxSendHeaderBlockLength: 4 * limits.headerBytes,
+    maxSessionInvalidFrames: 32,
+    maxOutstandingPings: 4,
+    maxSettings: 16,
+    streamResetBurst: limits.resetBurst,
+    streamResetRate: limits.resetRate,
+    settings: { maxConcurrentStreams: limits.streams, maxHeaderListSize: limits.headerBytes, initialWindowSize: limits.window, enableConnectProtocol: false },
+  });
+  session.on("error", () => socket.destroy());
+  session.on("close", () => socket.destroy());
+  session.setTimeout(limits.idle, () => session.close());
+  session.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => {
+    stream.on("error", () => {});
+    const ended = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+    void exchange(conversation, guestRequest(stream, headers, ended), new Http2Reply(stream));
+  });
+  return session;
+}
+
+function guestRequest(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ended: boolean): GuestRequest {
+  const list: [string, string][] = [];
+  for (const [name, value] of Object.entries(headers)) {
+    if (name.startsWith(":") || value === undefined) continue;
+    for (const one of [value].flat()) list.push([name, one]);
+  }
+  let trailers: IncomingHttpHeaders = {};
+  stream.on("trailers", (received) => (trailers = received));
+  const length = headers["content-length"];
+  return {
+    protocol: "h2",
+    method: String(headers[":method"] ?? ""),
+    target: String(headers[":path"] ?? ""),
+    authorities: [headers[":authority"], headers.host].filter((value) => value !== undefined),
+    headers: list,
+    ...(!ended && { body: stream }),
+    ...(!ended && length !== undefined && /^[0-9]{1,16}$/.test(length) && { bodyLength: Number(length) }),
+    trailers: () => Object.entries(trailers).map(([name, value]) => [name, String(value ?? "")]),
+  };
+}
+
+class Http2Reply implements GuestReply {
+  readonly #stream: ServerHttp2Stream;
+  #trailers: HeaderList = [];
+
+  constructor(stream: ServerHttp2Stream) {
+    this.#stream = stream;
+  }
+
+  get started(): boolean {
+    return this.#stream.headersSent;
+  }
+
+  head(status: number, headers: HeaderList, { ended }: { ended: boolean }): void {
+    if (this.#stream.destroyed || this.#stream.closed) return;
+    this.#stream.on("wantTrailers", () => this.#stream.sendTrailers(collect(this.#trailers)));
+    this.#stream.respond({ ":status": status, ...collect(headers) }, { endStream: ended, waitForTrailers: !ended, sendDate: false } as object);
+  }
+
+  write(chunk: Buffer): boolean {
+    return this.#stream.destroyed || this.#stream.writableEnded || this.#stream.write(chunk);
+  }
+
+  end(trailers: HeaderList): void {
+    if (this.#stream.destroyed || this.#stream.writableEnded) return;
+    this.#trailers = trailers;
+    this.#stream.end();
+  }
+
+  abort(): void {
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  }
+
+  onDrain(listener: () => void): void {
+    this.#stream.on("drain", listener);
+  }
+
+  onGone(listener: () => void): void {
+    this.#stream.on("close", () => this.#stream.writableFinished || listener());
+  }
+}
+
+/** `connection: close` and the like have no place in HTTP/2. */
+function collect(list: HeaderList): OutgoingHttpHeaders {
+  const headers: OutgoingHttpHeaders = {};
+  for (const [name, value] of list) {
+    if (name === "connection") continue;
+    const before = headers[name];
+    headers[name] = before === undefined ? value : [before, value].flat().map(String);
+  }
+  return headers;
+}

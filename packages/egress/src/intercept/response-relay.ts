@@ -1,0 +1,139 @@
+/** Carries a response to the guest: decoded where it must be read, secrets turned back, no faster than the guest takes it. */
+import type { Redactor } from "../redact/redactor.ts";
+import { createDecoder, knownCodings, type Decoder } from "../redact/decode.ts";
+import type { UpstreamCall, UpstreamHandler } from "../replay/upstream.ts";
+import type { HeaderList } from "../secrets/substitute.ts";
+import type { GuestReply } from "./guest.ts";
+import { headerValue, isGrpc, responseHeaders } from "./headers.ts";
+import { Refusal } from "./refusal.ts";
+
+/** A body announced to be no longer than this is collected, so that its length can be told right after redaction. */
+const collectLimit = 64 * 1024;
+/** After so many milliseconds of silence the first letters of what may become a secret are let go. */
+const idleAfter = 25;
+
+export interface RelayResult {
+  readonly status: number;
+  readonly bytesIn: number;
+}
+
+export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
+  /** Set right after the call was made. */
+  call: UpstreamCall | undefined;
+  bytesIn = 0;
+  status = 0;
+  readonly #method: string;
+  readonly #redactor: Redactor;
+  readonly #reply: GuestReply;
+  readonly #done: (error?: Error) => void;
+  #rewriter: ReturnType<Redactor["stream"]> | undefined;
+  #decoder: Decoder | undefined;
+  #collected: Buffer[] | undefined;
+  #headers: [string, string][] = [];
+  #trailers: HeaderList = [];
+  #idle: NodeJS.Timeout | undefined;
+  #over = false;
+
+  /** @param done called once, with an error when the response did not come whole */
+  constructor(method: string, redactor: Redactor, reply: GuestReply, done: (error?: Error) => void) {
+    this.#method = method;
+    this.#redactor = redactor;
+    this.#reply = reply;
+    this.#done = done;
+    reply.onDrain(() => {
+      if (this.#decoder === undefined) this.call?.resume();
+      else this.#decoder.output.resume();
+    });
+  }
+
+  head(status: number, headers: HeaderList, ended: boolean): void {
+    if (this.#over) return;
+    this.status = status;
+    const reads = this.#redactor.active;
+    const bodyless = ended || this.#method === "HEAD" || status === 204 || status === 304;
+    const codings = reads && !bodyless ? knownCodings(headerValue(headers, "content-encoding")) : [];
+    const grpcEncoding = headerValue(headers, "grpc-encoding") ?? "identity";
+    if (codings === undefined || (reads && grpcEncoding !== "identity") || (codings.length > 0 && status === 206)) {
+      this.fail(new Refusal(502, "unreadable-response", "The response is encoded in a way that cannot be searched for secrets."));
+      return;
+    }
+    this.#headers = responseHeaders(headers, { decoded: codings.length > 0, redact: (text) => this.#redactor.text(text) });
+    if (bodyless || !reads) {
+      this.#reply.head(status, this.#headers, { ended: bodyless });
+      return;
+    }
+    this.#rewriter = this.#redactor.stream({ keepLength: isGrpc(headers) });
+    if (codings.length > 0) this.#decode(codings);
+    const length = headerValue(this.#headers, "content-length");
+    if (!isGrpc(headers)) this.#headers = this.#headers.filter(([name]) => name !== "content-length");
+    if (length !== undefined && Number(length) <= collectLimit) this.#collected = [];
+    else this.#reply.head(status, this.#headers, { ended: false });
+  }
+
+  data(chunk: Buffer): void {
+    if (this.#over) return;
+    this.bytesIn += chunk.length;
+    if (this.#decoder === undefined) this.#take(chunk);
+    else if (!this.#decoder.input.write(chunk)) this.call?.pause();
+  }
+
+  end(trailers: HeaderList): void {
+    if (this.#over) return;
+    this.#trailers = trailers;
+    if (this.#decoder === undefined) this.#finish();
+    else this.#decoder.input.end();
+  }
+
+  fail(error: Error): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#release();
+    this.call?.abort(error);
+    this.#done(error);
+  }
+
+  #decode(codings: readonly string[]): void {
+    this.#decoder = createDecoder(codings, (error) => this.fail(error));
+    this.#decoder.input.on("drain", () => this.call?.resume());
+    this.#decoder.output.on("data", (chunk: Buffer) => this.#take(chunk));
+    this.#decoder.output.on("end", () => this.#over || this.#finish());
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#rewriter === undefined) return this.#give([chunk]);
+    clearTimeout(this.#idle);
+    this.#give(this.#rewriter.push(chunk));
+    if (this.#rewriter.waits) this.#idle = setTimeout(() => this.#give(this.#rewriter!.idle()), idleAfter);
+  }
+
+  #give(pieces: readonly Buffer[]): void {
+    if (this.#over) return;
+    if (this.#collected !== undefined) {
+      this.#collected.push(...pieces);
+      return;
+    }
+    let flows = true;
+    for (const piece of pieces) flows = this.#reply.write(piece) && flows;
+    if (flows) return;
+    if (this.#decoder === undefined) this.call?.pause();
+    else this.#decoder.output.pause();
+  }
+
+  #finish(): void {
+    this.#give(this.#rewriter?.end() ?? []);
+    this.#over = true;
+    this.#release();
+    if (this.#collected !== undefined) {
+      const body = Buffer.concat(this.#collected);
+      this.#reply.head(this.status, [...this.#headers, ["content-length", String(body.length)]], { ended: false });
+      if (body.length > 0) this.#reply.write(body);
+    }
+    this.#reply.end(responseHeaders(this.#trailers, { decoded: false, redact: (text) => this.#redactor.text(text) }));
+    this.#done();
+  }
+
+  #release(): void {
+    clearTimeout(this.#idle);
+    this.#decoder?.input.destroy();
+  }
+}

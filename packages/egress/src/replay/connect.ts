@@ -1,0 +1,53 @@
+/** Verified TLS connections to upstreams, over TCP connections to checked addresses. */
+import { isIP } from "node:net";
+import { connect as tlsConnect, type SecureContext, type TLSSocket } from "node:tls";
+import { dial, type DialOptions } from "../resolve/dial.ts";
+import type { Target } from "../resolve/resolver.ts";
+
+export interface SecureDial extends DialOptions {
+  readonly alpn: readonly string[];
+  readonly trust: SecureContext;
+  /** Sessions to resume, by host; only for the same host and sandbox. */
+  readonly sessions: Map<string, Buffer>;
+}
+
+const handshakeTimeout = 10_000;
+const maxSessions = 256;
+
+/** @throws the error of the last address, or of the handshake, or of the verification */
+export async function dialSecure(host: string, target: Target, options: SecureDial): Promise<{ socket: TLSSocket; address: string }> {
+  const { socket: raw, address } = await dial(target, options);
+  const sessionKey = `${host}:${target.port}/${options.alpn.join()}`;
+  const session = options.sessions.get(sessionKey);
+  const socket = tlsConnect({
+    socket: raw,
+    // The name of a certificate is checked against `host`; an address has no server name (RFC 6066 3).
+    host,
+    ...(isIP(host) === 0 && { servername: host }),
+    ALPNProtocols: [...options.alpn],
+    secureContext: options.trust,
+    ...(session !== undefined && { session }),
+    rejectUnauthorized: true,
+  });
+  socket.on("session", (ticket: Buffer) => {
+    if (options.sessions.size >= maxSessions) options.sessions.delete(options.sessions.keys().next().value!);
+    options.sessions.set(sessionKey, ticket);
+  });
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => socket.destroy(Object.assign(new Error("The TLS handshake took too long"), { code: "ETIMEDOUT" })), handshakeTimeout);
+    const settle = (error?: Error): void => {
+      clearTimeout(timer);
+      socket.off("error", settle);
+      socket.off("secureConnect", done);
+      socket.off("close", closed);
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+    const done = (): void => settle();
+    const closed = (): void => settle(Object.assign(new Error("The connection ended during the TLS handshake"), { code: "ERR_TLS_HANDSHAKE" }));
+    socket.once("error", settle);
+    socket.once("secureConnect", done);
+    socket.once("close", closed);
+  });
+  return { socket, address };
+}

@@ -1,0 +1,87 @@
+/** Opens TCP connections to addresses that were checked, and to nothing else. */
+import { connect, isIP, type Socket } from "node:net";
+import { request } from "node:http";
+import type { Target } from "./resolver.ts";
+
+export interface DialOptions {
+  readonly signal?: AbortSignal;
+  /** An HTTP proxy that is asked to CONNECT to the checked address. */
+  readonly upstreamProxy?: URL;
+  /** For one address, milliseconds. */
+  readonly timeout?: number;
+}
+
+const defaultTimeout = 8_000;
+
+/**
+ * Tries the addresses in order until one answers.
+ * @throws the error of the last address
+ */
+export async function dial(target: Target, options: DialOptions = {}): Promise<{ socket: Socket; address: string }> {
+  let failure: unknown;
+  for (const address of target.addresses) {
+    options.signal?.throwIfAborted();
+    try {
+      const socket = options.upstreamProxy === undefined ? await connectTo(address, target.port, options) : await connectThrough(options.upstreamProxy, address, target.port, options);
+      return { socket, address };
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+function connectTo(address: string, port: number, options: DialOptions): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const signal = deadline(options);
+    const socket = connect({ host: address, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, autoSelectFamily: false });
+    const abort = (): void => void socket.destroy(signal.reason as Error);
+    signal.addEventListener("abort", abort, { once: true });
+    socket.once("error", reject);
+    socket.once("connect", () => {
+      signal.removeEventListener("abort", abort);
+      socket.off("error", reject);
+      resolve(socket);
+    });
+  });
+}
+
+function connectThrough(proxy: URL, address: string, port: number, options: DialOptions): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const authority = isIP(address) === 6 ? `[${address}]:${port}` : `${address}:${port}`;
+    const headers: Record<string, string> = { host: authority };
+    if (proxy.username !== "") {
+      const credentials = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
+      headers["proxy-authorization"] = `Basic ${Buffer.from(credentials).toString("base64")}`;
+    }
+    const outgoing = request({
+      host: proxy.hostname.replace(/^\[|\]$/g, ""),
+      port: proxy.port === "" ? 80 : Number(proxy.port),
+      method: "CONNECT",
+      path: authority,
+      headers,
+      agent: false,
+      signal: deadline(options),
+    });
+    outgoing.once("connect", (response, socket, head) => {
+      if (response.statusCode !== 200) {
+        socket.destroy();
+        reject(new Error(`The upstream proxy answered ${response.statusCode} for ${authority}`));
+        return;
+      }
+      if (head.length > 0) socket.unshift(head);
+      resolve(socket as Socket);
+    });
+    outgoing.once("response", (response) => {
+      response.destroy();
+      reject(new Error(`The upstream proxy answered ${response.statusCode} for ${authority}`));
+    });
+    outgoing.once("error", reject);
+    outgoing.end();
+  });
+}
+
+function deadline(options: DialOptions): AbortSignal {
+  const timeout = AbortSignal.timeout(options.timeout ?? defaultTimeout);
+  return options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout]);
+}

@@ -1,0 +1,156 @@
+/** Puts the values in, last of all, where a request to an approved host holds their placeholders. */
+import { mayGoTo, type PlaceholderForm, type Secret, type Vault } from "./vault.ts";
+import { findPlaceholders } from "./find.ts";
+import { StreamRewriter } from "../redact/stream-rewriter.ts";
+import type { Host } from "../policy/canonical-host.ts";
+
+export type HeaderList = readonly (readonly [name: string, value: string])[];
+
+export interface Destination {
+  readonly host: Host;
+  readonly port: number;
+  readonly scheme: "https" | "http";
+}
+
+export interface RequestHead {
+  readonly method: string;
+  /** Path and query as sent. */
+  readonly target: string;
+  readonly headers: HeaderList;
+}
+
+/** A placeholder that must not go where the request goes. */
+export class SecretRefused extends Error {
+  readonly rule: "secret-not-approved" | "secret-needs-https" | "secret-narrowed" | "secret-unfit";
+  readonly secret: string;
+  constructor(rule: SecretRefused["rule"], secret: Secret, why: string) {
+    super(`The secret ${secret.binding.name} ${why}`);
+    this.rule = rule;
+    this.secret = secret.binding.name;
+  }
+}
+
+/** @throws SecretRefused unless this secret may be in this request */
+export function approve(secret: Secret, to: Destination, head: Pick<RequestHead, "method" | "target">): void {
+  const { methods, pathPrefixes, hosts } = secret.binding;
+  if (!mayGoTo(secret, to.host, to.port)) {
+    throw new SecretRefused("secret-not-approved", secret, `may not be sent to ${to.host.text}:${to.port}; it is for ${hosts.join(", ")}.`);
+  }
+  if (to.scheme !== "https") throw new SecretRefused("secret-needs-https", secret, "may only be sent over HTTPS.");
+  if (methods !== undefined && !methods.includes(head.method.toUpperCase())) {
+    throw new SecretRefused("secret-narrowed", secret, `may not be sent with the method ${head.method}; it is for ${methods.join(", ")}.`);
+  }
+  if (pathPrefixes !== undefined && !pathBegins(head.target, pathPrefixes)) {
+    throw new SecretRefused("secret-narrowed", secret, `may not be sent to this path; it is for paths that begin with ${pathPrefixes.join(", ")}.`);
+  }
+}
+
+/** Paths that servers read in more than one way (dot segments, encoded or doubled separators) begin with nothing. */
+function pathBegins(target: string, prefixes: readonly string[]): boolean {
+  const path = target.split("?", 1)[0]!;
+  if (/\/\.{0,2}(?=\/)|\/\.{1,2}$|%2e|%2f|%5c|\\|;/i.test(path)) return false;
+  return prefixes.some((prefix) => path.startsWith(prefix));
+}
+
+export interface Substituted extends RequestHead {
+  /** Names of the secrets that were put in. */
+  readonly used: readonly string[];
+}
+
+/**
+ * Replaces placeholders in header values, Basic credentials and the target.
+ * @throws SecretRefused when a placeholder stands anywhere in the head and may not go there
+ */
+export function substituteHead(vault: Vault, to: Destination, head: RequestHead): Substituted {
+  const found = findPlaceholders(vault, [head.target, ...head.headers.flat()]);
+  if (found.size === 0) return { ...head, used: [] };
+  for (const secret of found) approve(secret, to, head);
+  const used = new Set<string>();
+  const inText = (text: string, encode: (value: string) => string): string => {
+    let result = text;
+    for (const secret of found) {
+      if (!result.includes(secret.binding.placeholder)) continue;
+      result = result.replaceAll(secret.binding.placeholder, () => encode(secret.binding.value));
+      used.add(secret.binding.name);
+    }
+    return result;
+  };
+  const headers = head.headers.map(([name, value]): readonly [string, string] => {
+    const substituted = inBasic(name, value, (text) => inText(text, (secret) => secret)) ?? inText(value, (secret) => toLatin1(secret));
+    // A value with a line break in a header would write further headers.
+    if (substituted !== value && /[\0\r\n]/.test(substituted)) {
+      throw new SecretRefused("secret-unfit", [...found][0]!, "holds a line break or a zero byte and cannot stand in a header.");
+    }
+    return [name, substituted];
+  });
+  let target = head.target;
+  for (const secret of found) {
+    target = target.replace(secret.percentEncoded, () => {
+      used.add(secret.binding.name);
+      return encodeURIComponent(secret.binding.value);
+    });
+  }
+  return { method: head.method, target, headers, used: [...used] };
+}
+
+const toLatin1 = (text: string): string => Buffer.from(text).toString("latin1");
+
+/** Decodes, replaces and encodes the credentials of RFC 7617. */
+function inBasic(name: string, value: string, replace: (text: string) => string): string | undefined {
+  if (!/^(proxy-)?authorization$/i.test(name)) return undefined;
+  const match = /^(basic[ ]+)([A-Za-z0-9+/_-]+={0,2})\s*$/i.exec(value);
+  if (match === null) return undefined;
+  const before = Buffer.from(match[2]!, "base64").toString("utf8");
+  const after = replace(before);
+  return after === before ? undefined : match[1]! + Buffer.from(after).toString("base64");
+}
+
+/** What has to happen to a request body. */
+export interface BodyPlan {
+  /** Placeholders may be replaced, so the length may change. */
+  readonly changes: boolean;
+  readonly used: Set<string>;
+  rewriter(): StreamRewriter<PlaceholderForm>;
+}
+
+/**
+ * Undefined when the body can go as it is: there is no secret, or all are approved here and none is for bodies.
+ * The rewriter throws SecretRefused when a placeholder comes by that may not go there.
+ */
+export function planBody(vault: Vault, to: Destination, head: RequestHead): BodyPlan | undefined {
+  const verdicts = new Map(vault.secrets.map((secret) => [secret, refusalOf(secret, to, head)]));
+  const changes = vault.secrets.some((secret) => secret.binding.inBody === true && verdicts.get(secret) === undefined);
+  if (!changes && [...verdicts.values()].every((verdict) => verdict === undefined)) return undefined;
+  const encode = bodyEncoding(head.headers);
+  const used = new Set<string>();
+  return {
+    changes,
+    used,
+    rewriter: () =>
+      new StreamRewriter(vault.placeholders, ({ bytes, tag: { secret, plain } }) => {
+        const refusal = verdicts.get(secret);
+        if (refusal !== undefined) throw refusal;
+        if (secret.binding.inBody !== true || !plain) return bytes;
+        used.add(secret.binding.name);
+        return Buffer.from(encode(secret.binding.value));
+      }),
+  };
+}
+
+function refusalOf(secret: Secret, to: Destination, head: RequestHead): SecretRefused | undefined {
+  try {
+    approve(secret, to, head);
+    return undefined;
+  } catch (error) {
+    if (error instanceof SecretRefused) return error;
+    throw error;
+  }
+}
+
+/** A value with quotes or ampersands must not break the document it is put into. */
+function bodyEncoding(headers: HeaderList): (value: string) => string {
+  const type = headers.find(([name]) => name.toLowerCase() === "content-type")?.[1].toLowerCase() ?? "";
+  if (/^application\/([a-z0-9.+-]+\+)?json/.test(type)) return (value) => JSON.stringify(value).slice(1, -1);
+  if (type.startsWith("application/x-www-form-urlencoded")) return encodeURIComponent;
+  return (value) => value;
+}

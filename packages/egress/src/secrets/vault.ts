@@ -1,0 +1,53 @@
+/** The secrets of one sandbox, compiled: which may go where, and how their placeholders are found. */
+import type { SecretBinding } from "@caisson/protocol";
+import type { Host } from "../policy/canonical-host.ts";
+import { parsePattern, patternMatches, type HostPattern } from "../policy/pattern.ts";
+import { formsOf } from "../redact/forms.ts";
+import { Matcher } from "../redact/matcher.ts";
+
+export interface Secret {
+  readonly binding: SecretBinding;
+  readonly patterns: readonly HostPattern[];
+  /** The placeholder with any of its characters percent-encoded. */
+  readonly percentEncoded: RegExp;
+}
+
+/** The needle's tag when scanning what a guest sends. */
+export interface PlaceholderForm {
+  readonly secret: Secret;
+  /** Spelled out as it is, and so replaceable in place. */
+  readonly plain: boolean;
+}
+
+export interface Vault {
+  readonly secrets: readonly Secret[];
+  readonly placeholders: Matcher<PlaceholderForm>;
+  /** Whether any secret may go to this host, so that its traffic has to be read. */
+  concerns(host: Host, port: number): boolean;
+}
+
+export function createVault(bindings: readonly SecretBinding[]): Vault {
+  const secrets = bindings.map((binding): Secret => ({
+    binding,
+    patterns: binding.hosts.map(parsePattern),
+    percentEncoded: new RegExp(Array.from(Buffer.from(binding.placeholder), charOrPercent).join(""), "gi"),
+  }));
+  const needles = secrets.flatMap((secret) =>
+    formsOf(secret.binding.placeholder).map(({ bytes, name }) => ({ bytes, tag: { secret, plain: name === "plain" } })),
+  );
+  return {
+    secrets,
+    placeholders: new Matcher(needles),
+    concerns: (host, port) => secrets.some((secret) => mayGoTo(secret, host, port)),
+  };
+}
+
+export function mayGoTo(secret: Secret, host: Host, port: number): boolean {
+  return secret.patterns.some((pattern) => patternMatches(pattern, host, port));
+}
+
+function charOrPercent(byte: number): string {
+  const hex = byte.toString(16).padStart(2, "0");
+  const char = String.fromCharCode(byte).replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+  return `(?:${char}|%${hex})`;
+}

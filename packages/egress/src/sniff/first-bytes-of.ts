@@ -1,0 +1,44 @@
+/** Waits for the first bytes of a connection and gives them back to it, unread as far as its next reader can tell. */
+import type { Duplex } from "node:stream";
+import { sniff, type Sniffed } from "./first-bytes.ts";
+
+export type FirstBytes =
+  | Exclude<Sniffed, { kind: "more" }>
+  /** Nothing came for `silence` milliseconds: perhaps the server speaks first. */
+  | { readonly kind: "silent" }
+  /** Something came, but not enough to tell in time. */
+  | { readonly kind: "slow" }
+  | { readonly kind: "ended" };
+
+export interface FirstBytesOptions {
+  /** Milliseconds without any byte until `silent`; absent: only `patience` counts. */
+  readonly silence?: number;
+  /** Milliseconds until `slow`, or `ended` when nothing came at all. */
+  readonly patience: number;
+}
+
+export function firstBytesOf(socket: Duplex, options: FirstBytesOptions): Promise<FirstBytes> {
+  return new Promise((resolve) => {
+    let bytes: Buffer = Buffer.alloc(0);
+    const settle = (result: FirstBytes): void => {
+      clearTimeout(silence);
+      clearTimeout(patience);
+      socket.off("data", take).off("end", ended).off("close", ended);
+      socket.pause();
+      if (bytes.length > 0) socket.unshift(bytes);
+      resolve(result);
+    };
+    const ended = (): void => settle(bytes.length === 0 ? { kind: "ended" } : { kind: "slow" });
+    const take = (chunk: Buffer): void => {
+      clearTimeout(silence);
+      bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
+      const result = sniff(bytes);
+      if (result.kind !== "more") settle(result);
+    };
+    const silence = options.silence === undefined ? undefined : setTimeout(() => settle({ kind: "silent" }), options.silence);
+    const patience = setTimeout(() => settle(bytes.length === 0 ? { kind: "ended" } : { kind: "slow" }), options.patience);
+    if (socket.destroyed || socket.readableEnded) return settle({ kind: "ended" });
+    socket.on("data", take).once("end", ended).once("close", ended);
+    socket.resume();
+  });
+}

@@ -1,0 +1,55 @@
+/** Tells from the first bytes of a connection what is spoken on it. */
+import { readClientHello, maxHello, type ClientHello } from "./client-hello.ts";
+
+export type Sniffed =
+  | { readonly kind: "more" }
+  | { readonly kind: "tls"; readonly hello: ClientHello }
+  | { readonly kind: "http1" }
+  | { readonly kind: "http2" }
+  | { readonly kind: "other" }
+  | { readonly kind: "malformed"; readonly detail: string };
+
+/** RFC 9113 3.4. */
+const http2Preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+/** A request line longer than this is refused by the HTTP parser too. */
+export const maxSniff = maxHello;
+
+/** Blank lines first, which servers skip; a method in any case, since some servers do not mind it. */
+const requestStart = /^[\r\n\t ]*[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}[ \t]/;
+const requestStartSoFar = /^[\r\n\t ]*[!#$%&'*+\-.^_`|~0-9A-Za-z]{0,64}$/;
+const requestLine = /^[\r\n\t ]*\S+[ \t][^\n]*HTTP\/[0-9.]+[ \t]*\r?$/i;
+
+/**
+ * Errs on the side of HTTP and TLS: what a lenient server could take for one of them is treated as it and then parsed
+ * strictly.
+ */
+export function sniff(bytes: Buffer): Sniffed {
+  if (bytes.length === 0) return { kind: "more" };
+  if (bytes[0] === 22) {
+    if (bytes.length >= 2 && bytes[1] !== 3) return { kind: "other" };
+    const hello = readClientHello(bytes);
+    if (hello.kind === "hello") return { kind: "tls", hello };
+    if (hello.kind === "more") return bytes.length > maxSniff ? { kind: "malformed", detail: "the ClientHello does not end" } : hello;
+    return hello;
+  }
+  // An SSL 2.0 compatible hello names no host and is understood by no current client.
+  if (bytes.length >= 3 && (bytes[0]! & 0x80) !== 0 && bytes[2] === 1 && bytes.length >= 5 && bytes[3] === 3) {
+    return { kind: "malformed", detail: "SSL 2.0 hello" };
+  }
+  const preface = bytes.subarray(0, http2Preface.length);
+  if (preface.equals(http2Preface.subarray(0, preface.length))) {
+    return preface.length === http2Preface.length ? { kind: "http2" } : { kind: "more" };
+  }
+  return sniffHttp1(bytes);
+}
+
+function sniffHttp1(bytes: Buffer): Sniffed {
+  const head = bytes.subarray(0, 32 * 1024).toString("latin1");
+  if (requestStartSoFar.test(head)) return head.length > 256 ? { kind: "malformed", detail: "blank lines do not end" } : { kind: "more" };
+  if (!requestStart.test(head)) return { kind: "other" };
+  const start = /^[\r\n\t ]*/.exec(head)![0].length;
+  const end = head.indexOf("\n", start);
+  if (end >= 0) return requestLine.test(head.slice(0, end)) ? { kind: "http1" } : { kind: "other" };
+  // A line that never ends is no request line of a server's making; a parser will say so.
+  return bytes.length > 16 * 1024 ? { kind: "http1" } : { kind: "more" };
+}

@@ -1,0 +1,108 @@
+/** The egress proxy as the platform sees it: spreads sandboxes over workers and keeps them attached. */
+import { createHash, randomBytes } from "node:crypto";
+import { CaissonError, type Config, type EgressAttachment, type EgressEvent, type EgressGuard } from "@caisson/protocol";
+import type { Logger } from "pino";
+import { validateEgress } from "../policy/validate.ts";
+import { createResolver } from "../resolve/resolver.ts";
+import { createUpstreamTrust } from "../replay/trust.ts";
+import { checkSecrets } from "../secrets/check.ts";
+import type { WorkerConfig } from "../worker/messages.ts";
+import { WorkerProcess } from "./worker-process.ts";
+
+export interface EgressGuardOptions {
+  readonly config: Config["egress"];
+  readonly log: Logger;
+  /**
+   * At least 32 secret random bytes that belong to this installation. The authorities of sandboxes follow from them, so
+   * keep them where the key of secrets is kept: a sandbox that outlives the process goes on trusting its authority.
+   * Absent: made anew, and sandboxes that are adopted later will not trust the proxy.
+   */
+  readonly authoritySeed?: Uint8Array;
+  /** Name servers to ask instead of the host's, `address[:port]`. */
+  readonly nameServers?: readonly string[];
+}
+
+/** Beyond what the platform needs: for operators and tests. */
+export interface SupervisedEgressGuard extends EgressGuard {
+  readonly workerPids: readonly number[];
+}
+
+/** @throws CaissonError `invalid_argument` when the configuration cannot be used */
+export function createEgressGuard({ config, log, authoritySeed = randomBytes(32), nameServers }: EgressGuardOptions): SupervisedEgressGuard {
+  if (authoritySeed.length < 32) throw new CaissonError("invalid_argument", "The seed of the egress authorities needs at least 32 bytes.");
+  const workerConfig: WorkerConfig = {
+    resolve: config.resolve,
+    allowRanges: config.allowRanges,
+    extraCa: config.extraCa,
+    ...(config.upstreamProxy !== undefined && { upstreamProxy: config.upstreamProxy }),
+    ...(nameServers !== undefined && { nameServers }),
+    authoritySeed,
+    logLevel: log.level,
+  };
+  checkConfig(workerConfig);
+  const listeners = new Set<(event: EgressEvent) => void>();
+  const attachments = new Map<string, EgressAttachment>();
+  const onEvents = (events: readonly EgressEvent[], lost: number): void => {
+    if (lost > 0) log.warn({ lost }, "egress events were dropped because too many came at once");
+    for (const event of events) for (const listener of listeners) listener(event);
+  };
+  const workers: WorkerProcess[] = Array.from({ length: config.workers }, (_, index) =>
+    new WorkerProcess(workerConfig, { onEvents, onRestart: () => void reattach(index) }),
+  );
+  const indexOf = (sandboxId: string): number => createHash("sha256").update(sandboxId).digest().readUInt32BE(0) % workers.length;
+
+  const reattach = async (index: number): Promise<void> => {
+    const mine = [...attachments.values()].filter(({ sandboxId }) => indexOf(sandboxId) === index);
+    log.error({ sandboxes: mine.length }, "an egress worker ended and was started again");
+    await Promise.allSettled(
+      mine.map(async (attachment) => {
+        await workers[index]!.call({ type: "attach", attachment });
+        // It may have been detached in the meantime.
+        if (attachments.get(attachment.sandboxId) !== attachment) await workers[index]!.call({ type: "detach", sandboxId: attachment.sandboxId });
+      }),
+    );
+  };
+
+  return {
+    validate: (policy, secrets) => validateEgress(policy, secrets),
+    async attach(attachment, options = {}) {
+      validateEgress(attachment.policy, attachment.secrets);
+      checkSecrets(attachment.secrets);
+      attachments.set(attachment.sandboxId, attachment);
+      try {
+        const { caCertificatePem } = await workers[indexOf(attachment.sandboxId)]!.call({ type: "attach", attachment }, options.signal);
+        if (caCertificatePem === undefined) throw new CaissonError("internal", "The egress proxy made no authority.");
+        return { caCertificatePem };
+      } catch (error) {
+        attachments.delete(attachment.sandboxId);
+        void workers[indexOf(attachment.sandboxId)]!.call({ type: "detach", sandboxId: attachment.sandboxId }).catch(() => {});
+        throw error;
+      }
+    },
+    async detach(sandboxId) {
+      if (!attachments.delete(sandboxId)) return;
+      await workers[indexOf(sandboxId)]!.call({ type: "detach", sandboxId }).catch((error: unknown) => {
+        // A worker that ended holds nothing any more.
+        if (!(error instanceof CaissonError && error.code === "unavailable")) throw error;
+      });
+    },
+    onEvent: (listener) => void listeners.add(listener),
+    async close() {
+      attachments.clear();
+      await Promise.all(workers.map((worker) => worker.close()));
+    },
+    get workerPids() {
+      return workers.flatMap((worker) => worker.pid ?? []);
+    },
+  };
+}
+
+/** Fails here, where somebody reads it, and not in a worker that starts again and again. */
+function checkConfig(config: WorkerConfig): void {
+  try {
+    createResolver(config);
+    createUpstreamTrust(config.extraCa);
+  } catch (error) {
+    throw new CaissonError("invalid_argument", `The configuration of egress cannot be used: ${(error as Error).message}`, { cause: error });
+  }
+}

@@ -1,0 +1,134 @@
+/** One worker process: started, spoken to, watched, started again. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { CaissonError, type EgressEvent } from "@caisson/protocol";
+import type { FromWorker, ToWorker, WorkerConfig } from "../worker/messages.ts";
+
+const main = fileURLToPath(new URL("../worker/main.ts", import.meta.url));
+
+/** Milliseconds; `heap` is MiB. */
+const limits = { call: 15_000, ping: 5_000, pingDeadline: 15_000, restartFirst: 100, restartMost: 5_000, stop: 2_000, heap: 2048 } as const;
+
+type Call = ToWorker extends infer M ? (M extends { call: number } ? Omit<M, "call"> : never) : never;
+
+export interface WorkerListener {
+  onEvents(events: readonly EgressEvent[], lost: number): void;
+  /** The process is new and knows nothing; what belongs to it has to be attached again. */
+  onRestart(): void;
+}
+
+export class WorkerProcess {
+  readonly #config: WorkerConfig;
+  readonly #listener: WorkerListener;
+  readonly #calls = new Map<number, { resolve(message: { caCertificatePem?: string }): void; reject(error: Error): void }>();
+  #child: ChildProcess | undefined;
+  #nextCall = 1;
+  #restartWait: number = limits.restartFirst;
+  #timers = new Set<NodeJS.Timeout>();
+  #closed = false;
+
+  constructor(config: WorkerConfig, listener: WorkerListener) {
+    this.#config = config;
+    this.#listener = listener;
+    this.#start();
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  #start(): void {
+    // `ulimit -c 0`: no core dump of a process that holds secrets. Nothing but the code's path stands in its arguments,
+    // and its environment is empty but for the channel; secrets come over the channel.
+    const child = spawn("/bin/sh", ["-c", 'ulimit -c 0; exec "$0" "$@"', process.execPath, "--disable-warning=ExperimentalWarning", `--max-old-space-size=${limits.heap}`, main], {
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
+      serialization: "advanced",
+      env: { UV_THREADPOOL_SIZE: "8" },
+      detached: false,
+    });
+    this.#child = child;
+    const startedAt = Date.now();
+    child.on("message", (message: FromWorker) => this.#take(message));
+    child.on("error", () => {});
+    child.once("close", () => this.#lost(child, startedAt));
+    this.#send({ type: "configure", config: this.#config });
+    this.#watch(child);
+  }
+
+  #send(message: ToWorker): void {
+    this.#child?.send(message, (error) => void (error && this.#child?.kill("SIGKILL")));
+  }
+
+  /** @throws CaissonError `unavailable` when the process ends first, `timeout`, `internal` */
+  async call(message: Call, signal?: AbortSignal): Promise<{ caCertificatePem?: string }> {
+    signal?.throwIfAborted();
+    const call = this.#nextCall++;
+    let timer: NodeJS.Timeout | undefined;
+    let abort: (() => void) | undefined;
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#calls.set(call, { resolve, reject });
+        timer = setTimeout(() => reject(new CaissonError("timeout", "The egress proxy did not answer in time.")), limits.call);
+        abort = () => reject(signal!.reason as Error);
+        signal?.addEventListener("abort", abort, { once: true });
+        this.#send({ ...message, call } as ToWorker);
+      });
+    } finally {
+      clearTimeout(timer);
+      if (abort !== undefined) signal?.removeEventListener("abort", abort);
+      this.#calls.delete(call);
+    }
+  }
+
+  #take(message: FromWorker): void {
+    if (message.type === "events") return this.#listener.onEvents(message.events, message.lost);
+    const waiting = this.#calls.get(message.call);
+    if (message.type === "done") waiting?.resolve(message);
+    else waiting?.reject(new CaissonError("internal", `The egress proxy could not do it: ${message.message}`));
+  }
+
+  /** A process that is alive but hangs holds sandboxes without serving them. */
+  #watch(child: ChildProcess): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      if (this.#child !== child || this.#closed) return;
+      const deadline = setTimeout(() => child.kill("SIGKILL"), limits.pingDeadline);
+      this.call({ type: "ping" })
+        .then(() => {
+          clearTimeout(deadline);
+          this.#watch(child);
+        })
+        // The process has ended, or the deadline ends it.
+        .catch(() => {});
+    }, limits.ping);
+    timer.unref();
+    this.#timers.add(timer);
+  }
+
+  #lost(child: ChildProcess, startedAt: number): void {
+    if (this.#child !== child) return;
+    for (const waiting of this.#calls.values()) waiting.reject(new CaissonError("unavailable", "The egress proxy ended; it is being started again."));
+    if (this.#closed) return;
+    if (Date.now() - startedAt > 10 * limits.restartMost) this.#restartWait = limits.restartFirst;
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      if (this.#closed) return;
+      this.#start();
+      this.#listener.onRestart();
+    }, this.#restartWait);
+    this.#timers.add(timer);
+    this.#restartWait = Math.min(limits.restartMost, this.#restartWait * 2);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
+    if (child.connected) child.disconnect();
+    const kill = setTimeout(() => child.kill("SIGKILL"), limits.stop);
+    await ended;
+    clearTimeout(kill);
+  }
+}

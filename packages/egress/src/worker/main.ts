@@ -1,0 +1,101 @@
+/** A worker process of the egress proxy: serves the egress ports of some sandboxes. Started by the supervisor. */
+import { pino } from "pino";
+import type { EgressAttachment } from "@caisson/protocol";
+import { createHttp1Server } from "../intercept/http1-server.ts";
+import { createRecorder } from "../record/recorder.ts";
+import { createUpstreamTrust } from "../replay/trust.ts";
+import { createResolver } from "../resolve/resolver.ts";
+import type { FromWorker, ToWorker, WorkerConfig } from "./messages.ts";
+import { servePort, type Port } from "./port.ts";
+import { createSandbox, type Sandbox, type Shared } from "./sandbox.ts";
+
+const log = pino({ name: "egress-worker" }, pino.destination(2));
+const attached = new Map<string, { sandbox: Sandbox; port: Port }>();
+let shared: Shared | undefined;
+
+/** More than this waiting in the channel means that the supervisor does not keep up; events are dropped then, not kept. */
+const maxUndelivered = 64;
+let undelivered = 0;
+
+function tell(message: FromWorker): void {
+  if (!process.connected) return;
+  undelivered++;
+  process.send!(message, undefined, undefined, () => void undelivered--);
+}
+
+function configure(config: WorkerConfig): void {
+  log.level = config.logLevel;
+  let dropped = 0;
+  const recorder = createRecorder((events, lost) => {
+    if (undelivered > maxUndelivered) {
+      dropped += events.length + lost;
+      return;
+    }
+    tell({ type: "events", events, lost: lost + dropped });
+    dropped = 0;
+  });
+  shared = {
+    resolver: createResolver(config),
+    recorder,
+    http1: createHttp1Server(),
+    dialing: { trust: createUpstreamTrust(config.extraCa), ...(config.upstreamProxy !== undefined && { upstreamProxy: new URL(config.upstreamProxy) }) },
+    authoritySeed: config.authoritySeed,
+  };
+}
+
+async function attach(attachment: EgressAttachment): Promise<string> {
+  if (shared === undefined) throw new Error("The worker was not configured");
+  await detach(attachment.sandboxId);
+  const sandbox = await createSandbox(attachment, shared);
+  const port = servePort(sandbox, attachment.socketPath, (error) => log.debug({ sandbox: sandbox.id, why: (error as Error).message }, "egress port"));
+  attached.set(attachment.sandboxId, { sandbox, port });
+  return sandbox.authority.certificatePem;
+}
+
+async function detach(sandboxId: string): Promise<void> {
+  const entry = attached.get(sandboxId);
+  if (entry === undefined) return;
+  attached.delete(sandboxId);
+  entry.port.close();
+  await entry.sandbox.origins.destroy();
+  shared?.recorder.flush();
+}
+
+async function handle(message: ToWorker): Promise<void> {
+  switch (message.type) {
+    case "configure":
+      configure(message.config);
+      return;
+    case "attach":
+      tell({ type: "done", call: message.call, caCertificatePem: await attach(message.attachment) });
+      return;
+    case "detach":
+      await detach(message.sandboxId);
+      tell({ type: "done", call: message.call });
+      return;
+    case "ping":
+      tell({ type: "done", call: message.call });
+  }
+}
+
+process.on("message", (message: ToWorker) => {
+  handle(message).catch((error: unknown) => {
+    if ("call" in message) tell({ type: "failed", call: message.call, message: (error as Error).message });
+    else {
+      log.fatal({ why: (error as Error).message }, "the configuration cannot be used");
+      process.exit(2);
+    }
+  });
+});
+// Without its supervisor nobody could take a sandbox away from it.
+process.on("disconnect", () => process.exit(0));
+// Only the message and where it came from: an error object may carry what was being sent.
+const last = (kind: string) => (error: unknown): void => {
+  const { name, code, stack } = (error ?? {}) as { name?: string; code?: string; stack?: string };
+  log.fatal({ kind, name, code, frames: stack?.split("\n").filter((line) => /^\s+at /.test(line)).slice(0, 12) }, "unexpected failure");
+  process.exit(1);
+};
+process.on("uncaughtException", last("exception"));
+process.on("unhandledRejection", last("rejection"));
+// A terminal's interrupt reaches the whole process group; the supervisor decides when workers end.
+process.on("SIGINT", () => {});

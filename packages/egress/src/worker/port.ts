@@ -1,0 +1,65 @@
+/** Serves the egress port of one machine for as long as the sandbox is attached. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { performServerHandshake, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
+import { acceptConnection } from "./connection.ts";
+import type { Sandbox } from "./sandbox.ts";
+import { synchronise } from "./synchronise.ts";
+
+/** Bounds on one guest: counts, bytes, MiB (`memory`), milliseconds. */
+const limits = { streams: 512, headerBytes: 8 * 1024, headerPairs: 16, streamWindow: 2 ** 20, sessionWindow: 16 * 2 ** 20, memory: 64, resetBurst: 2000, resetRate: 200 } as const;
+const backoff = { first: 50, most: 2_000 } as const;
+
+export interface Port {
+  close(): void;
+}
+
+/** @param onTrouble is told why a conversation with the guest ended, for the log */
+export function servePort(sandbox: Sandbox, path: string, onTrouble: (error: unknown) => void): Port {
+  const ending = new AbortController();
+  void (async () => {
+    let wait: number = backoff.first;
+    while (!ending.signal.aborted) {
+      try {
+        const socket = await synchronise(path, ending.signal);
+        const began = Date.now();
+        await serveSession(sandbox, socket, ending.signal);
+        // A guest that breaks the protocol at once, again and again, is answered ever more slowly.
+        wait = Date.now() - began > backoff.most ? backoff.first : Math.min(backoff.most, wait * 2);
+      } catch (error) {
+        if (!ending.signal.aborted) onTrouble(error);
+        wait = Math.min(backoff.most, wait * 2);
+      }
+      await sleep(wait, undefined, { signal: ending.signal }).catch(() => {});
+    }
+  })();
+  return { close: () => ending.abort(new Error("The sandbox was detached")) };
+}
+
+/** Resolves when the session is over. */
+function serveSession(sandbox: Sandbox, socket: Socket, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const session: ServerHttp2Session = performServerHandshake(socket, {
+      maxSessionMemory: limits.memory,
+      maxHeaderListPairs: limits.headerPairs,
+      maxSessionInvalidFrames: 16,
+      maxSessionRejectedStreams: 64,
+      maxOutstandingPings: 4,
+      maxSettings: 16,
+      streamResetBurst: limits.resetBurst,
+      streamResetRate: limits.resetRate,
+      settings: { maxConcurrentStreams: limits.streams, maxHeaderListSize: limits.headerBytes, initialWindowSize: limits.streamWindow, enablePush: false, enableConnectProtocol: false },
+    });
+    session.setLocalWindowSize(limits.sessionWindow);
+    const end = (): void => void session.destroy();
+    signal.addEventListener("abort", end, { once: true });
+    session.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void acceptConnection(sandbox, stream, headers));
+    session.on("error", () => socket.destroy());
+    session.once("close", () => {
+      signal.removeEventListener("abort", end);
+      socket.destroy();
+      resolve();
+    });
+    socket.once("close", () => session.destroy());
+  });
+}

@@ -1,0 +1,84 @@
+/** Everything the proxy holds for one sandbox. */
+import type { EgressAttachment, EgressEvent } from "@caisson/protocol";
+import type { Authority } from "../authority/authority.ts";
+import { createSandboxAuthority } from "../authority/sandbox-authority.ts";
+import type { Principal } from "../intercept/conversation.ts";
+import type { Http1Server } from "../intercept/http1-server.ts";
+import { TlsTerminator } from "../intercept/terminate-tls.ts";
+import type { Host } from "../policy/canonical-host.ts";
+import { compilePolicy, type Policy } from "../policy/policy.ts";
+import type { Recorder } from "../record/recorder.ts";
+import { createRedactor } from "../redact/redactor.ts";
+import type { OriginOptions } from "../replay/origin.ts";
+import { Origins } from "../replay/origins.ts";
+import type { Resolver } from "../resolve/resolver.ts";
+import { createVault } from "../secrets/vault.ts";
+
+/** What all sandboxes of a worker share. Nothing in it belongs to one of them. */
+export interface Shared {
+  readonly resolver: Resolver;
+  readonly recorder: Recorder;
+  readonly http1: Http1Server;
+  readonly dialing: Omit<OriginOptions, "sessions">;
+  readonly authoritySeed: Uint8Array;
+}
+
+export interface Sandbox extends Principal {
+  readonly policy: Policy;
+  readonly authority: Authority;
+  readonly terminator: TlsTerminator;
+  readonly shared: Shared;
+  /** Counts bytes on their way to a host; false when its budget is used up. */
+  spend(host: Host, bytes: number): boolean;
+}
+
+/** Queries for names that are under way at once; more wait in line, so that one sandbox cannot crowd out the resolver. */
+const maxLookups = 32;
+const maxBudgets = 10_000;
+
+export async function createSandbox(attachment: EgressAttachment, shared: Shared): Promise<Sandbox> {
+  const policy = compilePolicy(attachment.policy);
+  const redactor = createRedactor(attachment.secrets);
+  const authority = await createSandboxAuthority(shared.authoritySeed, attachment.sandboxId);
+  const lookups = limiter(maxLookups);
+  const spent = new Map<string, number>();
+  return {
+    id: attachment.sandboxId,
+    policy,
+    vault: createVault(attachment.secrets),
+    redactor,
+    authority,
+    terminator: new TlsTerminator(authority),
+    origins: new Origins(shared.dialing),
+    shared,
+    resolve: (host, port) => lookups(() => shared.resolver.resolve(host, port)),
+    record(event: Omit<EgressEvent, "sandboxId">) {
+      // Messages of upstreams and libraries may quote what they were sent.
+      const { detail } = event;
+      shared.recorder.record({ ...event, sandboxId: attachment.sandboxId, ...(detail !== undefined && { detail: redactor.text(detail) }) });
+    },
+    spend(host, bytes) {
+      const budget = policy.maxBytesOutPerHost;
+      if (budget === undefined) return true;
+      const total = (spent.get(host.text) ?? 0) + bytes;
+      if (spent.size < maxBudgets || spent.has(host.text)) spent.set(host.text, total);
+      else return false;
+      return total <= budget;
+    },
+  };
+}
+
+function limiter(limit: number): <T>(task: () => Promise<T>) => Promise<T> {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  return async (task) => {
+    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
+    running++;
+    try {
+      return await task();
+    } finally {
+      running--;
+      waiting.shift()?.();
+    }
+  };
+}
