@@ -20,6 +20,7 @@ import { openDatabase } from "./store/open.ts";
 import { SandboxStore } from "./store/sandboxes.ts";
 import { createSealer, loadKey } from "./store/sealing.ts";
 import { SecretStore } from "./store/secrets.ts";
+import { Volumes } from "./volumes/index.ts";
 
 /** Milliseconds between looks for sandboxes whose time is over. */
 const sweepInterval = 500;
@@ -31,7 +32,7 @@ const maxHeaderSize = 512 * 1024;
 
 /** Opens the store and brings it in line with what runs. @throws CaissonError when that is not possible */
 export async function createServer(options: ServerOptions): Promise<CaissonServer> {
-  const { home, config, node, egress, databaseUrl, log, signal } = options;
+  const { home, config, node, egress, layers, baseImage, databaseUrl, log, signal } = options;
   const db = await openDatabase({ home, url: databaseUrl, log });
   try {
     const sealer = createSealer(await loadKey(join(home, "secret.key")));
@@ -40,7 +41,8 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
     const sandboxStore = new SandboxStore(db, { lockRows: databaseUrl !== undefined });
     const auditStore = new AuditStore(db);
     const extraCa = await Promise.all(config.egress.extraCa.map((path) => readFile(path, "utf8")));
-    const sandboxes = new Sandboxes({ config, node, egress, store: sandboxStore, secrets: new SecretStore(db, sealer), extraCa, log });
+    const volumes = new Volumes({ db, lockRows: databaseUrl !== undefined, layers, config, baseImage, machine: (id) => node.get(id), log });
+    const sandboxes = new Sandboxes({ config, node, egress, volumes, store: sandboxStore, secrets: new SecretStore(db, sealer), extraCa, log });
     const meter = new UsageMeter(db, log);
     const audit = new AuditLog(auditStore, log);
     const metrics = new Metrics(sandboxes, node);
@@ -52,7 +54,9 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       meter.countTraffic(event.sandboxId, event.bytesOut, event.bytesIn);
       audit.record(orgId, event);
     });
+    await volumes.prepare();
     await sandboxes.reconcile(signal);
+    await volumes.start();
     const repetitions = [
       repeat(sweepInterval, "ending overdue sandboxes", log, async () => {
         for (const id of await sandboxStore.overdue(Date.now())) {
@@ -64,7 +68,7 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       repeat(retentionInterval, "removing old audit events", log, () => auditStore.removeBefore(Date.now() - config.egress.auditRetentionDays * day)),
     ];
     let url = config.publicUrl ?? `http://${config.host}:${config.port}`;
-    const context: ServerContext = { config, node, tokens, sandboxes, sandboxStore, auditStore, audit, metrics, log, publicUrl: () => url };
+    const context: ServerContext = { config, node, tokens, sandboxes, volumes, sandboxStore, auditStore, audit, metrics, log, publicUrl: () => url };
     const http = createHttp(context);
     return {
       development,
@@ -73,7 +77,7 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
         url = config.publicUrl?.replace(/\/+$/, "") ?? local;
         return { url: local };
       },
-      close: (what = "end") => close({ http, sandboxes, repetitions, audit, db, what }),
+      close: (what = "end") => close({ http, sandboxes, volumes, repetitions, audit, db, what }),
     };
   } catch (error) {
     await db.destroy();
@@ -110,18 +114,20 @@ async function listen(http: Server, { host, port }: { host: string; port: number
 interface Closing {
   readonly http: Server;
   readonly sandboxes: Sandboxes;
+  readonly volumes: Volumes;
   readonly repetitions: readonly Repetition[];
   readonly audit: AuditLog;
   readonly db: { destroy(): Promise<void> };
   readonly what: "end" | "leave";
 }
 
-async function close({ http, sandboxes, repetitions, audit, db, what }: Closing): Promise<void> {
+async function close({ http, sandboxes, volumes, repetitions, audit, db, what }: Closing): Promise<void> {
   const closed = new Promise<void>((resolve) => http.close(() => resolve()));
   await Promise.all(repetitions.map((repetition) => repetition.stop()));
   await sandboxes.close(what);
   http.closeAllConnections();
   await closed;
+  await volumes.close();
   await audit.close();
   await db.destroy();
 }

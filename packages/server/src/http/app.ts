@@ -8,6 +8,7 @@ import type { HttpVariables, ServerContext } from "./context.ts";
 import { toErrorAnswer } from "./errors.ts";
 import { operationRoutes } from "./operations.ts";
 import { sandboxRoutes } from "./sandboxes.ts";
+import { volumeRoutes } from "../volumes/routes.ts";
 import { newTraceId, traceHeader } from "./trace.ts";
 
 /** Largest body of a request, bytes. */
@@ -51,5 +52,6 @@ export function createApp(context: ServerContext): Hono<HttpVariables> {
   });
   app.route("/", sandboxRoutes(context));
   app.route("/", auditRoutes(context));
+  app.route("/", volumeRoutes(context));
   return app;
 }

@@ -7,12 +7,14 @@ import type { Sandboxes } from "../lifecycle/sandboxes.ts";
 import type { Metrics } from "../metrics.ts";
 import type { AuditStore } from "../store/audit.ts";
 import type { SandboxStore } from "../store/sandboxes.ts";
+import type { Volumes } from "../volumes/index.ts";
 
 export interface ServerContext {
   readonly config: Config;
   readonly node: SandboxNode;
   readonly tokens: Tokens;
   readonly sandboxes: Sandboxes;
+  readonly volumes: Volumes;
   readonly sandboxStore: SandboxStore;
   readonly auditStore: AuditStore;
   readonly audit: AuditLog;

@@ -6,6 +6,7 @@ import type { SandboxRow, SandboxStore } from "../store/sandboxes.ts";
 import type { SecretStore } from "../store/secrets.ts";
 import { checkStopAt, type CreateRequest } from "./create-request.ts";
 import { LiveSandbox } from "./live-sandbox.ts";
+import type { Volumes } from "../volumes/index.ts";
 import { bindSecrets } from "./placeholders.ts";
 
 /** WebSocket close codes that a client treats as a normal end are 1000 and 1001. */
@@ -18,6 +19,7 @@ export interface SandboxesOptions {
   readonly config: Config;
   readonly node: SandboxNode;
   readonly egress: EgressGuard;
+  readonly volumes: Volumes;
   readonly store: SandboxStore;
   readonly secrets: SecretStore;
   /** PEM of authorities that the operator trusts. */
@@ -29,6 +31,8 @@ export class Sandboxes {
   readonly #options: SandboxesOptions;
   readonly #live = new Map<string, LiveSandbox>();
   readonly #stopping = new Map<string, Promise<void>>();
+  /** Whose machine may be opening its disks just now: they are taken back when that has come to an end, and not by a kill before. */
+  readonly #attaching = new Set<string>();
   readonly #creating = new Set<Promise<LiveSandbox>>();
   /** Organisations of sandboxes that live or ended a moment ago: their last events are still coming. */
   readonly #orgs = new Map<string, string>();
@@ -68,10 +72,7 @@ export class Sandboxes {
   }
 
   async #create(org: Org, request: CreateRequest, signal?: AbortSignal): Promise<LiveSandbox> {
-    const { config, node, egress, store, secrets: secretStore, log } = this.#options;
-    if (request.root !== undefined || request.volumes.length > 0) {
-      throw new CaissonError("unsupported", "This server has no volumes yet; create the sandbox without `root` and `volumes`.");
-    }
+    const { config, node, egress, store, volumes, secrets: secretStore, log } = this.#options;
     const policy = request.allowNet === undefined ? {} : { allow: request.allowNet };
     const secrets = bindSecrets(withoutNulls(request.secrets));
     egress.validate(policy, secrets);
@@ -92,8 +93,10 @@ export class Sandboxes {
     };
     await store.insert(row, org.concurrentSandboxes ?? config.limits.concurrentSandboxes);
     this.#orgs.set(id, org.id);
+    this.#attaching.add(id);
     try {
       await secretStore.insert(id, secrets);
+      const disks = await volumes.acquire(org.id, id, request);
       const machine = await node.create(
         {
           id,
@@ -102,7 +105,7 @@ export class Sandboxes {
           // The last part alone: a host name may not hold `_`.
           hostname: id.slice(id.lastIndexOf("_") + 1),
           env: { DENO_DEPLOY_ORGANIZATION_ID: org.id, ...request.env, ...Object.fromEntries(secrets.map((secret) => [secret.name, secret.placeholder])) },
-          volumes: [],
+          ...disks,
           egress: { policy, secrets },
         },
         signal === undefined ? {} : { signal },
@@ -111,9 +114,11 @@ export class Sandboxes {
         await machine.stop();
         throw new CaissonError("cancelled", "The sandbox was ended while it was created.");
       }
+      this.#attaching.delete(id);
       log.info({ sandbox: id, org: org.slug, memory: request.memory }, "sandbox runs");
       return this.#adopt({ id, orgId: org.id, session: request.session, machine, adopted: false });
     } catch (error) {
+      this.#attaching.delete(id);
       await this.stop(id, `not created: ${toCaissonError(error).code}`);
       throw error;
     }
@@ -150,7 +155,7 @@ export class Sandboxes {
   }
 
   async #stop(id: string, reason: string, code: number): Promise<void> {
-    const { store, secrets, node, log } = this.#options;
+    const { store, secrets, volumes, node, log } = this.#options;
     await store.move(id, "stopping", { reason });
     const sandbox = this.#live.get(id);
     this.#live.delete(id);
@@ -160,6 +165,7 @@ export class Sandboxes {
     }
     const machine = sandbox?.machine ?? node.get(id);
     await machine?.stop();
+    if (!this.#attaching.has(id)) await volumes.release(id);
     await secrets.remove(id);
     setTimeout(() => this.#orgs.delete(id), lateEvents).unref();
     if (await store.move(id, "stopped", { stopped_at: Date.now() })) log.info({ sandbox: id, reason }, "sandbox ended");

@@ -125,16 +125,19 @@ async function attachments(ctx: VolumeContext, sandboxId: string, mounts: readon
   return root === undefined ? { volumes } : { root, volumes };
 }
 
-/** Takes back what a sandbox has, after its machine has ended. Idempotent. */
-export async function releaseDisks(ctx: VolumeContext, sandboxId: string): Promise<void> {
+/**
+ * Takes back what a sandbox has, after its machine has ended. Idempotent.
+ * @returns the volumes among it
+ */
+export async function releaseDisks(ctx: VolumeContext, sandboxId: string): Promise<readonly string[]> {
   const held = await ctx.db.selectFrom("disk_leases").select("volume").where("sandbox", "=", sandboxId).execute();
-  if (held.length === 0) return;
+  if (held.length === 0) return [];
   const ids = held.flatMap(({ volume }) => (volume === null ? [] : [volume]));
   await ctx.locks.runAll(
     ids.map((id) => `volume:${id}`),
     () => release(ctx, sandboxId),
   );
-  for (const id of ids) await refreshVolume(ctx, id);
+  return ids;
 }
 
 async function release(ctx: VolumeContext, sandboxId: string): Promise<void> {

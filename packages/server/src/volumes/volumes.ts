@@ -12,6 +12,7 @@ import { KeyedLock } from "./keyed-lock.ts";
 import { acquireDisks, releaseDisks, type DiskRequest, type Disks } from "./leases.ts";
 import { findSnapshot, findVolume, listSnapshots, listVolumes, withBase, type PageRequest, type VolumeWithBase } from "./lookup.ts";
 import { recoverVolumes, type RecoveryReport } from "./recover.ts";
+import { refreshVolume } from "./sizes.ts";
 import { takeSnapshot } from "./take-snapshot.ts";
 import type { SnapshotRow, VolumeRow } from "./tables.ts";
 
@@ -34,11 +35,17 @@ export class Volumes {
   readonly #ctx: VolumeContext;
   readonly #janitor: Janitor;
   readonly #stop = new AbortController();
+  readonly #measuring = new Set<Promise<void>>();
   #repetition: Repetition | undefined;
 
   constructor(options: VolumesOptions) {
     this.#ctx = { ...options, locks: new KeyedLock() };
     this.#janitor = new Janitor(this.#ctx, { patience });
+  }
+
+  /** Makes the place for the images. Before everything else. */
+  prepare(): Promise<void> {
+    return this.#ctx.layers.open();
   }
 
   /** Brings store and disk together after a start; then the background work begins. After machines were adopted, before requests. */
@@ -55,6 +62,7 @@ export class Volumes {
   async close(): Promise<void> {
     this.#stop.abort();
     await this.#repetition?.stop();
+    await Promise.all(this.#measuring);
   }
 
   /** See `createVolume`. */
@@ -105,8 +113,12 @@ export class Volumes {
   }
 
   /** After a sandbox's machine has ended. Idempotent. */
-  release(sandboxId: string): Promise<void> {
-    return releaseDisks(this.#ctx, sandboxId);
+  async release(sandboxId: string): Promise<void> {
+    for (const id of await releaseDisks(this.#ctx, sandboxId)) {
+      // Nobody who ends a sandbox waits for this.
+      const measuring = refreshVolume(this.#ctx, id).finally(() => this.#measuring.delete(measuring));
+      this.#measuring.add(measuring);
+    }
   }
 
   audit(): Promise<AuditReport> {
