@@ -50,7 +50,7 @@ export class WorkerProcess {
     const startedAt = Date.now();
     child.on("message", (message: FromWorker) => this.#take(message));
     child.on("error", () => {});
-    child.once("close", () => this.#lost(child, startedAt));
+    child.once("exit", () => this.#lost(child, startedAt));
     this.#send({ type: "configure", config: this.#config });
     this.#watch(child);
   }
@@ -125,7 +125,7 @@ export class WorkerProcess {
     for (const timer of this.#timers) clearTimeout(timer);
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
+    const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
     if (child.connected) child.disconnect();
     const kill = setTimeout(() => child.kill("SIGKILL"), limits.stop);
     await ended;
