@@ -19,8 +19,18 @@ import { treeHash } from "./tree-hash.mjs";
 export const agentBuild = ["-trimpath", "-buildvcs=false"];
 
 export function agentArtifact() {
-  const key = treeHash(root, ["agent"], (file) => /\.go$|\/go\.(mod|sum)$/.test(file) && !file.endsWith("_test.go"), agentBuild);
-  return { key, version: key.slice(0, 12), directory: join(cache, "agent", key), file: join(cache, "agent", key, "agent") };
+  const key = treeHash(
+    root,
+    ["agent"],
+    (file) => /\.go$|\/go\.(mod|sum)$/.test(file) && !file.endsWith("_test.go"),
+    agentBuild,
+  );
+  return {
+    key,
+    version: key.slice(0, 12),
+    directory: join(cache, "agent", key),
+    file: join(cache, "agent", key, "agent"),
+  };
 }
 
 export function baseArtifact() {

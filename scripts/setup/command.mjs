@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { SetupFailure } from "./failure.mjs";
 import { logs } from "./paths.mjs";
 
-/** Lines of output that a failure repeats. */
-const tailLines = 12;
+/** Last lines of output that a failure repeats, and lines before them that speak of an error. */
+const tailLines = 10;
+const errorLines = 6;
 
 /**
  * @param {string} command
@@ -39,6 +40,8 @@ export async function run(command, args, options) {
   }, seconds * 1000);
   /** @type {string[]} */
   const tail = [];
+  /** @type {string[]} */
+  const errors = [];
   const output = [];
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8");
@@ -48,7 +51,10 @@ export async function run(command, args, options) {
       for (const line of text.split(/[\r\n]+/)) {
         if (line.trim() === "") continue;
         tail.push(line);
-        if (tail.length > tailLines) tail.shift();
+        // Some tools end with pages of help: what they complained of first is kept as well.
+        const left = tail.length > tailLines ? tail.shift() : undefined;
+        if (left !== undefined && errors.length < errorLines && /\berror\b|\bfailed\b|^E:/i.test(left))
+          errors.push(left);
         options.progress(line.trim());
       }
     });
@@ -63,6 +69,9 @@ export async function run(command, args, options) {
   });
   clearTimeout(timer);
   await new Promise((done) => log.end(done));
-  if (end !== null) throw new SetupFailure([end, ...tail.map((line) => `  ${line}`)].join("\n"), options.remedy, path);
+  if (end !== null) {
+    const lines = [...errors, ...tail].map((line) => `  ${line}`);
+    throw new SetupFailure([end, ...lines].join("\n"), options.remedy, path);
+  }
   return output.join("");
 }

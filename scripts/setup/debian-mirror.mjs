@@ -29,7 +29,9 @@ export function chooseMirror(listing, codename) {
     })
     .filter(({ uri, component }) => /^https?:\/\//.test(uri) && component === "main");
   const aliases = [codename, "stable", "oldstable", "testing"];
-  const main = aliases.map((alias) => targets.find(({ release }) => release === alias)).find((target) => target !== undefined);
+  const main = aliases
+    .map((alias) => targets.find(({ release }) => release === alias))
+    .find((target) => target !== undefined);
   if (main === undefined) return null;
   return {
     main: main.uri,
@@ -43,9 +45,13 @@ export function chooseMirror(listing, codename) {
 export function hostMirror() {
   let listing = "";
   try {
-    listing = execFileSync("apt-get", ["indextargets", "--no-release-info", "--format", format, "Created-By: Packages"], {
-      encoding: "utf8",
-    });
+    listing = execFileSync(
+      "apt-get",
+      ["indextargets", "--no-release-info", "--format", format, "Created-By: Packages"],
+      {
+        encoding: "utf8",
+      },
+    );
   } catch (error) {
     throw new SetupFailure(`apt-get indextargets: ${error.message}`, "Caisson runs on Debian 12 or 13.");
   }

@@ -17,8 +17,11 @@ export function findGo() {
     const command = join(directory, "go");
     if (directory === "" || !existsSync(command)) continue;
     try {
-      const found = /go(\d+)\.(\d+)/.exec(execFileSync(command, ["version"], { encoding: "utf8", env: goEnvironment() }));
-      if (found !== null && (Number(found[1]) > major || (Number(found[1]) === major && Number(found[2]) >= minor))) return command;
+      const found = /go(\d+)\.(\d+)/.exec(
+        execFileSync(command, ["version"], { encoding: "utf8", env: goEnvironment() }),
+      );
+      if (found !== null && (Number(found[1]) > major || (Number(found[1]) === major && Number(found[2]) >= minor)))
+        return command;
     } catch {
       // Something else that is called go, or one that does not run here.
     }

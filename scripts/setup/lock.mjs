@@ -25,7 +25,10 @@ export async function takeLock(waiting) {
       child.stdout.once("data", done);
     });
   } catch (error) {
-    throw new SetupFailure(`The lock ${path} cannot be taken: ${error.message}`, "Install Debian's package util-linux.");
+    throw new SetupFailure(
+      `The lock ${path} cannot be taken: ${error.message}`,
+      "Install Debian's package util-linux.",
+    );
   } finally {
     clearTimeout(timer);
   }

@@ -69,6 +69,9 @@ function named(step, error) {
   const failure =
     error instanceof SetupFailure
       ? error
-      : new SetupFailure(error instanceof Error ? (error.stack ?? error.message) : String(error), "This is a defect of the set-up: please report it.");
+      : new SetupFailure(
+          error instanceof Error ? (error.stack ?? error.message) : String(error),
+          "This is a defect of the set-up: please report it.",
+        );
   return Object.assign(failure, { step: step.name });
 }

@@ -7,10 +7,11 @@ import { join } from "node:path";
 export function filesBelow(directory) {
   const found = [];
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    if (entry.isDirectory()) found.push(...filesBelow(join(directory, entry.name)).map((file) => `${entry.name}/${file}`));
+    if (entry.isDirectory())
+      found.push(...filesBelow(join(directory, entry.name)).map((file) => `${entry.name}/${file}`));
     else found.push(entry.name);
   }
-  return found.sort();
+  return found.sort((a, b) => (a < b ? -1 : 1));
 }
 
 /**

@@ -1,6 +1,16 @@
 /** The base image `builtin:debian-13`: Debian packages, language runtimes and the guest kernel, by the recipe in images/. */
 import { createHash } from "node:crypto";
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { baseArtifact } from "../artifacts.mjs";
@@ -16,10 +26,20 @@ const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const outputFolder = "/.caisson";
 
 /** @param {string} text lines with comments after # @returns {string[]} */
-export const wordsOf = (text) => text.replace(/#.*$/gm, "").split(/\s+/).filter((word) => word !== "");
+export const wordsOf = (text) =>
+  text
+    .replace(/#.*$/gm, "")
+    .split(/\s+/)
+    .filter((word) => word !== "");
 
 /** @param {string} text lines of name, tab, version @returns {Record<string, string>} */
-export const versionsOf = (text) => Object.fromEntries(text.trim().split("\n").map((line) => line.split("\t")));
+export const versionsOf = (text) =>
+  Object.fromEntries(
+    text
+      .trim()
+      .split("\n")
+      .map((line) => line.split("\t")),
+  );
 
 /** @returns {import("../runner.mjs").Step} */
 export function baseImage() {
@@ -54,7 +74,9 @@ async function build(draft, progress) {
     await downloadRuntimes(join(work, "runtimes"), progress);
     const sources = ["trixie", "trixie-updates"].map((suite) => `deb ${main} ${suite} main`);
     if (security !== null) sources.push(`deb ${security} trixie-security main`);
-    const hooks = ["kernel", "customize", "pack"].map((name) => `--customize-hook=${join(work, "recipe/hooks", `${name}.sh`)}`);
+    const hooks = ["kernel", "customize", "pack"].map(
+      (name) => `--customize-hook=${join(work, "recipe/hooks", `${name}.sh`)}`,
+    );
     const packages = wordsOf(readFileSync(join(recipe, "packages.txt"), "utf8"));
     const output = join(draft, "output");
     mkdirSync(output);

@@ -19,7 +19,9 @@ export function bootImage() {
     name: "Boot image",
     needed() {
       if (!existsSync(boot.initramfs)) return "not built from this agent and base image";
-      return existsSync(currentImage) && readFileSync(currentImage, "utf8") === current ? null : "another one is in use";
+      return existsSync(currentImage) && readFileSync(currentImage, "utf8") === current
+        ? null
+        : "another one is in use";
     },
     plan: () => ["initramfs of agent and kernel modules"],
     async run() {
@@ -31,7 +33,11 @@ export function bootImage() {
             ...folders.map((name) => ({ name, mode: directory })),
             ...readdirSync(modules)
               .sort()
-              .map((name) => ({ name: `lib/modules/caisson/${name}`, mode: file, content: readFileSync(join(modules, name)) })),
+              .map((name) => ({
+                name: `lib/modules/caisson/${name}`,
+                mode: file,
+                content: readFileSync(join(modules, name)),
+              })),
             { name: "init", mode: executable, content: readFileSync(agent.file) },
           ]);
           writeFileSync(join(draft, "initramfs.cpio"), archive);

@@ -14,7 +14,12 @@ import { cache } from "../paths.mjs";
  * @type {readonly { name: string, why: string, major?: number, backports?: true, unless?: () => boolean, purpose?: "test" }[]}
  */
 const packages = [
-  { name: "qemu-system-x86", why: "runs the microVMs; 10.0 is the version that was measured", major: 10, backports: true },
+  {
+    name: "qemu-system-x86",
+    why: "runs the microVMs; 10.0 is the version that was measured",
+    major: 10,
+    backports: true,
+  },
   { name: "qemu-utils", why: "makes and grows disk images (qemu-img)", major: 10, backports: true },
   { name: "bubblewrap", why: "QEMU's jail: its own namespaces" },
   { name: "e2fsprogs", why: "formats disks (mkfs.ext4)" },
@@ -38,9 +43,13 @@ export const majorVersion = (version) => Number(/^(?:\d+:)?(\d+)/.exec(version)?
 
 /** @returns {Map<string, string>} version of each of these packages that is installed */
 function installedVersions(names) {
-  const { stdout, error } = spawnSync("dpkg-query", ["--show", "--showformat", "${db:Status-Status}|${Package}|${Version}\n", ...names], {
-    encoding: "utf8",
-  });
+  const { stdout, error } = spawnSync(
+    "dpkg-query",
+    ["--show", "--showformat", "${db:Status-Status}|${Package}|${Version}\n", ...names],
+    {
+      encoding: "utf8",
+    },
+  );
   if (error !== undefined) {
     throw new SetupFailure(`dpkg-query cannot be run: ${error.message}`, "Caisson runs on Debian 12 or 13 (x86-64).");
   }
@@ -60,7 +69,10 @@ export function debianPackages(purpose) {
     name: "Debian packages",
     needed() {
       if (process.platform !== "linux" || process.arch !== "x64") {
-        throw new SetupFailure(`This is ${process.platform} on ${process.arch}.`, "Caisson runs on Linux on x86-64, Debian 12 or 13.");
+        throw new SetupFailure(
+          `This is ${process.platform} on ${process.arch}.`,
+          "Caisson runs on Linux on x86-64, Debian 12 or 13.",
+        );
       }
       const installed = installedVersions(wanted.map(({ name }) => name));
       absent = wanted.filter(({ name, major = 0, unless }) => {
@@ -71,7 +83,8 @@ export function debianPackages(purpose) {
     },
     plan() {
       const lines = absent.map(({ name, why }) => `${name}: ${why}`);
-      if (backportsMissing(absent)) lines.push(`a source of packages, ${backportsFile}: backports, from the mirror this host uses`);
+      if (backportsMissing(absent))
+        lines.push(`a source of packages, ${backportsFile}: backports, from the mirror this host uses`);
       if (!isRoot()) lines.push("(apt-get is run by sudo)");
       return lines;
     },
@@ -97,13 +110,19 @@ async function install(absent, progress) {
   if (fromRelease.length > 0) await aptGet([...options, ...fromRelease.map(({ name }) => name)], progress);
   // The whole release is made eligible, as QEMU's own dependencies are backports too.
   if (fromBackports.length > 0) {
-    await aptGet([...options, "--target-release", "bookworm-backports", ...fromBackports.map(({ name }) => name)], progress);
+    await aptGet(
+      [...options, "--target-release", "bookworm-backports", ...fromBackports.map(({ name }) => name)],
+      progress,
+    );
   }
   const installed = installedVersions(absent.map(({ name }) => name));
   for (const { name, major = 0 } of absent) {
     const version = installed.get(name);
     if (version === undefined || majorVersion(version) < major) {
-      throw new SetupFailure(`${name} is ${version ?? "not installed"}; version ${major} is needed.`, "Caisson runs on Debian 12 or 13.");
+      throw new SetupFailure(
+        `${name} is ${version ?? "not installed"}; version ${major} is needed.`,
+        "Caisson runs on Debian 12 or 13.",
+      );
     }
   }
   if (absent.some(({ name }) => name === "golang-go") && findGo() === null) {
@@ -157,7 +176,11 @@ function addBackports(progress) {
 async function keepPostgresStopped(progress) {
   if (installedVersions(["postgresql-common"]).size > 0) return;
   const file = "/etc/postgresql-common/createcluster.conf";
-  await writeAsRoot(file, "# Made by Caisson's set-up: its tests start servers of their own.\ncreate_main_cluster = false\n", progress);
+  await writeAsRoot(
+    file,
+    "# Made by Caisson's set-up: its tests start servers of their own.\ncreate_main_cluster = false\n",
+    progress,
+  );
 }
 
 /** @param {string} path @param {string} text @param {(line: string) => void} progress */

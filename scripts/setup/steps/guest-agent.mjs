@@ -18,17 +18,41 @@ export function guestAgent() {
     async run(progress) {
       const go = findGo();
       if (go === null) {
-        throw new SetupFailure(`There is no Go ${requiredGo().join(".")} or newer on PATH.`, "Install Debian's package golang-go, or put a newer `go` on PATH.");
+        throw new SetupFailure(
+          `There is no Go ${requiredGo().join(".")} or newer on PATH.`,
+          "Install Debian's package golang-go, or put a newer `go` on PATH.",
+        );
       }
       await makeWhole(artifact.directory, (draft) =>
-        run(go, ["build", ...agentBuild, "-ldflags", `-s -w -X main.version=${artifact.version}`, "-o", join(draft, "agent"), "."], {
-          cwd: join(root, "agent"),
-          // GOAMD64 v1: the guest's CPU may be emulated.
-          env: { CGO_ENABLED: "0", GOOS: "linux", GOARCH: "amd64", GOAMD64: "v1", GOFLAGS: "", GOTOOLCHAIN: "local", GOWORK: "off" },
-          log: "setup-guest-agent",
-          progress,
-          remedy: "If modules could not be downloaded, check the network (go env GOPROXY); otherwise mend the code in agent/.",
-        }),
+        run(
+          go,
+          [
+            "build",
+            ...agentBuild,
+            "-ldflags",
+            `-s -w -X main.version=${artifact.version}`,
+            "-o",
+            join(draft, "agent"),
+            ".",
+          ],
+          {
+            cwd: join(root, "agent"),
+            // GOAMD64 v1: the guest's CPU may be emulated.
+            env: {
+              CGO_ENABLED: "0",
+              GOOS: "linux",
+              GOARCH: "amd64",
+              GOAMD64: "v1",
+              GOFLAGS: "",
+              GOTOOLCHAIN: "local",
+              GOWORK: "off",
+            },
+            log: "setup-guest-agent",
+            progress,
+            remedy:
+              "If modules could not be downloaded, check the network (go env GOPROXY); otherwise mend the code in agent/.",
+          },
+        ),
       );
       keepNewest(dirname(artifact.directory), 3, artifact.directory);
     },

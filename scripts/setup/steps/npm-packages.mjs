@@ -31,17 +31,25 @@ export function npmPackages() {
       const record = join(root, "node_modules/.package-lock.json");
       if (!existsSync(record) || !existsSync(join(root, "node_modules/.bin/node"))) return "not installed";
       const names = outdated(locked(), JSON.parse(readFileSync(record, "utf8")).packages);
-      return names.length === 0 ? null : `not as in package-lock.json: ${names.slice(0, 5).join(", ")}${names.length > 5 ? ", ..." : ""}`;
+      return names.length === 0
+        ? null
+        : `not as in package-lock.json: ${names.slice(0, 5).join(", ")}${names.length > 5 ? ", ..." : ""}`;
     },
-    plan: () => [`npm ci: ${Object.keys(locked()).length} packages into node_modules, Node.js 24 among them`],
+    plan: () => [`npm install: ${Object.keys(locked()).length} packages into node_modules, Node.js 24 among them`],
     async run(progress) {
+      // Not `npm ci`: it refuses a lock file that lacks optional packages of other platforms, which some registries lack
+      // too. `install --no-save` follows the lock file, checks its hashes and leaves it alone.
       // The Node that runs the set-up may be older than packages allow; the one they will run on is installed here.
-      await run("npm", ["ci", "--engine-strict=false", "--no-audit", "--no-fund", "--loglevel=http"], {
-        cwd: root,
-        log: "setup-npm-packages",
-        progress,
-        remedy: "Check that the npm registry can be reached (npm ping) and start again.",
-      });
+      await run(
+        "npm",
+        ["install", "--no-save", "--engine-strict=false", "--no-audit", "--no-fund", "--loglevel=http"],
+        {
+          cwd: root,
+          log: "setup-npm-packages",
+          progress,
+          remedy: "Check that the npm registry can be reached (npm ping) and start again.",
+        },
+      );
     },
   };
 }
