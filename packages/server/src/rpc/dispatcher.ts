@@ -88,7 +88,7 @@ export class Dispatcher {
     } catch (error) {
       const serialised = abort.signal.aborted ? abortError : serialiseError(error, method.describe(params));
       this.#answer(pending, errorFrame(pending.id, serialised));
-      if (error instanceof CaissonError ? error.code === "internal" : serialised.message.startsWith("Something failed inside")) {
+      if (!state.signal.aborted && (error instanceof CaissonError ? error.code === "internal" : serialised.message.startsWith("Something failed inside"))) {
         log.error({ err: error, method: name }, "a request failed inside the platform");
       }
       observe(name, "error", (performance.now() - started) / 1000);

@@ -43,52 +43,48 @@ const globSchema = z.object({
 
 export const fileWalks: Methods = {
   walk: method(flattened(walkSchema), async (params, call) => {
-    const abort = new AbortController();
-    const batches = call.agent.files.walk(
-      {
-        path: params.path,
-        includeFiles: params.includeFiles ?? true,
-        includeDirs: params.includeDirs ?? true,
-        includeSymlinks: params.includeSymlinks ?? true,
-        followSymlinks: params.followSymlinks ?? false,
-        canonicalize: params.canonicalize ?? true,
-        exts: (params.exts ?? []).map((ext) => (ext.startsWith(".") ? ext : `.${ext}`)),
-        match: params.match ?? [],
-        skip: params.skip ?? [],
-        ...(params.maxDepth === undefined || params.maxDepth > 0xffff_ffff ? {} : { maxDepth: Math.trunc(params.maxDepth) }),
-      },
-      { signal: abort.signal },
-    );
-    return { streamId: stream(batches, abort, call) };
+    const request = {
+      path: params.path,
+      includeFiles: params.includeFiles ?? true,
+      includeDirs: params.includeDirs ?? true,
+      includeSymlinks: params.includeSymlinks ?? true,
+      followSymlinks: params.followSymlinks ?? false,
+      canonicalize: params.canonicalize ?? true,
+      exts: (params.exts ?? []).map((ext) => (ext.startsWith(".") ? ext : `.${ext}`)),
+      match: params.match ?? [],
+      skip: params.skip ?? [],
+      ...(params.maxDepth === undefined || params.maxDepth > 0xffff_ffff ? {} : { maxDepth: Math.trunc(params.maxDepth) }),
+    };
+    return { streamId: stream((signal) => call.agent.files.walk(request, { signal }), call) };
   }),
   expandGlob: method(flattened(globSchema), async (params, call) => {
-    const abort = new AbortController();
-    const batches = call.agent.files.expandGlob(
-      {
-        glob: params.glob,
-        root: params.root ?? "",
-        exclude: params.exclude ?? [],
-        includeDirs: params.includeDirs ?? true,
-        followSymlinks: params.followSymlinks ?? false,
-        canonicalize: params.canonicalize ?? true,
-        extended: params.extended ?? true,
-        globstar: params.globstar ?? true,
-        caseInsensitive: params.caseInsensitive ?? false,
-      },
-      { signal: abort.signal },
-    );
-    return { streamId: stream(batches, abort, call) };
+    const request = {
+      glob: params.glob,
+      root: params.root ?? "",
+      exclude: params.exclude ?? [],
+      includeDirs: params.includeDirs ?? true,
+      followSymlinks: params.followSymlinks ?? false,
+      canonicalize: params.canonicalize ?? true,
+      extended: params.extended ?? true,
+      globstar: params.globstar ?? true,
+      caseInsensitive: params.caseInsensitive ?? false,
+    };
+    return { streamId: stream((signal) => call.agent.files.expandGlob(request, { signal }), call) };
   }),
 };
 
-function stream(batches: AsyncIterable<agentContract.WalkBatch>, abort: AbortController, { connection, replied }: Call): number {
-  const source = Readable.from(documents(batches));
+type Walk = (signal: AbortSignal) => AsyncIterable<agentContract.WalkBatch>;
+
+function stream(walk: Walk, { connection, replied }: Call): number {
+  const abort = new AbortController();
+  const source = Readable.from(documents(walk, abort.signal));
   source.once("close", () => abort.abort());
   return connection.outbound.open(source, { gate: replied.then(() => sleep(startDelay)) });
 }
 
-async function* documents(batches: AsyncIterable<agentContract.WalkBatch>): AsyncGenerator<Buffer> {
-  for await (const { entries } of batches) {
+/** The call begins with the first read: an answer that nobody reads yet is taken for broken when its stream closes. */
+async function* documents(walk: Walk, signal: AbortSignal): AsyncGenerator<Buffer> {
+  for await (const { entries } of walk(signal)) {
     for (const { path, name, isFile, isDirectory, isSymlink } of entries) {
       yield Buffer.from(JSON.stringify({ path, name, isFile, isDirectory, isSymlink }));
     }

@@ -161,8 +161,12 @@ const stringify = JSON.stringify;
 const parse = JSON.parse;
 const exit = Deno.exit;
 const [requests, answers] = await Promise.all([open("in", { read: true }), open("out", { write: true })]);
-const writer = answers.writable.getWriter();
-const respond = (id, answer) => writer.write(encoder.encode(`${stringify({ id, ...answer })}\n`));
+
+// Not through `writable`: Deno 2.9 loses what its writer gets for a pipe.
+async function respond(id, answer) {
+  let bytes = encoder.encode(`${stringify({ id, ...answer })}\n`);
+  while (bytes.length > 0) bytes = bytes.subarray(await answers.write(bytes));
+}
 
 async function handle({ id, code, fn, args }) {
   try {
@@ -173,11 +177,13 @@ async function handle({ id, code, fn, args }) {
 }
 
 await respond(0, { ok: null });
+const decoder = new TextDecoder();
+const buffer = new Uint8Array(65_536);
 let rest = "";
-// One at a time, in order, as typed.
-for await (const text of requests.readable.pipeThrough(new TextDecoderStream())) {
-  const lines = (rest + text).split("\n");
+for (let count = await requests.read(buffer); count !== null; count = await requests.read(buffer)) {
+  const lines = (rest + decoder.decode(buffer.subarray(0, count), { stream: true })).split("\n");
   rest = lines.pop();
+  // One at a time, in order, as typed.
   for (const line of lines) await handle(parse(line));
 }
 exit(0);
