@@ -17,6 +17,8 @@ export interface PlatformOptions {
   readonly home?: string;
   /** How long the ready line may take, milliseconds. The first start on a host also makes the template. Default 180 s. */
   readonly readyWithin?: number;
+  /** A program and its arguments in front of the platform's own; it must replace itself with what follows. */
+  readonly launcher?: readonly string[];
 }
 
 export interface PlatformEnd {
@@ -44,7 +46,8 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   await mkdir(home, { recursive: true });
   if (options.config !== undefined) await writeFile(join(home, "config.json"), JSON.stringify(options.config));
   await rm(join(home, "env"), { force: true });
-  const child = spawn(process.execPath, [entry], {
+  const [program = process.execPath, ...args] = [...(options.launcher ?? []), process.execPath, entry];
+  const child = spawn(program, args, {
     cwd: repository,
     env: {
       ...withoutClientVariables(process.env),

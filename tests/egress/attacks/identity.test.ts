@@ -1,0 +1,4 @@
+import { identity } from "./tables/identity.ts";
+import { testTable } from "./run.ts";
+
+testTable(identity);

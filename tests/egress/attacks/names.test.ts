@@ -1,0 +1,4 @@
+import { names } from "./tables/names.ts";
+import { testTable } from "./run.ts";
+
+testTable(names);

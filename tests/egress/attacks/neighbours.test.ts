@@ -1,0 +1,4 @@
+import { neighbours } from "./tables/neighbours.ts";
+import { testTable } from "./run.ts";
+
+testTable(neighbours);

@@ -1,0 +1,4 @@
+import { noOtherWay } from "./tables/no-other-way.ts";
+import { testTable } from "./run.ts";
+
+testTable(noOtherWay);

@@ -1,0 +1,4 @@
+import { redaction } from "./tables/redaction.ts";
+import { testTable } from "./run.ts";
+
+testTable(redaction);

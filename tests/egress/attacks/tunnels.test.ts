@@ -1,0 +1,4 @@
+import { tunnels } from "./tables/tunnels.ts";
+import { testTable } from "./run.ts";
+
+testTable(tunnels);
