@@ -67,7 +67,8 @@ export class Dispatcher {
     const method = methods[name]!;
     const started = performance.now();
     const { promise: replied, resolve: onReplied } = Promise.withResolvers<void>();
-    const abortId = typeof params["abortId"] === "number" ? params["abortId"] : undefined;
+    // In `abort` itself the number names another call, whose controller must not be replaced.
+    const abortId = name !== "abort" && typeof params["abortId"] === "number" ? params["abortId"] : undefined;
     const abort = new AbortController();
     if (abortId !== undefined) state.aborts.set(abortId, abort);
     let abortable: Promise<unknown> | undefined;
