@@ -31,26 +31,42 @@ func MountRoot(serial string, grow bool) (*Disk, error) {
 			return nil, failure.From(fmt.Errorf("grow the writable layer: %w", err))
 		}
 	}
-	upper, work := filepath.Join(diskFolder, "upper"), filepath.Join(diskFolder, "work")
-	for _, folder := range []string{upper, work} {
-		if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-			return nil, failure.From(err)
-		}
+	if hidden, err = os.Open(hiddenFolder); err != nil {
+		return nil, failure.From(err)
 	}
-	// redirect_dir lets rename(2) move directories of the base image.
-	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,redirect_dir=on", baseFolder, upper, work)
-	if err := unix.Mount("overlay", rootFolder, "overlay", unix.MS_NOATIME, options); err != nil {
-		return nil, failure.From(fmt.Errorf("lay the writable layer over the base image: %w", err))
-	}
-	if err := checkShell(); err != nil {
+	if err := layOver(baseFolder, diskFolder, rootFolder); err != nil {
 		return nil, err
 	}
 	return disk, switchRoot()
 }
 
+// hidden is hiddenFolder, which has no path any more once the root was switched.
+var hidden *os.File
+
+// hiddenPath leads to a place in hiddenFolder all the same.
+func hiddenPath(folder string) string {
+	return fmt.Sprintf("/proc/self/fd/%d/%s", hidden.Fd(), filepath.Base(folder))
+}
+
+// layOver mounts the root file system: the writable layer of a disk over the base image.
+func layOver(lower, disk, target string) error {
+	upper, work := filepath.Join(disk, "upper"), filepath.Join(disk, "work")
+	for _, folder := range []string{upper, work} {
+		if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			return failure.From(err)
+		}
+	}
+	// redirect_dir lets rename(2) move directories of the base image.
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,redirect_dir=on", lower, upper, work)
+	if err := unix.Mount("overlay", target, "overlay", unix.MS_NOATIME, options); err != nil {
+		return failure.From(fmt.Errorf("lay the writable layer over the base image: %w", err))
+	}
+	return checkShell(target)
+}
+
 // checkShell tells a root file system from a disk that only looks like one.
-func checkShell() error {
-	root, err := unix.Open(rootFolder, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+func checkShell(target string) error {
+	root, err := unix.Open(target, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return failure.From(err)
 	}

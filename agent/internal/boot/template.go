@@ -11,9 +11,11 @@ import (
 
 const (
 	// Places in the initramfs, out of the sandbox's sight after its root was moved over them.
-	baseFolder = "/caisson/base"
-	diskFolder = "/caisson/disk"
-	rootFolder = "/caisson/root"
+	hiddenFolder = "/caisson"
+	baseFolder   = hiddenFolder + "/base"
+	diskFolder   = hiddenFolder + "/disk"
+	rootFolder   = hiddenFolder + "/root"
+	nextFolder   = hiddenFolder + "/next"
 
 	baseSerial = "base"
 )
@@ -31,7 +33,7 @@ func Template() error {
 	if err := raiseLimits(); err != nil {
 		return err
 	}
-	for _, folder := range []string{baseFolder, diskFolder, rootFolder} {
+	for _, folder := range []string{baseFolder, diskFolder, rootFolder, nextFolder} {
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return err
 		}
@@ -46,11 +48,16 @@ func Template() error {
 	return nil
 }
 
+// rlimitNproc is RLIMIT_NPROC, which package syscall leaves out.
+const rlimitNproc = 6
+
 // raiseLimits sets what the kernel gives PID 1 to what a login gives: children inherit it.
 func raiseLimits() error {
 	syscall.Umask(0o022)
 	return errors.Join(
 		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 65536, Max: 1 << 20}),
+		// The sandbox's cgroup bounds processes; the kernel's guess comes from the template's memory.
+		syscall.Setrlimit(rlimitNproc, &syscall.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}),
 		os.WriteFile("/proc/sys/kernel/core_pattern", []byte("core"), 0),
 	)
 }

@@ -34,6 +34,14 @@ func (d *Disks) Add(disk *Disk) {
 	d.mounted[disk.Serial] = disk
 }
 
+// Replace takes in a writable layer in the place of another.
+func (d *Disks) Replace(old, next *Disk) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.mounted, old.Serial)
+	d.mounted[next.Serial] = next
+}
+
 // MountVolume waits for a disk and mounts it; the directory is made when missing.
 func (d *Disks) MountVolume(ctx context.Context, serial, path string, readOnly bool) error {
 	if !filepath.IsAbs(path) || filepath.Clean(path) == "/" {

@@ -17,9 +17,9 @@ const (
 	// A waiting call per process and up to three streams; far above what a sandbox needs.
 	maxStreams = 8192
 	// Buffered per upload until its reader takes it.
-	uploadWindow = 256 << 10
+	uploadWindow = 512 << 10
 	// So many stalled uploads fit in the connection's window before they hold up others.
-	stalledUploads = 256
+	stalledUploads = 128
 	// Frames that the host may send.
 	maxFrame = 256 << 10
 	// The largest call is a write of 16 MiB.

@@ -30,6 +30,10 @@ type Machine struct {
 	streams   *stream.Registry
 	disks     *boot.Disks
 	root      *boot.Disk
+	// 32 hexadecimal digits, once personalized.
+	id string
+	// ChangeRoot was called, with whatever result.
+	rootChanged bool
 
 	mu    sync.Mutex
 	state State
@@ -102,6 +106,7 @@ func (m *Machine) personalize(request *agentv1.PersonalizeRequest) error {
 		return err
 	}
 	m.root = root
+	m.id = request.MachineId
 	m.disks.Add(root)
 	if err := boot.Personal(request.MachineId); err != nil {
 		return err
@@ -111,6 +116,32 @@ func (m *Machine) personalize(request *agentv1.PersonalizeRequest) error {
 	}
 	m.processes.WatchMemory()
 	return nil
+}
+
+// ChangeRoot moves the machine onto another root disk.
+func (m *Machine) ChangeRoot(ctx context.Context, request *connect.Request[agentv1.ChangeRootRequest]) (*connect.Response[agentv1.Empty], error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state != agentv1.HelloResponse_STATE_PERSONALIZED || m.rootChanged {
+		return nil, failure.State("ChangeRoot comes once, after Personalize and before Configure")
+	}
+	if m.borrowed {
+		return nil, failure.State("this machine's root is its own")
+	}
+	m.rootChanged = true
+	wait := min(time.Duration(request.Msg.TimeoutMs)*time.Millisecond, maxDiskWait)
+	if wait == 0 {
+		wait = defaultDiskWait
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	root, err := boot.ChangeRoot(ctx, m.root, request.Msg.RootSerial, request.Msg.GrowRoot)
+	if err != nil {
+		return done(err)
+	}
+	m.disks.Replace(m.root, root)
+	m.root = root
+	return done(boot.Personal(m.id))
 }
 
 // Configure hands the machine to its owner.

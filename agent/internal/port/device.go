@@ -50,7 +50,11 @@ func (v *virtio) Revive() error {
 	return v.raw.Read(func(fd uintptr) bool {
 		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		n, err := unix.Poll(poll, 0)
-		return err != nil && err != unix.EINTR || n > 0 && poll[0].Revents&unix.POLLIN != 0
+		if err != nil {
+			return err != unix.EINTR
+		}
+		// Without a host the driver reports input as well, because a read would not block.
+		return n > 0 && poll[0].Revents&unix.POLLIN != 0 && poll[0].Revents&unix.POLLHUP == 0
 	})
 }
 

@@ -114,9 +114,11 @@ func (r *Registry) serveInput(w http.ResponseWriter, request *http.Request, id u
 }
 
 func copyIn(sink Sink, body io.Reader) error {
+	full := false
 	for {
-		data, release := takeBuffer(false)
+		data, release := takeBuffer(full)
 		n, readErr := body.Read(data)
+		full = full || n == len(data)
 		var writeErr error
 		if n > 0 {
 			_, writeErr = sink.Write(data[:n])

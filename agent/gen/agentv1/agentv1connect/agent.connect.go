@@ -59,6 +59,8 @@ const (
 	MachineHelloProcedure = "/caisson.agent.v1.Machine/Hello"
 	// MachinePersonalizeProcedure is the fully-qualified name of the Machine's Personalize RPC.
 	MachinePersonalizeProcedure = "/caisson.agent.v1.Machine/Personalize"
+	// MachineChangeRootProcedure is the fully-qualified name of the Machine's ChangeRoot RPC.
+	MachineChangeRootProcedure = "/caisson.agent.v1.Machine/ChangeRoot"
 	// MachineConfigureProcedure is the fully-qualified name of the Machine's Configure RPC.
 	MachineConfigureProcedure = "/caisson.agent.v1.Machine/Configure"
 	// MachineSetClockProcedure is the fully-qualified name of the Machine's SetClock RPC.
@@ -172,6 +174,8 @@ type MachineClient interface {
 	Hello(context.Context, *connect.Request[agentv1.Empty]) (*connect.Response[agentv1.HelloResponse], error)
 	// Makes a restored clone an individual: entropy, clock, machine identity, root file system. Once per clone.
 	Personalize(context.Context, *connect.Request[agentv1.PersonalizeRequest]) (*connect.Response[agentv1.Empty], error)
+	// Moves a personalized clone onto another writable layer, on a disk that was added since. Before Configure; at most once.
+	ChangeRoot(context.Context, *connect.Request[agentv1.ChangeRootRequest]) (*connect.Response[agentv1.Empty], error)
 	// Hands the clone to its owner: name, clock, environment, trust. Once, before user code.
 	Configure(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error)
 	// Sets the wall clock, after the machine was paused.
@@ -209,6 +213,12 @@ func NewMachineClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			httpClient,
 			baseURL+MachinePersonalizeProcedure,
 			connect.WithSchema(machineMethods.ByName("Personalize")),
+			connect.WithClientOptions(opts...),
+		),
+		changeRoot: connect.NewClient[agentv1.ChangeRootRequest, agentv1.Empty](
+			httpClient,
+			baseURL+MachineChangeRootProcedure,
+			connect.WithSchema(machineMethods.ByName("ChangeRoot")),
 			connect.WithClientOptions(opts...),
 		),
 		configure: connect.NewClient[agentv1.ConfigureRequest, agentv1.Empty](
@@ -272,6 +282,7 @@ func NewMachineClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 type machineClient struct {
 	hello         *connect.Client[agentv1.Empty, agentv1.HelloResponse]
 	personalize   *connect.Client[agentv1.PersonalizeRequest, agentv1.Empty]
+	changeRoot    *connect.Client[agentv1.ChangeRootRequest, agentv1.Empty]
 	configure     *connect.Client[agentv1.ConfigureRequest, agentv1.Empty]
 	setClock      *connect.Client[agentv1.SetClockRequest, agentv1.Empty]
 	stats         *connect.Client[agentv1.Empty, agentv1.StatsResponse]
@@ -291,6 +302,11 @@ func (c *machineClient) Hello(ctx context.Context, req *connect.Request[agentv1.
 // Personalize calls caisson.agent.v1.Machine.Personalize.
 func (c *machineClient) Personalize(ctx context.Context, req *connect.Request[agentv1.PersonalizeRequest]) (*connect.Response[agentv1.Empty], error) {
 	return c.personalize.CallUnary(ctx, req)
+}
+
+// ChangeRoot calls caisson.agent.v1.Machine.ChangeRoot.
+func (c *machineClient) ChangeRoot(ctx context.Context, req *connect.Request[agentv1.ChangeRootRequest]) (*connect.Response[agentv1.Empty], error) {
+	return c.changeRoot.CallUnary(ctx, req)
 }
 
 // Configure calls caisson.agent.v1.Machine.Configure.
@@ -344,6 +360,8 @@ type MachineHandler interface {
 	Hello(context.Context, *connect.Request[agentv1.Empty]) (*connect.Response[agentv1.HelloResponse], error)
 	// Makes a restored clone an individual: entropy, clock, machine identity, root file system. Once per clone.
 	Personalize(context.Context, *connect.Request[agentv1.PersonalizeRequest]) (*connect.Response[agentv1.Empty], error)
+	// Moves a personalized clone onto another writable layer, on a disk that was added since. Before Configure; at most once.
+	ChangeRoot(context.Context, *connect.Request[agentv1.ChangeRootRequest]) (*connect.Response[agentv1.Empty], error)
 	// Hands the clone to its owner: name, clock, environment, trust. Once, before user code.
 	Configure(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error)
 	// Sets the wall clock, after the machine was paused.
@@ -377,6 +395,12 @@ func NewMachineHandler(svc MachineHandler, opts ...connect.HandlerOption) (strin
 		MachinePersonalizeProcedure,
 		svc.Personalize,
 		connect.WithSchema(machineMethods.ByName("Personalize")),
+		connect.WithHandlerOptions(opts...),
+	)
+	machineChangeRootHandler := connect.NewUnaryHandler(
+		MachineChangeRootProcedure,
+		svc.ChangeRoot,
+		connect.WithSchema(machineMethods.ByName("ChangeRoot")),
 		connect.WithHandlerOptions(opts...),
 	)
 	machineConfigureHandler := connect.NewUnaryHandler(
@@ -439,6 +463,8 @@ func NewMachineHandler(svc MachineHandler, opts ...connect.HandlerOption) (strin
 			machineHelloHandler.ServeHTTP(w, r)
 		case MachinePersonalizeProcedure:
 			machinePersonalizeHandler.ServeHTTP(w, r)
+		case MachineChangeRootProcedure:
+			machineChangeRootHandler.ServeHTTP(w, r)
 		case MachineConfigureProcedure:
 			machineConfigureHandler.ServeHTTP(w, r)
 		case MachineSetClockProcedure:
@@ -472,6 +498,10 @@ func (UnimplementedMachineHandler) Hello(context.Context, *connect.Request[agent
 
 func (UnimplementedMachineHandler) Personalize(context.Context, *connect.Request[agentv1.PersonalizeRequest]) (*connect.Response[agentv1.Empty], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("caisson.agent.v1.Machine.Personalize is not implemented"))
+}
+
+func (UnimplementedMachineHandler) ChangeRoot(context.Context, *connect.Request[agentv1.ChangeRootRequest]) (*connect.Response[agentv1.Empty], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("caisson.agent.v1.Machine.ChangeRoot is not implemented"))
 }
 
 func (UnimplementedMachineHandler) Configure(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error) {
