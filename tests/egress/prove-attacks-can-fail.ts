@@ -19,7 +19,9 @@ for (const table of tables) {
     const success = found === undefined ? undefined : attack.succeeded(found);
     if (success === undefined) blind++;
     else seen++;
-    console.log(`  ${success === undefined ? "BLIND" : "seen "} ${attack.name}: ${success ?? `${found?.outcome.slice(0, 400)} ${JSON.stringify(found?.audit ?? [])}`}`);
+    console.log(
+      `  ${success === undefined ? "BLIND" : "seen "} ${attack.name}: ${success ?? `${found?.outcome.slice(0, 400)} ${JSON.stringify(found?.audit ?? [])}`}`,
+    );
   }
   await campaign.close();
 }

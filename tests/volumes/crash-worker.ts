@@ -17,7 +17,8 @@ const bench = await openWorkbench({ reclaimAfter: 0 }, directory);
 const say = (operation: Acknowledged) => process.stdout.write(`${JSON.stringify(operation)}\n`);
 const volumes = new Map<string, number>();
 const snapshots = new Map<string, number>();
-for (const { kind, slug, pattern = 0 } of JSON.parse(known) as Acknowledged[]) (kind === "volume" ? volumes : snapshots).set(slug, pattern);
+for (const { kind, slug, pattern = 0 } of JSON.parse(known) as Acknowledged[])
+  (kind === "volume" ? volumes : snapshots).set(slug, pattern);
 const pick = (map: ReadonlyMap<string, number>) => [...map.keys()][Math.floor(Math.random() * map.size)];
 
 for (let step = 1; ; step++) {
@@ -26,7 +27,12 @@ for (let step = 1; ; step++) {
   const volume = pick(volumes);
   const snapshot = pick(snapshots);
   if (volume === undefined || dice < 0.25) {
-    const { id } = await createVolume(bench.ctx, bench.org, { slug, region: "ord", capacity: 300e6, from: dice < 0.15 ? snapshot : undefined });
+    const { id } = await createVolume(bench.ctx, bench.org, {
+      slug,
+      region: "ord",
+      capacity: 300e6,
+      from: dice < 0.15 ? snapshot : undefined,
+    });
     const pattern = 1 + (step % 250);
     // Half of a write is no acknowledged content, so it is written before it is announced.
     await bench.io(id, `write -f -P ${pattern} 50M 1M`);

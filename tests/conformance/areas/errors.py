@@ -16,7 +16,7 @@ async def classes(context):
         (lambda: fs.mkdir(f"{directory}/dir"), "AlreadyExists", "EEXIST"),
         (lambda: fs.read_text_file(f"{directory}/file/x"), "NotADirectory", "ENOTDIR"),
         (lambda: fs.remove(f"{directory}/dir"), "Error", "ENOTEMPTY"),
-        (lambda: context.sandbox.spawn("/etc/hostname"), "PermissionDenied", "EACCES"),
+        (lambda: context.sandbox.spawn("/etc/passwd"), "PermissionDenied", "EACCES"),
     )
     for action, constructor, code in cases:
         error = await rejection(action)

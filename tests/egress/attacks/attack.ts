@@ -61,7 +61,9 @@ export const requested =
 export const flooded =
   (role: Role): Success =>
   ({ listeners }) =>
-    listeners[role].frames.length > 10_000 ? `${listeners[role].frames.length} bytes of frames reached ${role}` : undefined;
+    listeners[role].frames.length > 10_000
+      ? `${listeners[role].frames.length} bytes of frames reached ${role}`
+      : undefined;
 
 /** Bytes that match arrived there, in a head or in a body. */
 export const saw =
@@ -81,9 +83,11 @@ export const saw =
 export const gotKey =
   (role: Role): Success =>
   ({ listeners: { [role]: listener }, key }) =>
-    [listener.raw, listener.frames, ...listener.requests.map((seen) => seen.target + seen.head + seen.body.toString("latin1"))].some(
-      (text) => spellingFound(text, key) !== undefined,
-    )
+    [
+      listener.raw,
+      listener.frames,
+      ...listener.requests.map((seen) => seen.target + seen.head + seen.body.toString("latin1")),
+    ].some((text) => spellingFound(text, key) !== undefined)
       ? `${role} got the key`
       : undefined;
 

@@ -4,4 +4,5 @@ import { testTable } from "./run.ts";
 
 // The platform must take the test's name server for the host's, which only root can arrange.
 if (process.getuid?.() === 0) testTable(rebinding);
-else test(rebinding.title, { skip: "needs root, to give the platform a name server of the attacker's" }, () => undefined);
+else
+  test(rebinding.title, { skip: "needs root, to give the platform a name server of the attacker's" }, () => undefined);

@@ -47,14 +47,24 @@ export async function carryOut(table: AttackTable, defences: Defences): Promise<
     const authority = await createTestAuthority();
     const key = newKey();
     const ticketKeys = randomBytes(48);
-    const prepared = await Promise.all(table.attacks.map((attack, index) => prepare(table, attack, index, authority, ticketKeys)));
-    undo.push(() => Promise.all(prepared.flatMap(({ listeners }) => Object.values(listeners).map((listener) => listener.close()))));
-    const zone = Object.assign({}, ...prepared.map(({ id }, index) => table.zone?.(id, index) ?? {})) as Record<string, readonly string[]>;
+    const prepared = await Promise.all(
+      table.attacks.map((attack, index) => prepare(table, attack, index, authority, ticketKeys)),
+    );
+    undo.push(() =>
+      Promise.all(prepared.flatMap(({ listeners }) => Object.values(listeners).map((listener) => listener.close()))),
+    );
+    const zone = Object.assign({}, ...prepared.map(({ id }, index) => table.zone?.(id, index) ?? {})) as Record<
+      string,
+      readonly string[]
+    >;
     const nameServer = table.zone === undefined ? undefined : await startNameServer(zone);
     if (nameServer !== undefined) undo.push(() => nameServer.close());
     const platform = await startEgressPlatform({
       authority,
-      egress: { resolve: addresses(table, prepared, off), allowRanges: ["127.99.0.1/32", ...(off ? (table.openRanges ?? []) : [])] },
+      egress: {
+        resolve: addresses(table, prepared, off),
+        allowRanges: ["127.99.0.1/32", ...(off ? (table.openRanges ?? []) : [])],
+      },
       ...(nameServer !== undefined && { launcher: nameServer.launcher }),
     });
     undo.push(() => platform.stop(15_000));
@@ -65,9 +75,15 @@ export async function carryOut(table: AttackTable, defences: Defences): Promise<
     const audit = await settledAudit(platform, sandbox.id);
     const evidence = new Map(
       prepared.map(({ id, attack, listeners, names }): [string, Evidence] => {
-        const { outcome, milliseconds } = outcomes.get(id) ?? { outcome: "[never carried out]", milliseconds: Number.POSITIVE_INFINITY };
+        const { outcome, milliseconds } = outcomes.get(id) ?? {
+          outcome: "[never carried out]",
+          milliseconds: Number.POSITIVE_INFINITY,
+        };
         const about = audit.filter((event) => concerns(event, id, names, listeners.evil.port));
-        return [attack.name, { id, outcome, milliseconds, key, listeners, audit: about, queries: nameServer?.queries ?? [] }];
+        return [
+          attack.name,
+          { id, outcome, milliseconds, key, listeners, audit: about, queries: nameServer?.queries ?? [] },
+        ];
       }),
     );
     return { platform, sandbox, key, evidence, close };
@@ -103,7 +119,14 @@ async function prepare(
   const [host, other, evil] = await Promise.all([
     listen("host", names.HOST),
     listen("other", names.OTHER),
-    listen("evil", names.EVIL, names.EVIL.toUpperCase(), names.ADDRESS, names.ADDRESS6, ...(table.leadsToEvil?.(index) ?? [])),
+    listen(
+      "evil",
+      names.EVIL,
+      names.EVIL.toUpperCase(),
+      names.ADDRESS,
+      names.ADDRESS6,
+      ...(table.leadsToEvil?.(index) ?? []),
+    ),
   ]);
   return { id, attack, listeners: { host, other, evil }, names };
 }
@@ -116,7 +139,9 @@ function addresses(table: AttackTable, prepared: readonly Prepared[], off: boole
     if (names["OTHER"] !== undefined) map[names["OTHER"]] = listeners.other.address;
     for (const name of [names["EVIL"], names["ADDRESS"]]) if (name !== undefined) map[name] = listeners.evil.address;
     map[`[${names["ADDRESS6"]}]`] = listeners.evil.address;
-    if (off) for (const name of table.leadsToEvil?.(index) ?? []) map[name.includes(":") ? `[${name}]` : name] = listeners.evil.address;
+    if (off)
+      for (const name of table.leadsToEvil?.(index) ?? [])
+        map[name.includes(":") ? `[${name}]` : name] = listeners.evil.address;
   }
   return map;
 }
@@ -125,7 +150,10 @@ function options(table: AttackTable, prepared: readonly Prepared[], key: string,
   if (off) return { env: { KEY: key } };
   if (table.unrestricted === true) return {};
   const zoned = table.zone === undefined ? [] : prepared.map(({ names }) => names["NAME"] ?? "");
-  return { allowNet: ["*.ok.example", "*.other.example", ...zoned], secrets: { KEY: { hosts: ["*.ok.example"], value: key } } };
+  return {
+    allowNet: ["*.ok.example", "*.other.example", ...zoned],
+    secrets: { KEY: { hosts: ["*.ok.example"], value: key } },
+  };
 }
 
 /** Without interception programs meet the hosts' own certificates, so they have to trust who made them. */
@@ -160,10 +188,17 @@ async function probe(sandbox: Sandbox, prepared: readonly Prepared[], control: s
   }));
   await sandbox.fs.writeTextFile("/tmp/probe.py", await readFile(join(import.meta.dirname, "guest/probe.py"), "utf8"));
   await sandbox.fs.writeTextFile("/tmp/attacks.json", JSON.stringify(attacks));
-  const child = await sandbox.spawn("python3", { args: ["/tmp/probe.py", "/tmp/attacks.json"], stdout: "piped", stderr: "piped" });
+  const child = await sandbox.spawn("python3", {
+    args: ["/tmp/probe.py", "/tmp/attacks.json"],
+    stdout: "piped",
+    stderr: "piped",
+  });
   const { stdoutText, stderrText, status } = await within(150_000, "the attacks", child.output());
   if (!status.success) throw new Error(`The probes ended with ${status.code}: ${stderrText}`);
-  const lines = (stdoutText ?? "").trim().split("\n").filter((line) => line !== "");
+  const lines = (stdoutText ?? "")
+    .trim()
+    .split("\n")
+    .filter((line) => line !== "");
   return new Map(
     lines.map((line) => {
       const { id, ...rest } = JSON.parse(line) as Outcome & { id: string };
@@ -208,7 +243,9 @@ export function judge(attack: Attack, found: Evidence): void {
   if (attack.rule === undefined) return;
   const { rule, verdict = "refused" } = attack;
   assert.ok(
-    found.audit.some((event) => event.verdict === verdict && (typeof rule === "string" ? event.rule === rule : rule.test(event.rule))),
+    found.audit.some(
+      (event) => event.verdict === verdict && (typeof rule === "string" ? event.rule === rule : rule.test(event.rule)),
+    ),
     `no event says ${verdict}, ${String(rule)}\n${words}`,
   );
 }

