@@ -95,8 +95,12 @@ function sockets(directory: string): { controlSocket: string; egressSocket: stri
   return { controlSocket: join(directory, socketNames.control), egressSocket: join(directory, socketNames.egress) };
 }
 
+/**
+ * Emulation executes `rep movsb` byte by byte. Without the "fast string" features (erms, fsrm) guests copy by words instead:
+ * measured, the output of a process came out four times faster.
+ */
 function processorModel(shape: VmShape): string {
-  return shape.accelerator === "kvm" ? "host" : "max";
+  return shape.accelerator === "kvm" ? "host" : "max,-erms,-fsrm";
 }
 
 /** Under KVM the guest sees the host's processor, so a state belongs to one model. */
