@@ -203,7 +203,7 @@ export const rows: readonly Row[] = [
     area: "errors",
     what: "Classes and codes of failed operations",
     exceptions: {
-      "js-node": partly(
+      js: partly(
         "classes that the client's Deno shim lacks, such as IsADirectory, arrive as plain Error; codes are right",
       ),
     },
