@@ -72,9 +72,9 @@ func (d *Disk) grow() error {
 		return err
 	}
 	defer device.Close()
-	var size uint64
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, device.Fd(), unix.BLKGETSIZE64, uintptr(unsafe.Pointer(&size))); errno != 0 {
-		return errno
+	size, err := deviceSize(device)
+	if err != nil {
+		return err
 	}
 	var stat unix.Statfs_t
 	if err := unix.Fstatfs(int(d.top.Fd()), &stat); err != nil {
@@ -86,6 +86,14 @@ func (d *Disk) grow() error {
 		return nil
 	}
 	return d.ioctl(ext4ResizeFS, unsafe.Pointer(&blocks))
+}
+
+func deviceSize(device *os.File) (uint64, error) {
+	var size uint64
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, device.Fd(), unix.BLKGETSIZE64, uintptr(unsafe.Pointer(&size))); errno != 0 {
+		return 0, errno
+	}
+	return size, nil
 }
 
 // Sync flushes the file system.

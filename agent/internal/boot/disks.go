@@ -41,12 +41,26 @@ func diskSerial(folder string) string {
 	return ""
 }
 
+// usable tells a disk from one whose driver is still looking at it: its node is there before it can be opened (ENXIO).
+func usable(device string) error {
+	file, err := os.Open(device)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	size, err := deviceSize(file)
+	if err == nil && size == 0 {
+		return unix.ENXIO
+	}
+	return err
+}
+
 // waitDisk waits for a hot-plugged disk and its device node.
 func waitDisk(ctx context.Context, serial string) (string, error) {
 	for pause := 5 * time.Millisecond; ; pause = min(pause*3/2, 50*time.Millisecond) {
 		device, err := findDisk(serial)
 		if err == nil {
-			if _, err = os.Stat(device); err == nil {
+			if err = usable(device); err == nil {
 				return device, nil
 			}
 		}

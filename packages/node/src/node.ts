@@ -18,6 +18,7 @@ import { availableMebibytes } from "./host/memory.ts";
 import { type Clone, type CloneHost, plugMemory, restoreClone } from "./machine/clone.ts";
 import { handOut } from "./machine/hand-out.ts";
 import { machineLimits } from "./machine/limits.ts";
+import { changeRoot } from "./machine/root-disk.ts";
 import type { RunningMachine } from "./machine/machine.ts";
 import type { NodeOptions, StartSource } from "./options.ts";
 import { Pool } from "./pool/pool.ts";
@@ -106,25 +107,21 @@ class Node implements SandboxNode {
     try {
       await requireMemory(spec.memory);
       const shape = this.#shape(spec.vcpus);
-      const claimed =
-        spec.root === undefined ? pool.claim((candidate) => fits(candidate, shape, spec.memory)) : undefined;
+      const claimed = pool.claim((candidate) => fits(candidate, shape, spec.memory));
       const source: StartSource = claimed === undefined ? "restore" : "pool";
       let ready: Promise<void>;
       if (claimed === undefined) {
         const template = await this.#template(shape, signal);
-        const { root, memory } = spec;
-        const restored = await restoreClone(host, {
-          shape,
-          template,
-          memory,
-          ...(root === undefined ? {} : { root }),
-          background: false,
-        });
+        const restored = await restoreClone(host, { shape, template, memory: spec.memory, background: false });
         ({ personalized: ready } = restored);
         clone = restored;
       } else {
         clone = claimed;
         ready = this.#wake(claimed, spec.memory);
+        ready.catch(() => undefined);
+      }
+      if (spec.root !== undefined) {
+        ready = changeRoot(clone, spec.root, ready);
         ready.catch(() => undefined);
       }
       const machine = await handOut({
@@ -216,7 +213,9 @@ class Node implements SandboxNode {
     const { config, log, metrics, progress } = this.#options;
     let begun: number | undefined;
     const template = await this.#templates.get({
-      ...host,
+      host,
+      driver: host.driver,
+      image: host.image,
       shape,
       diskBytes: config.sandbox.diskBytes,
       progress: (step) => {

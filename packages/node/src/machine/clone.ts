@@ -1,11 +1,10 @@
 /** A restored machine that is an individual, with root file system and memory, and belongs to nobody yet. */
 import { randomBytes } from "node:crypto";
-import { CaissonError, type DiskAttachment } from "@caisson/protocol";
+import { CaissonError } from "@caisson/protocol";
 import { type AgentClient, connectAgent } from "../agent/client.ts";
 import { rootSerial, type Vm, type VmDriver, type VmShape } from "../driver/driver.ts";
 import type { ImageManifest } from "../options.ts";
 import type { Template } from "../template/store.ts";
-import { linkDisk } from "./disk-links.ts";
 import { Holdings, type HostResources } from "./holdings.ts";
 import { createFreshRoot } from "./root-disk.ts";
 
@@ -19,8 +18,6 @@ export interface CloneWant {
   readonly template: Template;
   /** What `free` shall show, MiB. */
   readonly memory: number;
-  /** Absent: a fresh layer. */
-  readonly root?: DiskAttachment;
   /** Nobody waits for it. */
   readonly background: boolean;
 }
@@ -58,13 +55,9 @@ export async function restoreClone(
   try {
     const place = { directory: holdings.directories.disks, uid: holdings.uid };
     const [root] = await Promise.all([
-      want.root === undefined ? createFreshRoot(place, template.files) : linkDisk(place, want.root, rootSerial),
+      createFreshRoot(place, template.files),
       holdings.cgroup.setPriority(want.background ? "background" : "normal"),
     ]);
-    if (want.root !== undefined) {
-      const { serial, readOnly, image } = want.root;
-      await holdings.update({ disks: [{ serial, root: true, readOnly, images: [image] }] });
-    }
     vm = await host.driver.restore({
       shape,
       place: {
@@ -80,7 +73,7 @@ export async function restoreClone(
     agent = connectAgent(vm.controlSocket);
     await plugMemory(host.driver, vm, template.visibleMemory, want.memory);
     await Promise.all([vm.resume(), holdings.update({ process: vm.process })]);
-    const personalized = personalize(vm, agent, want.root !== undefined);
+    const personalized = personalize(vm, agent);
     // Awaited by the caller, perhaps after something else has failed.
     personalized.catch(() => undefined);
     return { vm, agent, holdings, shape, memory: want.memory, discard, personalized };
@@ -97,7 +90,7 @@ export async function plugMemory(driver: VmDriver, vm: Vm, visible: number, want
   if (steps > 0) await vm.plugMemory(steps * driver.memoryGranularity);
 }
 
-async function personalize(vm: Vm, agent: AgentClient, growRoot: boolean): Promise<void> {
+async function personalize(vm: Vm, agent: AgentClient): Promise<void> {
   const died = vm.exited.then(({ detail }) => {
     throw new CaissonError("guest_error", `The sandbox ended while it started: ${detail}`);
   });
@@ -108,7 +101,6 @@ async function personalize(vm: Vm, agent: AgentClient, growRoot: boolean): Promi
       clockUnixNanos: unixNanos(),
       machineId: randomBytes(16).toString("hex"),
       rootSerial,
-      growRoot,
     },
     { timeoutMs: personalizeDeadlineMs },
   );

@@ -5,7 +5,7 @@
 import { chmod, chown, link, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CaissonError, type DiskAttachment } from "@caisson/protocol";
-import { type DiskFile, type DiskSource, rootSerial } from "../driver/driver.ts";
+import type { DiskFile, DiskSource } from "../driver/driver.ts";
 
 export interface LinkPlace {
   readonly directory: string;
@@ -63,7 +63,7 @@ async function linkImage(place: LinkPlace, image: string, name: string, writable
   else await chmod(image, ((await stat(image)).mode & 0o777) | 0o444);
 }
 
-/** A machine's name for a disk may differ from the control plane's: its root is always called the same. */
+/** A machine's name for a disk may differ from the control plane's: the root that it was restored with has that name already. */
 export function guestSerial(attachment: { readonly serial: string; readonly root: boolean }): string {
-  return attachment.root ? rootSerial : attachment.serial;
+  return attachment.root ? "owner-root" : attachment.serial;
 }

@@ -166,6 +166,36 @@ export declare type PersonalizeRequest = Message<"caisson.agent.v1.PersonalizeRe
 export declare const PersonalizeRequestSchema: GenMessage<PersonalizeRequest>;
 
 /**
+ * @generated from message caisson.agent.v1.ChangeRootRequest
+ */
+export declare type ChangeRootRequest = Message<"caisson.agent.v1.ChangeRootRequest"> & {
+  /**
+   * @generated from field: string root_serial = 1;
+   */
+  rootSerial: string;
+
+  /**
+   * Grow the file system to its disk.
+   *
+   * @generated from field: bool grow_root = 2;
+   */
+  growRoot: boolean;
+
+  /**
+   * Wait this long for the disk to appear.
+   *
+   * @generated from field: uint32 timeout_ms = 3;
+   */
+  timeoutMs: number;
+};
+
+/**
+ * Describes the message caisson.agent.v1.ChangeRootRequest.
+ * Use `create(ChangeRootRequestSchema)` to create a new message.
+ */
+export declare const ChangeRootRequestSchema: GenMessage<ChangeRootRequest>;
+
+/**
  * @generated from message caisson.agent.v1.ConfigureRequest
  */
 export declare type ConfigureRequest = Message<"caisson.agent.v1.ConfigureRequest"> & {
@@ -1821,6 +1851,16 @@ export declare const Machine: GenService<{
   personalize: {
     methodKind: "unary";
     input: typeof PersonalizeRequestSchema;
+    output: typeof EmptySchema;
+  },
+  /**
+   * Moves a personalized clone onto another writable layer, on a disk that was added since. Before Configure; at most once.
+   *
+   * @generated from rpc caisson.agent.v1.Machine.ChangeRoot
+   */
+  changeRoot: {
+    methodKind: "unary";
+    input: typeof ChangeRootRequestSchema;
     output: typeof EmptySchema;
   },
   /**
