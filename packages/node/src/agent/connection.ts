@@ -1,5 +1,6 @@
 /** Keeps a session with an agent for as long as its machine lives: a session that breaks is resynchronised and opened again. */
 import type { ClientHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CaissonError } from "@caisson/protocol";
 import { watchFlood } from "./flood.ts";
@@ -17,6 +18,7 @@ export class AgentConnection {
   readonly #ended = new AbortController();
   readonly #markClosed: () => void;
   #session: ClientHttp2Session | undefined;
+  #socket: Socket | undefined;
   #opening: Promise<ClientHttp2Session>;
 
   /** @param path the control port's unix socket */
@@ -32,7 +34,7 @@ export class AgentConnection {
    * The session, now or as soon as there is one again.
    * @throws CaissonError `unavailable` when the machine has ended or does not answer within `deadlineMs`
    */
-  async session(deadlineMs = 15_000): Promise<ClientHttp2Session> {
+  async session(deadlineMs = 30_000): Promise<ClientHttp2Session> {
     if (this.#session !== undefined) return this.#session;
     const deadline = new AbortController();
     try {
@@ -50,7 +52,8 @@ export class AgentConnection {
   /** Ends the session for good. Idempotent. */
   end(): void {
     this.#ended.abort();
-    this.#session?.destroy();
+    // Without the farewell that a session would send: the guest would answer it, and let its next host wait meanwhile.
+    this.#socket?.destroy();
     this.#markClosed();
   }
 
@@ -66,6 +69,7 @@ export class AgentConnection {
       if (this.#ended.signal.aborted) throw new CaissonError("unavailable", "The sandbox has ended.");
       try {
         const socket = await connectPort(this.#path, { deadlineMs: handshakeDeadlineMs, signal: this.#ended.signal });
+        this.#socket = socket;
         const session = await openSession(socket);
         const unwatch = watchFlood(session, socket);
         session.once("close", () => {
@@ -73,7 +77,7 @@ export class AgentConnection {
           this.#session = undefined;
           if (!this.#ended.signal.aborted) this.#opening = this.#open();
         });
-        if (this.#ended.signal.aborted) session.destroy();
+        if (this.#ended.signal.aborted) socket.destroy();
         this.#session = session;
         return session;
       } catch {

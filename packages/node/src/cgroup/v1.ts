@@ -6,7 +6,7 @@ import { groupsIn, removeGroup } from "./directory.ts";
 
 const controllers = ["cpu", "cpuacct", "memory", "pids"] as const;
 type Controller = (typeof controllers)[number];
-const shares = { normal: "1024", background: "32" } as const;
+const shares = { normal: "1024", background: "128" } as const;
 
 /** @param hierarchies mount point of each controller's hierarchy; controllers may share one */
 export async function createV1(hierarchies: ReadonlyMap<string, string>): Promise<Cgroups> {

@@ -5,7 +5,7 @@ import { type Cgroup, type Cgroups, cpuPeriodMicros, groupDirectory } from "./cg
 import { groupsIn, removeGroup } from "./directory.ts";
 
 const controllers = ["cpu", "memory", "pids"] as const;
-const weight = { normal: "100", background: "5" } as const;
+const weight = { normal: "100", background: "12" } as const;
 
 /** @param parent a group that holds no process itself and that we may write to */
 export async function createV2(parent: string): Promise<Cgroups> {

@@ -36,7 +36,11 @@ const changeRootDeadlineMs = 20_000;
  * @param ready pending work on the clone, after which it runs
  * @throws CaissonError `guest_error` when the guest cannot use the disk; the caller then discards the clone
  */
-export async function changeRoot({ vm, agent, holdings }: Clone, attachment: DiskAttachment, ready: Promise<void>): Promise<void> {
+export async function changeRoot(
+  { vm, agent, holdings }: Clone,
+  attachment: DiskAttachment,
+  ready: Promise<void>,
+): Promise<void> {
   const { serial, readOnly, image } = attachment;
   const place = { directory: holdings.directories.disks, uid: holdings.uid };
   const name = guestSerial({ serial, root: true });

@@ -1,14 +1,38 @@
-/** Runs a few harmless programs in a clone before anybody owns it, so that what everybody runs first is in memory and translated. */
+/**
+ * Uses a clone, before anybody owns it, the way its owner will: so that what everybody runs first is in memory, and translated
+ * where processors are emulated. It leaves nothing behind.
+ */
 import type { AgentClient } from "../agent/client.ts";
 
-/** What clients start with: the loader and C library, a shell, its builtins and pipes. */
-const commands: readonly (readonly string[])[] = [
-  ["true"],
-  ["sh", "-c", "true"],
-  ["bash", "-c", "true"],
-  ["bash", "-c", "echo warm | cat"],
-];
+/** The loader and C library, a shell, its pipes. Larger programs would cost every idle clone their memory. */
+const commands: readonly (readonly string[])[] = [["true"], ["sh", "-c", "true"], ["bash", "-c", "echo warm | cat"]];
+const deadlineMs = 30_000;
 
 export async function warmUp(agent: AgentClient): Promise<void> {
-  await agent.machine.warmUp({ commands: commands.map((argv) => ({ argv: [...argv] })) }, { timeoutMs: 30_000 });
+  await agent.machine.warmUp({ commands: commands.map((argv) => ({ argv: [...argv] })) }, { timeoutMs: deadlineMs });
+  const signal = AbortSignal.timeout(deadlineMs);
+  await runThroughStreams(agent, signal);
+  await useFiles(agent, signal);
+}
+
+/** The whole way of a command: spawn, three streams, wait. */
+async function runThroughStreams(agent: AgentClient, signal: AbortSignal): Promise<void> {
+  const request = { command: "sh", args: ["-c", "cat; echo warm >&2"], stdin: true, stdout: true, stderr: true };
+  const { pid, stdinStream, stdoutStream, stderrStream } = await agent.processes.spawn(request, { signal });
+  const waited = agent.processes.wait({ pid }, { signal });
+  agent.writeStream(stdinStream).end("warm");
+  await Promise.all([drain(agent, stdoutStream), drain(agent, stderrStream), waited]);
+}
+
+async function useFiles(agent: AgentClient, signal: AbortSignal): Promise<void> {
+  const { path } = await agent.files.makeTempFile({ dir: "/tmp" }, { signal });
+  await agent.files.writeFile({ path, data: new Uint8Array([1]), create: true }, { signal });
+  await agent.files.readFile({ path, inlineLimit: 1024 }, { signal });
+  await agent.files.remove({ path }, { signal });
+}
+
+async function drain(agent: AgentClient, stream: bigint): Promise<void> {
+  const readable = agent.readStream(stream);
+  readable.resume();
+  await new Promise<void>((resolve, reject) => readable.once("end", resolve).once("error", reject));
 }

@@ -1,22 +1,18 @@
 /** Boots a machine once, waits until its agent does, and saves it. */
-import { chmod, chown, copyFile, mkdir, open, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { agentContract, CaissonError } from "@caisson/protocol";
 import { connectAgent } from "../agent/client.ts";
-import type { Cgroups } from "../cgroup/cgroup.ts";
 import type { TemplateFiles, Vm, VmDriver } from "../driver/driver.ts";
-import { createMachineDirectories, type NodeDirectories, removeMachineDirectories } from "../runtime/directories.ts";
-import type { MonitorUsers } from "../runtime/users.ts";
-import { machineLimits } from "../machine/limits.ts";
+import { Holdings, type HostResources } from "../machine/holdings.ts";
+import { createFreshRoot } from "../machine/root-disk.ts";
 import { createBlankDisk, diskFiles } from "./blank-disk.ts";
 import type { TemplateInput } from "./key.ts";
 
 export interface BuildOptions extends TemplateInput {
   readonly driver: VmDriver;
-  readonly cgroups: Cgroups;
-  readonly groupPrefix: string;
-  readonly directories: NodeDirectories;
-  readonly users: MonitorUsers;
+  readonly host: HostResources;
   /** Does not exist yet. */
   readonly target: string;
   readonly progress: (step: string) => void;
@@ -33,6 +29,7 @@ export interface TemplateFacts {
 
 /** Emulated hosts need four seconds when they are idle. */
 const bootDeadlineMs = 90_000;
+const settleMs = 1000;
 
 export function templateFiles(directory: string): TemplateFiles {
   return { directory, ram: templateFileNames.ram, state: templateFileNames.state, blankDisk: diskFiles.blank };
@@ -55,61 +52,50 @@ export async function buildTemplate(options: BuildOptions): Promise<void> {
 }
 
 async function bootAndSave(options: BuildOptions, draft: string): Promise<void> {
-  const { driver, shape, image, users } = options;
-  const machine = await createMachineDirectories(options.directories);
-  const uid = users.take();
-  const group = await options.cgroups.create(
-    `${options.groupPrefix}${machine.key}`,
-    machineLimits(shape, shape.baseMemory),
-  );
+  const { driver, shape, image, host } = options;
+  // With a record like any machine's, so that a builder which dies leaves nothing that the next start does not find.
+  const holdings = await Holdings.create(host, { shape, memory: shape.baseMemory, template: "draft" });
+  const { directories, cgroup, uid } = holdings;
   let vm: Vm | undefined;
   try {
-    const rootImage = join(machine.disks, "root.0");
-    await copyFile(join(draft, diskFiles.layer), rootImage);
-    const written = [rootImage, join(draft, templateFileNames.ram), join(draft, templateFileNames.state)];
+    const root = await createFreshRoot({ directory: directories.disks, uid }, templateFiles(draft));
+    const written = [templateFileNames.ram, templateFileNames.state].map((name) => join(draft, name));
     for (const path of written) {
-      const file = await open(path, "a", 0o600);
+      const file = await open(path, "wx", 0o600);
+      if (path.endsWith(templateFileNames.ram)) await file.truncate(shape.baseMemory * 2 ** 20);
       if (uid !== undefined) await file.chown(uid, uid);
       await file.close();
     }
-    await truncate(join(draft, templateFileNames.ram), shape.baseMemory * 2 ** 20);
     vm = await driver.boot({
       shape,
       place: {
-        runDirectory: machine.run,
-        disksDirectory: machine.disks,
-        joinFiles: group.joinFiles,
+        runDirectory: directories.run,
+        disksDirectory: directories.disks,
+        joinFiles: cgroup.joinFiles,
         ...(uid === undefined ? {} : { uid }),
       },
       base: image.base,
       kernel: image.kernel,
       initramfs: image.initramfs,
       template: templateFiles(draft),
-      root: {
-        chain: [
-          { place: "disks", name: "root.0" },
-          { place: "template", name: diskFiles.blank },
-        ],
-        readOnly: false,
-        serial: "root",
-        durable: false,
-      },
+      root,
     });
+    await holdings.update({ process: vm.process });
     const facts = await waitForAgent(vm, options.signal);
+    // The agent must have seen that its host is gone, or every clone starts by finishing that conversation.
+    await sleep(settleMs);
     await vm.pause();
     options.progress("saving the template");
     await vm.save();
     await vm.stop();
-    for (const path of [written[1] ?? "", written[2] ?? ""]) {
-      if (uid !== undefined) await chown(path, 0, 0);
+    for (const path of written) {
+      await chown(path, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
       await chmod(path, 0o444);
     }
     await writeFile(join(draft, templateFileNames.facts), `${JSON.stringify(facts)}\n`);
   } finally {
     await vm?.stop();
-    await group.destroy();
-    await removeMachineDirectories(machine);
-    users.give(uid);
+    await holdings.giveBack();
   }
 }
 

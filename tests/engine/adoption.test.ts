@@ -1,0 +1,65 @@
+/** A process that is killed loses no machine: the next one takes over what is wanted and clears away the rest. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { engine, machineSpec, sh, temporaryHome } from "./engine.ts";
+
+async function ownerOf(home: string, ...ids: readonly string[]): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, "owner.ts"), home, ...ids], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [line] = (await once(child.stdout!, "data")) as [Buffer];
+  assert.equal(String(line).trim(), "ready");
+  return child;
+}
+
+test("after kill -9 the next process adopts what is wanted and ends the rest", { timeout: 240_000 }, async () => {
+  const home = await temporaryHome();
+  const owner = await ownerOf(home, "wanted", "unwanted");
+  owner.kill("SIGKILL");
+  await once(owner, "exit");
+  const node = await engine(home);
+  try {
+    const asked: string[] = [];
+    const report = await node.start({
+      wanted: (id) => id === "wanted",
+      egressOf: (id) => {
+        asked.push(id);
+        return Promise.resolve({ policy: {}, secrets: [] });
+      },
+    });
+    assert.deepEqual(report, { adopted: ["wanted"], reclaimed: ["unwanted"] });
+    assert.deepEqual(asked, ["wanted"]);
+    const machine = node.get("wanted");
+    assert.ok(machine);
+    assert.equal(await sh(machine, "cat /home/app/name; pgrep -c sleep"), "wanted\n1");
+    assert.ok((await machine.usage()).cpuMicros > 0);
+    assert.equal((await readdir(join(home, "run"))).length, 1);
+    await machine.stop();
+    assert.deepEqual(await readdir(join(home, "run")), []);
+  } finally {
+    await node.close("end");
+    await rm(home, { recursive: true, force: true });
+  }
+});
+
+test("machines that are left on purpose run on", { timeout: 240_000 }, async () => {
+  const home = await temporaryHome();
+  const first = await engine(home);
+  try {
+    await first.start({ wanted: () => false });
+    await first.create(machineSpec({ id: "left" }));
+    await first.close("leave");
+    const second = await engine(home);
+    assert.deepEqual(await second.start({ wanted: () => true }), { adopted: ["left"], reclaimed: [] });
+    const machine = second.get("left");
+    assert.ok(machine);
+    assert.equal(await sh(machine, "echo alive"), "alive");
+    await second.close("end");
+  } finally {
+    await rm(home, { recursive: true, force: true });
+  }
+});
