@@ -1,0 +1,130 @@
+/** Package managers, git and Deno, unchanged, in a sandbox that may reach their registries alone; and in one that may not. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { Sandbox } from "@deno/sandbox";
+import { within } from "@caisson/testing";
+import { createTestAuthority } from "./world/authority.ts";
+import { startGitServer, type GitServer } from "./world/git-server.ts";
+import { startEgressPlatform, type EgressPlatform } from "./world/platform.ts";
+import { registriesOfThisHost, type Registries } from "./world/registries.ts";
+
+const gitHost = "git.tools.example";
+let registries: Registries;
+let git: GitServer;
+let platform: EgressPlatform;
+let sandbox: Sandbox;
+
+interface Run {
+  readonly output: string;
+  readonly success: boolean;
+  readonly milliseconds: number;
+}
+
+/** Runs a command where the home folder is empty, so that one tool's leftovers cannot help another. */
+async function run(where: Sandbox, command: string, limit = 120_000): Promise<Run> {
+  const { npm, pip } = registries;
+  const start = performance.now();
+  const child = await where.spawn("bash", {
+    args: ["-c", `cd "$(mktemp -d)" && { ${command}; } 2>&1`],
+    env: { ...npm.env, ...pip.env },
+    stdout: "piped",
+    stderr: "null",
+  });
+  const { status, stdoutText } = await within(limit, command, child.output());
+  return { output: stdoutText ?? "", success: status.success, milliseconds: performance.now() - start };
+}
+
+async function works(command: string, pattern: RegExp): Promise<void> {
+  const { output, success } = await run(sandbox, command);
+  assert.ok(success, output.slice(-4000));
+  assert.match(output, pattern);
+}
+
+before(async () => {
+  registries = await registriesOfThisHost();
+  const authority = await createTestAuthority();
+  git = await startGitServer(await authority.issue([gitHost]));
+  platform = await startEgressPlatform({ authority, egress: { resolve: { [gitHost]: git.address } } });
+  const { npm, pip, apt } = registries;
+  sandbox = await Sandbox.create({ allowNet: [...npm.hosts, ...pip.hosts, ...apt.hosts, gitHost], memory: "2GiB" });
+});
+
+after(async () => {
+  await sandbox?.kill();
+  await platform?.stop(15_000);
+  await git?.close();
+});
+
+describe("with their registries allowed", { timeout: 400_000 }, () => {
+  test("git clone over HTTPS", () =>
+    works(
+      `git clone --quiet https://${gitHost}${git.path} clone && git -C clone rev-parse HEAD && cat clone/README`,
+      new RegExp(`${git.commit}\nCloned through egress`),
+    ));
+
+  test("npm install of a package with dependencies", () =>
+    works(
+      `npm init --yes >/dev/null && npm install --no-audit --no-fund is-odd && node -p 'require("is-odd")(3)'`,
+      /added 2 packages[\s\S]*true/,
+    ));
+
+  test("pip install of a package with dependencies", () =>
+    works(
+      `pip install --no-cache-dir --quiet python-dateutil && python3 -c 'import dateutil.parser, six; print(dateutil.parser.parse("2026-02-03").day)'`,
+      /^3$/m,
+    ));
+
+  test("a Deno program that imports an npm package", () =>
+    works(
+      `echo 'import isOdd from "npm:is-odd@3"; console.log("odd", isOdd(5));' > main.ts && deno run main.ts`,
+      /odd true/,
+    ));
+
+  test("apt-get update and install", () =>
+    works(`sudo apt-get update && sudo apt-get install -y tree && tree --version`, /tree v\d/));
+
+  test("everything was recorded as allowed", async () => {
+    const events = await platform.audit(sandbox.id);
+    assert.ok(events.length > 10);
+    assert.deepEqual(
+      events.filter(({ verdict }) => verdict !== "allowed").map(({ host, rule, detail }) => [host, rule, detail]),
+      [],
+    );
+  });
+});
+
+describe("with nothing allowed they fail soon and say so", { timeout: 200_000 }, () => {
+  let closed: Sandbox;
+  before(async () => {
+    closed = await Sandbox.create({ allowNet: [] });
+  });
+  after(() => closed?.kill());
+
+  const commands: Record<string, string> = {
+    "git clone": `git clone https://${gitHost}/project.git`,
+    "npm install": "npm install --no-audit --no-fund is-odd",
+    "pip install": "pip install --retries 1 python-dateutil",
+    "deno run": `echo 'import "npm:is-odd@3";' > main.ts && deno run main.ts`,
+    "apt-get update": "sudo apt-get -o APT::Update::Error-Mode=any update",
+  };
+  for (const [name, command] of Object.entries(commands)) {
+    test(name, async () => {
+      const { output, success, milliseconds } = await run(closed, command, 60_000);
+      assert.equal(success, false, output);
+      assert.ok(milliseconds < 30_000, `took ${Math.round(milliseconds)} ms: ${output}`);
+      assert.match(
+        output,
+        /resolve|refused|not known|ENOTFOUND|ECONNREFUSED|EAI_AGAIN|not allowed|resolution|dns error|unreachable|closed|reset/i,
+      );
+    });
+  }
+
+  test("every attempt was recorded as refused", async () => {
+    const events = await platform.audit(closed.id);
+    assert.ok(events.length > 0, "no event");
+    assert.deepEqual(
+      [...new Set(events.map(({ verdict, rule }) => `${verdict} ${rule}`))],
+      ["refused host-not-allowed"],
+    );
+  });
+});
