@@ -25,13 +25,13 @@ function further(campaign: () => Campaign): void {
   });
 
   const refused: Record<string, SandboxOptions> = {
-    "a secret for an address": { secrets: { K: { hosts: ["203.0.113.7"], value: "v" } } },
-    "a secret for port 80": { secrets: { K: { hosts: ["api.example:80"], value: "v" } } },
-    "a secret for every host": { secrets: { K: { hosts: ["*"], value: "v" } } },
-    "a secret for a URL": { secrets: { K: { hosts: ["https://api.example/"], value: "v" } } },
-    "a secret for no host": { secrets: { K: { hosts: [], value: "v" } } },
-    "a secret for a host that the policy does not allow": { allowNet: ["other.example"], secrets: { K: { hosts: ["api.example"], value: "v" } } },
-    "a secret for another port than the policy allows": { allowNet: ["api.example:443"], secrets: { K: { hosts: ["api.example:8443"], value: "v" } } },
+    "a secret for an address": { secrets: { K: { hosts: ["203.0.113.7"], value: "long-enough-to-be-a-secret" } } },
+    "a secret for port 80": { secrets: { K: { hosts: ["api.example:80"], value: "long-enough-to-be-a-secret" } } },
+    "a secret for every host": { secrets: { K: { hosts: ["*"], value: "long-enough-to-be-a-secret" } } },
+    "a secret for a URL": { secrets: { K: { hosts: ["https://api.example/"], value: "long-enough-to-be-a-secret" } } },
+    "a secret for no host": { secrets: { K: { hosts: [], value: "long-enough-to-be-a-secret" } } },
+    "a secret for a host that the policy does not allow": { allowNet: ["other.example"], secrets: { K: { hosts: ["api.example"], value: "long-enough-to-be-a-secret" } } },
+    "a secret for another port than the policy allows": { allowNet: ["api.example:443"], secrets: { K: { hosts: ["api.example:8443"], value: "long-enough-to-be-a-secret" } } },
   };
   for (const [name, options] of Object.entries(refused)) {
     test(`18: ${name} is refused when the sandbox is created`, async () => {
