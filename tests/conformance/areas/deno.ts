@@ -80,6 +80,8 @@ export const scenarios: readonly Scenario[] = [
         }
       };
       await seen("first");
+      // Deno misses changes in the first moments of a watched program.
+      await new Promise((resolve) => setTimeout(resolve, 1500));
       await sandbox.fs.writeTextFile(path, "console.log('second'); setInterval(() => {}, 1000);");
       await seen("second");
       await within(5_000, "the restart event", restarted);

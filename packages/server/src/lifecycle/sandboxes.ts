@@ -156,7 +156,7 @@ export class Sandboxes {
 
   async #stop(id: string, reason: string, code: number): Promise<void> {
     const { store, secrets, volumes, node, log } = this.#options;
-    await store.move(id, "stopping", { reason });
+    await store.move(id, "stopping", { reason, stopped_at: Date.now() });
     const sandbox = this.#live.get(id);
     this.#live.delete(id);
     sandbox?.closeConnections(code, reason.slice(0, 100));
@@ -168,7 +168,7 @@ export class Sandboxes {
     if (!this.#attaching.has(id)) await volumes.release(id);
     await secrets.remove(id);
     setTimeout(() => this.#orgs.delete(id), lateEvents).unref();
-    if (await store.move(id, "stopped", { stopped_at: Date.now() })) log.info({ sandbox: id, reason }, "sandbox ended");
+    if (await store.move(id, "stopped")) log.info({ sandbox: id, reason }, "sandbox ended");
   }
 
   /** Brings store and machines together after a start: adopts what should run, ends and records the rest. */

@@ -25,17 +25,24 @@ export interface Method {
   run(params: unknown, call: Call): Promise<unknown>;
   /** The operation as Deno names it in errors, such as `open '/x'`. */
   describe(params: unknown): string | undefined;
+  /** The result when the sandbox ends before there is another; absent: an error. */
+  readonly atEnd?: unknown;
 }
 
 export type Methods = Readonly<Record<string, Method>>;
 
-/** @param run gets checked parameters; what it throws becomes the client's error, see `errors.ts` */
+/**
+ * @param run gets checked parameters; what it throws becomes the client's error, see `errors.ts`
+ * @param atEnd see `Method.atEnd`
+ */
 export function method<T extends Record<string, unknown>>(
   schema: z.ZodType<T>,
   run: (params: T, call: Call) => Promise<unknown>,
   describe?: (params: T) => string,
+  atEnd?: unknown,
 ): Method {
   return {
+    atEnd,
     schema,
     run: (params, call) => run(params as T, call),
     describe: (params) => describe?.(params as T),

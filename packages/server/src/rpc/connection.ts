@@ -10,6 +10,7 @@ import { Sender } from "./sender.ts";
 import type { HoldBack } from "./streams/hold-back.ts";
 import { InboundStreams } from "./streams/inbound.ts";
 import { OutboundStreams } from "./streams/outbound.ts";
+import { roundTrip } from "./round-trip.ts";
 
 /** How long a client may take to answer our Close before its socket is cut, milliseconds. */
 const closeTimeout = 5000;
@@ -54,6 +55,8 @@ export class Connection implements SandboxConnection {
       log,
       observe: options.observe,
     });
+    // Each stream that ends listens for a pong of its own.
+    socket.setMaxListeners(0);
     socket.on("message", (data: Buffer) => this.#onMessage(data));
     socket.on("pong", () => (this.#lastSeen = performance.now()));
     socket.on("ping", () => (this.#lastSeen = performance.now()));
@@ -144,7 +147,7 @@ function createState(sender: Sender, socket: WebSocket, signal: AbortSignal, log
   let lastHandle = 0;
   return {
     inbound: new InboundStreams(sender, { pause: () => socket.pause(), resume: () => socket.resume() }),
-    outbound: new OutboundStreams(sender, log),
+    outbound: new OutboundStreams(sender, () => roundTrip(socket), log),
     handles: new Map<number, bigint>(),
     aborts: new Map<number, AbortController>(),
     heldBack: new Map<number, HoldBack>(),

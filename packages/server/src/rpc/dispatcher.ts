@@ -2,7 +2,7 @@
 import { CaissonError } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { LiveSandbox } from "../lifecycle/live-sandbox.ts";
-import type { Call, Methods } from "./call.ts";
+import type { Call, Method, Methods } from "./call.ts";
 import type { ConnectionState } from "./connection-state.ts";
 import { abortError, serialiseError } from "./errors.ts";
 import { errorFrame, faultFrame, invalidParams, okFrame, rpcCodes, type RequestId, type SerialisedError } from "./frames.ts";
@@ -25,6 +25,7 @@ export interface DispatcherOptions {
 
 interface Pending {
   readonly id: RequestId;
+  readonly method: Method;
   answered: boolean;
 }
 
@@ -57,14 +58,14 @@ export class Dispatcher {
       observe(name, "fault", 0);
       return;
     }
-    const pending = { id, answered: false };
+    const pending = { id, method, answered: false };
     this.#pending.add(pending);
     void this.#run(pending, name, parsed.data);
   }
 
   async #run(pending: Pending, name: string, params: Record<string, unknown>): Promise<void> {
-    const { methods, state, sandbox, replyBytes, log, observe } = this.#options;
-    const method = methods[name]!;
+    const { state, sandbox, replyBytes, log, observe } = this.#options;
+    const { method } = pending;
     const started = performance.now();
     const { promise: replied, resolve: onReplied } = Promise.withResolvers<void>();
     // In `abort` itself the number names another call, whose controller must not be replaced.
@@ -122,6 +123,9 @@ export class Dispatcher {
 
   /** Answers everything that is unanswered (T8). */
   answerAll(error: SerialisedError): void {
-    for (const pending of [...this.#pending]) this.#answer(pending, errorFrame(pending.id, error));
+    for (const pending of [...this.#pending]) {
+      const { id, method } = pending;
+      this.#answer(pending, method.atEnd === undefined ? errorFrame(id, error) : okFrame(id, method.atEnd));
+    }
   }
 }

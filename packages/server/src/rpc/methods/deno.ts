@@ -19,10 +19,15 @@ export const deno: Methods = {
       ? await runFile(params.entrypoint, params.watch, scriptArgs, params, call)
       : await runCode(params.code, params.extension, scriptArgs, params, call),
   ),
-  denoHttpWait: method(z.object({ pid }), async ({ pid }, { agent, signal }) => {
-    const { port } = await agent.processes.waitListening({ pid }, { signal }).catch(asDeadProcess);
-    return port > 0;
-  }),
+  denoHttpWait: method(
+    z.object({ pid }),
+    async ({ pid }, { agent, signal }) => {
+      const { port } = await agent.processes.waitListening({ pid }, { signal }).catch(asDeadProcess);
+      return port > 0;
+    },
+    undefined,
+    false,
+  ),
 };
 
 async function runFile(entrypoint: string, watch: boolean | string[] | undefined, args: string[], options: SpawnOptions, call: Call): Promise<SpawnDeno> {

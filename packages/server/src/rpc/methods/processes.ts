@@ -12,12 +12,23 @@ export const processes: Methods = {
   spawn: method(spawnOptions.extend({ command: processText, args: optional(z.array(processText)) }), ({ command, args = [], ...options }, call) =>
     spawn({ command, args }, options, call),
   ),
-  processWait: method(z.object({ pid }), async ({ pid }, call) => {
-    call.connection.heldBack.get(pid)?.release();
-    const { code, signal, oom } = await call.agent.processes.wait({ pid }, { signal: call.signal }).catch(asDeadProcess);
-    return { success: code === 0 && signal === "", code, signal: signal === "" ? null : signal, oom: oomNames[oom] ?? null };
-  }),
-  processKill: method(z.object({ pid, signal: optional(z.string().max(32)) }), ({ pid, signal = "SIGTERM" }, call) => kill(pid, signal, call)),
+  processWait: method(
+    z.object({ pid }),
+    async ({ pid }, call) => {
+      call.connection.heldBack.get(pid)?.release();
+      const { code, signal, oom } = await call.agent.processes.wait({ pid }, { signal: call.signal }).catch(asDeadProcess);
+      return { success: code === 0 && signal === "", code, signal: signal === "" ? null : signal, oom: oomNames[oom] ?? null };
+    },
+    undefined,
+    // The end of a sandbox is the end of its processes.
+    { success: false, code: 137, signal: "SIGKILL", oom: null },
+  ),
+  processKill: method(
+    z.object({ pid, signal: optional(z.string().max(32)) }),
+    ({ pid, signal = "SIGTERM" }, call) => kill(pid, signal, call),
+    undefined,
+    null,
+  ),
 };
 
 export async function kill(pid: number, signal: string, { agent }: Call): Promise<void> {

@@ -14,10 +14,15 @@ export const repl: Methods = {
     find(pid, call).call(fn, args, call.signal),
   ),
   /** Closing what is closed is fine: the Python client swallows no error here. */
-  denoReplClose: method(z.object({ pid }), async ({ pid }, { sandbox, agent }) => {
-    const repl = sandbox.deno.repl(pid);
-    if (repl !== undefined) await closeRepl(repl, agent);
-  }),
+  denoReplClose: method(
+    z.object({ pid }),
+    async ({ pid }, { sandbox, agent }) => {
+      const repl = sandbox.deno.repl(pid);
+      if (repl !== undefined) await closeRepl(repl, agent);
+    },
+    undefined,
+    null,
+  ),
 };
 
 function find(pid: number, { sandbox }: Call): Repl {

@@ -30,11 +30,14 @@ interface OutboundStream {
 
 export class OutboundStreams {
   readonly #sender: Sender;
+  readonly #roundTrip: () => Promise<void>;
   readonly #log: Logger;
   readonly #open = new Map<number, OutboundStream>();
 
-  constructor(sender: Sender, log: Logger) {
+  /** @param roundTrip resolves when the client has had the chance to react to everything that was sent */
+  constructor(sender: Sender, roundTrip: () => Promise<void>, log: Logger) {
     this.#sender = sender;
+    this.#roundTrip = roundTrip;
     this.#log = log;
   }
 
@@ -62,6 +65,8 @@ export class OutboundStreams {
         if (!abort.signal.aborted) await this.#send(stream, chunk);
         else if (!stream.draining) return;
       }
+      // A client that cancels while data is under way must not meet `end` afterwards: the JavaScript client does not survive it (T2).
+      if (!abort.signal.aborted) await this.#roundTrip();
       this.#finish(stream);
     } catch (error) {
       if (abort.signal.aborted) return;
