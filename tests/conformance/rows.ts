@@ -1,7 +1,6 @@
 /**
  * Every operation of the public client contract that this suite shows, once. The numbers are stable: scenarios, results and the
- * generated table name a row by its number. Numbers missing here belong to operations with suites of their own (volumes,
- * egress, exposure, apps).
+ * generated table name a row by its number. Numbers missing here belong to operations with suites of their own (egress, exposure, apps).
  */
 
 export const columns = ["js-node", "js-deno", "py-sync", "py-async"] as const;
@@ -23,6 +22,7 @@ export const areas = [
   "protocol",
   "errors",
   "abort",
+  "volumes",
 ] as const;
 export type Area = (typeof areas)[number];
 
@@ -58,6 +58,9 @@ export const rows: readonly Row[] = [
   { row: 4, area: "lifecycle", what: "Create with a memory size" },
   { row: 5, area: "lifecycle", what: "Create with labels" },
   { row: 6, area: "environment", what: "Create with environment variables" },
+  { row: 7, area: "volumes", what: "Create with a root volume" },
+  { row: 8, area: "volumes", what: "Create with a root snapshot" },
+  { row: 9, area: "volumes", what: "Create with mounted volumes" },
   { row: 15, area: "lifecycle", what: "Create refused: bad token" },
   { row: 16, area: "limits", what: "Create refused: too many sandboxes" },
   { row: 17, area: "lifecycle", what: "Connect to a running sandbox" },
@@ -219,6 +222,10 @@ export const rows: readonly Row[] = [
     area: "protocol",
     what: "The sandbox ends under open work: nothing hangs",
   },
+  { row: 98, area: "volumes", what: "Create a volume: units, bounds, from an image or a snapshot" },
+  { row: 99, area: "volumes", what: "Get, list, search and delete volumes" },
+  { row: 100, area: "volumes", what: "Snapshot a volume, detached or mounted" },
+  { row: 101, area: "volumes", what: "Get, list and delete snapshots" },
 ];
 
 export function exceptionFor(row: Row, column: Column): Exception | undefined {
