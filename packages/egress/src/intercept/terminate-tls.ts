@@ -50,6 +50,8 @@ export class TlsTerminator {
       tls.once("close", closed);
       tls.once("secure", () => {
         settle();
+        // What a `tls.Server` does at this point; without it an HTTP/2 session goes on waiting for the handshake.
+        (tls as { secureConnecting?: boolean }).secureConnecting = false;
         resolve();
       });
     });

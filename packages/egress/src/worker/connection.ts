@@ -2,6 +2,7 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import { serveHttp2 } from "../intercept/http2-server.ts";
+import { PlainSocket } from "../intercept/plain-socket.ts";
 import { canonicalHost, formatHostAndPort, parseHostAndPort, type Host } from "../policy/canonical-host.ts";
 import { dialSecure } from "../replay/connect.ts";
 import { toFailure } from "../replay/failure.ts";
@@ -95,6 +96,8 @@ interface Inside {
 }
 
 async function speak(connection: Connection, socket: Duplex, inside?: Inside): Promise<void> {
+  // What was agreed on in the handshake need not be guessed.
+  if (inside?.alpn === "h2") return await proceed(connection, socket, { kind: "http2" }, inside);
   const serverMayBegin = !clientFirstPorts.has(connection.port);
   const first = await firstBytesOf(socket, { patience: waits.firstBytes, ...(serverMayBegin && { silence: waits.serverFirst }) });
   if (first.kind !== "silent") return await proceed(connection, socket, first, inside);
@@ -122,7 +125,7 @@ async function proceed(connection: Connection, socket: Duplex, first: FirstBytes
       return await speakTls(connection, socket, first.hello);
     case "http1":
       if (inside === undefined) record.protocol = "http/1.1";
-      sandbox.shared.http1.serve(socket, conversation);
+      sandbox.shared.http1.serve(inside === undefined ? new PlainSocket(socket) : socket, conversation);
       return;
     case "http2":
       if (inside === undefined) record.protocol = "h2";
