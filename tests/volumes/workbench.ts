@@ -52,6 +52,7 @@ export async function openWorkbench(volumes: object = {}, directory?: string): P
     config,
     baseImage: "base-1",
     machine: (id) => machines.get(id),
+    ending: () => undefined,
     locks: new KeyedLock(),
     log,
   };

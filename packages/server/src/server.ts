@@ -1,5 +1,5 @@
 /** Builds the control plane from its parts, starts it, and ends it in the reverse order. */
-import { createServer as createHttpServer, type Server } from "node:http";
+import { createServer as createHttpServer, type IncomingMessage, type Server } from "node:http";
 import { readFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -30,6 +30,14 @@ const day = 24 * 3600_000;
 /** Headers hold the configuration of a new sandbox with its secrets, bytes. */
 const maxHeaderSize = 512 * 1024;
 
+const httpOptions = {
+  maxHeaderSize,
+  requestTimeout: 60_000,
+  headersTimeout: 20_000,
+  // Some HTTP clients offer h2c with every request; without this each offer would be taken for a WebSocket.
+  shouldUpgradeCallback: (request: IncomingMessage) => request.headers.upgrade?.toLowerCase() === "websocket",
+};
+
 /** Opens the store and brings it in line with what runs. @throws CaissonError when that is not possible */
 export async function createServer(options: ServerOptions): Promise<CaissonServer> {
   const { home, config, node, egress, layers, baseImage, databaseUrl, log, signal } = options;
@@ -41,7 +49,16 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
     const sandboxStore = new SandboxStore(db, { lockRows: databaseUrl !== undefined });
     const auditStore = new AuditStore(db);
     const extraCa = await Promise.all(config.egress.extraCa.map((path) => readFile(path, "utf8")));
-    const volumes = new Volumes({ db, lockRows: databaseUrl !== undefined, layers, config, baseImage, machine: (id) => node.get(id), log });
+    const volumes = new Volumes({
+      db,
+      lockRows: databaseUrl !== undefined,
+      layers,
+      config,
+      baseImage,
+      machine: (id) => node.get(id),
+      ending: (id) => sandboxes.ending(id),
+      log,
+    });
     const sandboxes = new Sandboxes({ config, node, egress, volumes, store: sandboxStore, secrets: new SecretStore(db, sealer), extraCa, log });
     const meter = new UsageMeter(db, log);
     const audit = new AuditLog(auditStore, log);
@@ -88,7 +105,7 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
 function createHttp(context: ServerContext): Server {
   const app = createApp(context);
   const upgrades = new Upgrades(context);
-  const http = createHttpServer({ maxHeaderSize, requestTimeout: 60_000, headersTimeout: 20_000 }, getRequestListener(app.fetch));
+  const http = createHttpServer(httpOptions, getRequestListener(app.fetch));
   http.on("upgrade", (request, socket, head) => {
     upgrades.handle(request, socket, head).catch((error: unknown) => {
       context.log.error({ err: error }, "an upgrade failed");

@@ -56,6 +56,11 @@ export class Sandboxes {
     return this.#live.get(id);
   }
 
+  /** While a sandbox is being ended: resolves when it has ended. */
+  ending(id: string): Promise<void> | undefined {
+    return this.#stopping.get(id);
+  }
+
   orgOf(id: string): string | undefined {
     return this.#orgs.get(id);
   }

@@ -21,6 +21,8 @@ export interface VolumeContext {
   /** The running machine of a sandbox. */
   readonly machine: (sandboxId: string) => DiskHolder | undefined;
   /** `volume:<id>` while a volume changes hands or head; `graph` for the moments in which files and rows of layers change together. */
+  /** While a sandbox is being ended: resolves when it has ended and given its disks back. */
+  readonly ending: (sandboxId: string) => Promise<void> | undefined;
   readonly locks: KeyedLock;
   readonly log: Logger;
 }
@@ -66,6 +68,21 @@ export function checkedPaths(ctx: VolumeContext, id: LayerId): Promise<readonly 
     }
     return paths;
   });
+}
+
+/** Clients give up after 10 s. */
+const endingDeadline = 8_000;
+
+/**
+ * A client that ends a sandbox and at once uses its volume again does not know that the end takes a moment: waits for that end,
+ * within bounds. A volume in use by a sandbox that goes on is not waited for.
+ */
+export async function waitForEnd(ctx: VolumeContext, volumes: readonly { readonly attached_to: string | null }[]): Promise<void> {
+  const ends = volumes.map(({ attached_to }) => (attached_to === null ? undefined : ctx.ending(attached_to)));
+  if (ends.every((end) => end === undefined)) return;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, endingDeadline)));
+  await Promise.race([Promise.allSettled(ends), late]).finally(() => clearTimeout(timer));
 }
 
 /** @throws CaissonError `resource_exhausted` when the host's disk is nearly full */

@@ -1,6 +1,6 @@
 /** Deletes in two steps: gone for the owner at once, storage given back later by the janitor. Until then the operator can restore. */
 import { CaissonError } from "@caisson/protocol";
-import type { VolumeContext } from "./context.ts";
+import { waitForEnd, type VolumeContext } from "./context.ts";
 import { requireSnapshot, requireVolume } from "./lookup.ts";
 import { takeSlug } from "./slugs.ts";
 import { checkSlug } from "./slug.ts";
@@ -8,7 +8,9 @@ import type { VolumeRow } from "./tables.ts";
 
 /** @throws CaissonError `not_found`, `invalid_state` (VOLUME_ATTACHED) */
 export async function deleteVolume(ctx: VolumeContext, orgId: string, idOrSlug: string): Promise<void> {
-  const { id } = await requireVolume(ctx.db, orgId, idOrSlug);
+  const found = await requireVolume(ctx.db, orgId, idOrSlug);
+  const { id } = found;
+  await waitForEnd(ctx, [found]);
   await ctx.locks.run(`volume:${id}`, async () => {
     const volume = await requireVolume(ctx.db, orgId, id);
     const now = Date.now();

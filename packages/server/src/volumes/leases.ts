@@ -3,7 +3,7 @@ import { posix } from "node:path";
 import { CaissonError, type DiskAttachment, type VolumeMount } from "@caisson/protocol";
 import type { Transaction } from "kysely";
 import type { Tables } from "../store/tables.ts";
-import { checkedPaths, newLayerId, plannedLayer, requireRoom, type VolumeContext } from "./context.ts";
+import { checkedPaths, newLayerId, plannedLayer, requireRoom, waitForEnd, type VolumeContext } from "./context.ts";
 import { attached } from "./delete.ts";
 import { findSnapshot, findVolume, requireVolume } from "./lookup.ts";
 import { refreshVolume } from "./sizes.ts";
@@ -39,6 +39,7 @@ export async function acquireDisks(ctx: VolumeContext, orgId: string, sandboxId:
   const taken = root?.volume === undefined ? volumes : [...volumes, root.volume];
   if (new Set(taken.map(({ id }) => id)).size < taken.length) throw new CaissonError("invalid_argument", "A volume can have one place in a sandbox; name each volume once.");
   if (root?.snapshot !== undefined) await requireRoom(ctx);
+  await waitForEnd(ctx, taken);
   return ctx.locks.runAll(
     taken.map(({ id }) => `volume:${id}`),
     async () => {

@@ -3,7 +3,7 @@
  * data is copied. A mounted volume is frozen by its guest for the moment in which its machine changes over.
  */
 import { CaissonError, newId, type LayerId } from "@caisson/protocol";
-import { checkedPaths, lockOrg, newLayerId, plannedLayer, requireRoom, type DiskHolder, type VolumeContext } from "./context.ts";
+import { checkedPaths, lockOrg, newLayerId, plannedLayer, requireRoom, waitForEnd, type DiskHolder, type VolumeContext } from "./context.ts";
 import { requireVolume } from "./lookup.ts";
 import { checkQuota } from "./quota.ts";
 import { measureSizes, refreshVolume } from "./sizes.ts";
@@ -21,7 +21,9 @@ const measureDeadline = 250;
 export async function takeSnapshot(ctx: VolumeContext, orgId: string, idOrSlug: string, slug: string): Promise<SnapshotRow> {
   checkSlug(slug);
   await requireRoom(ctx);
-  const { id } = await requireVolume(ctx.db, orgId, idOrSlug);
+  const found = await requireVolume(ctx.db, orgId, idOrSlug);
+  const { id } = found;
+  await waitForEnd(ctx, [found]);
   return ctx.locks.run(`volume:${id}`, async () => {
     const volume = await requireVolume(ctx.db, orgId, id);
     const disk = await holderOf(ctx, volume);

@@ -24,6 +24,8 @@ export interface VolumesOptions {
   readonly baseImage: string;
   /** The machine of a sandbox, until its process has gone. */
   readonly machine: (sandboxId: string) => DiskHolder | undefined;
+  /** While a sandbox is being ended: resolves when it has ended and given its disks back. */
+  readonly ending: (sandboxId: string) => Promise<void> | undefined;
   readonly log: Logger;
 }
 
