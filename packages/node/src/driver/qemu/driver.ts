@@ -8,6 +8,7 @@ import { CaissonError } from "@caisson/protocol";
 import { type BootOptions, type RestoreOptions, rootSerial, type Vm, type VmDriver, type VmShape } from "../driver.ts";
 import { kernelArguments, type MachineArguments, nodeName, qcow2Chain, qemuArguments } from "./command-line.ts";
 import { killProcess } from "../../runtime/process-identity.ts";
+import { resumeWhenRoom } from "./full-disk.ts";
 import { launch, socketNames } from "./launch.ts";
 import { Qmp } from "./qmp.ts";
 import { QemuVm } from "./vm.ts";
@@ -46,6 +47,7 @@ export function createQemuDriver(program = "/usr/bin/qemu-system-x86_64"): VmDri
     });
     try {
       const qmp = await Qmp.connect(join(place.runDirectory, socketNames.qmp), { deadlineMs: greetingDeadlineMs });
+      resumeWhenRoom(qmp, place.disksDirectory);
       return new QemuVm({ ...sockets(place.runDirectory), ...launched, qmp, template });
     } catch (cause) {
       await killProcess(launched.process);
@@ -72,7 +74,7 @@ export function createQemuDriver(program = "/usr/bin/qemu-system-x86_64"): VmDri
     restore: async (options) => {
       const vm = await start(options, { kind: "restore" });
       try {
-        await vm.load(options.rootBytes);
+        await vm.load();
         return vm;
       } catch (error) {
         await vm.stop();
@@ -86,6 +88,7 @@ export function createQemuDriver(program = "/usr/bin/qemu-system-x86_64"): VmDri
         qmp.close();
         throw new CaissonError("gone", "The guest ended while nobody watched.");
       }
+      resumeWhenRoom(qmp, place.disksDirectory);
       return new QemuVm({ ...sockets(place.runDirectory), process: identity, qmp, complaints: () => "" });
     },
   };

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { CaissonError } from "@caisson/protocol";
 import { isAlive, killProcess, type ProcessIdentity } from "../../runtime/process-identity.ts";
-import { type DiskFile, type DiskSource, rootSerial, type TemplateFiles, type Vm, type VmExit } from "../driver.ts";
+import type { DiskFile, DiskSource, TemplateFiles, Vm, VmExit } from "../driver.ts";
 import { ids, jailPaths, nodeName, parseNodeName, qcow2Chain } from "./command-line.ts";
 import { migrate } from "./migration.ts";
 import type { Qmp } from "./qmp.ts";
@@ -35,7 +35,8 @@ export class QemuVm implements Vm {
     this.controlSocket = options.controlSocket;
     this.egressSocket = options.egressSocket;
     this.#qmp.onEvent(({ name, data }) => {
-      if (name === "SHUTDOWN") void this.#guestEnded(String(data["reason"] ?? "unknown"));
+      const { reason } = data;
+      if (name === "SHUTDOWN") void this.#guestEnded(typeof reason === "string" ? reason : "unknown");
     });
     this.exited = this.#watch();
   }
@@ -62,6 +63,8 @@ export class QemuVm implements Vm {
         bus: `${ids.scsi}.0`,
         drive: node,
         serial: disk.serial,
+        // A full host stops the machine, see `resumeWhenRoom`; the guest never hears of it.
+        werror: "enospc",
       };
       await this.#qmp.execute("device_add", device);
     } catch (error) {
@@ -115,13 +118,11 @@ export class QemuVm implements Vm {
       await this.#qmp.execute("blockdev-del", { "node-name": nodeName(serial, generation) });
   }
 
-  /** Takes the template's state. @param rootBytes grow the root disk to this */
-  async load(rootBytes?: number): Promise<void> {
+  /** Takes the template's state. */
+  async load(): Promise<void> {
     const { template } = this.#options;
     if (template === undefined) throw new CaissonError("invalid_state", "There is no template to restore from.");
     await migrate(this.#qmp, "migrate-incoming", `${jailPaths.template}/${template.state}`);
-    if (rootBytes !== undefined)
-      await this.#qmp.execute("block_resize", { "node-name": nodeName(rootSerial, 0), size: rootBytes });
   }
 
   async save(): Promise<void> {
