@@ -1,17 +1,18 @@
 /** A process that is killed loses no machine: the next one takes over what is wanted and clears away the rest. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { test } from "node:test";
 import { engine, machineSpec, sh, temporaryHome } from "./engine.ts";
 
-async function ownerOf(home: string, ...ids: readonly string[]): Promise<ChildProcess> {
+async function ownerOf(home: string, ...ids: readonly string[]): Promise<ChildProcessByStdio<null, Readable, null>> {
   const child = spawn(process.execPath, [join(import.meta.dirname, "owner.ts"), home, ...ids], {
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const [line] = (await once(child.stdout!, "data")) as [Buffer];
+  const [line] = (await once(child.stdout, "data")) as [Buffer];
   assert.equal(String(line).trim(), "ready");
   return child;
 }

@@ -18,7 +18,7 @@ import { availableMebibytes } from "./host/memory.ts";
 import { type Clone, type CloneHost, plugMemory, restoreClone } from "./machine/clone.ts";
 import { handOut } from "./machine/hand-out.ts";
 import { machineLimits } from "./machine/limits.ts";
-import { changeRoot } from "./machine/root-disk.ts";
+import { changeRoot } from "./machine/change-root.ts";
 import type { RunningMachine } from "./machine/machine.ts";
 import type { NodeOptions, StartSource } from "./options.ts";
 import { Pool } from "./pool/pool.ts";

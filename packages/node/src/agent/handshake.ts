@@ -69,7 +69,7 @@ export async function connectPort(path: string, options: { deadlineMs: number; s
           if (rest.length > 0) socket.unshift(rest);
           resolve();
         } catch (error) {
-          reject(error as Error);
+          reject(error);
         }
       };
       cleanup.push(() => {

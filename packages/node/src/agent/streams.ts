@@ -14,16 +14,11 @@ export function readStream(connection: AgentConnection, id: bigint): Readable {
     read: () => {
       if (flowing) request?.resume();
     },
-    construct: (done) => {
-      openRequest(connection, { ":method": "GET", ":path": `/streams/${id}` }, true).then(
-        (stream) => {
-          request = stream;
-          follow(stream);
-          done();
-        },
-        (error: Error) => done(error),
-      );
-    },
+    construct: (done) =>
+      void settle(done, async () => {
+        request = await openRequest(connection, { ":method": "GET", ":path": `/streams/${id}` }, true);
+        follow(request);
+      }),
     destroy: (error, done) => {
       if (request !== undefined && !request.destroyed) request.close(constants.NGHTTP2_CANCEL);
       done(error);
@@ -57,44 +52,27 @@ export function readStream(connection: AgentConnection, id: bigint): Readable {
 /** The input stream `id`. `finish` means that the guest has taken every byte. */
 export function writeStream(connection: AgentConnection, id: bigint): Writable {
   let request: ClientHttp2Stream;
-  let answer: Promise<number>;
+  let taken: Promise<void>;
   const writable: Writable = new Writable({
     highWaterMark: 256 * 1024,
-    construct: (done) => {
-      openRequest(connection, { ":method": "PUT", ":path": `/streams/${id}` }, false).then(
-        (stream) => {
-          request = stream;
-          answer = responseStatus(stream).then(({ status }) => status);
-          stream.resume();
-          // The reader inside may go at any time, also when nothing is being written.
-          answer.then(
-            (status) => {
-              if (status !== 204) writable.destroy(refused(status, id));
-            },
-            (error: Error) => writable.destroy(error),
-          );
-          stream.on("error", () => undefined);
-          done();
-        },
-        (error: Error) => done(error),
-      );
-    },
+    construct: (done) =>
+      void settle(done, async () => {
+        request = await openRequest(connection, { ":method": "PUT", ":path": `/streams/${id}` }, false);
+        request.on("error", () => undefined);
+        taken = responseStatus(request).then(({ status }) => {
+          if (status !== 204) throw refused(status, id);
+        });
+        // The reader inside may go at any time, also when nothing is being written.
+        taken.catch((error: Error) => writable.destroy(error));
+        request.resume();
+      }),
     write: (chunk: Buffer, _encoding, done) => {
-      request.write(chunk, (cause) => {
-        if (cause === undefined || cause === null) done();
-        else
-          answer.then(
-            (status) => done(refused(status, id)),
-            (error: Error) => done(error),
-          );
-      });
+      // A failed write says less than the answer that follows it.
+      request.write(chunk, (failed) => (failed == null ? done() : void settle(done, () => taken)));
     },
     final: (done) => {
       request.end();
-      answer.then(
-        (status) => done(status === 204 ? null : refused(status, id)),
-        (error: Error) => done(error),
-      );
+      void settle(done, () => taken);
     },
     destroy: (error, done) => {
       // Resetting the request before its end means the end of input for the reader, too.
@@ -103,6 +81,16 @@ export function writeStream(connection: AgentConnection, id: bigint): Writable {
     },
   });
   return writable;
+}
+
+async function settle(done: (error?: Error | null) => void, action: () => Promise<void>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    done(error as Error);
+    return;
+  }
+  done();
 }
 
 function broken(cause?: unknown): CaissonError {

@@ -69,8 +69,6 @@ export interface RestoreOptions {
   readonly base: string;
   readonly template: TemplateFiles;
   readonly root: DiskSource;
-  /** Bytes that the root disk shall have once the machine runs, when more than in the template. */
-  readonly rootBytes?: number;
   readonly signal?: AbortSignal;
 }
 

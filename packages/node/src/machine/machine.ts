@@ -118,7 +118,10 @@ export class RunningMachine implements Machine {
     const images = [...disk.images, overlay];
     const replace = (to: readonly string[]) =>
       holdings.update({
-        disks: holdings.record.disks.map((entry) => (entry.serial === serial ? { ...entry, images: [...to] } : entry)),
+        disks: holdings.record.disks.with(
+          holdings.record.disks.findIndex((entry) => entry.serial === serial),
+          { ...disk, images: [...to] },
+        ),
       });
     await replace(images);
     try {

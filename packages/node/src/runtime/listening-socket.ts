@@ -24,6 +24,7 @@ export async function listenForChild(path: string): Promise<ListeningSocket> {
   });
   await rename(bound, path);
   // The descriptor of a server has no public name in Node.
+  // oxlint-disable-next-line no-underscore-dangle
   const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
   return {
     path,

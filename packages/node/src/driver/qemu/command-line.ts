@@ -41,48 +41,48 @@ export const translationCacheMebibytes = 256;
 export function qemuArguments(options: MachineArguments): readonly string[] {
   const { shape, descriptors, mode } = options;
   const accelerator = shape.accelerator === "kvm" ? "kvm" : `tcg,thread=multi,tb-size=${translationCacheMebibytes}`;
-  const args = [
-    ...[
+  const args: string[][] = [
+    [
       "-M",
       "q35,memory-backend=ram,hpet=off,usb=off,sata=off,smbus=off,vmport=off,graphics=off,i8042=off,dump-guest-core=off,mem-merge=off",
     ],
-    ...["-accel", accelerator],
-    ...["-cpu", options.cpu],
-    ...["-smp", String(shape.vcpus)],
-    ...["-m", `size=${shape.baseMemory}M,slots=1,maxmem=${shape.baseMemory + shape.pluggableMemory + 1024}M`],
-    ...["-nodefaults", "-no-user-config", "-display", "none"],
+    ["-accel", accelerator],
+    ["-cpu", options.cpu],
+    ["-smp", String(shape.vcpus)],
+    ["-m", `size=${shape.baseMemory}M,slots=1,maxmem=${shape.baseMemory + shape.pluggableMemory + 1024}M`],
+    ["-nodefaults", "-no-user-config", "-display", "none"],
     // A machine that ends itself stays to be asked why; see the SHUTDOWN event.
-    ...["-action", "reboot=shutdown,shutdown=pause"],
-    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
-    ...["-rtc", "base=utc,clock=host"],
-    ...["-object", ramObject(options)],
-    ...["-chardev", `ringbuf,id=${ids.console},size=${consoleBytes}`, "-serial", `chardev:${ids.console}`],
-    ...["-chardev", `socket,id=qmp,fd=${descriptors.qmp},server=on,wait=off`, "-mon", "chardev=qmp,mode=control"],
-    ...["-chardev", `socket,id=control,fd=${descriptors.control},server=on,wait=off`],
-    ...["-chardev", `socket,id=egress,fd=${descriptors.egress},server=on,wait=off`],
+    ["-action", "reboot=shutdown,shutdown=pause"],
+    ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ["-rtc", "base=utc,clock=host"],
+    ["-object", ramObject(options)],
+    ["-chardev", `ringbuf,id=${ids.console},size=${consoleBytes}`, "-serial", `chardev:${ids.console}`],
+    ["-chardev", `socket,id=qmp,fd=${descriptors.qmp},server=on,wait=off`, "-mon", "chardev=qmp,mode=control"],
+    ["-chardev", `socket,id=control,fd=${descriptors.control},server=on,wait=off`],
+    ["-chardev", `socket,id=egress,fd=${descriptors.egress},server=on,wait=off`],
     // Fixed slots: a saved state finds its devices by their place on the bus.
-    ...["-device", "virtio-serial-pci,id=ports,bus=pcie.0,addr=2,max_ports=4"],
-    ...["-device", "virtserialport,bus=ports.0,nr=1,chardev=control,name=caisson.control"],
-    ...["-device", "virtserialport,bus=ports.0,nr=2,chardev=egress,name=caisson.egress"],
-    ...["-blockdev", JSON.stringify(baseDisk())],
-    ...["-device", "virtio-blk-pci,bus=pcie.0,addr=3,drive=base,serial=base"],
-    ...["-blockdev", JSON.stringify(options.root)],
-    ...["-device", `virtio-blk-pci,bus=pcie.0,addr=4,drive=${nodeName(rootSerial, 0)},serial=${rootSerial}`],
-    ...["-device", `virtio-scsi-pci,id=${ids.scsi},bus=pcie.0,addr=5,num_queues=1`],
+    ["-device", "virtio-serial-pci,id=ports,bus=pcie.0,addr=2,max_ports=4"],
+    ["-device", "virtserialport,bus=ports.0,nr=1,chardev=control,name=caisson.control"],
+    ["-device", "virtserialport,bus=ports.0,nr=2,chardev=egress,name=caisson.egress"],
+    ["-blockdev", JSON.stringify(baseDisk())],
+    ["-device", "virtio-blk-pci,bus=pcie.0,addr=3,drive=base,serial=base"],
+    ["-blockdev", JSON.stringify(options.root)],
+    ["-device", `virtio-blk-pci,bus=pcie.0,addr=4,drive=${nodeName(rootSerial, 0)},serial=${rootSerial}`],
+    ["-device", `virtio-scsi-pci,id=${ids.scsi},bus=pcie.0,addr=5,num_queues=1`],
     // Tells the guest's kernel by itself that it is a copy.
-    ...["-device", "vmgenid,guid=auto"],
+    ["-device", "vmgenid,guid=auto"],
   ];
   if (shape.pluggableMemory > 0) {
-    args.push("-object", `memory-backend-ram,id=more,size=${shape.pluggableMemory}M,reserve=off`);
-    args.push("-device", `virtio-mem-pci,id=${ids.memory},bus=pcie.0,addr=6,memdev=more,requested-size=0`);
+    args.push(["-object", `memory-backend-ram,id=more,size=${shape.pluggableMemory}M,reserve=off`]);
+    args.push(["-device", `virtio-mem-pci,id=${ids.memory},bus=pcie.0,addr=6,memdev=more,requested-size=0`]);
   }
   if (mode.kind === "boot") {
-    args.push("-kernel", jailPaths.kernel, "-initrd", jailPaths.initramfs, "-append", mode.kernelArguments);
+    args.push(["-kernel", jailPaths.kernel, "-initrd", jailPaths.initramfs, "-append", mode.kernelArguments]);
   } else {
     // The saved state has the boot loader's ROM, which `-kernel` would bring along with 40 MB that a clone never reads.
-    args.push("-option-rom", "linuxboot_dma.bin", "-incoming", "defer", "-S");
+    args.push(["-option-rom", "linuxboot_dma.bin", "-incoming", "defer", "-S"]);
   }
-  return args;
+  return args.flat();
 }
 
 /** Kernel arguments; part of a template's identity. */
