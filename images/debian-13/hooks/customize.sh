@@ -1,6 +1,7 @@
 #!/bin/sh
 # Turns the freshly installed packages into a sandbox's root. Run by mmdebstrap with the root's path as $1.
-# Reads: RECIPE (this folder's parent), RUNTIMES (folder of verified npm archives), MAIN_URI and SECURITY_URI (Debian mirrors).
+# Reads: RECIPE (this folder's parent), RUNTIMES (folder of verified npm archives), MAIN_URI and SECURITY_URI (Debian mirrors),
+# SUITE (Debian release).
 set -eu
 root=$1
 here=$RECIPE
@@ -12,10 +13,10 @@ chmod 0440 "$root/etc/sudoers.d/app"
 # Package sources: the mirror this host itself uses, in the current format.
 rm -f "$root/etc/apt/sources.list"
 {
-  printf 'Types: deb\nURIs: %s\nSuites: trixie trixie-updates\nComponents: main\n' "$MAIN_URI"
+  printf 'Types: deb\nURIs: %s\nSuites: %s %s-updates\nComponents: main\n' "$MAIN_URI" "$SUITE" "$SUITE"
   printf 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n'
   if [ -n "$SECURITY_URI" ]; then
-    printf '\nTypes: deb\nURIs: %s\nSuites: trixie-security\nComponents: main\n' "$SECURITY_URI"
+    printf '\nTypes: deb\nURIs: %s\nSuites: %s-security\nComponents: main\n' "$SECURITY_URI" "$SUITE"
     printf 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n'
   fi
 } > "$root/etc/apt/sources.list.d/debian.sources"
@@ -25,6 +26,9 @@ rm -f "$root/etc/apt/apt.conf.d/00mmdebstrap" "$root/etc/apt/apt.conf.d/99mmdebs
 # The user, and the two folders that are promised to be writable.
 chroot "$root" useradd --uid 1000 --user-group --create-home --shell /bin/bash app
 chroot "$root" install -d -o app -g app -m 0755 /app
+
+# Packages must not ask questions, in a shell without a terminal least of all.
+echo 'debconf debconf/frontend select Noninteractive' | chroot "$root" debconf-set-selections
 
 # Node, npm and Deno from the archives of their npm packages.
 unpack() { # archive, target folder, members...
@@ -42,9 +46,10 @@ done
 unpack "$RUNTIMES/deno-linux-x64-glibc.tgz" "$root/usr/local/bin" package/deno
 chmod 0755 "$root/usr/local/bin/node" "$root/usr/local/bin/deno" "$root/usr/local/lib/node_modules/npm/bin/"*-cli.js
 
-# Nothing that identifies one machine, nothing that only caches.
+# Nothing that identifies one machine, nothing that only caches. Not /tmp: mmdebstrap keeps its configuration of apt there,
+# and without that its next apt works on the host. What /tmp holds is left out of the image by pack.sh.
 : > "$root/etc/machine-id"
 rm -f "$root/var/lib/dbus/machine-id" "$root/etc/ssh/"ssh_host_*
-rm -rf "$root/var/cache/apt/"* "$root/var/log/"* "$root/tmp/"* "$root/boot"
+rm -rf "$root/var/cache/apt/"* "$root/var/log/"* "$root/boot"
 rm -rf "$root/var/cache/debconf/"*-old "$root/var/lib/dpkg/"*-old "$root/var/cache/ldconfig"
 mkdir -p "$root/boot" "$root/var/log" "$root/var/cache/apt/archives/partial"

@@ -72,8 +72,9 @@ async function build(draft, progress) {
   try {
     cpSync(recipe, join(work, "recipe"), { recursive: true });
     await downloadRuntimes(join(work, "runtimes"), progress);
-    const sources = ["trixie", "trixie-updates"].map((suite) => `deb ${main} ${suite} main`);
-    if (security !== null) sources.push(`deb ${security} trixie-security main`);
+    const { suite, variant, kernel } = JSON.parse(readFileSync(join(recipe, "image.json"), "utf8"));
+    const sources = [suite, `${suite}-updates`].map((name) => `deb ${main} ${name} main`);
+    if (security !== null) sources.push(`deb ${security} ${suite}-security main`);
     const hooks = ["kernel", "customize", "pack"].map(
       (name) => `--customize-hook=${join(work, "recipe/hooks", `${name}.sh`)}`,
     );
@@ -84,26 +85,30 @@ async function build(draft, progress) {
       "mmdebstrap",
       [
         `--mode=${process.getuid?.() === 0 ? "root" : "unshare"}`,
-        "--variant=minbase",
+        `--variant=${variant}`,
         "--format=null",
+        // The root is thrown away as soon as the image is written.
+        "--skip=cleanup",
         `--keyring=${keyring}`,
         `--include=${packages.join(",")}`,
         `--dpkgopt=${join(work, "recipe/dpkg.cfg")}`,
         '--aptopt=Acquire::Languages "none"',
         ...hooks,
         `--customize-hook=sync-out ${outputFolder} ${output}`,
-        "trixie",
+        suite,
         "/dev/null",
         ...sources,
       ],
       {
+        cwd: work,
         env: {
           RECIPE: join(work, "recipe"),
           RUNTIMES: join(work, "runtimes"),
           OUT: outputFolder,
           MAIN_URI: main,
           SECURITY_URI: security ?? "",
-          KERNEL_PACKAGE: "linux-image-cloud-amd64",
+          SUITE: suite,
+          KERNEL_PACKAGE: kernel,
         },
         log: "setup-base-image",
         progress,
