@@ -7,3 +7,4 @@ export * from "./process-table.ts";
 export * from "./shared-platform.ts";
 export * from "./wire-client.ts";
 export { buildAgent, HostNode, SilentGuard } from "./host-node.ts";
+export * from "./postgres.ts";

@@ -3,7 +3,7 @@ import { CaissonError } from "@caisson/protocol";
 
 /** @throws CaissonError `invalid_argument` */
 export function decodeConfigHeader(header: string | string[] | undefined): unknown {
-  if (header === undefined || header === "") return {};
+  if (header === undefined || header === "") throw bad("is missing");
   if (Array.isArray(header)) throw bad("was sent more than once");
   if (!/^[A-Za-z0-9+/]*={0,2}$/.test(header) || header.length % 4 === 1) throw bad("is not base64");
   let value: unknown;

@@ -33,7 +33,8 @@ export class Upgrades {
     const gone = new AbortController();
     socket.on("error", () => gone.abort());
     socket.on("close", () => gone.abort());
-    const { pathname } = new URL(request.url ?? "/", "http://server");
+    // Not through URL: what a client sends need not be one.
+    const pathname = (request.url ?? "/").split("?", 1)[0]!;
     const started = performance.now();
     let status = 101;
     try {
@@ -52,7 +53,7 @@ export class Upgrades {
     const { tokens, sandboxStore, sandboxes, config } = this.#context;
     const id = connectPath.exec(pathname)?.[1];
     if (pathname !== createPath && id === undefined) throw new CaissonError("not_found", `No WebSocket is served at ${pathname.slice(0, 200)}.`);
-    if (request.method !== "GET" || request.headers.upgrade?.toLowerCase() !== "websocket") throw new CaissonError("invalid_argument", "This path takes a WebSocket upgrade.");
+    if (request.method !== "GET") throw new CaissonError("invalid_argument", "This path takes a WebSocket upgrade with GET.");
     const org = await tokens.authenticate(request.headers.authorization, header(request, "x-deno-org"));
     if (id === undefined) {
       const sandbox = await this.#create(org, upgrade);
