@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { operationError } from "@caisson/node";
-import { machineSpec, sh, withEngine } from "./engine.ts";
+import { machineSpec, withEngine } from "./engine.ts";
 
 test("streams of one machine", { timeout: 240_000 }, async (t) => {
   await withEngine({}, async (node) => {

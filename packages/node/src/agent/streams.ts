@@ -38,7 +38,9 @@ export function readStream(connection: AgentConnection, id: bigint): Readable {
       flowing = true;
     });
     stream.on("end", () => {
-      if (flowing) readable.push(null);
+      // Node ends a stream that was reset, too.
+      if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || stream.aborted) readable.destroy(broken());
+      else if (flowing) readable.push(null);
     });
     stream.on("error", (cause) => readable.destroy(broken(cause)));
     // Cut off without an error code, the bytes so far would look like all of them.

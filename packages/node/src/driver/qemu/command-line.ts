@@ -134,7 +134,8 @@ export function qcow2Chain(
       "read-only": readOnly,
       cache,
       // Images below the top are shared between machines, and nobody writes them.
-      ...(readOnly ? { locking: "off" } : { discard: "unmap" }),
+      // An image that gets an overlay laid over it is no longer opened for writing: it is sealed, and may not be.
+      ...(readOnly ? { locking: "off" } : { discard: "unmap", "auto-read-only": true }),
     },
     backing: qcow2Chain(undefined, below, { ...options, readOnly: true }),
   };

@@ -34,9 +34,12 @@ export function resumeWhenRoom(qmp: Qmp, directory: string, freeBytes = hostFree
     clearInterval(waiting);
   });
   // One that an earlier process left stalled.
-  isStalled(qmp).then((stalled) => {
-    if (stalled) wait();
-  }, () => undefined);
+  isStalled(qmp).then(
+    (stalled) => {
+      if (stalled) wait();
+    },
+    () => undefined,
+  );
 }
 
 async function isStalled(qmp: Qmp): Promise<boolean> {
