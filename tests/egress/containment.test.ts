@@ -19,9 +19,20 @@ let neighbour: Sandbox;
 
 before(async () => {
   const authority = await createTestAuthority();
-  [good, bad] = await Promise.all([allowed, denied].map(async (name) => Listener.start({ name, identity: await authority.issue([name]) })) as [Promise<Listener>, Promise<Listener>]);
-  platform = await startEgressPlatform({ authority, egress: { resolve: { [allowed]: good.address, [denied]: bad.address } } });
-  [attacker, neighbour] = await Promise.all([Sandbox.create({ allowNet: [allowed] }), Sandbox.create({ allowNet: [allowed] })]);
+  [good, bad] = await Promise.all(
+    [allowed, denied].map(async (name) => Listener.start({ name, identity: await authority.issue([name]) })) as [
+      Promise<Listener>,
+      Promise<Listener>,
+    ],
+  );
+  platform = await startEgressPlatform({
+    authority,
+    egress: { resolve: { [allowed]: good.address, [denied]: bad.address } },
+  });
+  [attacker, neighbour] = await Promise.all([
+    Sandbox.create({ allowNet: [allowed] }),
+    Sandbox.create({ allowNet: [allowed] }),
+  ]);
 });
 
 after(async () => {
@@ -45,18 +56,25 @@ describe("containment", { timeout: 400_000 }, () => {
     const beside = await requestTimes(neighbour, allowed, 20);
     await crowd.end();
     const median = (times: number[]): number => times[Math.floor(times.length / 2)] ?? 0;
-    context.diagnostic(`${crowd.words.trim()}; ${Math.round(grown / 1e6)} MB more; median ${median(alone).toFixed(1)} ms alone, ${median(beside).toFixed(1)} ms beside the crowd`);
+    context.diagnostic(
+      `${crowd.words.trim()}; ${Math.round(grown / 1e6)} MB more; median ${median(alone).toFixed(1)} ms alone, ${median(beside).toFixed(1)} ms beside the crowd`,
+    );
     assert.equal(crowd.held, 500, crowd.words);
     assert.ok(grown < 200e6, `the worker grew by ${Math.round(grown / 1e6)} MB`);
     // The benchmark measures; this only tells service from none on a machine that runs other tests.
-    assert.ok(median(beside) < 10 * median(alone) + 500, `${median(beside)} ms beside the crowd, ${median(alone)} ms alone`);
+    assert.ok(
+      median(beside) < 10 * median(alone) + 500,
+      `${median(beside)} ms beside the crowd, ${median(alone)} ms alone`,
+    );
   });
 
   test("more connections than one sandbox may have end with an error, and it can go on", async () => {
     const crowd = await holdConnections(attacker, allowed, 9000, 700);
     assert.ok(crowd.held >= 500 && crowd.held <= 700, crowd.words);
     await crowd.end();
-    await until(20_000, "an answer after the crowd", async () => (await attacker.sh`curl -sS -m 5 https://${allowed}/`.noThrow().text()).includes("reached"));
+    await until(20_000, "an answer after the crowd", async () =>
+      (await attacker.sh`curl -sS -m 5 https://${allowed}/`.noThrow().text()).includes("reached"),
+    );
   });
 
   test("kill -9 of the proxy: connections end, nothing opens, service comes back", async () => {
@@ -64,7 +82,10 @@ describe("containment", { timeout: 400_000 }, () => {
     const seenBefore = bad.connections;
     // Asks for the denied host all the time, by name and by address, while the proxy is away.
     const pushing = await attacker.spawn("bash", {
-      args: ["-c", `for i in $(seq 60); do curl -sS -k -m 2 https://${denied}/; curl -sS -k -m 2 https://${denied}/ --resolve ${denied}:443:203.0.113.1; sleep 0.05; done`],
+      args: [
+        "-c",
+        `for i in $(seq 60); do curl -sS -k -m 2 https://${denied}/; curl -sS -k -m 2 https://${denied}/ --resolve ${denied}:443:203.0.113.1; sleep 0.05; done`,
+      ],
       stdout: "piped",
       stderr: "null",
     });
@@ -72,10 +93,19 @@ describe("containment", { timeout: 400_000 }, () => {
     assert.equal(crowd.held, 20, crowd.words);
     process.kill(killed.pid, "SIGKILL");
     await until(10_000, "the end of the killed worker", () => !isAlive(killed));
-    const again = await until(20_000, "a new worker", () => descendants(platform.pid).find(({ command, pid }) => pid !== killed.pid && command.includes("egress/src/worker/main")));
+    const again = await until(20_000, "a new worker", () =>
+      descendants(platform.pid).find(
+        ({ command, pid }) => pid !== killed.pid && command.includes("egress/src/worker/main"),
+      ),
+    );
     assert.notEqual(again.pid, killed.pid);
     for (const sandbox of [neighbour, attacker])
-      await until(20_000, "service after the kill", async () => (await sandbox.sh`curl -sS -m 5 https://${allowed}/`.noThrow().text()).includes("reached"), 200);
+      await until(
+        20_000,
+        "service after the kill",
+        async () => (await sandbox.sh`curl -sS -m 5 https://${allowed}/`.noThrow().text()).includes("reached"),
+        200,
+      );
     const { stdoutText } = await within(180_000, "the pushing program", pushing.output());
     await crowd.end();
     assert.doesNotMatch(stdoutText ?? "", /reached/);
@@ -93,9 +123,15 @@ describe("containment", { timeout: 400_000 }, () => {
       await robber.fs.writeTextFile("/tmp/seize.py", script);
       const start = processCounters(worker().pid).residentBytes;
       // It unbinds the agent's own line too, so nobody waits for its end: what it learns arrives at the allowed host.
-      const child = await robber.spawn("sudo", { args: ["setsid", "python3", "/tmp/seize.py", allowed, denied], stdout: "null", stderr: "null" });
+      const child = await robber.spawn("sudo", {
+        args: ["setsid", "python3", "/tmp/seize.py", allowed, denied],
+        stdout: "null",
+        stderr: "null",
+      });
       child.status.catch(() => undefined);
-      const report = await until(60_000, "the robber's report", () => /report:[^\n]*\n/.exec(good.raw)?.[0]).catch(() => undefined);
+      const report = await until(60_000, "the robber's report", () => /report:[^\n]*\n/.exec(good.raw)?.[0]).catch(
+        () => undefined,
+      );
       context.diagnostic(report ?? "the robber could not report");
       assert.ok(report, "the robber did not get through to the allowed host");
       assert.match(report, /garbage sent/);
@@ -103,7 +139,10 @@ describe("containment", { timeout: 400_000 }, () => {
       assert.doesNotMatch(report, /-> 200/);
       assert.equal(bad.connections, seenBefore);
       assert.ok(processCounters(worker().pid).residentBytes - start < 150e6);
-      assert.match(await within(20_000, "the neighbour's answer", neighbour.sh`curl -sS -m 10 https://${allowed}/`.text()), /reached/);
+      assert.match(
+        await within(20_000, "the neighbour's answer", neighbour.sh`curl -sS -m 10 https://${allowed}/`.text()),
+        /reached/,
+      );
     } finally {
       await within(30_000, "the robber's end", robber.kill());
     }
@@ -118,12 +157,19 @@ describe("containment", { timeout: 400_000 }, () => {
       const victim = await Sandbox.create({ allowNet: [allowed] });
       const child = await victim.spawn("sudo", { args: ["bash", "-c", command], stdout: "null", stderr: "null" });
       await within(8_000, "the blow", child.status).catch(() => undefined);
-      assert.match(await within(20_000, "the neighbour's answer", neighbour.sh`curl -sS -m 10 https://${allowed}/`.text()), /reached/);
+      assert.match(
+        await within(20_000, "the neighbour's answer", neighbour.sh`curl -sS -m 10 https://${allowed}/`.text()),
+        /reached/,
+      );
       await within(30_000, "the victim's end", victim.kill()).catch((error: unknown) => {
         // A machine that is gone already cannot be killed again; one that hangs must not be left.
         if (/not within/.test(String(error))) throw error;
       });
     }
-    await until(20_000, "the end of the victims' machines", () => descendants(platform.pid).filter(({ command }) => /^\S*qemu-system/.test(command)).length === 2);
+    await until(
+      20_000,
+      "the end of the victims' machines",
+      () => descendants(platform.pid).filter(({ command }) => /^\S*qemu-system/.test(command)).length === 2,
+    );
   });
 });

@@ -17,8 +17,16 @@ import { startEgressPlatform, type EgressPlatform } from "./world/platform.ts";
 import { needlesFor, searchFiles, searchMemory } from "./world/search.ts";
 
 const run = promisify(execFile);
-const openai = { host: "api.openai.com", variable: "OPENAI_API_KEY", key: `sk-proj-${randomBytes(24).toString("base64url")}` };
-const anthropic = { host: "api.anthropic.com", variable: "ANTHROPIC_API_KEY", key: `sk-ant-api03-${randomBytes(24).toString("base64url")}` };
+const openai = {
+  host: "api.openai.com",
+  variable: "OPENAI_API_KEY",
+  key: `sk-proj-${randomBytes(24).toString("base64url")}`,
+};
+const anthropic = {
+  host: "api.anthropic.com",
+  variable: "ANTHROPIC_API_KEY",
+  key: `sk-ant-api03-${randomBytes(24).toString("base64url")}`,
+};
 const versions = { npm: ["openai@7", "@anthropic-ai/sdk@1"], pip: ["openai", "anthropic"] };
 
 const programs = {
@@ -48,21 +56,32 @@ let service: LlmService;
 let platform: EgressPlatform;
 let sandbox: Sandbox;
 
-before(async () => {
-  const authority = await createTestAuthority();
-  service = await startLlmService(await authority.issue([openai.host, anthropic.host]));
-  platform = await startEgressPlatform({ authority, egress: { resolve: { [openai.host]: service.address, [anthropic.host]: service.address } } });
-  const [libraries] = await Promise.all([packLibraries()]);
-  sandbox = await Sandbox.create({
-    allowNet: [openai.host, anthropic.host],
-    memory: "2GiB",
-    secrets: Object.fromEntries([openai, anthropic].map(({ variable, host, key }) => [variable, { hosts: [host], value: key }])),
-  });
-  await sandbox.fs.writeFile("/tmp/llm.tar", Readable.toWeb(createReadStream(libraries)) as ReadableStream<Uint8Array>);
-  await sandbox.sh`sudo mkdir -p /opt/llm && sudo tar -xf /tmp/llm.tar -C /opt/llm && rm /tmp/llm.tar`;
-  await sandbox.sh`sudo chown -R app /opt/llm`;
-  for (const [name, text] of Object.entries(programs)) await sandbox.fs.writeTextFile(`/opt/llm/${name}`, text);
-}, { timeout: 300_000 });
+before(
+  async () => {
+    const authority = await createTestAuthority();
+    service = await startLlmService(await authority.issue([openai.host, anthropic.host]));
+    platform = await startEgressPlatform({
+      authority,
+      egress: { resolve: { [openai.host]: service.address, [anthropic.host]: service.address } },
+    });
+    const [libraries] = await Promise.all([packLibraries()]);
+    sandbox = await Sandbox.create({
+      allowNet: [openai.host, anthropic.host],
+      memory: "2GiB",
+      secrets: Object.fromEntries(
+        [openai, anthropic].map(({ variable, host, key }) => [variable, { hosts: [host], value: key }]),
+      ),
+    });
+    await sandbox.fs.writeFile(
+      "/tmp/llm.tar",
+      Readable.toWeb(createReadStream(libraries)) as ReadableStream<Uint8Array>,
+    );
+    await sandbox.sh`sudo mkdir -p /opt/llm && sudo tar -xf /tmp/llm.tar -C /opt/llm && rm /tmp/llm.tar`;
+    await sandbox.sh`sudo chown -R app /opt/llm`;
+    for (const [name, text] of Object.entries(programs)) await sandbox.fs.writeTextFile(`/opt/llm/${name}`, text);
+  },
+  { timeout: 300_000 },
+);
 
 after(async () => {
   await sandbox?.kill();
@@ -72,14 +91,31 @@ after(async () => {
 
 /** Installed once on the host, where a processor is fast, and kept with what depends on this host alone. */
 async function packLibraries(): Promise<string> {
-  const cache = join(process.env["CAISSON_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "caisson"), "tests");
-  const archive = join(cache, `llm-libraries-${[...versions.npm, ...versions.pip].join("-").replaceAll(/[^\w.-]/g, "_")}.tar`);
+  const cache = join(
+    process.env["CAISSON_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "caisson"),
+    "tests",
+  );
+  const archive = join(
+    cache,
+    `llm-libraries-${[...versions.npm, ...versions.pip].join("-").replaceAll(/[^\w.-]/g, "_")}.tar`,
+  );
   if (existsSync(archive)) return archive;
   await mkdir(cache, { recursive: true });
   const work = await mkdtemp(join(tmpdir(), "csn-llm-"));
   try {
-    await run("npm", ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", work, ...versions.npm], { timeout: 240_000 });
-    const target = ["--python-version", "3.13", "--platform", "manylinux2014_x86_64", "--only-binary", ":all:", "--target", join(work, "python")];
+    await run("npm", ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", work, ...versions.npm], {
+      timeout: 240_000,
+    });
+    const target = [
+      "--python-version",
+      "3.13",
+      "--platform",
+      "manylinux2014_x86_64",
+      "--only-binary",
+      ":all:",
+      "--target",
+      join(work, "python"),
+    ];
     await run("python3", ["-m", "pip", "install", "--quiet", ...target, ...versions.pip], { timeout: 240_000 });
     const half = `${archive}.${process.pid}`;
     await run("tar", ["-cf", half, "-C", work, "node_modules", "python"]);
@@ -98,7 +134,12 @@ async function execute(program: string, ...args: string[]): Promise<string> {
 }
 
 describe("libraries of language models", { timeout: 400_000 }, () => {
-  for (const [file, maker] of [["openai.mjs", openai], ["anthropic.mjs", anthropic], ["openai.py", openai], ["anthropic.py", anthropic]] as const) {
+  for (const [file, maker] of [
+    ["openai.mjs", openai],
+    ["anthropic.mjs", anthropic],
+    ["openai.py", openai],
+    ["anthropic.py", anthropic],
+  ] as const) {
     test(`${file}: a streamed answer, the real key there, the placeholder here`, async () => {
       const before = service.seen.length;
       const output = await execute(file.endsWith(".py") ? "python3" : "node", file);
@@ -112,28 +153,38 @@ describe("libraries of language models", { timeout: 400_000 }, () => {
     });
   }
 
-  test("neither key is in the machine's memory, nor anywhere in the installation's files", { timeout: 180_000 }, async (context) => {
-    const placeholder = (await sandbox.env.get(openai.variable)) ?? "";
-    await sandbox.fs.writeTextFile("/home/app/placeholder", `${placeholder}\n`.repeat(2000));
-    await sandbox.sh`sync`;
-    // A program that holds the placeholder shows that the search would find it.
-    const holder = await sandbox.spawn("python3", { args: ["-c", "import os, time; key = os.environ['OPENAI_API_KEY']; time.sleep(600)"], stdout: "null", stderr: "null" });
-    holder.status.catch(() => undefined);
-    await sandbox.sh`true`;
-    const needles = new Map([
-      ["the placeholder", Buffer.from(placeholder)],
-      ...[openai, anthropic].flatMap(({ variable, key }) => [...needlesFor(key)].map(([name, needle]): [string, Buffer] => [`${variable}: ${name}`, needle])),
-    ]);
-    const machines = descendants(platform.pid).filter(({ command }) => /^\S*qemu-system/.test(command));
-    assert.equal(machines.length, 1, machines.map(({ command }) => command.slice(0, 80)).join("\n"));
-    const inMemory = searchMemory(machines[0]?.pid ?? 0, needles);
-    context.diagnostic(`${Math.round(inMemory.bytes / 1e6)} MB of memory searched`);
-    assert.deepEqual([...inMemory.found], ["the placeholder"]);
-    const onDisk = searchFiles(platform.home, needles);
-    context.diagnostic(`${Math.round(onDisk.bytes / 1e6)} MB of files searched`);
-    assert.deepEqual([...onDisk.found], ["the placeholder"]);
-    await holder.kill("SIGKILL");
-  });
+  test(
+    "neither key is in the machine's memory, nor anywhere in the installation's files",
+    { timeout: 180_000 },
+    async (context) => {
+      const placeholder = (await sandbox.env.get(openai.variable)) ?? "";
+      await sandbox.fs.writeTextFile("/home/app/placeholder", `${placeholder}\n`.repeat(2000));
+      await sandbox.sh`sync`;
+      // A program that holds the placeholder shows that the search would find it.
+      const holder = await sandbox.spawn("python3", {
+        args: ["-c", "import os, time; key = os.environ['OPENAI_API_KEY']; time.sleep(600)"],
+        stdout: "null",
+        stderr: "null",
+      });
+      holder.status.catch(() => undefined);
+      await sandbox.sh`true`;
+      const needles = new Map([
+        ["the placeholder", Buffer.from(placeholder)],
+        ...[openai, anthropic].flatMap(({ variable, key }) =>
+          [...needlesFor(key)].map(([name, needle]): [string, Buffer] => [`${variable}: ${name}`, needle]),
+        ),
+      ]);
+      const machines = descendants(platform.pid).filter(({ command }) => /^\S*qemu-system/.test(command));
+      assert.equal(machines.length, 1, machines.map(({ command }) => command.slice(0, 80)).join("\n"));
+      const inMemory = searchMemory(machines[0]?.pid ?? 0, needles);
+      context.diagnostic(`${Math.round(inMemory.bytes / 1e6)} MB of memory searched`);
+      assert.deepEqual([...inMemory.found], ["the placeholder"]);
+      const onDisk = searchFiles(platform.home, needles);
+      context.diagnostic(`${Math.round(onDisk.bytes / 1e6)} MB of files searched`);
+      assert.deepEqual([...onDisk.found], ["the placeholder"]);
+      await holder.kill("SIGKILL");
+    },
+  );
 
   test("neither key is in an argument, an environment, or the log", async () => {
     const { readFileSync } = await import("node:fs");

@@ -47,7 +47,7 @@ test("a memory hog", { timeout: 120_000 }, async () => {
   const attacker = await Sandbox.create({ memory: "768MiB" });
   try {
     const hog = await attacker.spawn("bash", {
-      args: ["-c", "exec tail -c 4G /dev/zero"],
+      args: ["-c", 'exec python3 -c \'while True: globals().setdefault("held", []).append(b"x" * 33554432)\''],
       stdout: "null",
       stderr: "null",
     });

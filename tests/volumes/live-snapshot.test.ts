@@ -30,38 +30,47 @@ db = sqlite3.connect("/data/work.db")
 print(db.execute("PRAGMA integrity_check").fetchone()[0], db.execute("SELECT count(*), max(id) FROM log").fetchone())
 `;
 
-test("snapshots of a mounted volume under load are whole and hold what was committed", { timeout: 240_000 }, async () => {
-  const volume = await client.volumes.create({ slug: `sql-${run}`, region: "ord", capacity: "1GB" });
-  const taken: { id: string; committed: number }[] = [];
-  const sandbox = await Sandbox.create({ volumes: { "/data": volume.id } });
-  try {
-    const process = await sandbox.spawn("python3", { args: ["-c", writer], stdout: "null", stderr: "inherit" });
-    const committed = async () => Number(await sandbox.sh`cat /tmp/progress 2>/dev/null || echo 0`.text());
-    while ((await committed()) < 20);
-    for (let round = 0; round < rounds; round++) {
-      const before = await committed();
-      const started = performance.now();
-      const { id } = await client.volumes.snapshot(volume.id, { slug: `sql-${run}-${round}` });
-      assert.ok(performance.now() - started < 10_000, "the client would have given up");
-      taken.push({ id, committed: before });
-      const end = Date.now() + 20_000;
-      while ((await committed()) <= before + 5) assert.ok(Date.now() < end, "the database goes on after a snapshot");
-    }
-    await process.kill("SIGKILL");
-  } finally {
-    await sandbox.kill();
-  }
-  for (const { id, committed } of taken) {
-    const copy = await client.volumes.create({ slug: `copy-${id.slice(-8)}`, region: "ord", capacity: "1GB", from: id });
-    const reader = await Sandbox.create({ volumes: { "/data": copy.id } });
+test(
+  "snapshots of a mounted volume under load are whole and hold what was committed",
+  { timeout: 240_000 },
+  async () => {
+    const volume = await client.volumes.create({ slug: `sql-${run}`, region: "ord", capacity: "1GB" });
+    const taken: { id: string; committed: number }[] = [];
+    const sandbox = await Sandbox.create({ volumes: { "/data": volume.id } });
     try {
-      const output = await reader.sh`python3 -c ${check}`.text();
-      const [, count, last] = /^ok \((\d+), (\d+)\)$/.exec(output.trim()) ?? [];
-      assert.ok(count !== undefined, output);
-      assert.equal(count, last);
-      assert.ok(Number(count) >= committed, `${count} rows, but ${committed} were committed before the snapshot`);
+      const process = await sandbox.spawn("python3", { args: ["-c", writer], stdout: "null", stderr: "inherit" });
+      const committed = async () => Number(await sandbox.sh`cat /tmp/progress 2>/dev/null || echo 0`.text());
+      while ((await committed()) < 20);
+      for (let round = 0; round < rounds; round++) {
+        const before = await committed();
+        const started = performance.now();
+        const { id } = await client.volumes.snapshot(volume.id, { slug: `sql-${run}-${round}` });
+        assert.ok(performance.now() - started < 10_000, "the client would have given up");
+        taken.push({ id, committed: before });
+        const end = Date.now() + 20_000;
+        while ((await committed()) <= before + 5) assert.ok(Date.now() < end, "the database goes on after a snapshot");
+      }
+      await process.kill("SIGKILL");
     } finally {
-      await reader.kill();
+      await sandbox.kill();
     }
-  }
-});
+    for (const { id, committed } of taken) {
+      const copy = await client.volumes.create({
+        slug: `copy-${id.slice(-8)}`,
+        region: "ord",
+        capacity: "1GB",
+        from: id,
+      });
+      const reader = await Sandbox.create({ volumes: { "/data": copy.id } });
+      try {
+        const output = await reader.sh`python3 -c ${check}`.text();
+        const [, count, last] = /^ok \((\d+), (\d+)\)$/.exec(output.trim()) ?? [];
+        assert.ok(count !== undefined, output);
+        assert.equal(count, last);
+        assert.ok(Number(count) >= committed, `${count} rows, but ${committed} were committed before the snapshot`);
+      } finally {
+        await reader.kill();
+      }
+    }
+  },
+);

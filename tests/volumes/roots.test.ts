@@ -11,59 +11,77 @@ const { home } = await sharedPlatform();
 const client = new Client();
 const run = Math.random().toString(36).slice(2, 8);
 
-test("five generations of root snapshots, each seeing all before it, deleted in any order", { timeout: 300_000 }, async () => {
-  let from = "builtin:debian-13";
-  const names: { kind: "volumes" | "snapshots"; slug: string }[] = [];
-  for (let generation = 1; generation <= 5; generation++) {
-    const volume = await client.volumes.create({ slug: `gen-${run}-${generation}`, region: "ord", capacity: "1GB", from });
-    const sandbox = await Sandbox.create({ root: volume.id });
-    try {
-      assert.equal(await sandbox.sh`cat /opt/* 2>/dev/null | wc -l`.text(), `${generation - 1}\n`);
-      await sandbox.sh`sudo sh -c ${`echo ${generation} > /opt/gen-${generation}`}`;
-      // The last two are taken from the mounted volume.
-      if (generation > 3) await client.volumes.snapshot(volume.id, { slug: `snap-${run}-${generation}` });
-    } finally {
-      await sandbox.kill();
+test(
+  "five generations of root snapshots, each seeing all before it, deleted in any order",
+  { timeout: 300_000 },
+  async () => {
+    let from = "builtin:debian-13";
+    const names: { kind: "volumes" | "snapshots"; slug: string }[] = [];
+    for (let generation = 1; generation <= 5; generation++) {
+      const volume = await client.volumes.create({
+        slug: `gen-${run}-${generation}`,
+        region: "ord",
+        capacity: "1GB",
+        from,
+      });
+      const sandbox = await Sandbox.create({ root: volume.id });
+      try {
+        assert.equal(await sandbox.sh`cat /opt/* 2>/dev/null | wc -l`.text(), `${generation - 1}\n`);
+        await sandbox.sh`sudo sh -c ${`echo ${generation} > /opt/gen-${generation}`}`;
+        // The last two are taken from the mounted volume.
+        if (generation > 3) await client.volumes.snapshot(volume.id, { slug: `snap-${run}-${generation}` });
+      } finally {
+        await sandbox.kill();
+      }
+      if (generation <= 3) await client.volumes.snapshot(volume.id, { slug: `snap-${run}-${generation}` });
+      from = `snap-${run}-${generation}`;
+      names.push({ kind: "volumes", slug: volume.slug }, { kind: "snapshots", slug: from });
     }
-    if (generation <= 3) await client.volumes.snapshot(volume.id, { slug: `snap-${run}-${generation}` });
-    from = `snap-${run}-${generation}`;
-    names.push({ kind: "volumes", slug: volume.slug }, { kind: "snapshots", slug: from });
-  }
-  const last = names.pop()!;
-  const inLast = async () => {
-    const sandbox = await Sandbox.create({ root: last.slug });
-    try {
-      return await sandbox.sh`cat /opt/*`.text();
-    } finally {
-      await sandbox.kill();
+    const last = names.pop()!;
+    const inLast = async () => {
+      const sandbox = await Sandbox.create({ root: last.slug });
+      try {
+        return await sandbox.sh`cat /opt/*`.text();
+      } finally {
+        await sandbox.kill();
+      }
+    };
+    assert.equal(await inLast(), "1\n2\n3\n4\n5\n");
+    for (const [index, { kind, slug }] of names.toSorted(() => Math.random() - 0.5).entries()) {
+      await client[kind].delete(slug);
+      if (index % 4 === 3) assert.equal(await inLast(), "1\n2\n3\n4\n5\n", `after ${slug} was deleted`);
     }
-  };
-  assert.equal(await inLast(), "1\n2\n3\n4\n5\n");
-  for (const [index, { kind, slug }] of names.toSorted(() => Math.random() - 0.5).entries()) {
-    await client[kind].delete(slug);
-    if (index % 4 === 3) assert.equal(await inLast(), "1\n2\n3\n4\n5\n", `after ${slug} was deleted`);
-  }
-  assert.equal(await inLast(), "1\n2\n3\n4\n5\n");
-});
+    assert.equal(await inLast(), "1\n2\n3\n4\n5\n");
+  },
+);
 
-test("a broken root is refused in time, in words, and leaves no machine and no lease behind", { timeout: 90_000 }, async () => {
-  const volume = await client.volumes.create({ slug: `broken-${run}`, region: "ord", capacity: "1GB", from: "builtin:debian-13" });
-  const directory = join(home, "volumes", "layers");
-  const newest = readdirSync(directory)
-    .filter((name) => !name.startsWith("builtin"))
-    .map((name) => ({ name, at: statSync(join(directory, name)).birthtimeMs }))
-    .toSorted((a, b) => b.at - a.at)[0]!.name;
-  execFileSync("qemu-io", ["-c", "write -P 0 0 8M", join(directory, newest)]);
-  const before = holdings(home).processes.length;
-  const started = performance.now();
-  const attempt = Sandbox.create({ root: volume.id });
-  await assert.rejects(attempt, ({ status, code, message }: { status: number; code: string; message: string }) => {
-    assert.deepEqual([status, code], [502, "GUEST_ERROR"]);
-    assert.match(message, /could not start from its root disk/);
-    return true;
-  });
-  assert.ok(performance.now() - started < 10_000);
-  // The pool may be making a clone in the place of the one that was used up.
-  await until(20_000, "the end of the failed machine", () => holdings(home).processes.length <= before + 1);
-  await client.volumes.delete(volume.id);
-});
+test(
+  "a broken root is refused in time, in words, and leaves no machine and no lease behind",
+  { timeout: 90_000 },
+  async () => {
+    const volume = await client.volumes.create({
+      slug: `broken-${run}`,
+      region: "ord",
+      capacity: "1GB",
+      from: "builtin:debian-13",
+    });
+    const directory = join(home, "volumes", "layers");
+    const newest = readdirSync(directory)
+      .filter((name) => !name.startsWith("builtin"))
+      .map((name) => ({ name, at: statSync(join(directory, name)).birthtimeMs }))
+      .toSorted((a, b) => b.at - a.at)[0]!.name;
+    execFileSync("qemu-io", ["-c", "write -P 0 0 8M", join(directory, newest)]);
+    const before = holdings(home).processes.length;
+    const started = performance.now();
+    const attempt = Sandbox.create({ root: volume.id });
+    await assert.rejects(attempt, ({ status, code, message }: { status: number; code: string; message: string }) => {
+      assert.deepEqual([status, code], [502, "GUEST_ERROR"]);
+      assert.match(message, /could not start from its root disk/);
+      return true;
+    });
+    assert.ok(performance.now() - started < 10_000);
+    // The pool may be making a clone in the place of the one that was used up.
+    await until(20_000, "the end of the failed machine", () => holdings(home).processes.length <= before + 1);
+    await client.volumes.delete(volume.id);
+  },
+);

@@ -12,7 +12,8 @@ let count = 0;
 /** Slugs of one run of this file differ from those of all others. */
 const slug = (name: string) => `${name}-${run}-${++count}`;
 const plain = (name: string) => client.volumes.create({ slug: slug(name), region: "ord", capacity: "300MB" });
-const bootable = (name: string, from: string = "builtin:debian-13") => client.volumes.create({ slug: slug(name), region: "ord", capacity: "1GB", from });
+const bootable = (name: string, from: string = "builtin:debian-13") =>
+  client.volumes.create({ slug: slug(name), region: "ord", capacity: "1GB", from });
 
 async function inSandbox(options: object, commands: (sandbox: Sandbox) => Promise<void>): Promise<void> {
   const sandbox = await Sandbox.create(options);
@@ -52,7 +53,10 @@ export const scenarios: readonly Scenario[] = [
     limit: 120_000,
     async run() {
       const volume = await bootable("soft");
-      await inSandbox({ root: volume.id }, async (sandbox) => void (await sandbox.sh`sudo sh -c 'echo v1 > /opt/version'`));
+      await inSandbox(
+        { root: volume.id },
+        async (sandbox) => void (await sandbox.sh`sudo sh -c 'echo v1 > /opt/version'`),
+      );
       const snapshot = await client.volumes.snapshot(volume.id, { slug: slug("image") });
       assert.equal(snapshot.isBootable, true);
       await inSandbox({ root: snapshot.slug }, async (one) => {
@@ -60,11 +64,15 @@ export const scenarios: readonly Scenario[] = [
           await one.sh`sudo sh -c 'echo one > /opt/version'`;
           assert.equal(await one.sh`cat /opt/version`.text(), "one\n");
           assert.equal(await two.sh`cat /opt/version`.text(), "v1\n");
-          const names = await Promise.all([one, two].map((sandbox) => sandbox.sh`cat /etc/machine-id /etc/hostname`.text()));
+          const names = await Promise.all(
+            [one, two].map((sandbox) => sandbox.sh`cat /etc/machine-id /etc/hostname`.text()),
+          );
           assert.notEqual(names[0], names[1], "two sandboxes of one snapshot are two machines");
         });
       });
-      await inSandbox({ root: snapshot.id }, async (sandbox) => assert.equal(await sandbox.sh`cat /opt/version`.text(), "v1\n"));
+      await inSandbox({ root: snapshot.id }, async (sandbox) =>
+        assert.equal(await sandbox.sh`cat /opt/version`.text(), "v1\n"),
+      );
       await client.snapshots.delete(snapshot.id);
       await client.volumes.delete(volume.id);
     },
@@ -107,7 +115,15 @@ export const scenarios: readonly Scenario[] = [
       const volume = await Volume.create({ slug: name, region: "ord", capacity: "1GB" });
       assert.match(volume.id, /^vol_ord_[0-9a-z]{20}$/);
       assert.deepEqual(
-        [volume.slug, volume.region, volume.capacity, volume.estimatedAllocatedSize, volume.estimatedFlattenedSize, volume.isBootable, volume.baseSnapshot],
+        [
+          volume.slug,
+          volume.region,
+          volume.capacity,
+          volume.estimatedAllocatedSize,
+          volume.estimatedFlattenedSize,
+          volume.isBootable,
+          volume.baseSnapshot,
+        ],
         [name, "ord", 1_000_000_000, 8_797_184, 8_797_184, false, null],
       );
       for (const [capacity, bytes] of [
@@ -122,14 +138,29 @@ export const scenarios: readonly Scenario[] = [
         assert.equal(made.capacity, bytes, String(capacity));
         await client.volumes.delete(made.id);
       }
-      const create = (options: object) => rejection(client.volumes.create({ slug: slug("bad"), region: "ord", capacity: "1GB", ...options } as never));
-      assert.deepEqual(await create({ slug: name }).then(({ status, code }) => [status, code]), [409, "SLUG_ALREADY_IN_USE"]);
-      for (const bad of [{ capacity: "299MB" }, { capacity: "21GB" }, { capacity: "much" }, { slug: "-a" }, { slug: "A" }, { region: "xyz" }, { from: "builtin:plan9" }]) {
+      const create = (options: object) =>
+        rejection(client.volumes.create({ slug: slug("bad"), region: "ord", capacity: "1GB", ...options } as never));
+      assert.deepEqual(await create({ slug: name }).then(({ status, code }) => [status, code]), [
+        409,
+        "SLUG_ALREADY_IN_USE",
+      ]);
+      for (const bad of [
+        { capacity: "299MB" },
+        { capacity: "21GB" },
+        { capacity: "much" },
+        { slug: "-a" },
+        { slug: "A" },
+        { region: "xyz" },
+        { from: "builtin:plan9" },
+      ]) {
         assert.equal((await create(bad)).status, 400, JSON.stringify(bad));
       }
       assert.equal((await create({ from: "no-such-snapshot" })).status, 404);
       const root = await bootable("fresh");
-      assert.deepEqual([root.estimatedAllocatedSize, root.estimatedFlattenedSize, root.isBootable, root.baseSnapshot], [0, 0, true, null]);
+      assert.deepEqual(
+        [root.estimatedAllocatedSize, root.estimatedFlattenedSize, root.isBootable, root.baseSnapshot],
+        [0, 0, true, null],
+      );
     },
   },
   {
@@ -145,9 +176,18 @@ export const scenarios: readonly Scenario[] = [
       assert.equal((await Volume.get(first!.slug))?.id, first!.id);
       assert.equal(await client.volumes.get("no-such-volume"), null);
       const page = await client.volumes.list({ search, limit: 2 });
-      assert.deepEqual(page.items.map(({ id }) => id), made.slice(3).toReversed().map(({ id }) => id));
+      assert.deepEqual(
+        page.items.map(({ id }) => id),
+        made
+          .slice(3)
+          .toReversed()
+          .map(({ id }) => id),
+      );
       assert.equal(page.hasMore, true);
-      assert.deepEqual((await collect(page)).map(({ id }) => id), made.toReversed().map(({ id }) => id));
+      assert.deepEqual(
+        (await collect(page)).map(({ id }) => id),
+        made.toReversed().map(({ id }) => id),
+      );
       await client.volumes.delete(first!.slug);
       assert.equal(await client.volumes.get(first!.id), null);
       assert.equal(await client.volumes.get(first!.slug), null);
@@ -172,9 +212,17 @@ export const scenarios: readonly Scenario[] = [
       });
       snapshots.push(await Snapshot.create(volume.slug, { slug: slug("detached") }));
       assert.match(snapshots[0]!.id, /^snp_ord_[0-9a-z]{20}$/);
-      assert.deepEqual([snapshots[0]!.region, snapshots[0]!.isBootable, snapshots[0]!.volume.id], ["ord", false, volume.id]);
+      assert.deepEqual(
+        [snapshots[0]!.region, snapshots[0]!.isBootable, snapshots[0]!.volume.id],
+        ["ord", false, volume.id],
+      );
       for (const [index, content] of ["one", "two"].entries()) {
-        const copy = await client.volumes.create({ slug: slug("copy"), region: "ord", capacity: "500MB", from: snapshots[index]!.slug });
+        const copy = await client.volumes.create({
+          slug: slug("copy"),
+          region: "ord",
+          capacity: "500MB",
+          from: snapshots[index]!.slug,
+        });
         assert.deepEqual(copy.baseSnapshot, { id: snapshots[index]!.id, slug: snapshots[index]!.slug });
         await inSandbox({ volumes: { "/data": copy.id } }, async (sandbox) => {
           assert.equal(await sandbox.fs.readTextFile("/data/state"), content);
@@ -193,18 +241,30 @@ export const scenarios: readonly Scenario[] = [
     async run() {
       const volume = await plain("base");
       const made: Snapshot[] = [];
-      for (let index = 0; index < 3; index++) made.push(await client.volumes.snapshot(volume.id, { slug: slug("snap") }));
+      for (let index = 0; index < 3; index++)
+        made.push(await client.volumes.snapshot(volume.id, { slug: slug("snap") }));
       assert.equal((await client.snapshots.get(made[0]!.slug))?.id, made[0]!.id);
       assert.equal((await client.snapshots.get(made[0]!.id))?.volume.slug, volume.slug);
       assert.equal(await client.snapshots.get("no-such-snapshot"), null);
       const listed = await collect(await client.snapshots.list({ search: `snap-${run}`, limit: 1 }));
-      assert.deepEqual(listed.map(({ id }) => id), made.toReversed().map(({ id }) => id));
-      const child = await client.volumes.create({ slug: slug("child"), region: "ord", capacity: "300MB", from: made[1]!.id });
+      assert.deepEqual(
+        listed.map(({ id }) => id),
+        made.toReversed().map(({ id }) => id),
+      );
+      const child = await client.volumes.create({
+        slug: slug("child"),
+        region: "ord",
+        capacity: "300MB",
+        from: made[1]!.id,
+      });
       for (const { id } of made) await client.snapshots.delete(id);
       await client.volumes.delete(volume.id);
       assert.equal(await client.snapshots.get(made[1]!.id), null);
       assert.equal((await client.volumes.get(child.id))?.baseSnapshot, null);
-      await inSandbox({ volumes: { "/data": child.id } }, async (sandbox) => void (await sandbox.sh`touch /data/works`));
+      await inSandbox(
+        { volumes: { "/data": child.id } },
+        async (sandbox) => void (await sandbox.sh`touch /data/works`),
+      );
     },
   },
 ];

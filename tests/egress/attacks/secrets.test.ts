@@ -30,8 +30,14 @@ function further(campaign: () => Campaign): void {
     "a secret for every host": { secrets: { K: { hosts: ["*"], value: "long-enough-to-be-a-secret" } } },
     "a secret for a URL": { secrets: { K: { hosts: ["https://api.example/"], value: "long-enough-to-be-a-secret" } } },
     "a secret for no host": { secrets: { K: { hosts: [], value: "long-enough-to-be-a-secret" } } },
-    "a secret for a host that the policy does not allow": { allowNet: ["other.example"], secrets: { K: { hosts: ["api.example"], value: "long-enough-to-be-a-secret" } } },
-    "a secret for another port than the policy allows": { allowNet: ["api.example:443"], secrets: { K: { hosts: ["api.example:8443"], value: "long-enough-to-be-a-secret" } } },
+    "a secret for a host that the policy does not allow": {
+      allowNet: ["other.example"],
+      secrets: { K: { hosts: ["api.example"], value: "long-enough-to-be-a-secret" } },
+    },
+    "a secret for another port than the policy allows": {
+      allowNet: ["api.example:443"],
+      secrets: { K: { hosts: ["api.example:8443"], value: "long-enough-to-be-a-secret" } },
+    },
   };
   for (const [name, options] of Object.entries(refused)) {
     test(`18: ${name} is refused when the sandbox is created`, async () => {
@@ -45,15 +51,23 @@ function further(campaign: () => Campaign): void {
 
   test("19: placeholder and authority of one sandbox are worth nothing in another", async () => {
     const { sandbox, key, evidence } = campaign();
-    await using second = await Sandbox.create({ allowNet: ["*.ok.example"], secrets: { KEY: { hosts: ["*.ok.example"], value: key } } });
+    await using second = await Sandbox.create({
+      allowNet: ["*.ok.example"],
+      secrets: { KEY: { hosts: ["*.ok.example"], value: key } },
+    });
     const foreign = (await sandbox.sh`printenv KEY`.text()).trim();
     assert.notEqual((await second.sh`printenv KEY`.text()).trim(), foreign);
     await second.sh`curl -sS -m 8 -H "authorization: Bearer ${foreign}" https://s01.ok.example/foreign`.text();
-    const seen = evidence.get(secrets.attacks[1]?.name ?? "")?.listeners.host.requests.find(({ target }) => target === "/foreign");
+    const seen = evidence
+      .get(secrets.attacks[1]?.name ?? "")
+      ?.listeners.host.requests.find(({ target }) => target === "/foreign");
     assert.equal(seen?.headers.authorization, `Bearer ${foreign}`);
     const authority = await sandbox.sh`cat /usr/local/share/ca-certificates/caisson.crt`.text();
     await second.fs.writeTextFile("/tmp/foreign.pem", authority);
-    const judged = await second.sh`curl -sS -m 8 --cacert /tmp/foreign.pem https://s01.ok.example/ 2>&1`.noThrow().text();
+    const judged =
+      await second.sh`curl -sS -m 8 --capath /var/empty --cacert /tmp/foreign.pem https://s01.ok.example/ 2>&1`
+        .noThrow()
+        .text();
     assert.match(judged, /certificate|self.signed|issuer/i);
     assert.doesNotMatch(judged, /reached/);
   });
@@ -65,14 +79,20 @@ function further(campaign: () => Campaign): void {
     const texts: [string, string][] = [
       ["the log", platform.output()],
       ["the audit", JSON.stringify(await platform.audit(sandbox.id))],
-      ["the metrics", await fetch(`${platform.env.DENO_DEPLOY_ENDPOINT}/metrics`, { headers: { authorization: `Bearer ${platform.env.DENO_DEPLOY_TOKEN}` } }).then((answer) => answer.text())],
+      [
+        "the metrics",
+        await fetch(`${platform.env.DENO_DEPLOY_ENDPOINT}/metrics`, {
+          headers: { authorization: `Bearer ${platform.env.DENO_DEPLOY_TOKEN}` },
+        }).then((answer) => answer.text()),
+      ],
       ...descendants(platform.pid).map(({ pid, command }): [string, string] => [
         command.slice(0, 80),
         readFileSync(`/proc/${pid}/cmdline`, "latin1") + readFileSync(`/proc/${pid}/environ`, "latin1"),
       ]),
     ];
     for (const [where, text] of texts)
-      for (const [spelling, needle] of needles) assert.ok(!Buffer.from(text).includes(needle), `${where} holds the key (${spelling})`);
+      for (const [spelling, needle] of needles)
+        assert.ok(!Buffer.from(text).includes(needle), `${where} holds the key (${spelling})`);
   });
 }
 

@@ -77,8 +77,16 @@ print(*times)
 /** Milliseconds of requests over one HTTPS connection, as a program in the sandbox sees them, sorted. */
 export async function requestTimes(sandbox: Sandbox, host: string, count: number): Promise<number[]> {
   await sandbox.fs.writeTextFile("/tmp/clock.py", clock);
-  const child = await sandbox.spawn("python3", { args: ["/tmp/clock.py", host, String(count)], stdout: "piped", stderr: "piped" });
+  const child = await sandbox.spawn("python3", {
+    args: ["/tmp/clock.py", host, String(count)],
+    stdout: "piped",
+    stderr: "piped",
+  });
   const { status, stdoutText, stderrText } = await within(120_000, "the requests", child.output());
   if (!status.success) throw new Error(stderrText ?? "");
-  return (stdoutText ?? "").trim().split(" ").map(Number).toSorted((a, b) => a - b);
+  return (stdoutText ?? "")
+    .trim()
+    .split(" ")
+    .map(Number)
+    .toSorted((a, b) => a - b);
 }

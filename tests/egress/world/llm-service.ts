@@ -47,12 +47,27 @@ async function answer(request: IncomingMessage, response: ServerResponse, key: s
 function completionEvents(key: string): string[] {
   const chunk = (delta: object, finish: string | null): string =>
     `data: ${JSON.stringify({ id: "chatcmpl-1", object: "chat.completion.chunk", created: 1, model: "stand-in", system_fingerprint: key, choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;
-  return [chunk({ role: "assistant", content: "" }, null), ...words.map((content) => chunk({ content }, null)), chunk({}, "stop"), "data: [DONE]\n\n"];
+  return [
+    chunk({ role: "assistant", content: "" }, null),
+    ...words.map((content) => chunk({ content }, null)),
+    chunk({}, "stop"),
+    "data: [DONE]\n\n",
+  ];
 }
 
 function messageEvents(key: string): string[] {
-  const event = (type: string, data: object): string => `event: ${type}\ndata: ${JSON.stringify({ type, ...data })}\n\n`;
-  const message = { id: `msg_${key}`, type: "message", role: "assistant", content: [], model: "stand-in", stop_reason: null, stop_sequence: null, usage: { input_tokens: 1, output_tokens: 1 } };
+  const event = (type: string, data: object): string =>
+    `event: ${type}\ndata: ${JSON.stringify({ type, ...data })}\n\n`;
+  const message = {
+    id: `msg_${key}`,
+    type: "message",
+    role: "assistant",
+    content: [],
+    model: "stand-in",
+    stop_reason: null,
+    stop_sequence: null,
+    usage: { input_tokens: 1, output_tokens: 1 },
+  };
   return [
     event("message_start", { message }),
     event("content_block_start", { index: 0, content_block: { type: "text", text: "" } }),

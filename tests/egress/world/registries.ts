@@ -31,7 +31,10 @@ async function npmRegistry(): Promise<Registry> {
 async function pipRegistry(): Promise<Registry> {
   const [configured, builtIn] = await Promise.all([
     output("python3", ["-m", "pip", "config", "list"]),
-    output("python3", ["-c", "from pip._internal.models.index import PyPI; print(PyPI.simple_url, PyPI.file_storage_domain)"]),
+    output("python3", [
+      "-c",
+      "from pip._internal.models.index import PyPI; print(PyPI.simple_url, PyPI.file_storage_domain)",
+    ]),
   ]);
   const [index = "", files = ""] = builtIn.trim().split(" ");
   const own = /^[^=]*\.index-url='(.+)'$/m.exec(configured)?.[1];

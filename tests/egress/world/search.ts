@@ -5,10 +5,17 @@ import { spellings } from "./spellings.ts";
 
 /** Every spelling of a key, and what Base64 makes of it at each alignment. */
 export function needlesFor(key: string): Map<string, Buffer> {
-  const needles = new Map(Object.entries(spellings).filter(([name]) => !name.startsWith("base64") && name !== "twice").map(([name, write]) => [name, Buffer.from(write(key).replace(/^"(.*)"$/, "$1"))]));
+  const needles = new Map(
+    Object.entries(spellings)
+      .filter(([name]) => !name.startsWith("base64") && name !== "twice")
+      .map(([name, write]) => [name, Buffer.from(write(key).replace(/^"(.*)"$/, "$1"))]),
+  );
   for (const before of [0, 1, 2]) {
     const text = Buffer.concat([Buffer.alloc(before), Buffer.from(key)]).toString("base64");
-    needles.set(`base64 at ${before}`, Buffer.from(text.slice(before === 0 ? 0 : before + 1, Math.floor(((before + key.length) * 8) / 6))));
+    needles.set(
+      `base64 at ${before}`,
+      Buffer.from(text.slice(before === 0 ? 0 : before + 1, Math.floor(((before + key.length) * 8) / 6))),
+    );
   }
   needles.set("UTF-16", Buffer.from(key, "utf16le"));
   needles.set("reversed", Buffer.from(key).reverse());
@@ -29,7 +36,14 @@ export function searchMemory(pid: number, needles: ReadonlyMap<string, Buffer>):
   try {
     for (const line of readFileSync(`/proc/${pid}/maps`, "utf8").split("\n")) {
       const [, from, to, mode = ""] = /^([0-9a-f]+)-([0-9a-f]+) (\S+)/.exec(line) ?? [];
-      if (from === undefined || to === undefined || !mode.startsWith("r") || line.endsWith("[vvar]") || line.endsWith("[vsyscall]")) continue;
+      if (
+        from === undefined ||
+        to === undefined ||
+        !mode.startsWith("r") ||
+        line.endsWith("[vvar]") ||
+        line.endsWith("[vsyscall]")
+      )
+        continue;
       const [start, end] = [Number.parseInt(from, 16), Number.parseInt(to, 16)];
       for (let at = start; at < end; at += blockSize) {
         const size = Math.min(blockSize, end - at);
@@ -54,7 +68,10 @@ function present(pages: number, at: number, size: number): boolean {
 }
 
 /** Names of the needles that stand in any file below the folder. */
-export function searchFiles(folder: string, needles: ReadonlyMap<string, Buffer>): { found: Set<string>; bytes: number } {
+export function searchFiles(
+  folder: string,
+  needles: ReadonlyMap<string, Buffer>,
+): { found: Set<string>; bytes: number } {
   const scan = createScan(needles);
   const visit = (path: string): void => {
     for (const entry of readdirSync(path, { withFileTypes: true })) {

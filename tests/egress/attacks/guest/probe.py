@@ -99,7 +99,7 @@ def basic(user, password):
     return [("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())]
 
 
-def shell(command, limit=10):
+def shell(command, limit=25):
     try:
         done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=limit, stdin=subprocess.DEVNULL)
         say(done.stdout, done.stderr, f"[status {done.returncode}]")

@@ -12,16 +12,23 @@ const none = (row: number, name: string, python: string, more: Partial<Attack> =
   ...more,
 });
 
-/** Sends on every interface that carries Ethernet frames. */
+/** Asks on every interface that carries Ethernet frames whether anybody is there (ARP). */
 const frame = `
 import os, socket
 for _, name in socket.if_nameindex():
-    if name == "lo" or open("/sys/class/net/" + name + "/type").read().strip() != "1": continue
-    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    s.bind((name, 0))
-    s.send(b"\\xff" * 12 + b"\\x08\\x00" + b"\\0" * 46)
-    print("answer: a frame left by", name)
-print("no other interface")
+    if name in ("lo", "eth8") or open("/sys/class/net/" + name + "/type").read().strip() != "1": continue
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+    s.bind((name, 0x0806))
+    s.settimeout(0.7)
+    try:
+        s.send(b"\\xff" * 6 + b"\\x02" * 6 + b"\\x08\\x06\\x00\\x01\\x08\\x00\\x06\\x04\\x00\\x01" + b"\\x02" * 6 + b"\\xcb\\x00\\x71\\x08" + b"\\x00" * 6 + b"\\xcb\\x00\\x71\\x09")
+        while True:
+            got = s.recv(100)
+            if got[20:22] == b"\\x00\\x02":
+                print("answer on", name)
+                break
+    except OSError as error:
+        print(name, error)
 `;
 
 export const noOtherWay: AttackTable = {
@@ -33,7 +40,7 @@ import os, socket, subprocess, threading
 for address in ("203.0.113.9", "198.51.100.1", "8.8.8.8", "1.1.1.1", "169.254.169.254"):
     subprocess.run(["ip", "addr", "add", address + "/32", "dev", "lo"])
 subprocess.run(["ip", "-6", "addr", "add", "2001:db8::9/128", "dev", "lo"])
-for command in ("ip link add eth9 type dummy", "ip link set eth9 up", "ip link set lo multicast on", "ip route add multicast 224.0.0.0/4 dev lo", "ip route add 224.0.0.0/4 dev lo"):
+for command in ("ip link add eth9 type veth peer name eth8", "ip link set eth9 up", "ip link set eth8 up", "ip link set lo multicast on", "ip route add multicast 224.0.0.0/4 dev lo", "ip route add 224.0.0.0/4 dev lo"):
     subprocess.run(command.split())
 def serve(family, address, port, group=None):
     sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -46,6 +53,13 @@ def serve(family, address, port, group=None):
         sock.sendto(b"reached", where)
 for family, address, port, group in ((2, "203.0.113.9", 9999, None), (2, "203.0.113.9", 443, None), (2, "203.0.113.9", 123, None), (10, "2001:db8::9", 9999, None), (2, "0.0.0.0", 5353, "224.0.0.251"), (2, "0.0.0.0", 1900, "239.255.255.250"), (2, "8.8.8.8", 5300, None), (2, "1.1.1.1", 853, None)):
     threading.Thread(target=serve, args=(family, address, port, group), daemon=True).start()
+def reply():
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+    sock.bind(("eth8", 0x0806))
+    while True:
+        got = sock.recv(100)
+        if got[20:22] == b"\\0\\1": sock.send(got[6:12] + b"\\3" * 6 + got[12:20] + b"\\0\\2" + b"\\3" * 6 + got[38:42] + got[22:32])
+threading.Thread(target=reply, daemon=True).start()
 open("/tmp/rehearsed", "w").close()
 threading.Event().wait()
 `,

