@@ -14,15 +14,22 @@ interface Watched {
   readonly session: ClientHttp2Session;
   readonly socket: Socket;
   received: number;
-  active: boolean;
+  /** Streams opened so far, as of the last inspection. */
+  opened: number;
+}
+
+interface Streams {
+  opened: number;
+  open: number;
 }
 
 const watched = new Set<Watched>();
+const streams = new WeakMap<ClientHttp2Session, Streams>();
 let timer: NodeJS.Timeout | undefined;
 
 /** @returns a function that ends the watch */
 export function watchFlood(session: ClientHttp2Session, socket: Socket): () => void {
-  const entry: Watched = { session, socket, received: socket.bytesRead, active: true };
+  const entry: Watched = { session, socket, received: socket.bytesRead, opened: 0 };
   watched.add(entry);
   // One timer for all machines; it keeps no process alive.
   timer ??= setInterval(inspect, periodMs).unref();
@@ -34,28 +41,29 @@ export function watchFlood(session: ClientHttp2Session, socket: Socket): () => v
   };
 }
 
+/** Told by everything that opens a stream. */
+export function countStream(session: ClientHttp2Session, change: 1 | -1): void {
+  const count = streamsOf(session);
+  count.open += change;
+  if (change === 1) count.opened++;
+}
+
+function streamsOf(session: ClientHttp2Session): Streams {
+  let count = streams.get(session);
+  if (count === undefined) streams.set(session, (count = { opened: 0, open: 0 }));
+  return count;
+}
+
 function inspect(): void {
   for (const entry of watched) {
     const received = entry.socket.bytesRead;
-    const { outboundQueueSize } = entry.session.state;
-    // A peer that does not take the answers to its own pings lets them pile up.
-    const piled = outboundQueueSize !== undefined && outboundQueueSize > 4096;
-    const streams = openStreams(entry.session);
-    if ((received - entry.received > idleBytesPerPeriod && streams === 0 && !entry.active) || piled) {
+    const { open, opened } = streamsOf(entry.session);
+    // Nothing was asked for in this whole period, and nothing before it is still being answered.
+    const idle = open === 0 && opened === entry.opened;
+    if (idle && received - entry.received > idleBytesPerPeriod)
       entry.session.destroy(new Error("the guest floods its control port"));
-    }
     entry.received = received;
-    entry.active = streams > 0;
+    // Answers of calls that just ended may still be under way: counts as idle only from the next inspection on.
+    entry.opened = open === 0 ? opened : -1;
   }
-}
-
-const streamCounts = new WeakMap<ClientHttp2Session, number>();
-
-function openStreams(session: ClientHttp2Session): number {
-  return streamCounts.get(session) ?? 0;
-}
-
-/** Told by everything that opens a stream. */
-export function countStream(session: ClientHttp2Session, change: 1 | -1): void {
-  streamCounts.set(session, openStreams(session) + change);
 }
