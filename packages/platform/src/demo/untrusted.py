@@ -59,23 +59,30 @@ def raw(address, port):
         return f"{type(error).__name__}: {error}"
 
 
+# What looks like a key, and what stands in for it: a search that finds neither has not searched.
 SEARCH = r"""
 import glob, re
-found = set()
-needle = re.compile(rb"sk-demo-[0-9a-f]{32}")
-for path in glob.glob("/proc/[0-9]*/environ") + glob.glob("/etc/**/*", recursive=True) + glob.glob("/home/**/*", recursive=True) + glob.glob("/run/**/*", recursive=True) + glob.glob("/tmp/**/*", recursive=True):
-    try: found.update(needle.findall(open(path, "rb").read(1 << 22)))
-    except OSError: pass
+wanted = re.compile(rb"(sk-demo-[0-9a-f]{32})|(caisson-secret-[\w-]+)")
+keys, placeholders = set(), 0
+def look(data):
+    global placeholders
+    for key, placeholder in wanted.findall(data):
+        placeholders += placeholder != b""
+        if key: keys.add(key.decode())
+for pattern in ("/proc/[0-9]*/environ", "/etc/**/*", "/home/**/*", "/run/**/*", "/tmp/**/*"):
+    for path in glob.glob(pattern, recursive=True):
+        try: look(open(path, "rb").read(1 << 22))
+        except OSError: pass
 for row in open("/proc/1/maps"):
     span, mode = row.split()[:2]
-    if "r" not in mode or row.rstrip().endswith(("[vvar]", "[vsyscall]")): continue
     start, end = (int(x, 16) for x in span.split("-"))
+    if "r" not in mode: continue
     with open("/proc/1/mem", "rb", 0) as memory:
         try:
             memory.seek(start)
-            found.update(needle.findall(memory.read(min(end - start, 1 << 26))))
+            look(memory.read(min(end - start, 1 << 26)))
         except (OSError, OverflowError, ValueError): pass
-print(", ".join(sorted(x.decode() for x in found)) or "nothing that looks like a key")
+print(f"placeholders: {placeholders}, keys: {', '.join(keys) or 'none'}")
 """
 
 
