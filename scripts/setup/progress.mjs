@@ -32,7 +32,7 @@ export function showProgress(name, out = process.stdout) {
   }
   const timer = setInterval(() => {
     const head = `${frames[frame++ % frames.length]} ${name}  ${elapsed(started)}  `;
-    const text = printable(last).slice(0, Math.max(0, (out.columns ?? 80) - head.length - 1));
+    const text = printable(last).slice(0, Math.max(0, (out.columns || 80) - head.length - 1));
     out.write(`\r\u001b[2K${head}\u001b[2m${text}\u001b[0m`);
   }, 120);
   return {
