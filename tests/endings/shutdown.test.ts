@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { test } from "node:test";
 import { Sandbox } from "@deno/sandbox";
 import {
-  cgroupsNaming,
+  cgroupsOf,
   descendants,
   holdings,
   isAlive,
@@ -22,6 +22,8 @@ test("SIGTERM with sandboxes at work leaves nothing behind", async () => {
   await busy.stdout?.getReader().read();
   busy.status.catch(() => undefined);
   const before = [...descendants(platform.pid), ...processesNaming(platform.home)];
+  if (process.getuid?.() === 0)
+    assert.notDeepEqual(cgroupsOf(platform.home), [], "the machines' control groups could not be found");
   assert.ok(
     before.some((process) => process.command.includes("qemu")),
     "the machines' processes could not be found",
@@ -38,9 +40,7 @@ test("SIGTERM with sandboxes at work leaves nothing behind", async () => {
     [],
   );
   const left = holdings(platform.home);
-  assert.deepEqual([left.processes, left.mounts, left.sockets, left.loopDevices], [[], [], [], []]);
-  assert.deepEqual(cgroupsNaming(session.id.slice(-20)), []);
-  assert.deepEqual(cgroupsNaming(lasting.id.slice(-20)), []);
+  assert.deepEqual(left, { processes: [], mounts: [], sockets: [], cgroups: [], loopDevices: [] });
   assert.equal(existsSync(platform.home), false);
 });
 

@@ -1,4 +1,5 @@
 /** Counts what an installation holds on the host, so that a test can show that it gives everything back. */
+import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { descendants, processesNaming } from "./process-table.ts";
@@ -24,13 +25,17 @@ export function holdings(home: string): Holdings {
     processes: processesNaming(home).map((process) => `${process.pid} ${process.command.slice(0, 120)}`),
     mounts,
     sockets,
-    cgroups: cgroupsNaming("sbx_"),
+    cgroups: cgroupsOf(home),
     loopDevices: loopDevices(home),
   };
 }
 
-/** Control groups of sandboxes, in version 2 and in every version 1 hierarchy. */
-export function cgroupsNaming(part: string): string[] {
+/**
+ * Control groups of an installation's machines, in version 2 and in every version 1 hierarchy. Their names begin with a digest of
+ * the home's path, so that installations on one host stay apart.
+ */
+export function cgroupsOf(home: string): string[] {
+  const prefix = `${createHash("sha256").update(home).digest("hex").slice(0, 8)}-`;
   const root = "/sys/fs/cgroup";
   const found: string[] = [];
   const visit = (directory: string, depth: number): void => {
@@ -44,7 +49,7 @@ export function cgroupsNaming(part: string): string[] {
     }
     for (const name of entries) {
       const path = join(directory, name);
-      if (name.includes(part)) found.push(path);
+      if (name.startsWith(prefix)) found.push(path);
       else if (depth < 6) visit(path, depth + 1);
     }
   };

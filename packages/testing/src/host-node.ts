@@ -15,7 +15,11 @@ const root = join(import.meta.dirname, "../../..");
 /** Builds the agent for this host; Go's cache makes a repetition cheap. @returns the path of the program */
 export function buildAgent(directory: string): string {
   const path = join(directory, "agent");
-  const { status, stderr } = spawnSync("go", ["build", "-o", path, "."], { cwd: join(root, "agent"), env: { ...process.env, CGO_ENABLED: "0" }, encoding: "utf8" });
+  const { status, stderr } = spawnSync("go", ["build", "-o", path, "."], {
+    cwd: join(root, "agent"),
+    env: { ...process.env, CGO_ENABLED: "0" },
+    encoding: "utf8",
+  });
   if (status !== 0) throw new Error(`The agent did not build: ${stderr}`);
   return path;
 }
@@ -38,7 +42,11 @@ export class HostNode implements SandboxNode {
     await mkdir(home);
     const socket = join(directory, "control.sock");
     const PATH = `${join(root, "node_modules/.bin")}:${process.env["PATH"]}`;
-    const child = spawn(this.#agent, ["--listen", `unix:${socket}`, "--home", home], { cwd: home, env: { PATH, HOME: home }, stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(this.#agent, ["--listen", `unix:${socket}`, "--home", home], {
+      cwd: home,
+      env: { PATH, HOME: home },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
     let output = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => (output = (output + text).slice(-4000)));
     const agent = connectAgent(socket);
@@ -47,8 +55,19 @@ export class HostNode implements SandboxNode {
       throw new Error(`The agent did not start: ${output}`, { cause: error });
     });
     const clockUnixNanos = BigInt(Date.now()) * 1_000_000n;
-    await agent.machine.personalize({ entropy: randomBytes(64), clockUnixNanos, machineId: randomBytes(16).toString("hex"), rootSerial: "root", growRoot: false });
-    await agent.machine.configure({ hostname: spec.hostname, clockUnixNanos, env: { ...spec.env }, caCertificatePem: "" });
+    await agent.machine.personalize({
+      entropy: randomBytes(64),
+      clockUnixNanos,
+      machineId: randomBytes(16).toString("hex"),
+      rootSerial: "root",
+      growRoot: false,
+    });
+    await agent.machine.configure({
+      hostname: spec.hostname,
+      clockUnixNanos,
+      env: { ...spec.env },
+      caCertificatePem: "",
+    });
     const exited = new Promise<MachineExit>((resolve) => {
       child.once("exit", () => {
         agent.end();
@@ -121,7 +140,8 @@ async function endTree(child: ChildProcess): Promise<void> {
     const stat = await readFile(`/proc/${name}/stat`, "utf8").catch(() => "");
     parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]));
   }
-  const below = (pid: number): number[] => [...parents].filter(([, parent]) => parent === pid).flatMap(([id]) => [id, ...below(id)]);
+  const below = (pid: number): number[] =>
+    [...parents].filter(([, parent]) => parent === pid).flatMap(([id]) => [id, ...below(id)]);
   for (const pid of [...(child.pid === undefined ? [] : below(child.pid)), child.pid]) {
     try {
       if (pid !== undefined) process.kill(pid, "SIGKILL");

@@ -18,7 +18,10 @@ export interface TestPostgres {
 
 /** @throws Error when PostgreSQL is not installed or does not start */
 export async function startPostgres(): Promise<TestPostgres> {
-  const bin = globSync("/usr/lib/postgresql/*/bin/postgres").toSorted().at(-1)?.replace(/\/postgres$/, "");
+  const bin = globSync("/usr/lib/postgresql/*/bin/postgres")
+    .toSorted()
+    .at(-1)
+    ?.replace(/\/postgres$/, "");
   if (bin === undefined) throw new Error("PostgreSQL is not installed: apt-get install postgresql");
   const directory = mkdtempSync(join(tmpdir(), "caisson-postgres-"));
   const user = await unprivileged();
@@ -37,7 +40,18 @@ export async function startPostgres(): Promise<TestPostgres> {
   try {
     await execute(join(bin, "initdb"), ["-D", data, "-U", "caisson", "-A", "trust", "-E", "UTF8", "--no-sync"], as);
     const port = await freePort();
-    const options = ["-D", data, "-p", String(port), "-k", directory, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"];
+    const options = [
+      "-D",
+      data,
+      "-p",
+      String(port),
+      "-k",
+      directory,
+      "-c",
+      "listen_addresses=127.0.0.1",
+      "-c",
+      "fsync=off",
+    ];
     server = spawn(join(bin, "postgres"), options, { ...as, stdio: ["ignore", "ignore", "pipe"] });
     let output = "";
     server.stderr?.setEncoding("utf8").on("data", (text: string) => (output += text));
