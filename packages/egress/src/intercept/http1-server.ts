@@ -9,7 +9,7 @@ import { explain, outcomeBody, outcomeOf, Refusal, type RefusalRule } from "./re
 import { requestRecord } from "./request-record.ts";
 
 /** Bytes and milliseconds. */
-const limits = { headerBytes: 64 * 1024, headers: 20_000, keepAlive: 75_000, check: 5_000 } as const;
+const limits = { headerBytes: 64 * 1024, headers: 20_000, keepAlive: 75_000, check: 5_000, linger: 5_000 } as const;
 
 export interface Http1Server {
   /** Takes over a connection whose bytes are HTTP/1.1. */
@@ -61,11 +61,24 @@ export function createHttp1Server(): Http1Server {
   return {
     serve(socket, conversation) {
       conversations.set(socket, conversation);
+      lingerAfterLast(socket);
       server.emit("connection", socket);
       // It was paused while its first bytes were looked at.
       socket.resume();
     },
     close: () => void server.close(),
+  };
+}
+
+/**
+ * After the last answer Node destroys a TLS socket as soon as it has handed it the bytes. The stream below is then reset with
+ * the answer still in it, so the end is left to the guest, for a while.
+ */
+function lingerAfterLast(socket: Duplex): void {
+  const closing = socket as Duplex & { destroySoon?: () => void };
+  closing.destroySoon = () => {
+    socket.end();
+    setTimeout(() => socket.destroy(), limits.linger).unref();
   };
 }
 
@@ -121,7 +134,7 @@ function answerGarbage(conversation: Conversation, error: NodeJS.ErrnoException,
   const message = `The request is not HTTP/1.1 as the standard has it (${error.code ?? "unknown"}).`;
   const body = outcomeBody(outcomeOf(new Refusal(status, "malformed-request", message)), conversation.host.text);
   socket.end(`HTTP/1.1 ${status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\ncaisson-reason: malformed-request\r\nconnection: close\r\n\r\n${body.toString()}`);
-  setTimeout(() => socket.destroy(), 1_000).unref();
+  setTimeout(() => socket.destroy(), limits.linger).unref();
   const unknown: GuestRequest = { protocol: "http/1.1", method: "", target: "", authorities: [], headers: [], trailers: () => [] };
   requestRecord(conversation, unknown).done({ verdict: "refused", rule: "malformed-request", status, detail: message });
 }

@@ -33,6 +33,8 @@ export async function prepareBody(request: GuestRequest, plan: BodyPlan | undefi
   }
   let failure: Error | undefined;
   const stream = rewriting(rewriter, (error) => (failure = error));
+  // It may fail before anybody sends it on; without a listener that would end the process.
+  stream.on("error", () => {});
   body.once("error", (error) => stream.destroy(error));
   body.once("close", () => body.readableEnded || stream.destroy(new Error("The guest ended the request early")));
   body.pipe(stream);
@@ -43,7 +45,8 @@ async function collect(body: Readable, rewriter: StreamRewriter<PlaceholderForm>
   const pieces: Buffer[] = [];
   const timer = setTimeout(() => body.destroy(new Refusal(408, "body-timeout", "The body of the request did not arrive in time.")), collectTimeout);
   try {
-    for await (const chunk of body) pieces.push(...rewriter.push(chunk as Buffer));
+    // The body shares its connection with the answer, so a refusal must not destroy it.
+    for await (const chunk of body.iterator({ destroyOnReturn: false })) pieces.push(...rewriter.push(chunk as Buffer));
     pieces.push(...rewriter.end());
     return Buffer.concat(pieces);
   } finally {
