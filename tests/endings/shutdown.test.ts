@@ -10,6 +10,7 @@ import {
   isAlive,
   processesNaming,
   startPlatform,
+  until,
   within,
 } from "@caisson/testing";
 
@@ -48,7 +49,10 @@ test("SIGTERM while a sandbox is being made", async () => {
   const platform = await startPlatform({ config: { pool: { size: 0 } } });
   Object.assign(process.env, platform.env);
   const creating = Promise.allSettled([Sandbox.create(), Sandbox.create()]);
-  const before = descendants(platform.pid);
+  await until(20_000, "a machine in the making", () =>
+    processesNaming(platform.home).some((process) => process.command.includes("qemu")),
+  );
+  const before = [...descendants(platform.pid), ...processesNaming(platform.home)];
   const { code } = await platform.stop(10_000);
   assert.equal(code, 0, platform.output());
   await within(10_000, "the answers to both creations", creating);
@@ -56,5 +60,5 @@ test("SIGTERM while a sandbox is being made", async () => {
     before.filter(isAlive).map((process) => process.command),
     [],
   );
-  assert.deepEqual(holdings(platform.home).processes, []);
+  assert.deepEqual(holdings(platform.home), { processes: [], mounts: [], sockets: [], cgroups: [], loopDevices: [] });
 });

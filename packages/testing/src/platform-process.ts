@@ -46,7 +46,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   await mkdir(home, { recursive: true });
   if (options.config !== undefined) await writeFile(join(home, "config.json"), JSON.stringify(options.config));
   await rm(join(home, "env"), { force: true });
-  const [program = process.execPath, ...args] = [...(options.launcher ?? []), process.execPath, entry];
+  const [program, ...args] = [...(options.launcher ?? []), process.execPath, entry];
   const child = spawn(program, args, {
     cwd: repository,
     env: {
