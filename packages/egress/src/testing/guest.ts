@@ -17,6 +17,7 @@ export class ConnectRefused extends Error {
 
 export class Guest {
   readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
   /** PEM of the sandbox's authority, once attached. */
   ca = "";
   /** How often the proxy came to this port. */
@@ -33,6 +34,8 @@ export class Guest {
     const server = createServer();
     const guest = new Guest(server);
     server.on("connection", (socket) => {
+      guest.#sockets.add(socket);
+      socket.once("close", () => guest.#sockets.delete(socket));
       socket.on("error", () => {});
       if (onSocket === undefined) void guest.#meet(socket);
       else onSocket(socket);
@@ -86,6 +89,8 @@ export class Guest {
       stream.once("close", () => reject(new Error("The proxy ended the connection")));
     });
     socket.on("error", () => {});
+    // As the agent does when the program closes its socket.
+    socket.once("close", () => stream.destroy());
     return socket;
   }
 
@@ -96,7 +101,7 @@ export class Guest {
 
   async close(): Promise<void> {
     this.#session?.destroy();
-    this.#socket?.destroy();
+    for (const socket of this.#sockets) socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 }

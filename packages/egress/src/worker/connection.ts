@@ -145,6 +145,7 @@ async function speakTls(connection: Connection, socket: Duplex, hello: ClientHel
     throw new Refused("tls-with-guest", `The TLS handshake with the program in the sandbox failed: ${(error as Error).message}`);
   });
   tls.on("error", () => socket.destroy());
+  tls.on("close", () => socket.destroy());
   // OpenSSL's reading of the name must be the same as ours.
   const name = (tls as { servername?: string | false | null }).servername;
   if (typeof name === "string" && name !== "" && canonicalHost(name)?.text !== host.text) throw new Refused("sni-mismatch", "Two readings of the server name differ.");
