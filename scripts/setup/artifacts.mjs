@@ -6,11 +6,12 @@
  *   images/base/<key>/base.erofs       root file system, read-only
  *   images/base/<key>/vmlinuz          guest kernel
  *   images/base/<key>/modules/         kernel modules for the initramfs, and `load-order`
- *   images/base/<key>/manifest.json    versions of everything in the image: { kernel, packages: { [name]: version }, runtimes: { [name]: version } }
+ *   images/base/<key>/manifest.json    { sha256 of base.erofs, kernel, packages, runtimes: { [name]: version } }
  *   images/boot/<key>/initramfs.cpio   the agent as /init, and the modules
- *   images/current.json                { key, base, kernel, initramfs, agentVersion }: what to boot now. `key` changes with any
- *                                      of the others; base, kernel and initramfs are absolute paths
+ *   images/current.json                { key, base, kernel, initramfs, agentVersion }: what to boot now. `key` changes with
+ *                                      the content of any of them; base, kernel and initramfs are absolute paths
  */
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { cache, root } from "./paths.mjs";
 import { treeHash } from "./tree-hash.mjs";
@@ -36,14 +37,24 @@ export function agentArtifact() {
 export function baseArtifact() {
   const key = treeHash(root, ["images/debian-13"]);
   const directory = join(cache, "images/base", key);
-  return { key, directory, image: join(directory, "base.erofs"), kernel: join(directory, "vmlinuz") };
+  return {
+    key,
+    directory,
+    image: join(directory, "base.erofs"),
+    kernel: join(directory, "vmlinuz"),
+    manifest: join(directory, "manifest.json"),
+  };
 }
 
+/**
+ * What a template of a machine may be keyed by, so it goes by what the base image holds: the same recipe built on another
+ * day has other packages in it.
+ */
 export function bootArtifact() {
-  const key = treeHash(root, ["scripts/setup/cpio.mjs", "scripts/setup/steps/boot-image.mjs"], undefined, [
-    agentArtifact().key,
-    baseArtifact().key,
-  ]);
+  const { manifest } = baseArtifact();
+  const base = existsSync(manifest) ? JSON.parse(readFileSync(manifest, "utf8")).sha256 : "not built yet";
+  const sources = ["scripts/setup/cpio.mjs", "scripts/setup/steps/boot-image.mjs"];
+  const key = treeHash(root, sources, undefined, [agentArtifact().key, base]);
   const directory = join(cache, "images/boot", key);
   return { key, directory, initramfs: join(directory, "initramfs.cpio") };
 }

@@ -22,6 +22,8 @@ trap 'umount "$view"; rmdir "$view"' EXIT
 # Only what this build made is newer than the packages; their own times must stay: Python trusts a compiled file by the
 # time of its source.
 find "$view" -xdev -newermt "@$epoch" -exec touch --no-dereference --date "@$epoch" {} +
+# mmdebstrap touches this one with root and makes it without.
+touch --date "@$epoch" "$view/dev"
 
 # Not compressed: reading costs a sandbox no CPU, and the host's page cache holds one copy for all of them.
 # Left out: device nodes, as a sandbox's kernel makes its own, and what the build keeps in /tmp.

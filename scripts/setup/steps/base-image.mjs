@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import {
   chmodSync,
   cpSync,
+  createReadStream,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -13,6 +14,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { baseArtifact } from "../artifacts.mjs";
 import { run } from "../command.mjs";
 import { hostMirror } from "../debian-mirror.mjs";
@@ -46,7 +48,7 @@ export function baseImage() {
   const artifact = baseArtifact();
   return {
     name: "Base image",
-    needed: () => (existsSync(artifact.image) ? null : "not built from this recipe"),
+    needed: () => (existsSync(artifact.manifest) ? null : "not built from this recipe"),
     plan() {
       const runtimes = runtimePackages().map(({ name, version }) => `${name} ${version}`);
       return [
@@ -117,7 +119,7 @@ async function build(draft, progress) {
           "accepted, upgrade debian-archive-keyring. If the disk is full, make 3 GB free where temporary files are kept.",
       },
     );
-    takeOver(output, draft);
+    await takeOver(output, draft);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
@@ -147,9 +149,12 @@ async function downloadRuntimes(folder, progress) {
 }
 
 /** Moves what the build left into place and writes the manifest. @param {string} output @param {string} draft */
-function takeOver(output, draft) {
+async function takeOver(output, draft) {
   for (const name of ["base.erofs", "vmlinuz", "modules"]) renameSync(join(output, name), join(draft, name));
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(join(draft, "base.erofs"), { highWaterMark: 2 ** 20 }), hash);
   const manifest = {
+    sha256: hash.digest("hex"),
     kernel: versionsOf(readFileSync(join(output, "kernel.tsv"), "utf8")),
     packages: versionsOf(readFileSync(join(output, "packages.tsv"), "utf8")),
     runtimes: Object.fromEntries(runtimePackages().map(({ name, version }) => [name, version])),

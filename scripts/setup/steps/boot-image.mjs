@@ -5,19 +5,27 @@ import { agentArtifact, baseArtifact, bootArtifact, currentImage } from "../arti
 import { cpio, directory, executable, file } from "../cpio.mjs";
 import { keepNewest, makeWhole } from "../draft.mjs";
 
-/** @returns {import("../runner.mjs").Step} */
-export function bootImage() {
+/** Asked anew each time: the key of the boot image is known when the base image is there. */
+function wanted() {
   const boot = bootArtifact();
   const base = baseArtifact();
   const agent = agentArtifact();
-  const current = `${JSON.stringify(
-    { key: boot.key, base: base.image, kernel: base.kernel, initramfs: boot.initramfs, agentVersion: agent.version },
-    null,
-    2,
-  )}\n`;
+  const current = {
+    key: boot.key,
+    base: base.image,
+    kernel: base.kernel,
+    initramfs: boot.initramfs,
+    agentVersion: agent.version,
+  };
+  return { boot, base, agent, current: `${JSON.stringify(current, null, 2)}\n` };
+}
+
+/** @returns {import("../runner.mjs").Step} */
+export function bootImage() {
   return {
     name: "Boot image",
     needed() {
+      const { boot, current } = wanted();
       if (!existsSync(boot.initramfs)) return "not built from this agent and base image";
       return existsSync(currentImage) && readFileSync(currentImage, "utf8") === current
         ? null
@@ -25,28 +33,31 @@ export function bootImage() {
     },
     plan: () => ["initramfs of agent and kernel modules"],
     async run() {
+      const { boot, base, agent, current } = wanted();
       if (!existsSync(boot.initramfs)) {
         await makeWhole(boot.directory, async (draft) => {
-          const modules = join(base.directory, "modules");
-          const folders = ["dev", "proc", "sys", "run", "lib", "lib/modules", "lib/modules/caisson"];
-          const archive = cpio([
-            ...folders.map((name) => ({ name, mode: directory })),
-            ...readdirSync(modules)
-              .sort()
-              .map((name) => ({
-                name: `lib/modules/caisson/${name}`,
-                mode: file,
-                content: readFileSync(join(modules, name)),
-              })),
-            { name: "init", mode: executable, content: readFileSync(agent.file) },
-          ]);
-          writeFileSync(join(draft, "initramfs.cpio"), archive);
+          writeFileSync(join(draft, "initramfs.cpio"), initramfs(join(base.directory, "modules"), agent.file));
         });
       }
       writeFileSync(`${currentImage}.draft`, current);
       renameSync(`${currentImage}.draft`, currentImage);
-      keepNewest(dirname(boot.directory), 3, boot.directory);
+      keepNewest(dirname(boot.directory), 5, boot.directory);
       keepNewest(dirname(base.directory), 2, base.directory);
     },
   };
+}
+
+/** @param {string} modules folder @param {string} agent file @returns {Buffer} */
+function initramfs(modules, agent) {
+  const folders = ["dev", "proc", "sys", "run", "lib", "lib/modules", "lib/modules/caisson"];
+  const files = readdirSync(modules).sort((a, b) => (a < b ? -1 : 1));
+  return cpio([
+    ...folders.map((name) => ({ name, mode: directory })),
+    ...files.map((name) => ({
+      name: `lib/modules/caisson/${name}`,
+      mode: file,
+      content: readFileSync(join(modules, name)),
+    })),
+    { name: "init", mode: executable, content: readFileSync(agent) },
+  ]);
 }

@@ -1,5 +1,5 @@
 /** The guest agent: one static program, the first of every microVM. */
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { agentArtifact, agentBuild } from "../artifacts.mjs";
 import { run } from "../command.mjs";
@@ -54,7 +54,11 @@ export function guestAgent() {
           },
         ),
       );
-      keepNewest(dirname(artifact.directory), 3, artifact.directory);
+      if (agentArtifact().key !== artifact.key) {
+        rmSync(artifact.directory, { recursive: true });
+        throw new SetupFailure("The sources of the agent changed while it was compiled.", "Start again.");
+      }
+      keepNewest(dirname(artifact.directory), 5, artifact.directory);
     },
   };
 }
