@@ -19,19 +19,17 @@ import { treeHash } from "./tree-hash.mjs";
 /** Options of the compiler and the archive; part of the key as they change the result. */
 export const agentBuild = ["-trimpath", "-buildvcs=false"];
 
+/** Key of the agent's sources as they are now. */
+export const agentKey = () =>
+  treeHash(root, ["agent"], (file) => /\.go$|\/go\.(mod|sum)$/.test(file) && !file.endsWith("_test.go"), agentBuild);
+
+let agentKeyAtStart;
+
+/** Of the sources as they were when this was first asked: all steps of one set-up mean the same agent. */
 export function agentArtifact() {
-  const key = treeHash(
-    root,
-    ["agent"],
-    (file) => /\.go$|\/go\.(mod|sum)$/.test(file) && !file.endsWith("_test.go"),
-    agentBuild,
-  );
-  return {
-    key,
-    version: key.slice(0, 12),
-    directory: join(cache, "agent", key),
-    file: join(cache, "agent", key, "agent"),
-  };
+  const key = (agentKeyAtStart ??= agentKey());
+  const directory = join(cache, "agent", key);
+  return { key, version: key.slice(0, 12), directory, file: join(directory, "agent") };
 }
 
 export function baseArtifact() {

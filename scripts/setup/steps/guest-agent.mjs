@@ -1,7 +1,7 @@
 /** The guest agent: one static program, the first of every microVM. */
 import { existsSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { agentArtifact, agentBuild } from "../artifacts.mjs";
+import { agentArtifact, agentBuild, agentKey } from "../artifacts.mjs";
 import { run } from "../command.mjs";
 import { keepNewest, makeWhole } from "../draft.mjs";
 import { SetupFailure } from "../failure.mjs";
@@ -54,7 +54,7 @@ export function guestAgent() {
           },
         ),
       );
-      if (agentArtifact().key !== artifact.key) {
+      if (agentKey() !== artifact.key) {
         rmSync(artifact.directory, { recursive: true });
         throw new SetupFailure("The sources of the agent changed while it was compiled.", "Start again.");
       }
