@@ -29,8 +29,8 @@ export interface RequestHeaderOptions {
 export function requestHeaders(headers: HeaderList, options: RequestHeaderOptions): HeaderList {
   let kept = endToEnd(headers).filter(([name]) => name !== "content-length");
   if (options.reads) {
-    // Extensions of WebSocket (compression) would hide what the frames hold.
-    const hiding = new Set(["accept-encoding", "grpc-accept-encoding", "sec-websocket-extensions", "available-dictionary", "dictionary-id"]);
+    // Extensions of WebSocket (compression) would hide what the frames hold; parts of a resource would hold parts of a value.
+    const hiding = new Set(["range", "if-range", "accept-encoding", "grpc-accept-encoding", "sec-websocket-extensions", "available-dictionary", "dictionary-id"]);
     kept = kept.filter(([name]) => !hiding.has(name));
     if (!options.websocket) kept.push(["accept-encoding", "identity"]);
     if (isGrpc(headers)) kept.push(["grpc-accept-encoding", "identity"]);

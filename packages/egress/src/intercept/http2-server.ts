@@ -14,7 +14,9 @@ export function serveHttp2(socket: Duplex, conversation: Conversation): ServerHt
     maxSessionMemory: limits.memory,
     maxHeaderListPairs: limits.headerPairs,
     maxSendHeaderBlockLength: 4 * limits.headerBytes,
-    maxSessionInvalidFrames: 32,
+    maxSessionInvalidFrames: 256,
+    // Counted over the life of the session, see `worker/port.ts`.
+    maxSessionRejectedStreams: 10_000,
     maxOutstandingPings: 4,
     maxSettings: 16,
     streamResetBurst: limits.resetBurst,

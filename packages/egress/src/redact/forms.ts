@@ -49,6 +49,10 @@ const writers: readonly [FormName, Writer][] = [
   ["json", (text) => everyUnit(text, (unit) => `\\u${hex4(unit).toUpperCase()}`)],
   ["html", (text) => text.replace(/[&<>"']/g, (char) => htmlEntities[char]!)],
   ["html", (text) => text.replace(/[&<>"']/g, (char) => (char === "'" ? "&#x27;" : char === '"' ? "&#34;" : htmlEntities[char]!))],
+  ["html", (text) => text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`)],
+  ["html", (text) => text.replace(/[&<>"']/g, (char) => `&#x${hex2(char.charCodeAt(0))};`)],
+  // What Go's html/template writes.
+  ["html", (text) => text.replace(/[&<>"'+]/g, (char) => (/["'+]/.test(char) ? `&#${char.charCodeAt(0)};` : htmlEntities[char]!))],
   ["hex", (text) => everyByte(text, hex2)],
   ["hex", (text) => everyByte(text, hex2).toUpperCase()],
   ["hex", (text) => everyByte(text, (byte) => `\\x${hex2(byte)}`)],

@@ -48,10 +48,13 @@ export class Guest {
     await answerSync(socket);
     this.#socket = socket;
     this.sessions++;
-    this.#session = http2Connect("http://caisson.egress", { createConnection: () => socket, settings: { enablePush: false, initialWindowSize: 2 ** 20 } });
-    this.#session.setLocalWindowSize?.(16 * 2 ** 20);
-    this.#session.on("error", () => {});
-    this.#session.once("close", () => (this.#session = undefined));
+    const session = http2Connect("http://caisson.egress", { createConnection: () => socket, settings: { enablePush: false, initialWindowSize: 2 ** 20 } });
+    session.once("connect", () => session.setLocalWindowSize(16 * 2 ** 20));
+    session.on("error", () => {});
+    session.once("close", () => {
+      if (this.#session === session) this.#session = undefined;
+    });
+    this.#session = session;
   }
 
   /** The session with the proxy; waits until there is one. */

@@ -7,7 +7,7 @@ import type { Sandbox } from "./sandbox.ts";
 import { synchronise } from "./synchronise.ts";
 
 /** Bounds on one guest: counts, bytes, MiB (`memory`), milliseconds. */
-const limits = { streams: 512, headerBytes: 8 * 1024, headerPairs: 16, streamWindow: 2 ** 20, sessionWindow: 16 * 2 ** 20, memory: 64, resetBurst: 2000, resetRate: 200 } as const;
+const limits = { streams: 512, headerBytes: 8 * 1024, headerPairs: 16, streamWindow: 2 ** 20, sessionWindow: 16 * 2 ** 20, memory: 64, rejected: 100_000, resetBurst: 2000, resetRate: 200 } as const;
 const backoff = { first: 50, most: 2_000 } as const;
 
 export interface Port {
@@ -42,8 +42,9 @@ function serveSession(sandbox: Sandbox, socket: Socket, signal: AbortSignal): Pr
     const session: ServerHttp2Session = performServerHandshake(socket, {
       maxSessionMemory: limits.memory,
       maxHeaderListPairs: limits.headerPairs,
-      maxSessionInvalidFrames: 16,
-      maxSessionRejectedStreams: 64,
+      maxSessionInvalidFrames: 1000,
+      // Node counts over the life of the session; a stream that comes while an ended one is still being put away is counted.
+      maxSessionRejectedStreams: limits.rejected,
       maxOutstandingPings: 4,
       maxSettings: 16,
       streamResetBurst: limits.resetBurst,
