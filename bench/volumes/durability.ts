@@ -98,7 +98,10 @@ try {
       }
     })().catch((error: unknown) => (String(error).includes("announced") ? Promise.reject(error as Error) : undefined));
     child.status.catch(() => undefined);
-    await sleep(1500 + Math.random() * 1500);
+    // On a busy host the program takes a while to begin.
+    const before = announced;
+    await until(60_000, "the first records of this round", async () => announced > before + 10);
+    await sleep(Math.random() * 1500);
     const target = (["machine", "platform", "both"] as const)[round % 3]!;
     kills[target]!++;
     if (target !== "platform") {
