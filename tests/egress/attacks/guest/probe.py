@@ -61,6 +61,24 @@ def hear(sock, first=6.0, idle=0.7, most=200000):
     return data
 
 
+def dechunk(answer):
+    """The body of one chunked response put together; everything else as it is."""
+    start, split, rest = answer.partition(b"\r\n\r\n")
+    if b"transfer-encoding: chunked" not in start.lower():
+        return answer
+    body = b""
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        try:
+            count = int(size.split(b";")[0], 16)
+        except ValueError:
+            return start + split + body + b"[broken]" + size + rest
+        if count == 0:
+            break
+        body, rest = body + rest[:count], rest[count + 2 :]
+    return start + split + body + b"\n" + rest
+
+
 def talk(sock, *parts, pause=0.0, **options):
     """Sends the parts, with a pause between, then hears."""
     try:
@@ -70,7 +88,7 @@ def talk(sock, *parts, pause=0.0, **options):
             sock.sendall(part.encode("latin1") if isinstance(part, str) else part)
     except OSError as error:
         say(f"[while sending {type(error).__name__}: {error}]")
-    answer = hear(sock, **options)
+    answer = dechunk(hear(sock, **options))
     say(answer)
     sock.close()
     return answer
@@ -83,12 +101,12 @@ def head(method, path, host, headers=(), body=None):
     return ("\r\n".join(lines) + "\r\nConnection: close\r\n\r\n").encode("latin1") + (body or b"")
 
 
-def request(host, path="/", headers=(), body=None, method=None, scheme="https", port=None, authority=None):
+def request(host, path="/", headers=(), body=None, method=None, scheme="https", port=None, authority=None, **options):
     """One HTTP/1.1 request on a connection of its own; says the raw answer."""
     body = body.encode() if isinstance(body, str) else body
     port = port or (443 if scheme == "https" else 80)
     sock = tls(host, port, verify=True) if scheme == "https" else tcp(host, port)
-    return talk(sock, head(method or ("POST" if body is not None else "GET"), path, authority or host, list(headers), body))
+    return talk(sock, head(method or ("POST" if body is not None else "GET"), path, authority or host, list(headers), body), **options)
 
 
 def bearer(key=None):
@@ -99,7 +117,7 @@ def basic(user, password):
     return [("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())]
 
 
-def shell(command, limit=25):
+def shell(command, limit=40):
     try:
         done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=limit, stdin=subprocess.DEVNULL)
         say(done.stdout, done.stderr, f"[status {done.returncode}]")

