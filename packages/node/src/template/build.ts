@@ -30,6 +30,7 @@ export interface TemplateFacts {
 /** Emulated hosts need four seconds when they are idle. */
 const bootDeadlineMs = 90_000;
 const settleMs = 1000;
+const bootAttempts = 3;
 
 export function templateFiles(directory: string): TemplateFiles {
   return { directory, ram: templateFileNames.ram, state: templateFileNames.state, blankDisk: diskFiles.blank };
@@ -43,8 +44,17 @@ export async function buildTemplate(options: BuildOptions): Promise<void> {
   try {
     options.progress("formatting the writable layer");
     await createBlankDisk(draft, options.diskBytes);
-    options.progress("booting the template");
-    await bootAndSave(options, draft);
+    for (let attempt = 1; ; attempt++) {
+      options.progress("booting the template");
+      try {
+        await bootAndSave(options, draft);
+        break;
+      } catch (error) {
+        // A kernel that was starved of time while it started may do better the next time.
+        if (attempt === bootAttempts || options.signal?.aborted === true) throw error;
+        options.progress(`the template did not boot, attempt ${attempt} of ${bootAttempts}`);
+      }
+    }
     await rename(draft, options.target);
   } finally {
     await rm(draft, { recursive: true, force: true });
@@ -61,7 +71,7 @@ async function bootAndSave(options: BuildOptions, draft: string): Promise<void> 
     const root = await createFreshRoot({ directory: directories.disks, uid }, templateFiles(draft));
     const written = [templateFileNames.ram, templateFileNames.state].map((name) => join(draft, name));
     for (const path of written) {
-      const file = await open(path, "wx", 0o600);
+      const file = await open(path, "w", 0o600);
       if (path.endsWith(templateFileNames.ram)) await file.truncate(shape.baseMemory * 2 ** 20);
       if (uid !== undefined) await file.chown(uid, uid);
       await file.close();

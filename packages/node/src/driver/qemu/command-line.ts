@@ -92,10 +92,11 @@ const commonKernelArguments =
   "rcupdate.rcu_expedited=1 apparmor=0 audit=0";
 
 /**
- * Emulated processors do not speculate, so mitigations protect nothing and cost much; they cannot calibrate a delay loop reliably;
- * and clearing each page before its use, a second line of defence within one guest, takes a tenth of its time.
+ * Emulated processors do not speculate, so mitigations protect nothing and cost much. On a busy host they keep no time: a delay
+ * loop cannot be calibrated, and the kernel's check that its timer ticks panics. Clearing each page before its use, a second line
+ * of defence within one guest, takes a tenth of its time.
  */
-const emulationKernelArguments = "mitigations=off lpj=4000000 init_on_alloc=0";
+const emulationKernelArguments = "mitigations=off lpj=4000000 no_timer_check init_on_alloc=0";
 
 /** Kernel arguments; part of a template's identity. */
 export function kernelArguments(accelerator: "kvm" | "tcg"): string {
