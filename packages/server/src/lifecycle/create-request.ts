@@ -73,7 +73,7 @@ function readLifetime(request: CreateConfig, config: Config, now: number): { ses
   if (text === "session") return { session: true, stopAt: null };
   const [, amount = "", unit = ""] = /^(\d{1,6})([sm])$/.exec(text) ?? [];
   if (amount === "" || Number(amount) === 0) throw invalid('timeout must be "session", or a number with "s" or "m" such as "30s" or "5m"');
-  return { session: false, stopAt: checkStopAt(now + Number(amount) * (unit === "m" ? 60_000 : 1000), config, now) };
+  return { session: false, stopAt: checkStopAt(now + Number(amount) * (unit === "m" ? 60_000 : 1000), config, now, 0) };
 }
 
 /** The client's clock may differ from ours by this much, milliseconds. */
@@ -83,11 +83,11 @@ const clockTolerance = 60_000;
  * @returns the end of life that is granted, epoch milliseconds
  * @throws CaissonError `invalid_argument` when it lies in the past or too far ahead
  */
-export function checkStopAt(stopAt: number, config: Config, now: number): number {
+export function checkStopAt(stopAt: number, config: Config, now: number, tolerance = clockTolerance): number {
   const { maxTimeout } = config.sandbox;
   if (stopAt <= now) throw invalid("the end of the sandbox lies in the past; is this machine's clock right?");
   const latest = now + maxTimeout * 1000;
-  if (stopAt > latest + clockTolerance) throw invalid(`a sandbox may end at most ${maxTimeout / 60} minutes from now`);
+  if (stopAt > latest + tolerance) throw invalid(`a sandbox may end at most ${maxTimeout / 60} minutes from now`);
   return Math.min(stopAt, latest);
 }
 

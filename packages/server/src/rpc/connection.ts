@@ -14,8 +14,8 @@ import { roundTrip } from "./round-trip.ts";
 
 /** How long a client may take to answer our Close before its socket is cut, milliseconds. */
 const closeTimeout = 5000;
-/** Milliseconds between protocol pings. */
-const pingInterval = 10_000;
+/** Milliseconds between protocol pings, unless the grace is so short that more are needed. */
+const usualPingInterval = 10_000;
 /** Unsent replies beyond which a client is not read from, bytes. */
 const maxUnsent = 16 * 2 ** 20;
 
@@ -62,7 +62,7 @@ export class Connection implements SandboxConnection {
     socket.on("ping", () => (this.#lastSeen = performance.now()));
     socket.on("error", (error) => log.debug({ err: error }, "a client's socket failed"));
     socket.on("close", () => this.#onClose());
-    this.#pings = setInterval(() => this.#checkAlive(), pingInterval);
+    this.#pings = setInterval(() => this.#checkAlive(), Math.min(usualPingInterval, options.grace / 3));
     sandbox.connections.add(this);
   }
 

@@ -6,7 +6,7 @@
 const softBytes = 8 * 2 ** 20;
 const hardBytes = 64 * 2 ** 20;
 /** Milliseconds without any consumption after which a stopped socket is read again. */
-const patience = 5000;
+const usualPatience = 5000;
 
 export interface BudgetOwner {
   pause(): void;
@@ -17,12 +17,14 @@ export interface BudgetOwner {
 
 export class ReceiveBudget {
   readonly #owner: BudgetOwner;
+  readonly #patience: number;
   #used = 0;
   #limit = softBytes;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(owner: BudgetOwner) {
+  constructor(owner: BudgetOwner, patience = usualPatience) {
     this.#owner = owner;
+    this.#patience = patience;
   }
 
   get paused(): boolean {
@@ -55,7 +57,7 @@ export class ReceiveBudget {
 
   #arm(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#stalled(), patience);
+    this.#timer = setTimeout(() => this.#stalled(), this.#patience);
     this.#timer.unref();
   }
 

@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ReceiveBudget } from "./receive-budget.ts";
+
+const MiB = 2 ** 20;
+/** Milliseconds. */
+const patience = 40;
+
+function budget() {
+  const log: string[] = [];
+  const dropLargest = () => {
+    log.push("drop");
+    made.release(30 * MiB);
+  };
+  const made: ReceiveBudget = new ReceiveBudget({ pause: () => log.push("pause"), resume: () => log.push("resume"), dropLargest }, patience);
+  return { log, made };
+}
+
+test("reading stops at the bound and goes on when half of it is free", () => {
+  const { log, made } = budget();
+  made.add(8 * MiB);
+  assert.deepEqual(log, []);
+  made.add(1);
+  assert.deepEqual([log, made.paused], [["pause"], true]);
+  made.release(4 * MiB);
+  assert.deepEqual(log, ["pause"]);
+  made.release(1);
+  assert.deepEqual([log, made.paused], [["pause", "resume"], false]);
+  made.close();
+});
+
+test("a socket is never stopped for good: the bound grows with patience, and at its end a stream is dropped", async () => {
+  const { log, made } = budget();
+  for (let megabytes = 0; megabytes < 80; megabytes++) {
+    made.add(MiB);
+    while (made.paused) await sleep(5);
+  }
+  assert.equal(log.filter((entry) => entry === "pause").length, log.filter((entry) => entry === "resume").length);
+  assert.ok(log.includes("drop"));
+  assert.equal(log.slice(0, log.indexOf("drop")).filter((entry) => entry === "resume").length, 3);
+  made.close();
+});
+
+test("consumption, however slow, keeps the stream", async () => {
+  const { log, made } = budget();
+  made.add(20 * MiB);
+  for (let step = 0; step < 30; step++) {
+    made.release(1000);
+    await sleep(patience / 4);
+  }
+  assert.deepEqual(log, ["pause"]);
+  made.close();
+});
