@@ -9,7 +9,11 @@ import { startPlatform } from "@caisson/testing";
 import { quantiles, report } from "../report.ts";
 
 const { values } = parseArgs({
-  options: { runs: { type: "string", default: "15" }, large: { type: "string", default: "5000" }, json: { type: "boolean" } },
+  options: {
+    runs: { type: "string", default: "15" },
+    large: { type: "string", default: "5000" },
+    json: { type: "boolean" },
+  },
 });
 const runs = Number(values.runs);
 const largeMegabytes = Number(values.large);
@@ -19,7 +23,9 @@ const client = new Client();
 
 async function pooled(): Promise<void> {
   for (let waited = 0; waited < 60_000; waited += 100) {
-    const health = (await (await fetch(`${platform.env["DENO_DEPLOY_ENDPOINT"]}/healthz`)).json()) as { pooled: number };
+    const health = (await (await fetch(`${platform.env["DENO_DEPLOY_ENDPOINT"]}/healthz`)).json()) as {
+      pooled: number;
+    };
     if (health.pooled >= 1) break;
     await sleep(100);
   }
@@ -31,7 +37,9 @@ async function firstExec(options: object): Promise<number> {
   await pooled();
   const started = performance.now();
   const sandbox = await Sandbox.create(options);
-  await (await sandbox.spawn("/bin/true", { stdout: "null", stderr: "null" })).status;
+  await (
+    await sandbox.spawn("/bin/true", { stdout: "null", stderr: "null" })
+  ).status;
   const taken = performance.now() - started;
   await sandbox.kill();
   return taken;
@@ -40,7 +48,11 @@ async function firstExec(options: object): Promise<number> {
 /** Milliseconds of a snapshot of a mounted volume that holds this much. */
 async function snapshotOf(megabytes: number): Promise<{ mounted: number; detached: number }> {
   const name = `data-${megabytes}`;
-  const { id } = await client.volumes.create({ slug: name, region: "ord", capacity: `${Math.max(300, Math.ceil(megabytes * 1.3))}MB` });
+  const { id } = await client.volumes.create({
+    slug: name,
+    region: "ord",
+    capacity: `${Math.max(300, Math.ceil(megabytes * 1.3))}MB`,
+  });
   const sandbox = await Sandbox.create({ volumes: { "/data": id }, timeout: "25m" });
   await sandbox.sh`head -c ${megabytes * 1e6} < /dev/zero | tr '\\0' 'x' > /data/content; sync`;
   const timed = async (slug: string) => {
@@ -54,7 +66,12 @@ async function snapshotOf(megabytes: number): Promise<{ mounted: number; detache
 }
 
 try {
-  const { id: rootVolume } = await client.volumes.create({ slug: "soft", region: "ord", capacity: "5GB", from: "builtin:debian-13" });
+  const { id: rootVolume } = await client.volumes.create({
+    slug: "soft",
+    region: "ord",
+    capacity: "5GB",
+    from: "builtin:debian-13",
+  });
   const setup = await Sandbox.create({ root: rootVolume });
   await setup.sh`sudo sh -c 'for i in $(seq 300); do head -c 20000 /dev/urandom > /opt/file-$i; done'`;
   await setup.kill();
@@ -68,7 +85,11 @@ try {
     process.stderr.write(`\r${index + 1} of ${runs}`);
   }
   process.stderr.write("\n");
-  const [plain, snapshot, volume] = [samples.default, samples.snapshot, samples.volume].map(quantiles) as [ReturnType<typeof quantiles>, ReturnType<typeof quantiles>, ReturnType<typeof quantiles>];
+  const [plain, snapshot, volume] = [samples.default, samples.snapshot, samples.volume].map(quantiles) as [
+    ReturnType<typeof quantiles>,
+    ReturnType<typeof quantiles>,
+    ReturnType<typeof quantiles>,
+  ];
   const figures: Record<string, number> = {
     "default root, create to first exec, p50 ms": plain.p50,
     "snapshot as root, create to first exec, p50 ms": snapshot.p50,

@@ -16,7 +16,8 @@ const mebibyte = 2 ** 20;
 const work = mkdtempSync(join(tmpdir(), "csn-"));
 const disk = join(work, "disk.img");
 const home = join(work, "h");
-const run = (program: string, ...args: string[]) => execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+const run = (program: string, ...args: string[]) =>
+  execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
 
 run("truncate", "-s", "2G", disk);
 run("mkfs.ext4", "-q", "-F", "-m", "0", disk);
@@ -27,8 +28,12 @@ try {
     const { bavail, bsize } = await statfs(home);
     return bavail * bsize;
   };
-  const fillUpTo = async (remaining: number) => run("fallocate", "-l", String((await freeBytes()) - remaining), join(home, "filler"));
-  const platform = await startPlatform({ home, config: { pool: { size: 0 }, volumes: { minFreeDisk: 500 * mebibyte }, logLevel: "warn" } });
+  const fillUpTo = async (remaining: number) =>
+    run("fallocate", "-l", String((await freeBytes()) - remaining), join(home, "filler"));
+  const platform = await startPlatform({
+    home,
+    config: { pool: { size: 0 }, volumes: { minFreeDisk: 500 * mebibyte }, logLevel: "warn" },
+  });
   Object.assign(process.env, platform.env);
   try {
     const client = new Client();
@@ -40,7 +45,8 @@ try {
       (error: { status?: number; code?: string }) => `${error.status} ${error.code}`,
     );
     // 400 MiB that cannot be compressed away, with a digest made while writing.
-    const script = "openssl enc -aes-128-ctr -pass pass:x -nosalt -in /dev/zero 2>/dev/null | head -c 419430400 | tee /data/big | sha256sum && sync && echo written";
+    const script =
+      "openssl enc -aes-128-ctr -pass pass:x -nosalt -in /dev/zero 2>/dev/null | head -c 419430400 | tee /data/big | sha256sum && sync && echo written";
     const child = await sandbox.spawn("bash", { args: ["-c", script], stdout: "piped", stderr: "inherit" });
     const output = child.output();
     output.catch(() => undefined);
@@ -60,8 +66,13 @@ try {
     const kept = await after.sh`sha256sum /data/big`.text();
     await after.kill();
     await platform.stop();
-    const check = execFileSync(process.execPath, [join(import.meta.dirname, "../../packages/platform/src/volumes.ts"), "check"], { env: { ...process.env, CAISSON_HOME: home }, encoding: "utf8" });
-    if (digest === undefined || !again.startsWith(digest) || !kept.startsWith(digest)) throw new Error("What was written is not what is there.");
+    const check = execFileSync(
+      process.execPath,
+      [join(import.meta.dirname, "../../packages/platform/src/volumes.ts"), "check"],
+      { env: { ...process.env, CAISSON_HOME: home }, encoding: "utf8" },
+    );
+    if (digest === undefined || !again.startsWith(digest) || !kept.startsWith(digest))
+      throw new Error("What was written is not what is there.");
     report({
       "a new volume on the nearly full host": refusal,
       "a machine whose write finds no room": answers,

@@ -83,7 +83,11 @@ async function found(sandbox: Sandbox): Promise<number> {
 try {
   for (let round = 0; round < rounds; round++) {
     const sandbox = await mounted();
-    const child = await sandbox.spawn("python3", { args: ["-c", program, "write"], stdout: "piped", stderr: "inherit" });
+    const child = await sandbox.spawn("python3", {
+      args: ["-c", program, "write"],
+      stdout: "piped",
+      stderr: "inherit",
+    });
     const reading = (async () => {
       let text = "";
       for await (const chunk of child.stdout!) {
@@ -92,7 +96,8 @@ try {
         text = lines.pop() ?? "";
         for (const line of lines) {
           const number = Number(/^(?:found )?(\d+)$/.exec(line)?.[1]);
-          if (line.startsWith("found") && number < announced) throw new Error(`round ${round}: ${announced} records were announced, ${number} found`);
+          if (line.startsWith("found") && number < announced)
+            throw new Error(`round ${round}: ${announced} records were announced, ${number} found`);
           announced = Math.max(announced, number);
         }
       }
@@ -121,8 +126,21 @@ try {
   process.stderr.write("\n");
   if (total < announced) throw new Error(`${announced} records were announced, ${total} found`);
   await platform.stop();
-  const check = execFileSync(process.execPath, [join(import.meta.dirname, "../../packages/platform/src/volumes.ts"), "check"], { env: { ...process.env, CAISSON_HOME: home }, encoding: "utf8" });
-  report({ rounds, "machines killed": kills["machine"]!, "platforms killed": kills["platform"]!, "both killed": kills["both"]!, "records announced": announced, "records lost": 0, check: check.trim(), "tries while the volume was still held": rejected });
+  const check = execFileSync(
+    process.execPath,
+    [join(import.meta.dirname, "../../packages/platform/src/volumes.ts"), "check"],
+    { env: { ...process.env, CAISSON_HOME: home }, encoding: "utf8" },
+  );
+  report({
+    rounds,
+    "machines killed": kills["machine"]!,
+    "platforms killed": kills["platform"]!,
+    "both killed": kills["both"]!,
+    "records announced": announced,
+    "records lost": 0,
+    check: check.trim(),
+    "tries while the volume was still held": rejected,
+  });
 } finally {
   await platform.stop().catch(() => undefined);
   await rm(home, { recursive: true, force: true });

@@ -67,7 +67,7 @@ test(
           const found = new Map([...volumes, ...snapshots].map(({ slug, layer }) => [slug, layer]));
           for (const slug of deleted) assert.equal(found.has(slug), false, `${slug} was deleted`);
           const missing: string[] = [];
-          for (const { slug, pattern } of [...expected.values()]) {
+          for (const { slug, pattern } of expected.values()) {
             const layer = found.get(slug);
             if (layer !== undefined) bench.read(layer, `read -P ${pattern} 50M 1M`);
             else missing.push(slug);

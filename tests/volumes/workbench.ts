@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { configSchema } from "@caisson/protocol";
-import { LocalLayers } from "@caisson/storage";
+import { DirectoryBlobs, LocalLayers } from "@caisson/storage";
 import { openDatabase } from "../../packages/server/src/store/open.ts";
 import type { Database } from "../../packages/server/src/store/tables.ts";
 import { auditVolumes } from "../../packages/server/src/volumes/audit.ts";
@@ -41,7 +41,7 @@ export async function openWorkbench(volumes: object = {}, directory?: string): P
     .onConflict((conflict) => conflict.doNothing())
     .execute();
   const images = join(home, "volumes", "layers");
-  const layers = new LocalLayers(images);
+  const layers = new LocalLayers(images, new DirectoryBlobs(join(home, "volumes", "blobs")));
   await layers.open();
   const machines = new Map<string, DiskHolder>();
   const config = configSchema.parse({ volumes: { minFreeDisk: 0, ...volumes } });

@@ -1,11 +1,11 @@
 /** Wires the rooms: egress guard, node, server. Starts in that order, ends in the reverse one. */
-import { basename, dirname, join } from "node:path";
+import { basename, dirname } from "node:path";
 import type { Logger } from "pino";
 import { createEgressGuard } from "@caisson/egress";
 import { createNode } from "@caisson/node";
 import type { Config } from "@caisson/protocol";
 import { createServer } from "@caisson/server";
-import { LocalLayers } from "@caisson/storage";
+import { openLayers } from "./layers.ts";
 import { writeEnvironment } from "./home.ts";
 import { currentImage } from "./image.ts";
 
@@ -45,7 +45,7 @@ export async function startPlatform({ home, cache, config, log, signal }: Platfo
       config,
       node,
       egress,
-      layers: new LocalLayers(join(home, "volumes", "layers")),
+      layers: openLayers(home),
       // The folder is named by the recipe of the base image alone: a new kernel or agent does not matter to root file systems.
       baseImage: basename(dirname(image.base)),
       databaseUrl: process.env["DATABASE_URL"],

@@ -2,8 +2,7 @@
  * For operators: `node packages/platform/src/volumes.ts check | deleted | restore <id> [slug]`, on the state in `CAISSON_HOME`.
  * `check` proves that the store and the images on disk agree; its exit status is 1 when they do not.
  */
-import { join } from "node:path";
-import { LocalLayers } from "@caisson/storage";
+import { openLayers } from "./layers.ts";
 import { toCaissonError } from "@caisson/protocol";
 import { openVolumeOperator } from "@caisson/server/volumes";
 import { pino } from "pino";
@@ -13,17 +12,25 @@ const usage = "Usage: volumes.ts check | deleted | restore <id> [slug]";
 
 async function main([verb, ...args]: readonly string[]): Promise<number> {
   const home = homeDirectory();
-  const layers = new LocalLayers(join(home, "volumes", "layers"));
-  const operator = await openVolumeOperator({ home, databaseUrl: process.env["DATABASE_URL"], layers, log: pino({ level: "silent" }) });
+  const layers = openLayers(home);
+  const operator = await openVolumeOperator({
+    home,
+    databaseUrl: process.env["DATABASE_URL"],
+    layers,
+    log: pino({ level: "silent" }),
+  });
   try {
     if (verb === "check") {
       const { faults, ...counts } = await operator.check();
       for (const { subject, problem } of faults) console.log(`${subject}: ${problem}`);
-      console.log(`${counts.volumes} volumes, ${counts.snapshots} snapshots, ${counts.layers} images: ${faults.length} faults`);
+      console.log(
+        `${counts.volumes} volumes, ${counts.snapshots} snapshots, ${counts.layers} images: ${faults.length} faults`,
+      );
       return faults.length === 0 ? 0 : 1;
     }
     if (verb === "deleted") {
-      for (const { id, slug, org, capacity, reclaimAt } of await operator.deleted()) console.log(`${id} ${org}/${slug} ${capacity} bytes, until ${reclaimAt.toISOString()}`);
+      for (const { id, slug, org, capacity, reclaimAt } of await operator.deleted())
+        console.log(`${id} ${org}/${slug} ${capacity} bytes, until ${reclaimAt.toISOString()}`);
       return 0;
     }
     const [id, slug] = args;

@@ -42,9 +42,19 @@ export interface LayerStore {
    * Prepares a copy of a layer laid over another ancestor (null: none) with the same content. `commit` puts it in the place of the
    * layer at once and whole; machines that have the former file open keep it. The caller sees to it that nobody wrote in between.
    */
-  prepareCollapse(id: LayerId, parent: LayerId | null, signal?: AbortSignal): Promise<{ commit(): Promise<void>; discard(): Promise<void> }>;
-  /** SHA-256 of the file, hexadecimal. */
-  checksum(id: LayerId, signal?: AbortSignal): Promise<string>;
+  prepareCollapse(
+    id: LayerId,
+    parent: LayerId | null,
+    signal?: AbortSignal,
+  ): Promise<{ commit(): Promise<void>; discard(): Promise<void> }>;
+  /** Stores a copy of a sealed layer at rest (here or elsewhere, as the operator chose). @returns SHA-256 of the file, hexadecimal: the name of the copy */
+  archive(id: LayerId, signal?: AbortSignal): Promise<string>;
+  /** Brings back a layer whose file is gone. @throws CaissonError `not_found`, `internal` when the copy is damaged */
+  recall(id: LayerId, digest: string): Promise<void>;
+  /** Removes a copy at rest. Idempotent. */
+  forget(digest: string): Promise<void>;
+  /** All copies at rest. */
+  archived(): Promise<readonly string[]>;
   /** Structure of the image, and its bytes when a checksum is given. */
   verify(id: LayerId, checksum?: string): Promise<readonly LayerFault[]>;
   /** Removes the file. Idempotent. */

@@ -7,8 +7,15 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { configSchema, type EgressEvent } from "@caisson/protocol";
-import { LocalLayers } from "@caisson/storage";
-import { buildAgent, HostNode, SilentGuard, UpgradeRefused, WireClient, type ClientEnvironment } from "@caisson/testing";
+import { DirectoryBlobs, LocalLayers } from "@caisson/storage";
+import {
+  buildAgent,
+  HostNode,
+  SilentGuard,
+  UpgradeRefused,
+  WireClient,
+  type ClientEnvironment,
+} from "@caisson/testing";
 import { pino } from "pino";
 import { createServer, type CaissonServer } from "./index.ts";
 
@@ -23,7 +30,15 @@ const log = pino({ level: "debug" }, { write: (line: string) => void lines.push(
 const config = configSchema.parse({ sandbox: { sessionGrace: 2 }, limits: { developmentConcurrentSandboxes: 6 } });
 
 async function start(): Promise<void> {
-  server = await createServer({ home, config, node, egress: guard, layers: new LocalLayers(join(home, "layers")), baseImage: "test", log });
+  server = await createServer({
+    home,
+    config,
+    node,
+    egress: guard,
+    layers: new LocalLayers(join(home, "layers"), new DirectoryBlobs(join(home, "volumes", "blobs"))),
+    baseImage: "test",
+    log,
+  });
   ({ url } = await server.listen({ host: "127.0.0.1", port: 0 }));
   const { token, org } = server.development;
   env = { DENO_DEPLOY_ENDPOINT: url, DENO_SANDBOX_ENDPOINT: url, DENO_DEPLOY_TOKEN: token, DENO_DEPLOY_ORG: org };
@@ -42,7 +57,10 @@ after(async () => {
 });
 
 function rest(path: string, init: RequestInit = {}): Promise<Response> {
-  return fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${env.DENO_DEPLOY_TOKEN}`, ...init.headers } });
+  return fetch(`${url}${path}`, {
+    ...init,
+    headers: { authorization: `Bearer ${env.DENO_DEPLOY_TOKEN}`, ...(init.headers as Record<string, string>) },
+  });
 }
 
 const idOf = (client: WireClient) => String(client.headers["x-deno-sandbox-id"]);
@@ -50,7 +68,11 @@ const minute = () => ({ stop_at_ms: Date.now() + 60_000 });
 const kill = (client: WireClient) => rest(`/api/v3/sandbox/${idOf(client)}`, { method: "DELETE" });
 
 async function statusOf(id: string): Promise<{ status: string; stoppedAt: string | null } | undefined> {
-  const list = (await (await rest("/api/v2/sandboxes")).json()) as { id: string; status: string; stoppedAt: string | null }[];
+  const list = (await (await rest("/api/v2/sandboxes")).json()) as {
+    id: string;
+    status: string;
+    stoppedAt: string | null;
+  }[];
   return list.find((item) => item.id === id);
 }
 
@@ -83,16 +105,24 @@ test("every answer has a trace id and errors are JSON, whatever was wrong", asyn
 test("health, metrics and the interface description need no token", async () => {
   assert.equal(((await (await fetch(`${url}/healthz`)).json()) as { status: string }).status, "ok");
   assert.match(await (await fetch(`${url}/metrics`)).text(), /^caisson_sandboxes \d+$/m);
-  const document = (await (await fetch(`${url}/openapi.json`)).json()) as { openapi: string; components: { schemas: Record<string, unknown> } };
+  const document = (await (await fetch(`${url}/openapi.json`)).json()) as {
+    openapi: string;
+    components: { schemas: Record<string, unknown> };
+  };
   assert.equal(document.openapi, "3.1.0");
   const references = [...JSON.stringify(document).matchAll(/#\/components\/schemas\/(\w+)/g)].map((match) => match[1]!);
-  assert.ok(references.length > 0 && references.every((name) => name in document.components.schemas), references.join());
+  assert.ok(
+    references.length > 0 && references.every((name) => name in document.components.schemas),
+    references.join(),
+  );
 });
 
 test("an offer of h2c on REST is not taken for a WebSocket", async () => {
   const answer = await new Promise<string>((resolve, reject) => {
     const { hostname, port } = new URL(url);
-    const socket = connect(Number(port), hostname, () => socket.write("GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, close\r\nupgrade: h2c\r\n\r\n"));
+    const socket = connect(Number(port), hostname, () =>
+      socket.write("GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, close\r\nupgrade: h2c\r\n\r\n"),
+    );
     socket.once("data", (data: Buffer) => resolve(data.toString("latin1").split("\r\n")[0]!));
     socket.once("error", reject);
   });
@@ -107,7 +137,10 @@ test("a session ends with the socket that made it, whatever others do, and can t
   primary.socket.terminate();
   await second.closed;
   await until("stopped", async () => (await statusOf(id))?.status === "stopped");
-  await assert.rejects(WireClient.open({ env, id }), (error) => error instanceof UpgradeRefused && error.status === 410);
+  await assert.rejects(
+    WireClient.open({ env, id }),
+    (error) => error instanceof UpgradeRefused && error.status === 410,
+  );
 });
 
 test("a primary that goes silent without closing counts as gone", async () => {
@@ -147,9 +180,13 @@ test("extending is granted up to the limit, refused beyond, and refused after th
 });
 
 test("creates beyond the limit of an organisation are refused before the upgrade", async () => {
-  const outcomes = await Promise.allSettled(Array.from({ length: 9 }, () => WireClient.open({ env, config: minute() })));
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: 9 }, () => WireClient.open({ env, config: minute() })),
+  );
   const clients = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
-  const refused = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as UpgradeRefused] : []));
+  const refused = outcomes.flatMap((outcome) =>
+    outcome.status === "rejected" ? [outcome.reason as UpgradeRefused] : [],
+  );
   await Promise.all(clients.map(kill));
   assert.equal(clients.length, 6);
   assert.ok(refused.every((error) => error.status === 429 && error.body.includes("SANDBOX_LIMIT_REACHED")));
@@ -157,7 +194,10 @@ test("creates beyond the limit of an organisation are refused before the upgrade
 
 test("lists page by link, and both clients' label filters hold", async () => {
   const client = await WireClient.open({ env, config: { ...minute(), labels: { mark: "it's" } } });
-  for (const query of ["/api/v2/sandboxes?labels[mark]=it%27s", `/api/v3/sandboxes?${new URLSearchParams({ labels: `{'mark': "it's"}` })}`]) {
+  for (const query of [
+    "/api/v2/sandboxes?labels[mark]=it%27s",
+    `/api/v3/sandboxes?${new URLSearchParams({ labels: `{'mark': "it's"}` }).toString()}`,
+  ]) {
     const list = (await (await rest(query)).json()) as { id: string }[];
     assert.deepEqual(
       list.map(({ id }) => id),
@@ -167,7 +207,7 @@ test("lists page by link, and both clients' label filters hold", async () => {
   await kill(client);
   const all = (await (await rest("/api/v3/sandboxes")).json()) as { id: string }[];
   const paged: { id: string }[] = [];
-  for (let path: string | undefined = "/api/v3/sandboxes?limit=2"; path !== undefined; ) {
+  for (let path: string | undefined = "/api/v3/sandboxes?limit=2"; path !== undefined;) {
     const answer = await rest(path);
     paged.push(...((await answer.json()) as { id: string }[]));
     path = /^<([^>]+)>; rel="next"$/.exec(answer.headers.get("link") ?? "")?.[1]?.slice(url.length);
@@ -176,7 +216,10 @@ test("lists page by link, and both clients' label filters hold", async () => {
 });
 
 test("a secret is a placeholder inside; its value is in no log and in no answer", async () => {
-  const client = await WireClient.open({ env, config: { ...minute(), secrets: { API_KEY: { hosts: ["api.example"], value: "hunter2-value" } } } });
+  const client = await WireClient.open({
+    env,
+    config: { ...minute(), secrets: { API_KEY: { hosts: ["api.example"], value: "hunter2-value" } } },
+  });
   assert.match(String(await client.ok("envGet", { key: "API_KEY" })), /^caisson-secret-api-key-[0-9A-Za-z]{32}$/);
   await kill(client);
   assert.ok(!lines.some((line) => line.includes("hunter2") || line.includes(env.DENO_DEPLOY_TOKEN)));
@@ -190,7 +233,20 @@ test("what a sandbox tried to reach is found in the log of its organisation, and
   const reader = live.body!.pipeThrough(new TextDecoderStream()).getReader();
   assert.match((await reader.read()).value!, /^: open/);
   const event = (host: string, verdict: EgressEvent["verdict"]): EgressEvent => {
-    return { kind: "connection", at: Date.now(), sandboxId, connection: "1", host, port: 443, protocol: "tls", verdict, rule: "r", bytesOut: 0, bytesIn: 0, durationMs: 1 };
+    return {
+      kind: "connection",
+      at: Date.now(),
+      sandboxId,
+      connection: "1",
+      host,
+      port: 443,
+      protocol: "tls",
+      verdict,
+      rule: "r",
+      bytesOut: 0,
+      bytesIn: 0,
+      durationMs: 1,
+    };
   };
   guard.emit(event("good.example", "allowed"));
   guard.emit(event("evil.example", "refused"));
@@ -218,7 +274,13 @@ test("a machine that dies by itself ends its sandbox and its connections", async
 test("input that nobody reads does not stop the connection for good", async () => {
   const client = await WireClient.open({ env, config: minute() });
   client.notify("$sandbox.stream.start", { streamId: 1 });
-  const { pid } = (await client.ok("spawn", { command: "sleep", args: ["600"], stdinStreamId: 1, stdout: "null", stderr: "null" })) as { pid: number };
+  const { pid } = (await client.ok("spawn", {
+    command: "sleep",
+    args: ["600"],
+    stdinStreamId: 1,
+    stdout: "null",
+    stderr: "null",
+  })) as { pid: number };
   const data = Buffer.alloc(512 * 1024).toString("base64");
   for (let sent = 0; sent < 30; sent++) client.notify("$sandbox.stream.enqueue", { streamId: 1, data });
   await client.ok("processKill", { pid, signal: "SIGKILL" });
@@ -229,7 +291,9 @@ test("input that nobody reads does not stop the connection for good", async () =
 test("bulk output does not keep replies waiting", async () => {
   const client = await WireClient.open({ env, config: minute() });
   const args = ["-c", "30000000", "/dev/zero"];
-  const { pid } = (await client.ok("spawn", { command: "head", args, stdout: "piped", stderr: "null" })) as { pid: number };
+  const { pid } = (await client.ok("spawn", { command: "head", args, stdout: "piped", stderr: "null" })) as {
+    pid: number;
+  };
   const waiting = client.ok("processWait", { pid });
   let longest = 0;
   for (let calls = 0; calls < 20; calls++) {

@@ -88,7 +88,8 @@ export class DirectoryBlobs implements BlobStore {
   }
 
   #path(digest: string): string {
-    if (!digestPattern.test(digest)) throw new CaissonError("invalid_argument", "A blob is named by a SHA-256 in hexadecimal.");
+    if (!digestPattern.test(digest))
+      throw new CaissonError("invalid_argument", "A blob is named by a SHA-256 in hexadecimal.");
     return join(this.#directory, digest);
   }
 }

@@ -20,7 +20,11 @@ export async function prepareCollapse(path: string, parent: string | null, signa
   try {
     const { mode, uid, gid } = await stat(path);
     if (parent === null) {
-      await runTool("qemu-img", ["convert", "-U", "-f", "qcow2", "-O", "qcow2", "-o", "compat=1.1,cluster_size=64k", path, temporary], options);
+      await runTool(
+        "qemu-img",
+        ["convert", "-U", "-f", "qcow2", "-O", "qcow2", "-o", "compat=1.1,cluster_size=64k", path, temporary],
+        options,
+      );
     } else {
       // The copy is rebased and not the layer itself, because others may be reading it and half a rebase must not show.
       await runTool("cp", ["--sparse=always", "--reflink=auto", path, temporary], options);

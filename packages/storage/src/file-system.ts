@@ -18,7 +18,15 @@ export async function formatImage(path: string, bytes: number): Promise<void> {
     } finally {
       await file.close();
     }
-    await runTool("mkfs.ext4", ["-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0", raw]);
+    await runTool("mkfs.ext4", [
+      "-q",
+      "-F",
+      "-m",
+      "0",
+      "-E",
+      "lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0",
+      raw,
+    ]);
     await runTool("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", "-o", "compat=1.1,cluster_size=64k", raw, path]);
     await flush(path);
   } finally {

@@ -4,13 +4,14 @@ import { chmod, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import { DirectoryBlobs } from "./blobs.ts";
 import { LocalLayers } from "./local-layers.ts";
 
 let directory: string;
 let layers: LocalLayers;
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "caisson-layers-"));
-  layers = new LocalLayers(directory);
+  layers = new LocalLayers(directory, new DirectoryBlobs(join(directory, "blobs")));
   await layers.open();
 });
 afterEach(() => rm(directory, { recursive: true }));
@@ -19,7 +20,9 @@ const path = (id: string) => join(directory, `${id}.qcow2`);
 const io = (id: string, ...commands: string[]) =>
   execFileSync("qemu-io", [...commands.flatMap((command) => ["-c", command]), path(id)], { encoding: "utf8" });
 const reads = (id: string, pattern: string, at: string, length: string) => {
-  const said = execFileSync("qemu-io", ["-r", "-c", `read -P ${pattern} ${at} ${length}`, path(id)], { encoding: "utf8" });
+  const said = execFileSync("qemu-io", ["-r", "-c", `read -P ${pattern} ${at} ${length}`, path(id)], {
+    encoding: "utf8",
+  });
   assert.doesNotMatch(said, /Pattern verification failed/);
 };
 
@@ -110,7 +113,7 @@ test("a header that a taken-over machine has rewritten is not followed", async (
 test("a changed byte of a sealed layer is found", async () => {
   await layers.format("base", 300e6);
   await layers.seal("base");
-  const checksum = await layers.checksum("base");
+  const checksum = await layers.archive("base");
   assert.deepEqual(await layers.verify("base", checksum), []);
   await chmod(path("base"), 0o600);
   io("base", "write -P 9 50M 4k");
@@ -119,9 +122,28 @@ test("a changed byte of a sealed layer is found", async () => {
   assert.equal((await layers.verify("base")).length, 1);
 });
 
+test("a sealed layer whose file is lost comes back from rest, sealed and as it was", async () => {
+  await layers.format("base", 300e6);
+  io("base", "write -P 7 50M 1M");
+  await layers.seal("base");
+  const digest = await layers.archive("base");
+  assert.deepEqual(await layers.archived(), [digest]);
+  await layers.remove("base");
+  await layers.recall("base", digest);
+  assert.equal((await layers.stat("base"))?.sealed, true);
+  assert.deepEqual(await layers.verify("base", digest), []);
+  await layers.forget(digest);
+  assert.deepEqual(await layers.archived(), []);
+  await assert.rejects(layers.recall("base", digest), { code: "not_found" });
+});
+
 test("a layer that is being written can still be measured", async () => {
   await layers.format("vol", 300e6);
-  const qemu = execFileSync("sh", ["-c", `qemu-io -c 'write -P 1 10M 4M' -c 'flush' -c 'sleep 1500' ${path("vol")} >/dev/null 2>&1 & echo $!`], { encoding: "utf8" });
+  const qemu = execFileSync(
+    "sh",
+    ["-c", `qemu-io -c 'write -P 1 10M 4M' -c 'flush' -c 'sleep 1500' ${path("vol")} >/dev/null 2>&1 & echo $!`],
+    { encoding: "utf8" },
+  );
   try {
     await new Promise((resolve) => setTimeout(resolve, 400));
     assert.ok((await layers.measure("vol")).get("vol")! >= 4 << 20);

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { chmod, chown, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { CaissonError, type LayerFault, type LayerFile, type LayerId, type LayerStore } from "@caisson/protocol";
-import { digestFile } from "./blobs.ts";
+import { digestFile, type BlobStore } from "./blobs.ts";
 import { prepareCollapse, type Collapse } from "./collapse.ts";
 import { flush, replace } from "./durable.ts";
 import { formatImage } from "./file-system.ts";
@@ -18,9 +18,12 @@ const maxDepth = 256;
 
 export class LocalLayers implements LayerStore {
   readonly #directory: string;
+  readonly #blobs: BlobStore;
 
-  constructor(directory: string) {
+  /** @param blobs keeps copies of sealed layers at rest */
+  constructor(directory: string, blobs: BlobStore) {
     this.#directory = directory;
+    this.#blobs = blobs;
   }
 
   async open(): Promise<void> {
@@ -61,7 +64,13 @@ export class LocalLayers implements LayerStore {
     const found = await stat(path).catch(ignoreMissing);
     if (found === undefined) return undefined;
     const header = await readHeader(path);
-    return { id, parent: parentOf(header, path), virtualBytes: header.virtualBytes, fileBytes: found.blocks * 512, sealed: (found.mode & 0o222) === 0 };
+    return {
+      id,
+      parent: parentOf(header, path),
+      virtualBytes: header.virtualBytes,
+      fileBytes: found.blocks * 512,
+      sealed: (found.mode & 0o222) === 0,
+    };
   }
 
   async list(): Promise<readonly LayerFile[]> {
@@ -78,10 +87,12 @@ export class LocalLayers implements LayerStore {
   async chain(id: LayerId): Promise<readonly string[]> {
     const paths: string[] = [];
     const seen = new Set<LayerId>();
-    for (let next: LayerId | null = id; next !== null; ) {
+    for (let next: LayerId | null = id; next !== null;) {
       const layer: LayerFile | undefined = await this.stat(next);
-      if (layer === undefined) throw new CaissonError(next === id ? "not_found" : "internal", `Layer ${next} of ${id} is missing.`);
-      if (seen.has(next) || seen.size >= maxDepth) throw new CaissonError("internal", `The layers below ${id} do not end.`);
+      if (layer === undefined)
+        throw new CaissonError(next === id ? "not_found" : "internal", `Layer ${next} of ${id} is missing.`);
+      if (seen.has(next) || seen.size >= maxDepth)
+        throw new CaissonError("internal", `The layers below ${id} do not end.`);
       seen.add(next);
       paths.push(this.#path(next));
       next = layer.parent;
@@ -97,12 +108,30 @@ export class LocalLayers implements LayerStore {
 
   async prepareCollapse(id: LayerId, parent: LayerId | null, signal?: AbortSignal): Promise<Collapse> {
     const chain = await this.chain(id);
-    if (parent !== null && chain.indexOf(this.#path(parent)) < 1) throw new CaissonError("invalid_argument", `${parent} is not below ${id}.`);
+    if (parent !== null && chain.indexOf(this.#path(parent)) < 1)
+      throw new CaissonError("invalid_argument", `${parent} is not below ${id}.`);
     return prepareCollapse(this.#path(id), parent === null ? null : parent + suffix, signal);
   }
 
-  async checksum(id: LayerId, signal?: AbortSignal): Promise<string> {
-    return digestFile(this.#path(id), signal);
+  async archive(id: LayerId, signal?: AbortSignal): Promise<string> {
+    const path = this.#path(id);
+    const digest = await digestFile(path, signal);
+    await this.#blobs.put(digest, path);
+    return digest;
+  }
+
+  async recall(id: LayerId, digest: string): Promise<void> {
+    const path = this.#path(id);
+    await this.#blobs.get(digest, path);
+    await this.seal(id);
+  }
+
+  async forget(digest: string): Promise<void> {
+    await this.#blobs.remove(digest);
+  }
+
+  async archived(): Promise<readonly string[]> {
+    return (await Array.fromAsync(this.#blobs.list())).map(({ digest }) => digest);
   }
 
   async verify(id: LayerId, checksum?: string): Promise<readonly LayerFault[]> {
@@ -110,9 +139,14 @@ export class LocalLayers implements LayerStore {
     try {
       const path = (await this.chain(id))[0]!;
       // 2: damaged; 3: only leaked clusters, which a killed machine leaves and which cost nothing but room.
-      const { code } = await runTool("qemu-img", ["check", "-U", "-q", "-f", "qcow2", path], { accept: [2, 3], deadline: 600_000, background: true });
+      const { code } = await runTool("qemu-img", ["check", "-U", "-q", "-f", "qcow2", path], {
+        accept: [2, 3],
+        deadline: 600_000,
+        background: true,
+      });
       if (code === 2) faults.push({ id, problem: "qemu-img check finds the image damaged" });
-      if (checksum !== undefined && (await this.checksum(id)) !== checksum) faults.push({ id, problem: "its bytes are not those that were sealed" });
+      if (checksum !== undefined && (await digestFile(path)) !== checksum)
+        faults.push({ id, problem: "its bytes are not those that were sealed" });
     } catch (error) {
       faults.push({ id, problem: (error as Error).message });
     }
@@ -132,7 +166,8 @@ export class LocalLayers implements LayerStore {
   /** Makes a file under a temporary name and puts it in place when it is whole and on the disk. */
   async #make(id: LayerId, write: (temporary: string) => Promise<void>): Promise<void> {
     const path = this.#path(id);
-    if ((await stat(path).catch(ignoreMissing)) !== undefined) throw new CaissonError("already_exists", `There is a layer ${id} already.`);
+    if ((await stat(path).catch(ignoreMissing)) !== undefined)
+      throw new CaissonError("already_exists", `There is a layer ${id} already.`);
     const temporary = `${path}.${randomUUID()}.tmp`;
     try {
       await write(temporary);
@@ -162,7 +197,10 @@ function parentOf(header: { backingFile: string | null; backingFormat: string | 
   if (header.backingFile === null) return null;
   const id = header.backingFile.slice(0, -suffix.length);
   if (!header.backingFile.endsWith(suffix) || !idPattern.test(id) || header.backingFormat !== "qcow2") {
-    throw new CaissonError("internal", `${basename(path)} names a backing file that is no layer; it was tampered with.`);
+    throw new CaissonError(
+      "internal",
+      `${basename(path)} names a backing file that is no layer; it was tampered with.`,
+    );
   }
   return id;
 }

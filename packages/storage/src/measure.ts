@@ -2,14 +2,25 @@
 import { z } from "zod";
 import { runTool } from "./tool.ts";
 
-const map = z.array(z.object({ length: z.number(), depth: z.number(), present: z.boolean().optional(), zero: z.boolean(), data: z.boolean() }));
+const map = z.array(
+  z.object({
+    length: z.number(),
+    depth: z.number(),
+    present: z.boolean().optional(),
+    zero: z.boolean(),
+    data: z.boolean(),
+  }),
+);
 
 /**
  * Bytes of data by depth: index 0 is the image itself, 1 its backing file, ... Zeros count nothing.
  * The image may be in use (`-U`), the answer is then an estimate.
  */
 export async function dataByDepth(path: string): Promise<readonly number[]> {
-  const { stdout } = await runTool("qemu-img", ["map", "-U", "--output=json", "-f", "qcow2", path], { background: true, deadline: 120_000 });
+  const { stdout } = await runTool("qemu-img", ["map", "-U", "--output=json", "-f", "qcow2", path], {
+    background: true,
+    deadline: 120_000,
+  });
   const sums: number[] = [];
   for (const extent of map.parse(JSON.parse(stdout))) {
     if (extent.data && !extent.zero) sums[extent.depth] = (sums[extent.depth] ?? 0) + extent.length;

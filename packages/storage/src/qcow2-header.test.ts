@@ -26,7 +26,11 @@ test("qemu-img takes our empty overlay for its own, and reads the parent through
     assert.equal(info["backing-filename"], "parent.qcow2");
     assert.equal(info["backing-filename-format"], "qcow2");
     qemuImg("compare", "-q", "ours.qcow2", "parent.qcow2");
-    execFileSync("qemu-io", ["-c", `write -P 0xa5 ${size - 65536} 4096`, "-c", "read -P 0x5a 65536 4096", "ours.qcow2"], { cwd: directory });
+    execFileSync(
+      "qemu-io",
+      ["-c", `write -P 0xa5 ${size - 65536} 4096`, "-c", "read -P 0x5a 65536 4096", "ours.qcow2"],
+      { cwd: directory },
+    );
     qemuImg("check", "-q", "ours.qcow2");
   }
 });
@@ -34,15 +38,26 @@ test("qemu-img takes our empty overlay for its own, and reads the parent through
 test("headers that qemu-img writes are read", async () => {
   qemuImg("create", "-q", "-f", "qcow2", "base.qcow2", "1G");
   qemuImg("create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "over.qcow2", "2G");
-  assert.deepEqual(await readHeader(join(directory, "base.qcow2")), { backingFile: null, backingFormat: null, virtualBytes: 2 ** 30 });
-  assert.deepEqual(await readHeader(join(directory, "over.qcow2")), { backingFile: "base.qcow2", backingFormat: "qcow2", virtualBytes: 2 ** 31 });
+  assert.deepEqual(await readHeader(join(directory, "base.qcow2")), {
+    backingFile: null,
+    backingFormat: null,
+    virtualBytes: 2 ** 30,
+  });
+  assert.deepEqual(await readHeader(join(directory, "over.qcow2")), {
+    backingFile: "base.qcow2",
+    backingFormat: "qcow2",
+    virtualBytes: 2 ** 31,
+  });
 });
 
 test("a file that is something else, or that points outside, is refused", async () => {
   await writeFile(join(directory, "text"), "not an image");
   await assert.rejects(readHeader(join(directory, "text")), { code: "internal" });
   qemuImg("create", "-q", "-f", "qcow2", "-o", "data_file=raw.bin", "external.qcow2", "1M");
-  await assert.rejects(readHeader(join(directory, "external.qcow2")), { code: "internal", message: /incompatible features/ });
+  await assert.rejects(readHeader(join(directory, "external.qcow2")), {
+    code: "internal",
+    message: /incompatible features/,
+  });
   qemuImg("create", "-q", "-f", "qcow2", "-o", "compat=0.10", "old.qcow2", "1M");
   await assert.rejects(readHeader(join(directory, "old.qcow2")), { code: "internal", message: /version 3/ });
 });

@@ -40,28 +40,38 @@ export async function readHeader(path: string): Promise<ImageHeader> {
 /** @param name for the error message */
 export function parseHeader(bytes: Buffer, name: string): ImageHeader {
   const refuse = (why: string) => new CaissonError("internal", `${name} is not a disk image of this platform: ${why}.`);
-  if (bytes.length < headerLength || bytes.readUInt32BE(0) !== magic || bytes.readUInt32BE(4) !== 3) throw refuse("no qcow2 header of version 3");
+  if (bytes.length < headerLength || bytes.readUInt32BE(0) !== magic || bytes.readUInt32BE(4) !== 3)
+    throw refuse("no qcow2 header of version 3");
   if (bytes.readUInt32BE(32) !== 0) throw refuse("it is encrypted");
   const incompatible = bytes.readBigUInt64BE(72);
-  if (incompatible >> 5n !== 0n || (incompatible & refusedFeatures) !== 0n) throw refuse(`incompatible features ${incompatible.toString(2)}`);
+  if (incompatible >> 5n !== 0n || (incompatible & refusedFeatures) !== 0n)
+    throw refuse(`incompatible features ${incompatible.toString(2)}`);
   const backingOffset = bytes.readBigUInt64BE(8);
   const backingSize = bytes.readUInt32BE(16);
   const end = bytes.readUInt32BE(100);
-  if (end < headerLength - 8 || end > 1024 || backingSize > 1023 || backingOffset + BigInt(backingSize) > BigInt(bytes.length)) throw refuse("fields out of range");
+  if (
+    end < headerLength - 8 ||
+    end > 1024 ||
+    backingSize > 1023 ||
+    backingOffset + BigInt(backingSize) > BigInt(bytes.length)
+  )
+    throw refuse("fields out of range");
   const virtualBytes = Number(bytes.readBigUInt64BE(24));
   if (!Number.isSafeInteger(virtualBytes)) throw refuse("size out of range");
   let backingFormat: string | null = null;
-  for (let at = end; ; ) {
+  for (let at = end; ;) {
     if (at + 8 > bytes.length) throw refuse("unterminated header extensions");
     const type = bytes.readUInt32BE(at);
     const length = bytes.readUInt32BE(at + 4);
     if (type === extension.end) break;
     if (at + 8 + length > bytes.length) throw refuse("unterminated header extensions");
     if (type === extension.backingFormat) backingFormat = bytes.toString("latin1", at + 8, at + 8 + length);
-    else if (type !== extension.featureNames && type !== extension.bitmaps) throw refuse(`header extension ${type.toString(16)}`);
+    else if (type !== extension.featureNames && type !== extension.bitmaps)
+      throw refuse(`header extension ${type.toString(16)}`);
     at += 8 + Math.ceil(length / 8) * 8;
   }
-  const backingFile = backingSize === 0 ? null : bytes.toString("utf8", Number(backingOffset), Number(backingOffset) + backingSize);
+  const backingFile =
+    backingSize === 0 ? null : bytes.toString("utf8", Number(backingOffset), Number(backingOffset) + backingSize);
   return { backingFile, backingFormat, virtualBytes };
 }
 

@@ -25,16 +25,26 @@ export function runTool(program: string, args: readonly string[], options: ToolO
     execFile(
       command[0]!,
       command.slice(1),
-      { timeout: deadline, killSignal: "SIGKILL", signal: options.signal, maxBuffer: 64 << 20, env: { PATH: process.env["PATH"], LC_ALL: "C" } },
+      {
+        timeout: deadline,
+        killSignal: "SIGKILL",
+        signal: options.signal,
+        maxBuffer: 64 << 20,
+        env: { PATH: process.env["PATH"], LC_ALL: "C" },
+      },
       (error, stdout, stderr) => {
         if (error === null) return resolve({ code: 0, stdout });
-        if (typeof error.code === "number" && options.accept?.includes(error.code) === true) return resolve({ code: error.code, stdout });
+        if (typeof error.code === "number" && options.accept?.includes(error.code) === true)
+          return resolve({ code: error.code, stdout });
         const said = stderr.trim().split("\n").slice(-3).join(" ") || error.message;
-        const fail = (code: ConstructorParameters<typeof CaissonError>[0], message: string) => reject(new CaissonError(code, message, { cause: error }));
+        const fail = (code: ConstructorParameters<typeof CaissonError>[0], message: string) =>
+          reject(new CaissonError(code, message, { cause: error }));
         if (error.name === "AbortError") return fail("cancelled", `${program} was cancelled.`);
-        if (error.code === "ENOENT") return fail("unavailable", `${program} is not installed on this host; run the set-up.`);
+        if (error.code === "ENOENT")
+          return fail("unavailable", `${program} is not installed on this host; run the set-up.`);
         if (error.killed === true) return fail("timeout", `${program} did not finish within ${deadline} ms.`);
-        if (/No space left on device/.test(stderr)) return fail("resource_exhausted", "The disk that holds the volumes is full.");
+        if (/No space left on device/.test(stderr))
+          return fail("resource_exhausted", "The disk that holds the volumes is full.");
         return fail("internal", `${program} ${args[0] ?? ""} failed: ${said}`);
       },
     );

@@ -15,7 +15,10 @@ export interface AuditReport {
 }
 
 /** @param options.running whether a sandbox still runs; without it, what is attached is taken on trust */
-export async function auditVolumes(ctx: Pick<VolumeContext, "db" | "layers">, options: { running?: (sandboxId: string) => boolean } = {}): Promise<AuditReport> {
+export async function auditVolumes(
+  ctx: Pick<VolumeContext, "db" | "layers">,
+  options: { running?: (sandboxId: string) => boolean } = {},
+): Promise<AuditReport> {
   const { db } = ctx;
   const [layers, volumes, snapshots, slugs, leases, files] = await Promise.all([
     db.selectFrom("layers").selectAll().execute(),
@@ -38,31 +41,38 @@ export async function auditVolumes(ctx: Pick<VolumeContext, "db" | "layers">, op
       fault(layer.id, "its file is missing");
       continue;
     }
-    if (file.parent !== layer.parent && layer.state !== "swapping") fault(layer.id, `its file lies over ${file.parent ?? "nothing"}, not over ${layer.parent ?? "nothing"}`);
+    if (file.parent !== layer.parent && layer.state !== "swapping")
+      fault(layer.id, `its file lies over ${file.parent ?? "nothing"}, not over ${layer.parent ?? "nothing"}`);
     if (layer.sealed === 1 && !file.sealed) fault(layer.id, "its file could be written to although it is sealed");
     // A machine that writes keeps part of the image in memory: only a closed one can be judged.
     if (!attached.has(layer.id)) {
-      for (const { problem } of await ctx.layers.verify(layer.id, layer.checksum ?? undefined)) fault(layer.id, problem);
+      for (const { problem } of await ctx.layers.verify(layer.id, layer.checksum ?? undefined))
+        fault(layer.id, problem);
     }
   }
   const owners = new Map(slugs.map(({ owner, slug }) => [owner, slug]));
   for (const owned of [...volumes, ...snapshots]) {
     const expected = owned.state === "deleted" ? undefined : owned.slug;
-    if (owners.get(owned.id) !== expected) fault(owned.id, `the name ${owned.slug} is ${expected === undefined ? "still" : "not"} registered for it`);
+    if (owners.get(owned.id) !== expected)
+      fault(owned.id, `the name ${owned.slug} is ${expected === undefined ? "still" : "not"} registered for it`);
     owners.delete(owned.id);
   }
   for (const [owner, slug] of owners) fault(owner, `the name ${slug} is registered for something that does not exist`);
   for (const volume of volumes) {
     if (volume.state === "creating") continue;
     const head = rows.get(volume.head);
-    if (head?.state === undefined || head.state === "removing") fault(volume.id, `the layer ${volume.head} that it writes to does not exist`);
+    if (head?.state === undefined || head.state === "removing")
+      fault(volume.id, `the layer ${volume.head} that it writes to does not exist`);
     if (head?.sealed === 1) fault(volume.id, "it would write to a sealed layer");
     const lease = leases.find((candidate) => candidate.volume === volume.id);
-    if (lease?.sandbox !== (volume.attached_to ?? undefined)) fault(volume.id, "store disagrees with itself about which sandbox has it");
-    if (volume.attached_to !== null && options.running?.(volume.attached_to) === false) fault(volume.id, `it is held by ${volume.attached_to}, which does not run`);
+    if (lease?.sandbox !== (volume.attached_to ?? undefined))
+      fault(volume.id, "store disagrees with itself about which sandbox has it");
+    if (volume.attached_to !== null && options.running?.(volume.attached_to) === false)
+      fault(volume.id, `it is held by ${volume.attached_to}, which does not run`);
   }
   for (const snapshot of snapshots) {
-    if (snapshot.state === "ready" && rows.get(snapshot.layer)?.sealed !== 1) fault(snapshot.id, `its layer ${snapshot.layer} is missing or not sealed`);
+    if (snapshot.state === "ready" && rows.get(snapshot.layer)?.sealed !== 1)
+      fault(snapshot.id, `its layer ${snapshot.layer} is missing or not sealed`);
   }
   return { layers: layers.length, volumes: volumes.length, snapshots: snapshots.length, faults };
 }

@@ -16,7 +16,20 @@ test("every unit of the clients, decimal without i and binary with it", () => {
 });
 
 test("what is no size or out of bounds is refused with the bounds or the spelling", () => {
-  for (const bad of ["", "GB", "1 TB", "1gb", "-1GB", "1e9", "0x10", "1GBs", "9".repeat(400), 0.5e9 + 0.5, Number.NaN, Infinity]) {
+  for (const bad of [
+    "",
+    "GB",
+    "1 TB",
+    "1gb",
+    "-1GB",
+    "1e9",
+    "0x10",
+    "1GBs",
+    "9".repeat(400),
+    0.5e9 + 0.5,
+    Number.NaN,
+    Infinity,
+  ]) {
     assert.throws(() => parseCapacity(bad), { code: "invalid_argument" }, String(bad));
   }
   assert.throws(() => parseCapacity("299MB"), { message: /300 MB to 20 GB/ });

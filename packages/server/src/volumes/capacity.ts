@@ -6,7 +6,15 @@ export const smallestVolume = 300e6;
 export const largestVolume = 20e9;
 
 /** The units of the official clients: `KB` and `kB` are the same, without an i in the unit it is a power of ten. */
-const unitBytes: Readonly<Record<string, number>> = { GB: 1e9, MB: 1e6, kB: 1e3, KB: 1e3, GiB: 2 ** 30, MiB: 2 ** 20, KiB: 2 ** 10 };
+const unitBytes: Readonly<Record<string, number>> = {
+  GB: 1e9,
+  MB: 1e6,
+  kB: 1e3,
+  KB: 1e3,
+  GiB: 2 ** 30,
+  MiB: 2 ** 20,
+  KiB: 2 ** 10,
+};
 
 /**
  * Bytes of a capacity such as `1000000000`, `"1GB"`, `"1.5 GiB"`.
@@ -14,8 +22,13 @@ const unitBytes: Readonly<Record<string, number>> = { GB: 1e9, MB: 1e6, kB: 1e3,
  */
 export function parseCapacity(capacity: number | string): number {
   const bytes = typeof capacity === "number" ? capacity : bytesOf(capacity.trim());
-  if (!Number.isSafeInteger(bytes)) throw new CaissonError("invalid_argument", `"${capacity}" is no capacity. Give whole bytes, or a number with a unit: "10GB", "500MB", "2GiB".`);
-  if (bytes < smallestVolume || bytes > largestVolume) throw new CaissonError("invalid_argument", `A volume has 300 MB to 20 GB; ${bytes} bytes were asked for.`);
+  if (!Number.isSafeInteger(bytes))
+    throw new CaissonError(
+      "invalid_argument",
+      `"${capacity}" is no capacity. Give whole bytes, or a number with a unit: "10GB", "500MB", "2GiB".`,
+    );
+  if (bytes < smallestVolume || bytes > largestVolume)
+    throw new CaissonError("invalid_argument", `A volume has 300 MB to 20 GB; ${bytes} bytes were asked for.`);
   return bytes;
 }
 

@@ -35,7 +35,15 @@ export function newLayerId(): LayerId {
 
 /** A row in state `creating`: written before the file, so that a crash leaves nothing unknown. */
 export function plannedLayer(layer: Pick<LayerRow, "id" | "parent" | "kind">): NewLayer {
-  return { ...layer, state: "creating", sealed: 0, formatted_bytes: 0, generation: 0, checksum: null, created_at: Date.now() };
+  return {
+    ...layer,
+    state: "creating",
+    sealed: 0,
+    formatted_bytes: 0,
+    generation: 0,
+    checksum: null,
+    created_at: Date.now(),
+  };
 }
 
 /** Lets one change of an organisation's volumes wait for another. */
@@ -46,7 +54,7 @@ export async function lockOrg(ctx: VolumeContext, trx: Transaction<Tables>, orgI
 /** The rows of a layer and of all below it. */
 export async function layerChain(db: Database | Transaction<Tables>, id: LayerId): Promise<LayerRow[]> {
   const rows: LayerRow[] = [];
-  for (let next: string | null = id; next !== null; ) {
+  for (let next: string | null = id; next !== null;) {
     const row: LayerRow = await db.selectFrom("layers").selectAll().where("id", "=", next).executeTakeFirstOrThrow();
     rows.push(row);
     next = row.parent;
@@ -77,7 +85,10 @@ const endingDeadline = 8_000;
  * A client that ends a sandbox and at once uses its volume again does not know that the end takes a moment: waits for that end,
  * within bounds. A volume in use by a sandbox that goes on is not waited for.
  */
-export async function waitForEnd(ctx: VolumeContext, volumes: readonly { readonly attached_to: string | null }[]): Promise<void> {
+export async function waitForEnd(
+  ctx: VolumeContext,
+  volumes: readonly { readonly attached_to: string | null }[],
+): Promise<void> {
   const ends = volumes.map(({ attached_to }) => (attached_to === null ? undefined : ctx.ending(attached_to)));
   if (ends.every((end) => end === undefined)) return;
   let timer: NodeJS.Timeout | undefined;
@@ -89,8 +100,12 @@ export async function waitForEnd(ctx: VolumeContext, volumes: readonly { readonl
 export async function requireRoom(ctx: VolumeContext): Promise<void> {
   const free = await ctx.layers.freeBytes();
   if (free < ctx.config.volumes.minFreeDisk) {
-    throw new CaissonError("resource_exhausted", "The host is short of disk space, so no volume or snapshot can be made now. Delete some, or ask the operator.", {
-      wireCode: "DISK_FULL",
-    });
+    throw new CaissonError(
+      "resource_exhausted",
+      "The host is short of disk space, so no volume or snapshot can be made now. Delete some, or ask the operator.",
+      {
+        wireCode: "DISK_FULL",
+      },
+    );
   }
 }

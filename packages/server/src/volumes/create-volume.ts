@@ -24,32 +24,64 @@ export interface VolumeRequest {
 export async function createVolume(ctx: VolumeContext, orgId: string, request: VolumeRequest): Promise<VolumeRow> {
   checkSlug(request.slug);
   const { region } = ctx.config.sandbox;
-  if (request.region !== region) throw new CaissonError("invalid_argument", `There is no region \`${request.region.slice(0, 32)}\` here; use \`${region}\`.`);
+  if (request.region !== region)
+    throw new CaissonError(
+      "invalid_argument",
+      `There is no region \`${request.region.slice(0, 32)}\` here; use \`${region}\`.`,
+    );
   if (request.from?.startsWith("builtin:") === true && request.from !== builtinImage) {
     throw new CaissonError("invalid_argument", `The one built-in image is \`${builtinImage}\`.`);
   }
   await requireRoom(ctx);
-  const snapshot = request.from === undefined || request.from === builtinImage ? undefined : await requireSnapshot(ctx.db, orgId, request.from);
+  const snapshot =
+    request.from === undefined || request.from === builtinImage
+      ? undefined
+      : await requireSnapshot(ctx.db, orgId, request.from);
   if (snapshot !== undefined && request.capacity < snapshot.capacity) {
-    throw new CaissonError("invalid_argument", `The snapshot \`${snapshot.slug}\` holds a file system of ${snapshot.capacity} bytes; the volume needs at least that capacity.`);
+    throw new CaissonError(
+      "invalid_argument",
+      `The snapshot \`${snapshot.slug}\` holds a file system of ${snapshot.capacity} bytes; the volume needs at least that capacity.`,
+    );
   }
   const parent = snapshot?.layer ?? (request.from === builtinImage ? await builtinLayer(ctx, request.capacity) : null);
   const volume = await plan(ctx, orgId, request, snapshot, parent);
   try {
-    await (parent === null ? ctx.layers.format(volume.head, request.capacity) : ctx.layers.overlay(volume.head, parent, request.capacity));
-    const formatted = parent === null ? [...(await ctx.layers.measure(volume.head)).values()].reduce((sum, bytes) => sum + bytes, 0) : 0;
-    await ctx.db.updateTable("layers").set({ state: "ready", formatted_bytes: formatted }).where("id", "=", volume.head).execute();
+    await (parent === null
+      ? ctx.layers.format(volume.head, request.capacity)
+      : ctx.layers.overlay(volume.head, parent, request.capacity));
+    const formatted =
+      parent === null
+        ? [...(await ctx.layers.measure(volume.head)).values()].reduce((sum, bytes) => sum + bytes, 0)
+        : 0;
+    await ctx.db
+      .updateTable("layers")
+      .set({ state: "ready", formatted_bytes: formatted })
+      .where("id", "=", volume.head)
+      .execute();
     const sizes = await measureSizes(ctx, volume.head, snapshot?.layer ?? null);
-    const ready = { state: "ready", allocated_bytes: sizes.allocated, flattened_bytes: sizes.flattened, measured_at: Date.now() } as const;
+    const ready = {
+      state: "ready",
+      allocated_bytes: sizes.allocated,
+      flattened_bytes: sizes.flattened,
+      measured_at: Date.now(),
+    } as const;
     await ctx.db.updateTable("volumes").set(ready).where("id", "=", volume.id).execute();
     return { ...volume, ...ready };
   } catch (error) {
-    await undoCreate(ctx, volume).catch((cause: unknown) => ctx.log.error({ err: cause, volume: volume.id }, "a half made volume is left for the next start"));
+    await undoCreate(ctx, volume).catch((cause: unknown) =>
+      ctx.log.error({ err: cause, volume: volume.id }, "a half made volume is left for the next start"),
+    );
     throw error;
   }
 }
 
-async function plan(ctx: VolumeContext, orgId: string, request: VolumeRequest, snapshot: SnapshotRow | undefined, parent: LayerId | null): Promise<VolumeRow> {
+async function plan(
+  ctx: VolumeContext,
+  orgId: string,
+  request: VolumeRequest,
+  snapshot: SnapshotRow | undefined,
+  parent: LayerId | null,
+): Promise<VolumeRow> {
   const bootable = request.from === builtinImage || snapshot?.bootable === 1;
   const row: VolumeRow = {
     id: newId("vol", request.region),
@@ -76,11 +108,22 @@ async function plan(ctx: VolumeContext, orgId: string, request: VolumeRequest, s
     await takeSlug(trx, orgId, request.slug, row.id);
     // The parent must still be there: this row is what keeps it from now on.
     if (parent !== null) {
-      const found = await trx.selectFrom("layers").select("kind").where("id", "=", parent).where("state", "in", ["ready", "swapping"]).executeTakeFirst();
-      const kept = snapshot === undefined || (await trx.selectFrom("snapshots").select("id").where("id", "=", snapshot.id).executeTakeFirst());
-      if (found === undefined || kept === undefined) throw new CaissonError("not_found", "The snapshot was deleted in the meantime.");
+      const found = await trx
+        .selectFrom("layers")
+        .select("kind")
+        .where("id", "=", parent)
+        .where("state", "in", ["ready", "swapping"])
+        .executeTakeFirst();
+      const kept =
+        snapshot === undefined ||
+        (await trx.selectFrom("snapshots").select("id").where("id", "=", snapshot.id).executeTakeFirst());
+      if (found === undefined || kept === undefined)
+        throw new CaissonError("not_found", "The snapshot was deleted in the meantime.");
     }
-    await trx.insertInto("layers").values(plannedLayer({ id: row.head, parent, kind: bootable ? "root" : "plain" })).execute();
+    await trx
+      .insertInto("layers")
+      .values(plannedLayer({ id: row.head, parent, kind: bootable ? "root" : "plain" }))
+      .execute();
     await trx.insertInto("volumes").values(row).execute();
   });
   return row;
@@ -92,7 +135,11 @@ async function builtinLayer(ctx: VolumeContext, capacity: number): Promise<Layer
   await ctx.locks.run(id, async () => {
     const found = await ctx.db.selectFrom("layers").select("state").where("id", "=", id).executeTakeFirst();
     if (found?.state === "ready") return;
-    if (found === undefined) await ctx.db.insertInto("layers").values(plannedLayer({ id, parent: null, kind: "builtin" })).execute();
+    if (found === undefined)
+      await ctx.db
+        .insertInto("layers")
+        .values(plannedLayer({ id, parent: null, kind: "builtin" }))
+        .execute();
     await ctx.layers.remove(id);
     await ctx.layers.format(id, capacity);
     await ctx.layers.seal(id);

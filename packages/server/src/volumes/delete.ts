@@ -45,10 +45,26 @@ export async function deleteSnapshot(ctx: VolumeContext, orgId: string, idOrSlug
  * @param slug another name, when the former one is taken by now
  * @throws CaissonError `not_found` when it was reclaimed or never deleted, `already_exists`
  */
-export async function restoreVolume(ctx: Pick<VolumeContext, "db" | "log">, id: string, slug?: string): Promise<VolumeRow> {
-  const volume = await ctx.db.selectFrom("volumes").selectAll().where("id", "=", id).where("state", "=", "deleted").executeTakeFirst();
-  if (volume === undefined) throw new CaissonError("not_found", `There is no deleted volume ${id} that could be restored.`);
-  const restored: VolumeRow = { ...volume, state: "ready", slug: checkSlug(slug ?? volume.slug), deleted_at: null, reclaim_at: null };
+export async function restoreVolume(
+  ctx: Pick<VolumeContext, "db" | "log">,
+  id: string,
+  slug?: string,
+): Promise<VolumeRow> {
+  const volume = await ctx.db
+    .selectFrom("volumes")
+    .selectAll()
+    .where("id", "=", id)
+    .where("state", "=", "deleted")
+    .executeTakeFirst();
+  if (volume === undefined)
+    throw new CaissonError("not_found", `There is no deleted volume ${id} that could be restored.`);
+  const restored: VolumeRow = {
+    ...volume,
+    state: "ready",
+    slug: checkSlug(slug ?? volume.slug),
+    deleted_at: null,
+    reclaim_at: null,
+  };
   await ctx.db.transaction().execute(async (trx) => {
     await takeSlug(trx, volume.org_id, restored.slug, id);
     const { numUpdatedRows } = await trx
@@ -65,7 +81,11 @@ export async function restoreVolume(ctx: Pick<VolumeContext, "db" | "log">, id: 
 
 export function attached(volume: Pick<VolumeRow, "slug" | "attached_to">): CaissonError {
   const by = volume.attached_to === null ? "a sandbox" : `sandbox ${volume.attached_to}`;
-  return new CaissonError("invalid_state", `The volume \`${volume.slug}\` is in use by ${by}; a volume belongs to one sandbox at a time. End that sandbox first.`, {
-    wireCode: "VOLUME_ATTACHED",
-  });
+  return new CaissonError(
+    "invalid_state",
+    `The volume \`${volume.slug}\` is in use by ${by}; a volume belongs to one sandbox at a time. End that sandbox first.`,
+    {
+      wireCode: "VOLUME_ATTACHED",
+    },
+  );
 }

@@ -1,4 +1,4 @@
-/** Background work: deleted volumes are reclaimed, unneeded layers removed, chains kept short, sizes and checksums kept current. */
+/** Background work: deleted volumes are reclaimed, unneeded layers removed, chains kept short, sizes kept current, copies put to rest. */
 import { CaissonError, type LayerId } from "@caisson/protocol";
 import { checkedPaths, layerChain, type VolumeContext } from "./context.ts";
 import { planLayers, type Collapse, type Plan } from "./planner.ts";
@@ -32,14 +32,19 @@ export class Janitor {
       changed = (await this.#collapse(collapse, signal)) || changed;
     }
     await this.#measureAttached();
-    if (!changed) changed = await this.#checksumOne(signal);
+    if (!changed) changed = await this.#archiveOne(signal);
     return changed;
   }
 
   /** Forgets deleted volumes whose time has come; their layers are then unneeded. */
   async #reclaim(): Promise<number> {
     const { db, log } = this.#ctx;
-    const due = await db.selectFrom("volumes").select("id").where("state", "=", "deleted").where("reclaim_at", "<=", Date.now()).execute();
+    const due = await db
+      .selectFrom("volumes")
+      .select("id")
+      .where("state", "=", "deleted")
+      .where("reclaim_at", "<=", Date.now())
+      .execute();
     for (const { id } of due) {
       await db.deleteFrom("volumes").where("id", "=", id).where("state", "=", "deleted").execute();
       log.info({ volume: id }, "volume reclaimed");
@@ -55,7 +60,10 @@ export class Janitor {
       db.selectFrom("snapshots").select(["layer", "next_head"]).execute(),
       db.selectFrom("disk_leases").select("layer").execute(),
     ]);
-    const written = new Set([...volumes.filter(({ attached_to }) => attached_to !== null).map(({ head }) => head), ...leases.map(({ layer }) => layer)]);
+    const written = new Set([
+      ...volumes.filter(({ attached_to }) => attached_to !== null).map(({ head }) => head),
+      ...leases.map(({ layer }) => layer),
+    ]);
     const referenced = new Set([...volumes.map(({ head }) => head), ...written]);
     for (const { layer, next_head } of snapshots) {
       referenced.add(layer);
@@ -101,19 +109,27 @@ export class Janitor {
           .where("state", "=", "ready")
           .where("generation", "=", before.generation)
           .where("sealed", "=", before.sealed)
-          .where(({ not, exists, selectFrom }) => not(exists(selectFrom("disk_leases").select("layer").whereRef("disk_leases.layer", "=", "layers.id"))))
+          .where(({ not, exists, selectFrom }) =>
+            not(exists(selectFrom("disk_leases").select("layer").whereRef("disk_leases.layer", "=", "layers.id"))),
+          )
           .executeTakeFirstOrThrow();
         if (numUpdatedRows !== 1n) return false;
         await copy.commit();
         await db
           .updateTable("layers")
-          .set({ state: "ready", parent: onto, checksum: null, formatted_bytes: onto === null ? chain.at(-1)!.formatted_bytes : before.formatted_bytes })
+          .set({
+            state: "ready",
+            parent: onto,
+            checksum: null,
+            formatted_bytes: onto === null ? chain.at(-1)!.formatted_bytes : before.formatted_bytes,
+          })
           .where("id", "=", layer)
           .execute();
         return true;
       });
     try {
       const swapped = await (volume === undefined ? swap() : this.#ctx.locks.run(`volume:${volume.id}`, swap));
+      if (swapped) await forgetUnused(this.#ctx, before.checksum);
       if (swapped) log.info({ layer, from: before.parent, onto, depth: chain.length }, "layer collapsed");
       return swapped;
     } finally {
@@ -132,8 +148,8 @@ export class Janitor {
     for (const { id } of stale) await refreshVolume(this.#ctx, id);
   }
 
-  /** Checksums take long and are wanted by nobody in particular: one each pass, of what seems to stay. */
-  async #checksumOne(signal: AbortSignal): Promise<boolean> {
+  /** Reading whole images takes long and nobody waits for it: one each pass, of what seems to stay. */
+  async #archiveOne(signal: AbortSignal): Promise<boolean> {
     const { db, layers } = this.#ctx;
     const layer = await db
       .selectFrom("layers")
@@ -145,38 +161,62 @@ export class Janitor {
       .orderBy("created_at")
       .executeTakeFirst();
     if (layer === undefined) return false;
-    const checksum = await layers.checksum(layer.id, signal);
-    await db
+    const checksum = await layers.archive(layer.id, signal);
+    const { numUpdatedRows } = await db
       .updateTable("layers")
       .set({ checksum })
       .where("id", "=", layer.id)
       .where("state", "=", "ready")
       .where("parent", layer.parent === null ? "is" : "=", layer.parent)
-      .execute();
+      .executeTakeFirstOrThrow();
+    if (numUpdatedRows !== 1n) await forgetUnused(this.#ctx, checksum);
     return true;
   }
 }
 
+/** Removes a copy at rest unless a layer has these very bytes: two overlays in which nothing was written have. */
+async function forgetUnused(ctx: VolumeContext, checksum: string | null): Promise<void> {
+  if (checksum === null) return;
+  const user = await ctx.db.selectFrom("layers").select("id").where("checksum", "=", checksum).executeTakeFirst();
+  if (user === undefined) await ctx.layers.forget(checksum);
+}
+
 /** Removes a layer if really nobody needs it. Answers whether it did. */
 export async function removeLayer(ctx: VolumeContext, id: LayerId): Promise<boolean> {
-  return ctx.locks.run(id, async () => {
-    const claimed = await ctx.db.transaction().execute(async (trx) => {
-      const uses = await Promise.all([
-        trx.selectFrom("layers").select("id").where("parent", "=", id).executeTakeFirst(),
-        trx.selectFrom("volumes").select("id").where("head", "=", id).executeTakeFirst(),
-        trx.selectFrom("snapshots").select("id").where((eb) => eb.or([eb("layer", "=", id), eb("next_head", "=", id)])).executeTakeFirst(),
-        trx.selectFrom("disk_leases").select("sandbox").where("layer", "=", id).executeTakeFirst(),
-      ]);
-      if (uses.some((use) => use !== undefined)) return false;
-      const { numUpdatedRows } = await trx.updateTable("layers").set({ state: "removing" }).where("id", "=", id).where("state", "in", ["ready", "removing"]).executeTakeFirstOrThrow();
-      return numUpdatedRows === 1n;
+  return ctx.locks
+    .run(id, async () => {
+      const claimed = await ctx.db.transaction().execute(async (trx) => {
+        const uses = await Promise.all([
+          trx.selectFrom("layers").select("id").where("parent", "=", id).executeTakeFirst(),
+          trx.selectFrom("volumes").select("id").where("head", "=", id).executeTakeFirst(),
+          trx
+            .selectFrom("snapshots")
+            .select("id")
+            .where((eb) => eb.or([eb("layer", "=", id), eb("next_head", "=", id)]))
+            .executeTakeFirst(),
+          trx.selectFrom("disk_leases").select("sandbox").where("layer", "=", id).executeTakeFirst(),
+        ]);
+        if (uses.some((use) => use !== undefined)) return false;
+        const { numUpdatedRows } = await trx
+          .updateTable("layers")
+          .set({ state: "removing" })
+          .where("id", "=", id)
+          .where("state", "in", ["ready", "removing"])
+          .executeTakeFirstOrThrow();
+        return numUpdatedRows === 1n;
+      });
+      if (!claimed) return false;
+      const row = await ctx.db.selectFrom("layers").select("checksum").where("id", "=", id).executeTakeFirst();
+      await ctx.layers.remove(id);
+      await ctx.db.deleteFrom("layers").where("id", "=", id).execute();
+      await forgetUnused(ctx, row?.checksum ?? null);
+      return true;
+    })
+    .catch((error: unknown) => {
+      ctx.log.error(
+        { err: error, layer: id, cause: error instanceof CaissonError ? error.code : undefined },
+        "a layer could not be removed; it will be tried again",
+      );
+      return false;
     });
-    if (!claimed) return false;
-    await ctx.layers.remove(id);
-    await ctx.db.deleteFrom("layers").where("id", "=", id).execute();
-    return true;
-  }).catch((error: unknown) => {
-    ctx.log.error({ err: error, layer: id, cause: error instanceof CaissonError ? error.code : undefined }, "a layer could not be removed; it will be tried again");
-    return false;
-  });
 }

@@ -19,6 +19,9 @@ test("actions under one key follow one another, also after a failure; other keys
 
 test("crossing sets of keys do not wait for each other for ever", async () => {
   const lock = new KeyedLock();
-  const both = await Promise.all([lock.runAll(["a", "b"], () => sleep(2, "one")), lock.runAll(["b", "a", "a"], () => sleep(1, "two"))]);
+  const both = await Promise.all([
+    lock.runAll(["a", "b"], () => sleep(2, "one")),
+    lock.runAll(["b", "a", "a"], () => sleep(1, "two")),
+  ]);
   assert.deepEqual(both, ["one", "two"]);
 });

@@ -3,11 +3,30 @@ import { test } from "node:test";
 import { checkPaths } from "./leases.ts";
 
 test("mount paths come out canonical", () => {
-  assert.deepEqual(checkPaths(["/data/", "/data//cache/./x", "/home/app/../app/work", "/etc/app"]), ["/data", "/data/cache/x", "/home/app/work", "/etc/app"]);
+  assert.deepEqual(checkPaths(["/data/", "/data//cache/./x", "/home/app/../app/work", "/etc/app"]), [
+    "/data",
+    "/data/cache/x",
+    "/home/app/work",
+    "/etc/app",
+  ]);
 });
 
 test("paths that would break the sandbox, or each other, are refused", () => {
-  for (const bad of ["", "data", "/", "/..", "//", "/proc", "/proc/x", "/sys/fs", "/dev", "/usr", "/etc/", "/da\0ta", `/${"x".repeat(2000)}`]) {
+  for (const bad of [
+    "",
+    "data",
+    "/",
+    "/..",
+    "//",
+    "/proc",
+    "/proc/x",
+    "/sys/fs",
+    "/dev",
+    "/usr",
+    "/etc/",
+    "/da\0ta",
+    `/${"x".repeat(2000)}`,
+  ]) {
     assert.throws(() => checkPaths([bad]), { code: "invalid_argument" }, JSON.stringify(bad));
   }
   assert.throws(() => checkPaths(["/a", "/a/"]), { message: /one path/ });

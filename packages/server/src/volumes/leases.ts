@@ -6,7 +6,6 @@ import type { Tables } from "../store/tables.ts";
 import { checkedPaths, newLayerId, plannedLayer, requireRoom, waitForEnd, type VolumeContext } from "./context.ts";
 import { attached } from "./delete.ts";
 import { findSnapshot, findVolume, requireVolume } from "./lookup.ts";
-import { refreshVolume } from "./sizes.ts";
 import { settleVolume } from "./take-snapshot.ts";
 import type { SnapshotRow, VolumeRow } from "./tables.ts";
 
@@ -30,14 +29,20 @@ const reservedPaths = ["/proc", "/sys", "/dev", "/run", "/bin", "/sbin", "/lib",
  * Takes every disk or none. The sandbox keeps them until `releaseDisks`.
  * @throws CaissonError `not_found`, `invalid_argument`, `invalid_state` (VOLUME_ATTACHED, BASE_IMAGE_CHANGED), `resource_exhausted`
  */
-export async function acquireDisks(ctx: VolumeContext, orgId: string, sandboxId: string, request: DiskRequest): Promise<Disks> {
+export async function acquireDisks(
+  ctx: VolumeContext,
+  orgId: string,
+  sandboxId: string,
+  request: DiskRequest,
+): Promise<Disks> {
   if (request.root === undefined && request.volumes.length === 0) return { volumes: [] };
   const paths = checkPaths(request.volumes.map(({ path }) => path));
   const volumes: VolumeRow[] = [];
   for (const { volume } of request.volumes) volumes.push(await requireVolume(ctx.db, orgId, volume));
   const root = request.root === undefined ? undefined : await findRoot(ctx, orgId, request.root);
   const taken = root?.volume === undefined ? volumes : [...volumes, root.volume];
-  if (new Set(taken.map(({ id }) => id)).size < taken.length) throw new CaissonError("invalid_argument", "A volume can have one place in a sandbox; name each volume once.");
+  if (new Set(taken.map(({ id }) => id)).size < taken.length)
+    throw new CaissonError("invalid_argument", "A volume can have one place in a sandbox; name each volume once.");
   if (root?.snapshot !== undefined) await requireRoom(ctx);
   await waitForEnd(ctx, taken);
   return ctx.locks.runAll(
@@ -55,7 +60,11 @@ export async function acquireDisks(ctx: VolumeContext, orgId: string, sandboxId:
           await ctx.layers.overlay(throwAway.id, throwAway.snapshot.layer);
           await ctx.db.updateTable("layers").set({ state: "ready" }).where("id", "=", throwAway.id).execute();
         }
-        return await attachments(ctx, sandboxId, volumes.map((volume, index) => ({ id: volume.id, path: paths[index]! })));
+        return await attachments(
+          ctx,
+          sandboxId,
+          volumes.map((volume, index) => ({ id: volume.id, path: paths[index]! })),
+        );
       } catch (error) {
         await release(ctx, sandboxId);
         throw error;
@@ -64,18 +73,33 @@ export async function acquireDisks(ctx: VolumeContext, orgId: string, sandboxId:
   );
 }
 
-async function findRoot(ctx: VolumeContext, orgId: string, idOrSlug: string): Promise<{ volume?: VolumeRow; snapshot?: SnapshotRow }> {
+async function findRoot(
+  ctx: VolumeContext,
+  orgId: string,
+  idOrSlug: string,
+): Promise<{ volume?: VolumeRow; snapshot?: SnapshotRow }> {
   const volume = await findVolume(ctx.db, orgId, idOrSlug);
   const snapshot = volume === undefined ? await findSnapshot(ctx.db, orgId, idOrSlug) : undefined;
   const found = volume ?? snapshot;
-  if (found === undefined) throw new CaissonError("not_found", `There is no volume or snapshot \`${idOrSlug.slice(0, 64)}\`.`, { wireCode: "VOLUME_NOT_FOUND" });
+  if (found === undefined)
+    throw new CaissonError("not_found", `There is no volume or snapshot \`${idOrSlug.slice(0, 64)}\`.`, {
+      wireCode: "VOLUME_NOT_FOUND",
+    });
   if (found.bootable !== 1) {
-    throw new CaissonError("invalid_argument", `\`${found.slug}\` is not bootable. Make a bootable volume with \`from: "builtin:debian-13"\` or from a snapshot of one.`, { wireCode: "NOT_BOOTABLE" });
+    throw new CaissonError(
+      "invalid_argument",
+      `\`${found.slug}\` is not bootable. Make a bootable volume with \`from: "builtin:debian-13"\` or from a snapshot of one.`,
+      { wireCode: "NOT_BOOTABLE" },
+    );
   }
   if (found.base_image !== ctx.baseImage) {
-    throw new CaissonError("invalid_state", `\`${found.slug}\` was made on another version of the base image (${found.base_image}), which this server no longer runs (${ctx.baseImage}).`, {
-      wireCode: "BASE_IMAGE_CHANGED",
-    });
+    throw new CaissonError(
+      "invalid_state",
+      `\`${found.slug}\` was made on another version of the base image (${found.base_image}), which this server no longer runs (${ctx.baseImage}).`,
+      {
+        wireCode: "BASE_IMAGE_CHANGED",
+      },
+    );
   }
   return volume === undefined ? { snapshot: snapshot! } : { volume };
 }
@@ -89,8 +113,14 @@ async function take(trx: Transaction<Tables>, volume: VolumeRow, sandboxId: stri
     .where("attached_to", "is", null)
     .executeTakeFirstOrThrow();
   if (numUpdatedRows !== 1n) {
-    const now = await trx.selectFrom("volumes").select(["slug", "attached_to"]).where("id", "=", volume.id).where("state", "=", "ready").executeTakeFirst();
-    if (now === undefined) throw new CaissonError("not_found", `The volume \`${volume.slug}\` was deleted in the meantime.`);
+    const now = await trx
+      .selectFrom("volumes")
+      .select(["slug", "attached_to"])
+      .where("id", "=", volume.id)
+      .where("state", "=", "ready")
+      .executeTakeFirst();
+    if (now === undefined)
+      throw new CaissonError("not_found", `The volume \`${volume.slug}\` was deleted in the meantime.`);
     throw attached(now);
   }
   // Read here and not before: a snapshot may have changed it since.
@@ -100,17 +130,35 @@ async function take(trx: Transaction<Tables>, volume: VolumeRow, sandboxId: stri
     .set((eb) => ({ generation: eb("generation", "+", 1) }))
     .where("id", "=", head)
     .execute();
-  await trx.insertInto("disk_leases").values({ sandbox: sandboxId, serial, layer: head, volume: volume.id, created_at: Date.now() }).execute();
+  await trx
+    .insertInto("disk_leases")
+    .values({ sandbox: sandboxId, serial, layer: head, volume: volume.id, created_at: Date.now() })
+    .execute();
 }
 
-async function planThrowAway(trx: Transaction<Tables>, sandboxId: string, { id, snapshot }: { id: string; snapshot: SnapshotRow }): Promise<void> {
+async function planThrowAway(
+  trx: Transaction<Tables>,
+  sandboxId: string,
+  { id, snapshot }: { id: string; snapshot: SnapshotRow },
+): Promise<void> {
   const still = await trx.selectFrom("snapshots").select("layer").where("id", "=", snapshot.id).executeTakeFirst();
-  if (still === undefined) throw new CaissonError("not_found", `The snapshot \`${snapshot.slug}\` was deleted in the meantime.`);
-  await trx.insertInto("layers").values(plannedLayer({ id, parent: snapshot.layer, kind: "ephemeral" })).execute();
-  await trx.insertInto("disk_leases").values({ sandbox: sandboxId, serial: rootSerial, layer: id, volume: null, created_at: Date.now() }).execute();
+  if (still === undefined)
+    throw new CaissonError("not_found", `The snapshot \`${snapshot.slug}\` was deleted in the meantime.`);
+  await trx
+    .insertInto("layers")
+    .values(plannedLayer({ id, parent: snapshot.layer, kind: "ephemeral" }))
+    .execute();
+  await trx
+    .insertInto("disk_leases")
+    .values({ sandbox: sandboxId, serial: rootSerial, layer: id, volume: null, created_at: Date.now() })
+    .execute();
 }
 
-async function attachments(ctx: VolumeContext, sandboxId: string, mounts: readonly { id: string; path: string }[]): Promise<Disks> {
+async function attachments(
+  ctx: VolumeContext,
+  sandboxId: string,
+  mounts: readonly { id: string; path: string }[],
+): Promise<Disks> {
   const leases = await ctx.db.selectFrom("disk_leases").selectAll().where("sandbox", "=", sandboxId).execute();
   let root: DiskAttachment | undefined;
   const volumes: VolumeMount[] = [];
@@ -160,17 +208,32 @@ function serialOf(volumeId: string): string {
 
 /** @returns the paths in canonical form. @throws CaissonError `invalid_argument` */
 export function checkPaths(paths: readonly string[]): string[] {
-  if (paths.length > maximumVolumes) throw new CaissonError("invalid_argument", `A sandbox mounts at most ${maximumVolumes} volumes.`);
+  if (paths.length > maximumVolumes)
+    throw new CaissonError("invalid_argument", `A sandbox mounts at most ${maximumVolumes} volumes.`);
   const checked = paths.map((path) => {
     const clean = posix.normalize(path).replace(/(.)\/$/, "$1");
     if (!path.startsWith("/") || path.includes("\0") || Buffer.byteLength(clean) > 1024) {
-      throw new CaissonError("invalid_argument", `A volume is mounted at an absolute path, not at ${JSON.stringify(path.slice(0, 200))}.`);
+      throw new CaissonError(
+        "invalid_argument",
+        `A volume is mounted at an absolute path, not at ${JSON.stringify(path.slice(0, 200))}.`,
+      );
     }
-    if (clean === "/" || reservedPaths.some((reserved) => clean === reserved || ((reserved === "/proc" || reserved === "/sys" || reserved === "/dev") && clean.startsWith(`${reserved}/`)))) {
-      throw new CaissonError("invalid_argument", `A volume cannot be mounted at ${clean}; for a root file system use \`root\`.`);
+    if (
+      clean === "/" ||
+      reservedPaths.some(
+        (reserved) =>
+          clean === reserved ||
+          ((reserved === "/proc" || reserved === "/sys" || reserved === "/dev") && clean.startsWith(`${reserved}/`)),
+      )
+    ) {
+      throw new CaissonError(
+        "invalid_argument",
+        `A volume cannot be mounted at ${clean}; for a root file system use \`root\`.`,
+      );
     }
     return clean;
   });
-  if (new Set(checked).size < checked.length) throw new CaissonError("invalid_argument", "Two volumes cannot be mounted at one path.");
+  if (new Set(checked).size < checked.length)
+    throw new CaissonError("invalid_argument", "Two volumes cannot be mounted at one path.");
   return checked;
 }

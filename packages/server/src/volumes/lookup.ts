@@ -26,14 +26,20 @@ export async function findSnapshot(db: Database, orgId: string, idOrSlug: string
 /** @throws CaissonError `not_found` */
 export async function requireVolume(db: Database, orgId: string, idOrSlug: string): Promise<VolumeRow> {
   const volume = await findVolume(db, orgId, idOrSlug);
-  if (volume === undefined) throw new CaissonError("not_found", `There is no volume \`${idOrSlug.slice(0, 64)}\`.`, { wireCode: "VOLUME_NOT_FOUND" });
+  if (volume === undefined)
+    throw new CaissonError("not_found", `There is no volume \`${idOrSlug.slice(0, 64)}\`.`, {
+      wireCode: "VOLUME_NOT_FOUND",
+    });
   return volume;
 }
 
 /** @throws CaissonError `not_found` */
 export async function requireSnapshot(db: Database, orgId: string, idOrSlug: string): Promise<SnapshotRow> {
   const snapshot = await findSnapshot(db, orgId, idOrSlug);
-  if (snapshot === undefined) throw new CaissonError("not_found", `There is no snapshot \`${idOrSlug.slice(0, 64)}\`.`, { wireCode: "SNAPSHOT_NOT_FOUND" });
+  if (snapshot === undefined)
+    throw new CaissonError("not_found", `There is no snapshot \`${idOrSlug.slice(0, 64)}\`.`, {
+      wireCode: "SNAPSHOT_NOT_FOUND",
+    });
   return snapshot;
 }
 
@@ -52,12 +58,22 @@ export interface VolumeWithBase {
 }
 
 export async function withBase(db: Database, volume: VolumeRow): Promise<VolumeWithBase> {
-  const base = volume.base_snapshot === null ? undefined : await db.selectFrom("snapshots").select(["id", "slug"]).where("id", "=", volume.base_snapshot).executeTakeFirst();
+  const base =
+    volume.base_snapshot === null
+      ? undefined
+      : await db
+          .selectFrom("snapshots")
+          .select(["id", "slug"])
+          .where("id", "=", volume.base_snapshot)
+          .executeTakeFirst();
   return { volume, base: base ?? null };
 }
 
 /** Newest first. */
-export async function listVolumes(db: Database, { orgId, search, limit, before }: PageRequest): Promise<VolumeWithBase[]> {
+export async function listVolumes(
+  db: Database,
+  { orgId, search, limit, before }: PageRequest,
+): Promise<VolumeWithBase[]> {
   let query = db
     .selectFrom("volumes")
     .leftJoin("snapshots", "snapshots.id", "volumes.base_snapshot")
@@ -74,22 +90,42 @@ export async function listVolumes(db: Database, { orgId, search, limit, before }
   }
   if (before !== undefined) {
     const { createdAt, id } = before;
-    query = query.where((eb) => eb.or([eb("volumes.created_at", "<", createdAt), eb.and([eb("volumes.created_at", "=", createdAt), eb("volumes.id", "<", id)])]));
+    query = query.where((eb) =>
+      eb.or([
+        eb("volumes.created_at", "<", createdAt),
+        eb.and([eb("volumes.created_at", "=", createdAt), eb("volumes.id", "<", id)]),
+      ]),
+    );
   }
   const rows = await query.execute();
-  return rows.map(({ base_slug, ...volume }) => ({ volume, base: volume.base_snapshot === null || base_slug === null ? null : { id: volume.base_snapshot, slug: base_slug } }));
+  return rows.map(({ base_slug, ...volume }) => ({
+    volume,
+    base: volume.base_snapshot === null || base_slug === null ? null : { id: volume.base_snapshot, slug: base_slug },
+  }));
 }
 
 /** Newest first. */
-export async function listSnapshots(db: Database, { orgId, search, limit, before }: PageRequest): Promise<SnapshotRow[]> {
-  let query = db.selectFrom("snapshots").selectAll().where("org_id", "=", orgId).where("state", "=", "ready").orderBy("created_at", "desc").orderBy("id", "desc").limit(limit);
+export async function listSnapshots(
+  db: Database,
+  { orgId, search, limit, before }: PageRequest,
+): Promise<SnapshotRow[]> {
+  let query = db
+    .selectFrom("snapshots")
+    .selectAll()
+    .where("org_id", "=", orgId)
+    .where("state", "=", "ready")
+    .orderBy("created_at", "desc")
+    .orderBy("id", "desc")
+    .limit(limit);
   if (search !== undefined && search !== "") {
     const pattern = likePattern(search);
     query = query.where((eb) => eb.or([eb("slug", "like", pattern), eb("id", "like", pattern)]));
   }
   if (before !== undefined) {
     const { createdAt, id } = before;
-    query = query.where((eb) => eb.or([eb("created_at", "<", createdAt), eb.and([eb("created_at", "=", createdAt), eb("id", "<", id)])]));
+    query = query.where((eb) =>
+      eb.or([eb("created_at", "<", createdAt), eb.and([eb("created_at", "=", createdAt), eb("id", "<", id)])]),
+    );
   }
   return query.execute();
 }

@@ -37,8 +37,21 @@ export async function openVolumeOperator({ home, databaseUrl, layers, log }: Ope
   return {
     check: () => auditVolumes({ db, layers }),
     async deleted() {
-      const rows = await db.selectFrom("volumes").innerJoin("orgs", "orgs.id", "volumes.org_id").selectAll("volumes").select("orgs.slug as org").where("state", "=", "deleted").execute();
-      return rows.map(({ id, slug, org, capacity, deleted_at, reclaim_at }) => ({ id, slug, org, capacity, deletedAt: new Date(deleted_at ?? 0), reclaimAt: new Date(reclaim_at ?? 0) }));
+      const rows = await db
+        .selectFrom("volumes")
+        .innerJoin("orgs", "orgs.id", "volumes.org_id")
+        .selectAll("volumes")
+        .select("orgs.slug as org")
+        .where("state", "=", "deleted")
+        .execute();
+      return rows.map(({ id, slug, org, capacity, deleted_at, reclaim_at }) => ({
+        id,
+        slug,
+        org,
+        capacity,
+        deletedAt: new Date(deleted_at ?? 0),
+        reclaimAt: new Date(reclaim_at ?? 0),
+      }));
     },
     restore: async (id, slug) => (await restoreVolume({ db, log }, id, slug)).slug,
     close: () => db.destroy(),

@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { planLayers, type PlannedLayer } from "./planner.ts";
 
-const layer = (id: string, parent: string | null, over: Partial<PlannedLayer> = {}): PlannedLayer => ({ id, parent, kind: "plain", state: "ready", sealed: 1, ...over });
+const layer = (id: string, parent: string | null, over: Partial<PlannedLayer> = {}): PlannedLayer => ({
+  id,
+  parent,
+  kind: "plain",
+  state: "ready",
+  sealed: 1,
+  ...over,
+});
 const plan = (layers: PlannedLayer[], referenced: string[], written: string[] = [], maxDepth = 16) =>
   planLayers({ layers, referenced: new Set(referenced), written: new Set(written), maxDepth });
 
@@ -25,7 +32,11 @@ test("a layer that two others read stays", () => {
 });
 
 test("built-in layers are no data of a volume and stay below", () => {
-  const layers = [layer("base", null, { kind: "builtin" }), layer("a", "base", { kind: "root" }), layer("b", "a", { kind: "root" })];
+  const layers = [
+    layer("base", null, { kind: "builtin" }),
+    layer("a", "base", { kind: "root" }),
+    layer("b", "a", { kind: "root" }),
+  ];
   assert.deepEqual(plan(layers, ["b"]).collapse, [{ layer: "b", onto: "base" }]);
   assert.deepEqual(plan(layers, []).remove, ["b", "a", "base"]);
 });
@@ -33,7 +44,10 @@ test("built-in layers are no data of a volume and stay below", () => {
 test("nothing moves under a machine that writes, and throw-away layers are never copied", () => {
   const layers = [layer("a", null), layer("b", "a"), layer("c", "b")];
   assert.deepEqual(plan(layers, ["c"], ["c"]), { remove: [], collapse: [] });
-  assert.deepEqual(plan([layer("a", null), layer("e", "a", { kind: "ephemeral" })], ["e"]), { remove: [], collapse: [] });
+  assert.deepEqual(plan([layer("a", null), layer("e", "a", { kind: "ephemeral" })], ["e"]), {
+    remove: [],
+    collapse: [],
+  });
 });
 
 test("layers in between two states are left alone, and what is below them too", () => {
@@ -49,7 +63,12 @@ test("of a chain that is too long the lowest layer beyond the limit becomes a bo
   assert.deepEqual(plan(layers, ids, [], 16).collapse, [{ layer: "l16", onto: null }]);
   const parents = new Map(layers.map(({ id, parent }) => [id, parent]));
   for (let step = 0; step < 10; step++) {
-    const { collapse } = plan(layers.map((row) => ({ ...row, parent: parents.get(row.id)! })), ids, [], 16);
+    const { collapse } = plan(
+      layers.map((row) => ({ ...row, parent: parents.get(row.id)! })),
+      ids,
+      [],
+      16,
+    );
     if (collapse.length === 0) break;
     for (const { layer: id, onto } of collapse) parents.set(id, onto);
   }
@@ -62,14 +81,20 @@ test("whatever the tree, no plan takes away what somebody reads", () => {
     const layers: PlannedLayer[] = [];
     for (let index = 0; index < 12; index++) {
       const parent = index === 0 || random() < 0.15 ? null : layers[Math.floor(random() * layers.length)]!.id;
-      layers.push(layer(`l${index}`, parent, { kind: parent === null && random() < 0.3 ? "builtin" : "plain", state: random() < 0.1 ? "swapping" : "ready" }));
+      layers.push(
+        layer(`l${index}`, parent, {
+          kind: parent === null && random() < 0.3 ? "builtin" : "plain",
+          state: random() < 0.1 ? "swapping" : "ready",
+        }),
+      );
     }
     const referenced = layers.filter(() => random() < 0.4).map(({ id }) => id);
     const written = referenced.filter(() => random() < 0.2);
     const { remove, collapse } = plan(layers, referenced, written, 4);
     const parents = new Map(layers.map(({ id, parent }) => [id, parent]));
     for (const id of [...referenced, ...layers.filter(({ state }) => state !== "ready").map((row) => row.id)]) {
-      for (let at: string | null = id; at !== null; at = parents.get(at)!) assert.ok(!remove.includes(at), `round ${round}: ${at} is below ${id}`);
+      for (let at: string | null = id; at !== null; at = parents.get(at)!)
+        assert.ok(!remove.includes(at), `round ${round}: ${at} is below ${id}`);
     }
     for (const { layer: id, onto } of collapse) {
       assert.ok(!written.includes(id), `round ${round}: ${id} is being written`);

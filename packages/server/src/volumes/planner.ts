@@ -30,7 +30,8 @@ export function planLayers({ layers, referenced, written, maxDepth }: PlannerInp
   const byId = new Map(layers.map((layer) => [layer.id, layer]));
   const children = new Map<LayerId, Set<LayerId>>(layers.map(({ id }) => [id, new Set()]));
   for (const { id, parent } of layers) if (parent !== null) children.get(parent)?.add(id);
-  const removable = ({ id, state }: PlannedLayer) => state === "ready" && !referenced.has(id) && children.get(id)!.size === 0;
+  const removable = ({ id, state }: PlannedLayer) =>
+    state === "ready" && !referenced.has(id) && children.get(id)!.size === 0;
 
   const remove: LayerId[] = [];
   const queue = layers.filter(removable);
@@ -44,9 +45,11 @@ export function planLayers({ layers, referenced, written, maxDepth }: PlannerInp
 
   const removed = new Set(remove);
   const still = (layer: PlannedLayer) => layer.state === "ready" && !removed.has(layer.id);
-  const movable = (layer: PlannedLayer) => still(layer) && layer.kind !== "ephemeral" && layer.kind !== "builtin" && !written.has(layer.id);
+  const movable = (layer: PlannedLayer) =>
+    still(layer) && layer.kind !== "ephemeral" && layer.kind !== "builtin" && !written.has(layer.id);
   /** Needed by nobody but the one layer above it. */
-  const idle = (layer: PlannedLayer) => layer.kind !== "builtin" && still(layer) && !referenced.has(layer.id) && children.get(layer.id)!.size === 1;
+  const idle = (layer: PlannedLayer) =>
+    layer.kind !== "builtin" && still(layer) && !referenced.has(layer.id) && children.get(layer.id)!.size === 1;
   const parentOf = (layer: PlannedLayer) => (layer.parent === null ? undefined : byId.get(layer.parent));
 
   const collapse = new Map<LayerId, Collapse>();

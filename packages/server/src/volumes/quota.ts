@@ -9,11 +9,21 @@ import type { VolumeContext } from "./context.ts";
  * @param bytes capacity to be added; 0 for a snapshot
  * @throws CaissonError `resource_exhausted` (VOLUME_LIMIT_REACHED)
  */
-export async function checkQuota(ctx: VolumeContext, trx: Transaction<Tables>, orgId: string, bytes: number): Promise<void> {
+export async function checkQuota(
+  ctx: VolumeContext,
+  trx: Transaction<Tables>,
+  orgId: string,
+  bytes: number,
+): Promise<void> {
   const { maxCount, maxBytes } = ctx.config.volumes;
   const volumes = await trx
     .selectFrom("volumes")
-    .select((eb) => ["state", eb.fn.countAll().as("count"), eb.fn.sum("capacity").as("capacity"), eb.fn.sum("allocated_bytes").as("allocated")])
+    .select((eb) => [
+      "state",
+      eb.fn.countAll().as("count"),
+      eb.fn.sum("capacity").as("capacity"),
+      eb.fn.sum("allocated_bytes").as("allocated"),
+    ])
     .where("org_id", "=", orgId)
     .groupBy("state")
     .execute();
@@ -28,7 +38,12 @@ export async function checkQuota(ctx: VolumeContext, trx: Transaction<Tables>, o
     if (row.state !== "deleted") count += Number(row.count);
     sum += Number(row.state === "deleted" ? row.allocated : row.capacity);
   }
-  const refuse = (message: string) => new CaissonError("resource_exhausted", message, { wireCode: "VOLUME_LIMIT_REACHED" });
-  if (count >= maxCount) throw refuse(`This organisation has ${count} of ${maxCount} volumes and snapshots. Delete one first.`);
-  if (bytes > 0 && sum > maxBytes) throw refuse(`With ${bytes} bytes more this organisation would have more than ${maxBytes} bytes of volumes. Delete one first.`);
+  const refuse = (message: string) =>
+    new CaissonError("resource_exhausted", message, { wireCode: "VOLUME_LIMIT_REACHED" });
+  if (count >= maxCount)
+    throw refuse(`This organisation has ${count} of ${maxCount} volumes and snapshots. Delete one first.`);
+  if (bytes > 0 && sum > maxBytes)
+    throw refuse(
+      `With ${bytes} bytes more this organisation would have more than ${maxBytes} bytes of volumes. Delete one first.`,
+    );
 }

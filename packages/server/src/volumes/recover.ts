@@ -15,7 +15,11 @@ export async function recoverVolumes(ctx: VolumeContext): Promise<RecoveryReport
   const { db, layers } = ctx;
   await layers.open();
   const undone: string[] = [];
-  for (const volume of await db.selectFrom("volumes").select(["id", "head"]).where("state", "=", "creating").execute()) {
+  for (const volume of await db
+    .selectFrom("volumes")
+    .select(["id", "head"])
+    .where("state", "=", "creating")
+    .execute()) {
     await undoCreate(ctx, volume);
     undone.push(volume.id);
   }
@@ -23,7 +27,11 @@ export async function recoverVolumes(ctx: VolumeContext): Promise<RecoveryReport
   for (const { id } of await db.selectFrom("layers").select("id").where("state", "=", "swapping").execute()) {
     const file = await layers.stat(id);
     if (file === undefined) throw new Error(`layer ${id} is missing`);
-    await db.updateTable("layers").set({ state: "ready", parent: file.parent, checksum: null }).where("id", "=", id).execute();
+    await db
+      .updateTable("layers")
+      .set({ state: "ready", parent: file.parent, checksum: null })
+      .where("id", "=", id)
+      .execute();
   }
   const settled: string[] = [];
   for (const snapshot of await db.selectFrom("snapshots").selectAll().where("state", "=", "creating").execute()) {
@@ -36,11 +44,25 @@ export async function recoverVolumes(ctx: VolumeContext): Promise<RecoveryReport
     await releaseDisks(ctx, sandbox);
     released.push(sandbox);
   }
-  for (const { id } of await db.selectFrom("layers").select("id").where("state", "=", "removing").execute()) await removeLayer(ctx, id);
+  for (const { id } of await db.selectFrom("layers").select("id").where("state", "=", "removing").execute())
+    await removeLayer(ctx, id);
   // What is left in `creating` belongs to nobody by now: built-in layers and throw-away layers that were never used.
   for (const { id } of await db.selectFrom("layers").select("id").where("state", "=", "creating").execute()) {
     await layers.remove(id);
     await db.deleteFrom("layers").where("id", "=", id).execute();
   }
+  await settleCopies(ctx);
   return { undone, settled, released };
+}
+
+/** Sealed images whose files are gone come back from their copies at rest; copies that no layer has are removed. */
+async function settleCopies({ db, layers, log }: VolumeContext): Promise<void> {
+  const rows = await db.selectFrom("layers").select(["id", "checksum"]).where("checksum", "is not", null).execute();
+  for (const { id, checksum } of rows) {
+    if ((await layers.stat(id)) !== undefined) continue;
+    await layers.recall(id, checksum!);
+    log.warn({ layer: id }, "a missing image was brought back from its copy");
+  }
+  const known = new Set(rows.map(({ checksum }) => checksum));
+  for (const digest of await layers.archived()) if (!known.has(digest)) await layers.forget(digest);
 }

@@ -35,12 +35,17 @@ export function volumeRoutes({ volumes, config, publicUrl }: VolumeRoutesContext
     return c.json(toVolume(made));
   });
   app.get("/api/v2/volumes", async (c) => {
-    const rows = await readRows(c, (request) => volumes.list({ ...request, orgId: org(c) }), ({ volume }) => volume);
+    const rows = await readRows(
+      c,
+      (request) => volumes.list({ ...request, orgId: org(c) }),
+      ({ volume }) => volume,
+    );
     return c.json(rows.map(toVolume));
   });
   app.get("/api/v2/volumes/:volume", async (c) => {
     const found = await volumes.get(org(c), c.req.param("volume"));
-    if (found === undefined) throw new CaissonError("not_found", "There is no such volume.", { wireCode: "VOLUME_NOT_FOUND" });
+    if (found === undefined)
+      throw new CaissonError("not_found", "There is no such volume.", { wireCode: "VOLUME_NOT_FOUND" });
     return c.json(toVolume(found));
   });
   app.delete("/api/v2/volumes/:volume", async (c) => {
@@ -52,12 +57,17 @@ export function volumeRoutes({ volumes, config, publicUrl }: VolumeRoutesContext
     return c.json(toSnapshot(await volumes.snapshot(org(c), c.req.param("volume"), slug)));
   });
   app.get("/api/v2/snapshots", async (c) => {
-    const rows = await readRows(c, (request) => volumes.listSnapshots({ ...request, orgId: org(c) }), (row) => row);
+    const rows = await readRows(
+      c,
+      (request) => volumes.listSnapshots({ ...request, orgId: org(c) }),
+      (row) => row,
+    );
     return c.json(rows.map(toSnapshot));
   });
   app.get("/api/v2/snapshots/:snapshot", async (c) => {
     const found = await volumes.getSnapshot(org(c), c.req.param("snapshot"));
-    if (found === undefined) throw new CaissonError("not_found", "There is no such snapshot.", { wireCode: "SNAPSHOT_NOT_FOUND" });
+    if (found === undefined)
+      throw new CaissonError("not_found", "There is no such snapshot.", { wireCode: "SNAPSHOT_NOT_FOUND" });
     return c.json(toSnapshot(found));
   });
   app.delete("/api/v2/snapshots/:snapshot", async (c) => {
@@ -74,7 +84,11 @@ export function volumeRoutes({ volumes, config, publicUrl }: VolumeRoutesContext
     const query = new URL(c.req.url).searchParams;
     const { limit, cursor } = readPage(query, { standard: standardPage, most: largestPage });
     const search = query.getAll("search").at(-1)?.slice(0, 64);
-    const rows = await list({ search, limit: limit + 1, before: cursor === undefined ? undefined : decodeCursor(cursor) });
+    const rows = await list({
+      search,
+      limit: limit + 1,
+      before: cursor === undefined ? undefined : decodeCursor(cursor),
+    });
     const last = rows.length > limit ? rows[limit - 1] : undefined;
     if (last !== undefined) c.header("Link", nextLink(publicUrl(), c.req.path, query, encodeCursor(rowOf(last))));
     return rows.slice(0, limit);
@@ -116,7 +130,9 @@ function encodeCursor({ created_at, id }: { created_at: number; id: string }): s
 }
 
 function decodeCursor(cursor: string): Position {
-  const [, createdAt, id = ""] = /^(\d{1,15}) (\S{1,64})$/.exec(Buffer.from(cursor, "base64url").toString("utf8")) ?? [];
-  if (createdAt === undefined) throw new CaissonError("invalid_argument", "The cursor is not one that this server gave.");
+  const [, createdAt, id = ""] =
+    /^(\d{1,15}) (\S{1,64})$/.exec(Buffer.from(cursor, "base64url").toString("utf8")) ?? [];
+  if (createdAt === undefined)
+    throw new CaissonError("invalid_argument", "The cursor is not one that this server gave.");
   return { createdAt: Number(createdAt), id };
 }

@@ -8,7 +8,9 @@ export const createVolumeRequest = z
   .object({
     slug: z.string().max(64),
     region: z.string().max(32).nullish().describe("Default: the region of this server."),
-    capacity: z.union([z.number(), z.string().max(64)]).describe("Bytes, or a number with GB, MB, kB, GiB, MiB or KiB. 300 MB to 20 GB."),
+    capacity: z
+      .union([z.number(), z.string().max(64)])
+      .describe("Bytes, or a number with GB, MB, kB, GiB, MiB or KiB. 300 MB to 20 GB."),
     from: z.string().max(64).nullish().describe("`builtin:debian-13`, or id or slug of a snapshot."),
   })
   .meta({ id: "CreateVolumeRequest" });

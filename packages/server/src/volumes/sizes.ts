@@ -26,7 +26,11 @@ export async function measureSizes(ctx: VolumeContext, head: LayerId, origin: La
 }
 
 /** @param rows top first */
-export function sizesOf(rows: readonly Pick<LayerRow, "id" | "kind" | "formatted_bytes">[], bytes: ReadonlyMap<LayerId, number>, origin: LayerId | null): Sizes {
+export function sizesOf(
+  rows: readonly Pick<LayerRow, "id" | "kind" | "formatted_bytes">[],
+  bytes: ReadonlyMap<LayerId, number>,
+  origin: LayerId | null,
+): Sizes {
   let allocated = 0;
   let flattened = 0;
   let own = true;
@@ -44,9 +48,20 @@ export function sizesOf(rows: readonly Pick<LayerRow, "id" | "kind" | "formatted
 /** Measures a volume and stores the result. Failures are logged: a size is an estimate and stops nobody. */
 export async function refreshVolume(ctx: VolumeContext, id: string): Promise<void> {
   try {
-    const volume = await ctx.db.selectFrom("volumes").select(["head", "base_snapshot"]).where("id", "=", id).executeTakeFirst();
+    const volume = await ctx.db
+      .selectFrom("volumes")
+      .select(["head", "base_snapshot"])
+      .where("id", "=", id)
+      .executeTakeFirst();
     if (volume === undefined) return;
-    const origin = volume.base_snapshot === null ? null : await ctx.db.selectFrom("snapshots").select("layer").where("id", "=", volume.base_snapshot).executeTakeFirst();
+    const origin =
+      volume.base_snapshot === null
+        ? null
+        : await ctx.db
+            .selectFrom("snapshots")
+            .select("layer")
+            .where("id", "=", volume.base_snapshot)
+            .executeTakeFirst();
     const sizes = await measureSizes(ctx, volume.head, origin?.layer ?? null);
     await ctx.db
       .updateTable("volumes")

@@ -11,6 +11,10 @@ export async function takeSlug(trx: Transaction<Tables>, orgId: string, slug: st
     .onConflict((conflict) => conflict.columns(["org_id", "slug"]).doNothing())
     .executeTakeFirstOrThrow();
   if (numInsertedOrUpdatedRows !== 1n) {
-    throw new CaissonError("already_exists", `A volume or snapshot named \`${slug}\` exists already; choose another slug or delete it.`, { wireCode: "SLUG_ALREADY_IN_USE" });
+    throw new CaissonError(
+      "already_exists",
+      `A volume or snapshot named \`${slug}\` exists already; choose another slug or delete it.`,
+      { wireCode: "SLUG_ALREADY_IN_USE" },
+    );
   }
 }

@@ -3,7 +3,16 @@
  * data is copied. A mounted volume is frozen by its guest for the moment in which its machine changes over.
  */
 import { CaissonError, newId, type LayerId } from "@caisson/protocol";
-import { checkedPaths, lockOrg, newLayerId, plannedLayer, requireRoom, waitForEnd, type DiskHolder, type VolumeContext } from "./context.ts";
+import {
+  checkedPaths,
+  lockOrg,
+  newLayerId,
+  plannedLayer,
+  requireRoom,
+  waitForEnd,
+  type DiskHolder,
+  type VolumeContext,
+} from "./context.ts";
 import { requireVolume } from "./lookup.ts";
 import { checkQuota } from "./quota.ts";
 import { measureSizes, refreshVolume } from "./sizes.ts";
@@ -18,7 +27,12 @@ const measureDeadline = 250;
  * @throws CaissonError `not_found`, `invalid_argument`, `already_exists` (SLUG_ALREADY_IN_USE), `resource_exhausted`,
  *   `invalid_state` while the volume is being attached, detached, or an unclear snapshot of it waits to be settled
  */
-export async function takeSnapshot(ctx: VolumeContext, orgId: string, idOrSlug: string, slug: string): Promise<SnapshotRow> {
+export async function takeSnapshot(
+  ctx: VolumeContext,
+  orgId: string,
+  idOrSlug: string,
+  slug: string,
+): Promise<SnapshotRow> {
   checkSlug(slug);
   await requireRoom(ctx);
   const found = await requireVolume(ctx.db, orgId, idOrSlug);
@@ -33,7 +47,9 @@ export async function takeSnapshot(ctx: VolumeContext, orgId: string, idOrSlug: 
       await ctx.layers.overlay(next, volume.head);
       if (disk !== undefined) await changeOver(ctx, disk, next);
     } catch (error) {
-      await settleSnapshot(ctx, snapshot).catch((cause: unknown) => ctx.log.error({ err: cause, snapshot: snapshot.id }, "a snapshot is left to be settled"));
+      await settleSnapshot(ctx, snapshot).catch((cause: unknown) =>
+        ctx.log.error({ err: cause, snapshot: snapshot.id }, "a snapshot is left to be settled"),
+      );
       const settled = await ctx.db.selectFrom("snapshots").selectAll().where("id", "=", snapshot.id).executeTakeFirst();
       // It was taken after all; only the answer was lost.
       if (settled?.state === "ready") return settled;
@@ -52,20 +68,41 @@ interface Disk {
 
 /** Undefined when no machine has the volume. */
 async function holderOf(ctx: VolumeContext, volume: VolumeRow): Promise<Disk | undefined> {
-  const unsettled = await ctx.db.selectFrom("snapshots").select("id").where("volume", "=", volume.id).where("state", "=", "creating").executeTakeFirst();
+  const unsettled = await ctx.db
+    .selectFrom("snapshots")
+    .select("id")
+    .where("volume", "=", volume.id)
+    .where("state", "=", "creating")
+    .executeTakeFirst();
   if (unsettled !== undefined) {
-    throw new CaissonError("invalid_state", `Another snapshot of \`${volume.slug}\` is not settled yet; try again in a moment.`, { wireCode: "VOLUME_BUSY" });
+    throw new CaissonError(
+      "invalid_state",
+      `Another snapshot of \`${volume.slug}\` is not settled yet; try again in a moment.`,
+      { wireCode: "VOLUME_BUSY" },
+    );
   }
   if (volume.attached_to === null) return undefined;
-  const lease = await ctx.db.selectFrom("disk_leases").select("serial").where("volume", "=", volume.id).executeTakeFirst();
+  const lease = await ctx.db
+    .selectFrom("disk_leases")
+    .select("serial")
+    .where("volume", "=", volume.id)
+    .executeTakeFirst();
   const holder = ctx.machine(volume.attached_to);
   if (lease === undefined || holder === undefined) {
-    throw new CaissonError("invalid_state", `The volume \`${volume.slug}\` is just being attached or detached; try again in a moment.`, { wireCode: "VOLUME_BUSY" });
+    throw new CaissonError(
+      "invalid_state",
+      `The volume \`${volume.slug}\` is just being attached or detached; try again in a moment.`,
+      { wireCode: "VOLUME_BUSY" },
+    );
   }
   return { holder, serial: lease.serial };
 }
 
-async function plan(ctx: VolumeContext, volume: VolumeRow, slug: string): Promise<{ snapshot: SnapshotRow; next: LayerId }> {
+async function plan(
+  ctx: VolumeContext,
+  volume: VolumeRow,
+  slug: string,
+): Promise<{ snapshot: SnapshotRow; next: LayerId }> {
   const next = newLayerId();
   const snapshot: SnapshotRow = {
     id: newId("snp", volume.region),
@@ -88,7 +125,10 @@ async function plan(ctx: VolumeContext, volume: VolumeRow, slug: string): Promis
     await lockOrg(ctx, trx, volume.org_id);
     await checkQuota(ctx, trx, volume.org_id, 0);
     await takeSlug(trx, volume.org_id, slug, snapshot.id);
-    await trx.insertInto("layers").values(plannedLayer({ id: next, parent: volume.head, kind: volume.bootable === 1 ? "root" : "plain" })).execute();
+    await trx
+      .insertInto("layers")
+      .values(plannedLayer({ id: next, parent: volume.head, kind: volume.bootable === 1 ? "root" : "plain" }))
+      .execute();
     await trx.insertInto("snapshots").values(snapshot).execute();
   });
   return { snapshot, next };
@@ -119,14 +159,23 @@ export async function settleSnapshot(ctx: VolumeContext, snapshot: SnapshotRow):
   const next = snapshot.next_head;
   if (snapshot.state !== "creating" || next === null) return;
   const overlay = await ctx.layers.stat(next);
-  const volume = await ctx.db.selectFrom("volumes").select("attached_to").where("id", "=", snapshot.volume).executeTakeFirst();
+  const volume = await ctx.db
+    .selectFrom("volumes")
+    .select("attached_to")
+    .where("id", "=", snapshot.volume)
+    .executeTakeFirst();
   const holder = volume?.attached_to == null ? undefined : ctx.machine(volume.attached_to);
   if (overlay !== undefined && holder === undefined) return finish(ctx, snapshot, next);
   if (overlay !== undefined && holder !== undefined) {
-    const lease = await ctx.db.selectFrom("disk_leases").select("serial").where("volume", "=", snapshot.volume).executeTakeFirst();
+    const lease = await ctx.db
+      .selectFrom("disk_leases")
+      .select("serial")
+      .where("volume", "=", snapshot.volume)
+      .executeTakeFirst();
     const written = lease === undefined ? undefined : (await holder.diskImages()).get(lease.serial);
     if (written === `${next}.qcow2`) return finish(ctx, snapshot, next);
-    if (written !== `${snapshot.layer}.qcow2`) throw new CaissonError("unavailable", `The machine does not say what volume ${snapshot.volume} is written to.`);
+    if (written !== `${snapshot.layer}.qcow2`)
+      throw new CaissonError("unavailable", `The machine does not say what volume ${snapshot.volume} is written to.`);
   }
   await ctx.layers.remove(next);
   await ctx.db.transaction().execute(async (trx) => {
@@ -138,13 +187,25 @@ export async function settleSnapshot(ctx: VolumeContext, snapshot: SnapshotRow):
 
 /** Settles what is unclear about one volume. For when its machine has gone. */
 export async function settleVolume(ctx: VolumeContext, volumeId: string): Promise<void> {
-  const unsettled = await ctx.db.selectFrom("snapshots").selectAll().where("volume", "=", volumeId).where("state", "=", "creating").execute();
+  const unsettled = await ctx.db
+    .selectFrom("snapshots")
+    .selectAll()
+    .where("volume", "=", volumeId)
+    .where("state", "=", "creating")
+    .execute();
   for (const snapshot of unsettled) await settleSnapshot(ctx, snapshot);
 }
 
 async function measured(ctx: VolumeContext, snapshot: SnapshotRow, volume: VolumeRow): Promise<SnapshotRow> {
   const work = (async () => {
-    const base = volume.base_snapshot === null ? undefined : await ctx.db.selectFrom("snapshots").select("layer").where("id", "=", volume.base_snapshot).executeTakeFirst();
+    const base =
+      volume.base_snapshot === null
+        ? undefined
+        : await ctx.db
+            .selectFrom("snapshots")
+            .select("layer")
+            .where("id", "=", volume.base_snapshot)
+            .executeTakeFirst();
     const sizes = await measureSizes(ctx, snapshot.layer, base?.layer ?? null);
     const columns = { allocated_bytes: sizes.allocated, flattened_bytes: sizes.flattened };
     await ctx.db.updateTable("snapshots").set(columns).where("id", "=", snapshot.id).execute();
@@ -158,4 +219,3 @@ async function measured(ctx: VolumeContext, snapshot: SnapshotRow, volume: Volum
   const late = new Promise<SnapshotRow>((resolve) => (timer = setTimeout(() => resolve(snapshot), measureDeadline)));
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
-

@@ -10,7 +10,15 @@ import { deleteSnapshot, deleteVolume, restoreVolume } from "./delete.ts";
 import { Janitor } from "./janitor.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { acquireDisks, releaseDisks, type DiskRequest, type Disks } from "./leases.ts";
-import { findSnapshot, findVolume, listSnapshots, listVolumes, withBase, type PageRequest, type VolumeWithBase } from "./lookup.ts";
+import {
+  findSnapshot,
+  findVolume,
+  listSnapshots,
+  listVolumes,
+  withBase,
+  type PageRequest,
+  type VolumeWithBase,
+} from "./lookup.ts";
 import { recoverVolumes, type RecoveryReport } from "./recover.ts";
 import { refreshVolume } from "./sizes.ts";
 import { takeSnapshot } from "./take-snapshot.ts";
@@ -54,7 +62,8 @@ export class Volumes {
   async start(): Promise<RecoveryReport> {
     const report = await recoverVolumes(this.#ctx);
     const { undone, settled, released } = report;
-    if (undone.length + settled.length + released.length > 0) this.#ctx.log.info(report, "volumes of the former process");
+    if (undone.length + settled.length + released.length > 0)
+      this.#ctx.log.info(report, "volumes of the former process");
     this.#repetition = repeat(interval, "care for volumes", this.#ctx.log, async () => {
       await this.#janitor.run(this.#stop.signal);
     });
