@@ -22,6 +22,9 @@ type Conn struct {
 // Lost tells whether the line has failed or was closed: the host has gone or a new one has come.
 func (c *Conn) Lost() bool { return c.lost.Load() }
 
+// Done is closed when the connection was closed.
+func (c *Conn) Done() <-chan struct{} { return c.gone }
+
 // Read skips repetitions of this connection's own sync line before the first other byte.
 func (c *Conn) Read(into []byte) (int, error) {
 	c.port.reading.Lock()

@@ -3,38 +3,50 @@ package start
 import (
 	"errors"
 	"flag"
+	"io"
 	"log"
 	"net"
 	"os"
 	"strings"
 
 	"caisson/agent/internal/control"
+	"caisson/agent/internal/egress"
 	"caisson/agent/internal/environment"
 	"caisson/agent/internal/port"
 )
 
-// Development serves the contract on a unix socket, as the user who runs it and on their files: it lets host code be
-// tried without a virtual machine. It protects nothing.
+// Development serves the contract on unix sockets, as the user who runs it and on their files: it lets host code be tried
+// without a virtual machine. It protects nothing.
 func Development(arguments []string) error {
 	flags := flag.NewFlagSet("agent", flag.ContinueOnError)
-	listen := flags.String("listen", "", "`unix:/path` of the control socket")
+	controlAt := flags.String("listen", "", "`unix:/path` of the control socket")
+	egressAt := flags.String("egress", "", "`unix:/path` of the egress socket")
 	home := flags.String("home", os.Getenv("HOME"), "home `directory` of the sandbox")
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
-	path, isUnix := strings.CutPrefix(*listen, "unix:")
-	if !isUnix || path == "" {
+	controlPath, isUnix := strings.CutPrefix(*controlAt, "unix:")
+	if !isUnix || controlPath == "" {
 		return errors.New("outside of a virtual machine the agent needs --listen unix:/path")
 	}
+	env := environment.New(map[string]string{"PATH": os.Getenv("PATH"), "HOME": *home, "LANG": "C.UTF-8"})
+	tunnel := egress.NewTunnel()
+	services, own := assemble(env, tunnel, *home, *home, -1, -1)
+	own.Borrow()
+	if egressPath, isUnix := strings.CutPrefix(*egressAt, "unix:"); isUnix {
+		go listen(egressPath, tunnel.Serve)
+	}
+	handler := services.Handler()
+	return listen(controlPath, func(line *port.Port) error { return control.Serve(line, handler) })
+}
+
+// listen serves every connection to a unix socket as a line of its own.
+func listen(path string, serve func(*port.Port) error) error {
 	listener, err := net.Listen("unix", path)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	env := environment.New(map[string]string{"PATH": os.Getenv("PATH"), "HOME": *home, "LANG": "C.UTF-8"})
-	services, own := assemble(env, *home, *home, -1, -1)
-	own.Borrow()
-	handler := services.Handler()
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -42,8 +54,8 @@ func Development(arguments []string) error {
 		}
 		go func() {
 			defer conn.Close()
-			if err := control.Serve(port.New(port.OfConn(conn)), handler); err != nil {
-				log.Printf("host gone: %v", err)
+			if err := serve(port.New(port.OfConn(conn))); !errors.Is(err, io.EOF) {
+				log.Printf("connection ended: %v", err)
 			}
 		}()
 	}

@@ -2,13 +2,11 @@
 package start
 
 import (
-	"context"
-	"errors"
-	"net"
 	"runtime/debug"
 
 	"caisson/agent/internal/boot"
 	"caisson/agent/internal/control"
+	"caisson/agent/internal/egress"
 	"caisson/agent/internal/environment"
 	"caisson/agent/internal/file"
 	"caisson/agent/internal/identity"
@@ -31,21 +29,32 @@ func Machine() error {
 	if err := boot.Template(); err != nil {
 		return err
 	}
-	device, err := port.OpenVirtio(controlPort)
+	controlDevice, err := port.OpenVirtio(controlPort)
 	if err != nil {
 		return err
 	}
+	egressDevice, err := port.OpenVirtio(egressPort)
+	if err != nil {
+		return err
+	}
+	tunnel, err := egress.Start()
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 2)
+	go func() { failed <- tunnel.Serve(port.New(egressDevice)) }()
 	env := environment.New(map[string]string{
 		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME": identity.App.Home, "USER": identity.App.Name, "LOGNAME": identity.App.Name,
 		"SHELL": identity.App.Shell, "LANG": "C.UTF-8",
 	})
-	services, _ := assemble(env, "", identity.App.Home, int(identity.App.UID), int(identity.App.GID))
+	services, _ := assemble(env, tunnel, "", identity.App.Home, int(identity.App.UID), int(identity.App.GID))
 	debug.FreeOSMemory()
-	return control.Serve(port.New(device), services.Handler())
+	go func() { failed <- control.Serve(port.New(controlDevice), services.Handler()) }()
+	return <-failed
 }
 
-func assemble(env *environment.Environment, ownHome, home string, uid, gid int) (control.Services, *machine.Machine) {
+func assemble(env *environment.Environment, tunnel *egress.Tunnel, ownHome, home string, uid, gid int) (control.Services, *machine.Machine) {
 	streams := stream.NewRegistry()
 	processes := process.NewTable(streams, env, ownHome)
 	own := machine.New(env, processes, streams)
@@ -56,6 +65,6 @@ func assemble(env *environment.Environment, ownHome, home string, uid, gid int) 
 		Environment: env,
 		Files:       file.New(streams, home, uid, gid, own.Ready),
 		Streams:     streams.Handler(),
-		Connect:     control.Tunnel(func(context.Context, string) (net.Conn, error) { return nil, errors.New("not yet") }),
+		Connect:     control.Tunnel(tunnel.Dial),
 	}, own
 }

@@ -1,0 +1,167 @@
+package egress
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// Connections to the outside at once; more are reset.
+	maxConnections = 1024
+	copyBuffer     = 32 << 10
+)
+
+var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+
+// redirector carries the connections that the kernel redirected.
+type redirector struct {
+	names  *Names
+	tunnel *Tunnel
+	slots  chan struct{}
+}
+
+func (r *redirector) listen() error {
+	// SO_ORIGINAL_DST is not available on multipath sockets.
+	plain := net.ListenConfig{}
+	plain.SetMultipathTCP(false)
+	for _, at := range []struct{ network, address string }{{"tcp4", "0.0.0.0:"}, {"tcp6", "[::]:"}} {
+		listener, err := plain.Listen(context.Background(), at.network, at.address+redirectPort)
+		if err != nil {
+			return err
+		}
+		go r.accept(listener.(*net.TCPListener))
+	}
+	return nil
+}
+
+func (r *redirector) accept(listener *net.TCPListener) {
+	for {
+		conn, err := listener.AcceptTCP()
+		if err != nil {
+			log.Printf("egress: accept: %v", err)
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		select {
+		case r.slots <- struct{}{}:
+			go func() {
+				defer func() { <-r.slots }()
+				r.carry(conn)
+			}()
+		default:
+			reset(conn)
+		}
+	}
+}
+
+// reset makes the program see a broken connection instead of an orderly end.
+func reset(conn *net.TCPConn) {
+	conn.SetLinger(0)
+	conn.Close()
+}
+
+func (r *redirector) carry(conn *net.TCPConn) {
+	target, err := originalTarget(conn)
+	if err != nil || strconv.Itoa(int(target.Port())) == redirectPort {
+		// Somebody connected to this port itself.
+		reset(conn)
+		return
+	}
+	host := target.Addr().String()
+	name, done, synthetic := r.names.Use(target.Addr())
+	defer done()
+	if synthetic {
+		if name == "" {
+			reset(conn)
+			return
+		}
+		host = name
+	}
+	up := &upstream{conn: conn, ended: make(chan struct{})}
+	down, err := r.tunnel.Open(context.Background(), net.JoinHostPort(host, strconv.Itoa(int(target.Port()))), target.String(), up)
+	if err != nil {
+		reset(conn)
+		return
+	}
+	defer down.Close()
+	buffer := copyBuffers.Get().(*[copyBuffer]byte)
+	// Hide ReadFrom, which would allocate a buffer of its own.
+	_, err = io.CopyBuffer(struct{ io.Writer }{conn}, down, buffer[:])
+	copyBuffers.Put(buffer)
+	if err != nil {
+		reset(conn)
+		return
+	}
+	conn.CloseWrite()
+	<-up.ended
+	conn.Close()
+}
+
+// upstream is what a program sends.
+type upstream struct {
+	conn  *net.TCPConn
+	once  sync.Once
+	ended chan struct{}
+}
+
+func (u *upstream) Read(into []byte) (int, error) {
+	n, err := u.conn.Read(into)
+	if err != nil {
+		u.once.Do(func() { close(u.ended) })
+		if !errors.Is(err, io.EOF) {
+			// The other direction must not go on for nobody.
+			u.conn.SetDeadline(time.Unix(1, 0))
+		}
+	}
+	return n, err
+}
+
+// Close is called when the tunnel wants no more.
+func (u *upstream) Close() error {
+	u.once.Do(func() { close(u.ended) })
+	return u.conn.SetReadDeadline(time.Unix(1, 0))
+}
+
+// originalDst is SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST.
+const originalDst = 80
+
+// originalTarget asks the kernel where a redirected connection was going.
+func originalTarget(conn *net.TCPConn) (netip.AddrPort, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	level := unix.SOL_IPV6
+	if conn.LocalAddr().(*net.TCPAddr).IP.To4() != nil {
+		level = unix.SOL_IP
+	}
+	var target netip.AddrPort
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		// The only getter of x/sys whose buffer holds a socket address of either family.
+		info, err := unix.GetsockoptIPv6MTUInfo(int(fd), level, originalDst)
+		if err != nil {
+			failed = err
+			return
+		}
+		bytes := (*[unix.SizeofSockaddrInet6]byte)(unsafe.Pointer(&info.Addr))
+		port := binary.BigEndian.Uint16(bytes[2:4])
+		if level == unix.SOL_IP {
+			target = netip.AddrPortFrom(netip.AddrFrom4([4]byte(bytes[4:8])), port)
+		} else {
+			target = netip.AddrPortFrom(netip.AddrFrom16([16]byte(bytes[8:24])).Unmap(), port)
+		}
+	})
+	return target, errors.Join(err, failed)
+}

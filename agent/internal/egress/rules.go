@@ -1,0 +1,117 @@
+package egress
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// Outside of the ephemeral range, so that no program gets them by chance.
+	resolverPort = "61153"
+	redirectPort = "61101"
+	dnsPort      = 53
+	// NFT_REJECT_ICMPX_UNREACH and NFT_REJECT_ICMPX_PORT_UNREACH: programs see a refused connection at once.
+	rejectICMPX     = 2
+	portUnreachable = 1
+)
+
+// setRules makes the kernel redirect what leaves the machine to the agent, and refuse what the agent cannot carry.
+func setRules() error {
+	rules := &nftables.Conn{}
+	table := rules.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "caisson"})
+	chain := func(name string, kind nftables.ChainType, hook *nftables.ChainHook, priority *nftables.ChainPriority) func(...[]expr.Any) {
+		made := rules.AddChain(&nftables.Chain{Name: name, Table: table, Type: kind, Hooknum: hook, Priority: priority})
+		return func(parts ...[]expr.Any) {
+			var all []expr.Any
+			for _, part := range parts {
+				all = append(all, part...)
+			}
+			rules.AddRule(&nftables.Rule{Table: table, Chain: made, Exprs: all})
+		}
+	}
+
+	// Programs of the sandbox itself.
+	output := chain("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)
+	output(outgoing(), protocol(unix.IPPROTO_UDP), toPort(dnsPort), redirect(resolverPort))
+	output(outgoing(), protocol(unix.IPPROTO_TCP), toPort(dnsPort), redirect(resolverPort))
+	output(outgoing(), protocol(unix.IPPROTO_TCP), redirect(redirectPort))
+
+	// Network namespaces inside of it, which come in through a bridge. What they send to private addresses stays among them.
+	forwarded := chain("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)
+	forwarded(notLoopback(), protocol(unix.IPPROTO_UDP), toPort(dnsPort), redirect(resolverPort))
+	forwarded(notLoopback(), protocol(unix.IPPROTO_TCP), toPort(dnsPort), redirect(resolverPort))
+	for _, synthetic := range []netip.Prefix{syntheticV4, syntheticV6} {
+		forwarded(notLoopback(), to(synthetic), protocol(unix.IPPROTO_TCP), redirect(redirectPort))
+	}
+	for _, local := range []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "fc00::/7", "fe80::/10", "::1/128"} {
+		forwarded(to(netip.MustParsePrefix(local)), []expr.Any{&expr.Verdict{Kind: expr.VerdictReturn}})
+	}
+	forwarded(notLoopback(), protocol(unix.IPPROTO_TCP), redirect(redirectPort))
+
+	// After the redirection: what still goes to the outside has nowhere to go.
+	refuse := chain("refuse", nftables.ChainTypeFilter, nftables.ChainHookOutput, nftables.ChainPriorityFilter)
+	accept := []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}
+	refuse(to(netip.MustParsePrefix("127.0.0.0/8")), accept)
+	refuse(to(netip.MustParsePrefix("::1/128")), accept)
+	refuse(outgoing(), []expr.Any{&expr.Reject{Type: rejectICMPX, Code: portUnreachable}})
+	if err := rules.Flush(); err != nil {
+		return fmt.Errorf("set nftables rules: %w", err)
+	}
+	return nil
+}
+
+// outgoing matches packets that are routed to the outside.
+func outgoing() []expr.Any { return byInterface(expr.MetaKeyOIFNAME, expr.CmpOpEq, linkName) }
+
+func notLoopback() []expr.Any { return byInterface(expr.MetaKeyIIFNAME, expr.CmpOpNeq, "lo") }
+
+func byInterface(key expr.MetaKey, how expr.CmpOp, name string) []expr.Any {
+	padded := make([]byte, unix.IFNAMSIZ)
+	copy(padded, name)
+	return []expr.Any{&expr.Meta{Key: key, Register: 1}, &expr.Cmp{Op: how, Register: 1, Data: padded}}
+}
+
+func protocol(number byte) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{number}}}
+}
+
+func toPort(number uint16) []expr.Any {
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{byte(number >> 8), byte(number)}},
+	}
+}
+
+// to matches the destination address.
+func to(prefix netip.Prefix) []expr.Any {
+	family, offset, length := byte(unix.NFPROTO_IPV4), uint32(16), uint32(4)
+	if prefix.Addr().Is6() {
+		family, offset, length = unix.NFPROTO_IPV6, 24, 16
+	}
+	mask := make([]byte, length)
+	for bit := range prefix.Bits() {
+		mask[bit/8] |= 1 << (7 - bit%8)
+	}
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: length, Mask: mask, Xor: make([]byte, length)},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: prefix.Masked().Addr().AsSlice()},
+	}
+}
+
+func redirect(port string) []expr.Any {
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		panic(err)
+	}
+	return []expr.Any{
+		&expr.Immediate{Register: 1, Data: []byte{byte(number >> 8), byte(number)}},
+		&expr.Redir{RegisterProtoMin: 1},
+	}
+}
