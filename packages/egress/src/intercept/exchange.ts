@@ -44,12 +44,20 @@ export async function exchange(conversation: Conversation, request: GuestRequest
       if (error === undefined) settle(undefined, relay.status);
       else fail(error);
     });
+    // What an upstream says may be more than Node is willing to write; that ends this exchange and nothing else.
+    const guarded = (step: () => void): void => {
+      try {
+        step();
+      } catch (error) {
+        relay.fail(error as Error);
+      }
+    };
     const handler: UpstreamHandler = {
-      head: (status, headers, ended) => relay.head(status, headers, ended),
-      data: (chunk) => relay.data(chunk),
-      end: (trailers) => relay.end(trailers),
-      fail: (error) => relay.fail(error),
-      upgraded: (socket, headers) => relayWebSocket({ conversation, request, reply, socket, headers, record }),
+      head: (status, headers, ended) => guarded(() => relay.head(status, headers, ended)),
+      data: (chunk) => guarded(() => relay.data(chunk)),
+      end: (trailers) => guarded(() => relay.end(trailers)),
+      fail: (error) => guarded(() => relay.fail(error)),
+      upgraded: (socket, headers) => guarded(() => relayWebSocket({ conversation, request, reply, socket, headers, record })),
     };
     abort = (reason) => relay.fail(reason);
     relay.call = await send(conversation, request, origin, upstream, handler);

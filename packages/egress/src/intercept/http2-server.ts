@@ -69,7 +69,13 @@ class Http2Reply implements GuestReply {
 
   head(status: number, headers: HeaderList, { ended }: { ended: boolean }): void {
     if (this.#stream.destroyed || this.#stream.closed) return;
-    this.#stream.on("wantTrailers", () => this.#stream.sendTrailers(collect(this.#trailers)));
+    this.#stream.on("wantTrailers", () => {
+      try {
+        this.#stream.sendTrailers(collect(this.#trailers));
+      } catch {
+        this.abort();
+      }
+    });
     this.#stream.respond({ ":status": status, ...collect(headers) }, { endStream: ended, waitForTrailers: !ended, sendDate: false } as object);
   }
 

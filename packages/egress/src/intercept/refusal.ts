@@ -63,6 +63,14 @@ export function explain(reply: GuestReply, outcome: Outcome, host: string, close
     return;
   }
   const body = outcomeBody(outcome, host);
+  try {
+    answer(reply, outcome, body, close);
+  } catch {
+    reply.abort();
+  }
+}
+
+function answer(reply: GuestReply, outcome: Outcome, body: Buffer, close: boolean): void {
   // What is left of the request's body will not be read, so an HTTP/1.1 connection cannot go on.
   reply.head(outcome.status, [...outcomeHeaders(outcome, body), ...(close ? ([["connection", "close"]] as const) : [])], { ended: false });
   reply.write(body);

@@ -1,6 +1,7 @@
 /** Carries a response to the guest: decoded where it must be read, secrets turned back, no faster than the guest takes it. */
 import type { Redactor } from "../redact/redactor.ts";
 import { createDecoder, knownCodings, type Decoder } from "../redact/decode.ts";
+import { UpstreamFailure } from "../replay/failure.ts";
 import type { UpstreamCall, UpstreamHandler } from "../replay/upstream.ts";
 import type { HeaderList } from "../secrets/substitute.ts";
 import type { GuestReply } from "./guest.ts";
@@ -72,6 +73,8 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
 
   data(chunk: Buffer): void {
     if (this.#over) return;
+    // Without a head it is not known how to read the body, and unread it does not go on.
+    if (this.status === 0) return this.fail(new UpstreamFailure("upstream-protocol", "The host sent a body before its head"));
     this.bytesIn += chunk.length;
     if (this.#decoder === undefined) this.#take(chunk);
     else if (!this.#decoder.input.write(chunk)) this.call?.pause();
@@ -79,6 +82,7 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
 
   end(trailers: HeaderList): void {
     if (this.#over) return;
+    if (this.status === 0) return this.fail(new UpstreamFailure("upstream-protocol", "The host ended its answer before it began"));
     this.#trailers = trailers;
     if (this.#decoder === undefined) this.#finish();
     else this.#decoder.input.end();

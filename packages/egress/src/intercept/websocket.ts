@@ -20,6 +20,8 @@ export interface WebSocketRelay {
   readonly record: RequestRecord;
 }
 
+type Rewriter = Pick<StreamRewriter<unknown>, "push" | "end">;
+
 /** Milliseconds an end may take after which a half-closed connection is cut. */
 const lingering = 5_000;
 
@@ -47,15 +49,18 @@ export function relayWebSocket({ conversation, request, reply, socket, headers, 
     else if (error instanceof FrameError) record.done({ verdict: "refused", rule: "malformed-frame", status: 101, detail: error.message });
     else record.done({ verdict: "allowed", rule: "allowed", status: 101 });
   };
-  direction({ from: guest, to: socket, fromClient: true, rewriter: plan && (() => plan.rewriter()), count: (bytes) => (record.bytesOut += bytes), finish });
+  direction({ from: guest, to: socket, fromClient: true, rewriter: () => plan?.rewriter() ?? asItIs, count: (bytes) => (record.bytesOut += bytes), finish });
   direction({ from: socket, to: guest, fromClient: false, rewriter: redactor.active ? () => redactor.stream() : undefined, count: (bytes) => (record.bytesIn += bytes), finish });
 }
+
+/** What a guest sends is read frame by frame in any case: after the handshake nothing else may be spoken. */
+const asItIs: Rewriter = { push: (chunk) => [chunk], end: () => [] };
 
 interface Direction {
   readonly from: Duplex;
   readonly to: Duplex;
   readonly fromClient: boolean;
-  readonly rewriter: (() => StreamRewriter<any>) | undefined;
+  readonly rewriter: (() => Rewriter) | undefined;
   readonly count: (bytes: number) => void;
   readonly finish: (error?: Error) => void;
 }
@@ -90,9 +95,9 @@ function direction({ from, to, fromClient, rewriter, count, finish }: Direction)
 }
 
 /** Takes frames apart and puts them together again around a rewriter per message. */
-function frameRelay(fromClient: boolean, create: () => StreamRewriter<unknown>): (chunk: Buffer) => Buffer[] {
+function frameRelay(fromClient: boolean, create: () => Rewriter): (chunk: Buffer) => Buffer[] {
   const reader = new FrameReader(fromClient);
-  let message: StreamRewriter<unknown> | undefined;
+  let message: Rewriter | undefined;
   /** Whether a frame of the message has been written. */
   let begun = false;
   const onePart = (part: FramePart): Buffer[] => {

@@ -19,15 +19,24 @@ export function callHttp2(session: ClientHttp2Session, scheme: "https" | "http",
     action();
   };
   let trailers: HeaderList = [];
+  let answered = false;
   stream.on("response", (received, flags) => {
     const ended = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+    answered = true;
     handler.head(Number(received[":status"]), headerList(received), ended);
+    // Not before: Node may emit the first data ahead of the response it belongs to.
+    stream.on("data", (chunk: Buffer) => handler.data(chunk));
   });
-  stream.on("data", (chunk: Buffer) => handler.data(chunk));
   stream.on("trailers", (received) => {
     trailers = headerList(received);
   });
-  stream.on("end", () => once(() => handler.end(trailers)));
+  stream.on("end", () =>
+    once(() => {
+      // Node ends a stream in this way too when its session breaks off or the peer cancels it.
+      if (answered && !stream.destroyed) handler.end(trailers);
+      else handler.fail(new Error(`The upstream broke off the stream (code ${stream.rstCode})`));
+    }),
+  );
   stream.on("error", (error) => once(() => handler.fail(error)));
   stream.on("close", () => once(() => handler.fail(new Error(`The upstream ended the stream with code ${stream.rstCode}`))));
   if (withTrailers) {
