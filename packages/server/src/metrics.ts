@@ -5,7 +5,12 @@ import type { Sandboxes } from "./lifecycle/sandboxes.ts";
 
 export class Metrics {
   readonly registry = new Registry();
-  readonly requests = new Counter({ name: "caisson_http_requests_total", help: "HTTP requests.", labelNames: ["method", "status"], registers: [this.registry] });
+  readonly requests = new Counter({
+    name: "caisson_http_requests_total",
+    help: "HTTP requests.",
+    labelNames: ["method", "status"],
+    registers: [this.registry],
+  });
   readonly creates = new Histogram({
     name: "caisson_sandbox_create_seconds",
     help: "Time from a create request to a running sandbox.",
@@ -39,7 +44,9 @@ export class Metrics {
         },
       });
     gauge("caisson_sandboxes", "Sandboxes that run here.", () => sandboxes.live().length);
-    gauge("caisson_connections", "WebSocket connections to sandboxes.", () => sandboxes.live().reduce((sum, { connections }) => sum + connections.size, 0));
+    gauge("caisson_connections", "WebSocket connections to sandboxes.", () =>
+      sandboxes.live().reduce((sum, { connections }) => sum + connections.size, 0),
+    );
     gauge("caisson_pool_machines", "Restored machines that wait to be used.", () => node.status().pooled);
     gauge("caisson_pool_target", "How many machines the pool wants to hold.", () => node.status().poolTarget);
   }

@@ -59,7 +59,16 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       ending: (id) => sandboxes.ending(id),
       log,
     });
-    const sandboxes = new Sandboxes({ config, node, egress, volumes, store: sandboxStore, secrets: new SecretStore(db, sealer), extraCa, log });
+    const sandboxes = new Sandboxes({
+      config,
+      node,
+      egress,
+      volumes,
+      store: sandboxStore,
+      secrets: new SecretStore(db, sealer),
+      extraCa,
+      log,
+    });
     const meter = new UsageMeter(db, log);
     const audit = new AuditLog(auditStore, log);
     const metrics = new Metrics(sandboxes, node);
@@ -78,14 +87,30 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       repeat(sweepInterval, "ending overdue sandboxes", log, async () => {
         for (const id of await sandboxStore.overdue(Date.now())) {
           // Not awaited: one machine that ends slowly must not keep the others running.
-          void sandboxes.stop(id, "timeout reached", closeCodes.ended).catch((error: unknown) => log.error({ err: error, sandbox: id }, "a sandbox did not end"));
+          void sandboxes
+            .stop(id, "timeout reached", closeCodes.ended)
+            .catch((error: unknown) => log.error({ err: error, sandbox: id }, "a sandbox did not end"));
         }
       }),
       repeat(usageInterval, "measuring usage", log, () => meter.sampleAll(sandboxes.live())),
-      repeat(retentionInterval, "removing old audit events", log, () => auditStore.removeBefore(Date.now() - config.egress.auditRetentionDays * day)),
+      repeat(retentionInterval, "removing old audit events", log, () =>
+        auditStore.removeBefore(Date.now() - config.egress.auditRetentionDays * day),
+      ),
     ];
     let url = config.publicUrl ?? `http://${config.host}:${config.port}`;
-    const context: ServerContext = { config, node, tokens, sandboxes, volumes, sandboxStore, auditStore, audit, metrics, log, publicUrl: () => url };
+    const context: ServerContext = {
+      config,
+      node,
+      tokens,
+      sandboxes,
+      volumes,
+      sandboxStore,
+      auditStore,
+      audit,
+      metrics,
+      log,
+      publicUrl: () => url,
+    };
     const http = createHttp(context);
     return {
       development,
@@ -105,7 +130,8 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
 function createHttp(context: ServerContext): Server {
   const app = createApp(context);
   const upgrades = new Upgrades(context);
-  const http = createHttpServer(httpOptions, getRequestListener(app.fetch));
+  const serve = getRequestListener(app.fetch);
+  const http = createHttpServer(httpOptions, (request, response) => void serve(request, response));
   http.on("upgrade", (request, socket, head) => {
     upgrades.handle(request, socket, head).catch((error: unknown) => {
       context.log.error({ err: error }, "an upgrade failed");
@@ -119,7 +145,9 @@ async function listen(http: Server, { host, port }: { host: string; port: number
   await new Promise<void>((resolve, reject) => {
     http.once("error", (cause: NodeJS.ErrnoException) => {
       const hint = cause.code === "EADDRINUSE" ? " Another program uses that port; set CAISSON_PORT." : "";
-      reject(new CaissonError("unavailable", `Cannot listen on ${host} port ${port}: ${cause.message}.${hint}`, { cause }));
+      reject(
+        new CaissonError("unavailable", `Cannot listen on ${host} port ${port}: ${cause.message}.${hint}`, { cause }),
+      );
     });
     http.listen(port, host, resolve);
   });

@@ -45,7 +45,10 @@ export class Tokens {
 
   async createOrg(slug: string, concurrentSandboxes: number | null = null): Promise<Org> {
     const org = { id: randomUUID(), slug, concurrentSandboxes };
-    await this.#db.insertInto("orgs").values({ id: org.id, slug, created_at: Date.now(), concurrent_sandboxes: concurrentSandboxes }).execute();
+    await this.#db
+      .insertInto("orgs")
+      .values({ id: org.id, slug, created_at: Date.now(), concurrent_sandboxes: concurrentSandboxes })
+      .execute();
     return org;
   }
 
@@ -55,16 +58,32 @@ export class Tokens {
     const token = `ddo_${randomText(43)}`;
     await this.#db
       .insertInto("tokens")
-      .values({ id, org_id: orgId, hash: hashToken(token), name, sealed: sealer?.seal(token, `token/${orgId}`) ?? null, created_at: Date.now(), revoked_at: null })
+      .values({
+        id,
+        org_id: orgId,
+        hash: hashToken(token),
+        name,
+        sealed: sealer?.seal(token, `token/${orgId}`) ?? null,
+        created_at: Date.now(),
+        revoked_at: null,
+      })
       .execute();
     return token;
   }
 
   /** The organisation and token of a new installation, made on the first start and the same on every later one. */
   async development(sealer: Sealer, concurrentSandboxes: number): Promise<{ org: string; token: string }> {
-    const existing = await this.#db.selectFrom("orgs").selectAll().where("slug", "=", developmentSlug).executeTakeFirst();
+    const existing = await this.#db
+      .selectFrom("orgs")
+      .selectAll()
+      .where("slug", "=", developmentSlug)
+      .executeTakeFirst();
     const id = existing?.id ?? (await this.createOrg(developmentSlug, concurrentSandboxes)).id;
-    await this.#db.updateTable("orgs").set({ concurrent_sandboxes: concurrentSandboxes }).where("id", "=", id).execute();
+    await this.#db
+      .updateTable("orgs")
+      .set({ concurrent_sandboxes: concurrentSandboxes })
+      .where("id", "=", id)
+      .execute();
     const kept = await this.#db
       .selectFrom("tokens")
       .select("sealed")
@@ -72,7 +91,9 @@ export class Tokens {
       .where("sealed", "is not", null)
       .where("revoked_at", "is", null)
       .executeTakeFirst();
-    const token = kept?.sealed ? sealer.open(kept.sealed, `token/${id}`) : await this.createToken(id, "development", sealer);
+    const token = kept?.sealed
+      ? sealer.open(kept.sealed, `token/${id}`)
+      : await this.createToken(id, "development", sealer);
     return { org: developmentSlug, token };
   }
 }

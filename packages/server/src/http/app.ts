@@ -27,7 +27,10 @@ export function createApp(context: ServerContext): Hono<HttpVariables> {
     c.header(traceHeader, requestId);
     metrics.requests.inc({ method: c.req.method, status: c.res.status });
     // Path without query: a query may carry what is nobody's business.
-    c.get("log").info({ method: c.req.method, path: c.req.path, status: c.res.status, ms: Math.round(performance.now() - started) }, "request");
+    c.get("log").info(
+      { method: c.req.method, path: c.req.path, status: c.res.status, ms: Math.round(performance.now() - started) },
+      "request",
+    );
   });
   app.onError((error, c) => {
     const { status, body } = toErrorAnswer(error, c.get("log"));

@@ -21,10 +21,19 @@ export function auditRoutes(context: ServerContext): Hono<HttpVariables> {
     const { limit, cursor } = readPage(query, { standard: 100, most: 1000 });
     const { sandbox, host, verdict, since } = readFilter(query);
     await context.audit.flush();
-    const entries = await context.auditStore.find({ orgId: c.get("org").id, sandboxId: sandbox, host, verdict, since, limit: limit + 1, cursor });
+    const entries = await context.auditStore.find({
+      orgId: c.get("org").id,
+      sandboxId: sandbox,
+      host,
+      verdict,
+      since,
+      limit: limit + 1,
+      cursor,
+    });
     const page = entries.slice(0, limit);
     const last = page.at(-1);
-    if (entries.length > limit && last !== undefined) c.header("Link", nextLink(context.publicUrl(), c.req.path, query, last.id));
+    if (entries.length > limit && last !== undefined)
+      c.header("Link", nextLink(context.publicUrl(), c.req.path, query, last.id));
     return c.json(page);
   });
 
@@ -34,9 +43,9 @@ export function auditRoutes(context: ServerContext): Hono<HttpVariables> {
     return streamSSE(c, async (stream) => {
       const waiting: AuditEntry[] = [];
       let wake = () => {};
-      let ended = false;
+      const ended = new AbortController();
       const end = () => {
-        ended = true;
+        ended.abort();
         wake();
       };
       const unsubscribe = context.audit.subscribe((eventOrg, entry) => {
@@ -49,9 +58,9 @@ export function auditRoutes(context: ServerContext): Hono<HttpVariables> {
       const timer = setInterval(() => void stream.write(": keep-alive\n\n"), keepAlive);
       try {
         await stream.write(": open\n\n");
-        while (!ended) {
+        while (!ended.signal.aborted) {
           for (const entry of waiting.splice(0)) await stream.writeSSE({ id: entry.id, data: JSON.stringify(entry) });
-          if (waiting.length === 0 && !ended) await new Promise<void>((resolve) => (wake = resolve));
+          if (waiting.length === 0 && !ended.signal.aborted) await new Promise<void>((resolve) => (wake = resolve));
         }
       } finally {
         clearInterval(timer);

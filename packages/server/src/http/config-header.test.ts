@@ -10,7 +10,17 @@ test("the header is UTF-8, else Latin-1", () => {
 });
 
 test("anything else is refused", () => {
-  for (const header of [undefined, "", "%%%", "a", encode("{"), encode("[]"), encode("null"), encode('"x"'), ["e30=", "e30="]]) {
+  for (const header of [
+    undefined,
+    "",
+    "%%%",
+    "a",
+    encode("{"),
+    encode("[]"),
+    encode("null"),
+    encode('"x"'),
+    ["e30=", "e30="],
+  ]) {
     assert.throws(() => decodeConfigHeader(header), { code: "invalid_argument" }, String(header));
   }
 });

@@ -27,5 +27,8 @@ function decodeText(bytes: Buffer): string {
 }
 
 function bad(what: string): CaissonError {
-  return new CaissonError("invalid_argument", `The header x-deno-sandbox-config ${what}. It holds base64 of a JSON object.`);
+  return new CaissonError(
+    "invalid_argument",
+    `The header x-deno-sandbox-config ${what}. It holds base64 of a JSON object.`,
+  );
 }

@@ -1,5 +1,5 @@
 /** Errors as JSON `{code, message}` (wire contract 1.3). */
-import { CaissonError, toCaissonError } from "@caisson/protocol";
+import { toCaissonError, type CaissonError } from "@caisson/protocol";
 import type { Logger } from "pino";
 
 export interface ErrorBody {

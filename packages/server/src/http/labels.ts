@@ -22,7 +22,11 @@ export function parsePythonDict(text: string): Record<string, string> {
     return match?.[1] ?? match?.[2];
   };
   const expect = (ok: boolean) => {
-    if (!ok) throw new CaissonError("invalid_argument", "The label filter is not a dictionary of strings. Write labels[key]=value.");
+    if (!ok)
+      throw new CaissonError(
+        "invalid_argument",
+        "The label filter is not a dictionary of strings. Write labels[key]=value.",
+      );
   };
   const result: Record<string, string> = {};
   expect(read() === "{");
@@ -46,10 +50,13 @@ const escapes: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t" };
 function unquote(literal: string): string {
   return literal
     .slice(1, -1)
-    .replace(/\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))/gs, (_, byte?: string, short?: string, long?: string, character = "") => {
-      const code = byte ?? short ?? long;
-      if (code === undefined) return escapes[character] ?? character;
-      const point = Number.parseInt(code, 16);
-      return point <= 0x10ffff ? String.fromCodePoint(point) : "\ufffd";
-    });
+    .replace(
+      /\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))/gs,
+      (_, byte?: string, short?: string, long?: string, character = "") => {
+        const code = byte ?? short ?? long;
+        if (code === undefined) return escapes[character] ?? character;
+        const point = Number.parseInt(code, 16);
+        return point <= 0x10ffff ? String.fromCodePoint(point) : "\ufffd";
+      },
+    );
 }

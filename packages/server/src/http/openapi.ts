@@ -5,45 +5,97 @@ import { auditEvent, auditQuery, errorSchema, extendRequest, extendResponse, san
 
 type Json = Record<string, unknown>;
 
-const named = { Error: errorSchema, ExtendRequest: extendRequest, ExtendResponse: extendResponse, Sandbox: sandboxSchema, AuditEvent: auditEvent, CreateConfig: createConfigSchema };
+const named = {
+  Error: errorSchema,
+  ExtendRequest: extendRequest,
+  ExtendResponse: extendResponse,
+  Sandbox: sandboxSchema,
+  AuditEvent: auditEvent,
+  CreateConfig: createConfigSchema,
+};
 
 export function openApiDocument(url: string): Json {
   const id = parameter("id", "path", { type: "string", pattern: "^sbx_" });
-  const page = [parameter("limit", "query", { type: "integer", minimum: 1, maximum: 1000 }), parameter("cursor", "query", { type: "string" })];
-  const list = operation("List sandboxes, newest first", { 200: json("Running and stopped sandboxes", { type: "array", items: ref("Sandbox") }) }, [
-    ...page,
-    parameter("labels", "query", { type: "object", additionalProperties: { type: "string" } }, { style: "deepObject", explode: true }),
-  ]);
+  const page = [
+    parameter("limit", "query", { type: "integer", minimum: 1, maximum: 1000 }),
+    parameter("cursor", "query", { type: "string" }),
+  ];
+  const list = operation(
+    "List sandboxes, newest first",
+    { 200: json("Running and stopped sandboxes", { type: "array", items: ref("Sandbox") }) },
+    [
+      ...page,
+      parameter(
+        "labels",
+        "query",
+        { type: "object", additionalProperties: { type: "string" } },
+        { style: "deepObject", explode: true },
+      ),
+    ],
+  );
   const one = {
     delete: operation("End a sandbox", { 204: { description: "It has ended." } }, [id]),
-    patch: { ...operation("Move the end of life", { 200: json("Granted", ref("ExtendResponse")) }, [id]), requestBody: { required: true, content: { "application/json": { schema: ref("ExtendRequest") } } } },
+    patch: {
+      ...operation("Move the end of life", { 200: json("Granted", ref("ExtendResponse")) }, [id]),
+      requestBody: { required: true, content: { "application/json": { schema: ref("ExtendRequest") } } },
+    },
   };
   const filters = Object.entries(auditQuery.shape).map(([name, schema]) => parameter(name, "query", toSchema(schema)));
   return {
     openapi: "3.1.0",
-    info: { title: "Caisson", version: "0.1.0", description: "REST interface. Sandboxes themselves are used over WebSocket: JSON-RPC 2.0 in text frames." },
+    info: {
+      title: "Caisson",
+      version: "0.1.0",
+      description: "REST interface. Sandboxes themselves are used over WebSocket: JSON-RPC 2.0 in text frames.",
+    },
     servers: [{ url }],
     security: [{ token: [] }],
     paths: {
       "/api/v3/sandboxes/create": {
-        get: operation("Create a sandbox: WebSocket upgrade", { 101: { description: "Runs; `x-deno-sandbox-id` names it." } }, [
-          { ...parameter("x-deno-sandbox-config", "header", { type: "string" }), required: true, description: "Base64 of JSON as in #/components/schemas/CreateConfig." },
-        ]),
+        get: operation(
+          "Create a sandbox: WebSocket upgrade",
+          { 101: { description: "Runs; `x-deno-sandbox-id` names it." } },
+          [
+            {
+              ...parameter("x-deno-sandbox-config", "header", { type: "string" }),
+              required: true,
+              description: "Base64 of JSON as in #/components/schemas/CreateConfig.",
+            },
+          ],
+        ),
       },
-      "/api/v3/sandbox/{id}/connect": { get: operation("Connect to a sandbox: WebSocket upgrade", { 101: { description: "Connected" } }, [id]) },
+      "/api/v3/sandbox/{id}/connect": {
+        get: operation("Connect to a sandbox: WebSocket upgrade", { 101: { description: "Connected" } }, [id]),
+      },
       "/api/v2/sandboxes": { get: list },
       "/api/v3/sandboxes": { get: list },
       "/api/v3/sandbox/{id}": one,
       "/api/v3/sandboxes/{id}": one,
-      "/api/v1/audit": { get: operation("What sandboxes tried to reach, newest first", { 200: json("Events", { type: "array", items: ref("AuditEvent") }) }, [...filters, ...page]) },
+      "/api/v1/audit": {
+        get: operation(
+          "What sandboxes tried to reach, newest first",
+          { 200: json("Events", { type: "array", items: ref("AuditEvent") }) },
+          [...filters, ...page],
+        ),
+      },
       "/api/v1/audit/stream": {
-        get: operation("The same, live", { 200: { description: "Server-sent events", content: { "text/event-stream": { schema: ref("AuditEvent") } } } }, filters),
+        get: operation(
+          "The same, live",
+          {
+            200: { description: "Server-sent events", content: { "text/event-stream": { schema: ref("AuditEvent") } } },
+          },
+          filters,
+        ),
       },
       "/healthz": { get: { ...operation("Health", { 200: { description: "Healthy" } }, []), security: [] } },
-      "/metrics": { get: { ...operation("Prometheus metrics", { 200: { description: "Metrics" } }, []), security: [] } },
+      "/metrics": {
+        get: { ...operation("Prometheus metrics", { 200: { description: "Metrics" } }, []), security: [] },
+      },
     },
     components: {
-      securitySchemes: { token: { type: "http", scheme: "bearer", description: "An organisation's token, `ddo_...`." } },
+      securitySchemes: {
+        token: { type: "http", scheme: "bearer", description: "An organisation's token, `ddo_...`." },
+      },
       schemas: Object.fromEntries(Object.entries(named).map(([name, schema]) => [name, toSchema(schema)])),
     },
   };

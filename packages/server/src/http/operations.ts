@@ -11,7 +11,9 @@ export function operationRoutes({ node, sandboxStore, metrics, publicUrl }: Serv
     const { accelerator, machines, pooled } = node.status();
     return c.json({ status: "ok", accelerator, machines, pooled });
   });
-  app.get("/metrics", async (c) => c.text(await metrics.registry.metrics(), 200, { "content-type": metrics.registry.contentType }));
+  app.get("/metrics", async (c) =>
+    c.text(await metrics.registry.metrics(), 200, { "content-type": metrics.registry.contentType }),
+  );
   app.get("/openapi.json", (c) => c.json(openApiDocument(publicUrl())));
   return app;
 }

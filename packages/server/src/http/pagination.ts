@@ -10,14 +10,19 @@ export interface PageRequest {
 export function readPage(query: URLSearchParams, { standard, most }: { standard: number; most: number }): PageRequest {
   const text = query.get("limit");
   const limit = text === null || text === "" ? standard : Number(text);
-  if (!Number.isInteger(limit) || limit < 1) throw new CaissonError("invalid_argument", `limit must be a whole number from 1 to ${most}.`);
+  if (!Number.isInteger(limit) || limit < 1)
+    throw new CaissonError("invalid_argument", `limit must be a whole number from 1 to ${most}.`);
   return { limit: Math.min(limit, most), cursor: readCursor(query) };
 }
 
 /** The Python client sends the whole link as cursor, and repeats parameters: the last counts (T23). */
 function readCursor(query: URLSearchParams): string | undefined {
   let cursor = query.getAll("cursor").at(-1);
-  for (let depth = 0; depth < 3 && cursor !== undefined && /^https?:\/\//.test(cursor) && URL.canParse(cursor); depth++) {
+  for (
+    let depth = 0;
+    depth < 3 && cursor !== undefined && /^https?:\/\//.test(cursor) && URL.canParse(cursor);
+    depth++
+  ) {
     cursor = new URL(cursor).searchParams.getAll("cursor").at(-1);
   }
   return cursor === "" ? undefined : cursor;

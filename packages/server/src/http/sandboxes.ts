@@ -39,7 +39,8 @@ export function sandboxRoutes(context: ServerContext): Hono<HttpVariables> {
 async function findOwn(c: Context<HttpVariables>, { sandboxStore }: ServerContext): Promise<SandboxRow> {
   const id = c.req.param("id") ?? "";
   const row = sandboxIdPattern.test(id) ? await sandboxStore.get(id) : undefined;
-  if (row === undefined || row.org_id !== c.get("org").id) throw new CaissonError("not_found", `There is no sandbox ${id.slice(0, 64)}.`);
+  if (row === undefined || row.org_id !== c.get("org").id)
+    throw new CaissonError("not_found", `There is no sandbox ${id.slice(0, 64)}.`);
   return row;
 }
 
@@ -55,7 +56,8 @@ async function list(c: Context<HttpVariables>, context: ServerContext): Promise<
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   // The JavaScript client does not page here and ignores the header.
-  if (rows.length > limit && last !== undefined) c.header("Link", nextLink(context.publicUrl(), c.req.path, query, encodeCursor(last)));
+  if (rows.length > limit && last !== undefined)
+    c.header("Link", nextLink(context.publicUrl(), c.req.path, query, encodeCursor(last)));
   return c.json(page.map(toListItem));
 }
 
@@ -75,7 +77,9 @@ function encodeCursor({ created_at, id }: SandboxRow): string {
 }
 
 function decodeCursor(cursor: string): { createdAt: number; id: string } {
-  const [, createdAt, id = ""] = /^(\d{1,15}) (\S{1,64})$/.exec(Buffer.from(cursor, "base64url").toString("utf8")) ?? [];
-  if (createdAt === undefined) throw new CaissonError("invalid_argument", "The cursor is not one that this server gave.");
+  const [, createdAt, id = ""] =
+    /^(\d{1,15}) (\S{1,64})$/.exec(Buffer.from(cursor, "base64url").toString("utf8")) ?? [];
+  if (createdAt === undefined)
+    throw new CaissonError("invalid_argument", "The cursor is not one that this server gave.");
   return { createdAt: Number(createdAt), id };
 }

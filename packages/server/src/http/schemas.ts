@@ -3,8 +3,12 @@ import { z } from "zod";
 
 export const errorSchema = z.object({ code: z.string(), message: z.string() }).meta({ id: "Error" });
 
-export const extendRequest = z.object({ stop_at_ms: z.int().describe("New end of life, epoch milliseconds.") }).meta({ id: "ExtendRequest" });
-export const extendResponse = z.object({ stop_at_ms: z.int().describe("The end of life that was granted.") }).meta({ id: "ExtendResponse" });
+export const extendRequest = z
+  .object({ stop_at_ms: z.int().describe("New end of life, epoch milliseconds.") })
+  .meta({ id: "ExtendRequest" });
+export const extendResponse = z
+  .object({ stop_at_ms: z.int().describe("The end of life that was granted.") })
+  .meta({ id: "ExtendResponse" });
 
 export const sandboxSchema = z
   .object({
@@ -23,7 +27,13 @@ export const auditQuery = z
     host: z.string().optional(),
     verdict: z.enum(["allowed", "refused", "failed"]).optional(),
     since: z
-      .union([z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)), z.string().regex(/^\d{1,15}$/).transform(Number)])
+      .union([
+        z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)),
+        z
+          .string()
+          .regex(/^\d{1,15}$/)
+          .transform(Number),
+      ])
       .optional(),
   })
   .meta({ id: "AuditQuery" });

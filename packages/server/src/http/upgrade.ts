@@ -24,7 +24,12 @@ export class Upgrades {
 
   constructor(context: ServerContext) {
     this.#context = context;
-    this.#sockets = new WebSocketServer({ noServer: true, maxPayload: context.config.limits.messageBytes, perMessageDeflate: false, clientTracking: false });
+    this.#sockets = new WebSocketServer({
+      noServer: true,
+      maxPayload: context.config.limits.messageBytes,
+      perMessageDeflate: false,
+      clientTracking: false,
+    });
   }
 
   async handle(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
@@ -52,24 +57,33 @@ export class Upgrades {
     const { request, pathname } = upgrade;
     const { tokens, sandboxStore, sandboxes, config } = this.#context;
     const id = connectPath.exec(pathname)?.[1];
-    if (pathname !== createPath && id === undefined) throw new CaissonError("not_found", `No WebSocket is served at ${pathname.slice(0, 200)}.`);
-    if (request.method !== "GET") throw new CaissonError("invalid_argument", "This path takes a WebSocket upgrade with GET.");
+    if (pathname !== createPath && id === undefined)
+      throw new CaissonError("not_found", `No WebSocket is served at ${pathname.slice(0, 200)}.`);
+    if (request.method !== "GET")
+      throw new CaissonError("invalid_argument", "This path takes a WebSocket upgrade with GET.");
     const org = await tokens.authenticate(request.headers.authorization, header(request, "x-deno-org"));
     if (id === undefined) {
       const sandbox = await this.#create(org, upgrade);
       return this.#open(upgrade, sandbox, true);
     }
     const row = sandboxIdPattern.test(id) ? await sandboxStore.get(id) : undefined;
-    if (row === undefined || row.org_id !== org.id) throw new CaissonError("not_found", `There is no sandbox ${id.slice(0, 64)}.`);
+    if (row === undefined || row.org_id !== org.id)
+      throw new CaissonError("not_found", `There is no sandbox ${id.slice(0, 64)}.`);
     const sandbox = sandboxes.get(id);
     if (row.phase !== "running" || sandbox === undefined) throw new CaissonError("gone", `Sandbox ${id} has ended.`);
     if (sandbox.connections.size >= config.limits.connectionsPerSandbox) {
-      throw new CaissonError("resource_exhausted", `Sandbox ${id} already has ${sandbox.connections.size} connections.`);
+      throw new CaissonError(
+        "resource_exhausted",
+        `Sandbox ${id} already has ${sandbox.connections.size} connections.`,
+      );
     }
     this.#open(upgrade, sandbox, false);
   }
 
-  async #create(org: Parameters<ServerContext["sandboxes"]["create"]>[0], { request, gone }: Upgrade): Promise<LiveSandbox> {
+  async #create(
+    org: Parameters<ServerContext["sandboxes"]["create"]>[0],
+    { request, gone }: Upgrade,
+  ): Promise<LiveSandbox> {
     const { config, sandboxes, metrics } = this.#context;
     const wanted = checkCreateConfig(decodeConfigHeader(request.headers["x-deno-sandbox-config"]), config, Date.now());
     const measured = metrics.creates.startTimer();
@@ -86,10 +100,15 @@ export class Upgrades {
   #open({ request, socket, head, requestId, log, gone }: Upgrade, sandbox: LiveSandbox, primary: boolean): void {
     const { sandboxes } = this.#context;
     const abandoned = () => {
-      if (primary && sandbox.session) void sandboxes.stop(sandbox.id, "session ended").catch((error: unknown) => log.error({ err: error }, "a sandbox did not end"));
+      if (primary && sandbox.session)
+        void sandboxes
+          .stop(sandbox.id, "session ended")
+          .catch((error: unknown) => log.error({ err: error }, "a sandbox did not end"));
     };
     if (gone.aborted || socket.destroyed) return abandoned();
-    this.#sockets.once("headers", (headers: string[]) => headers.push(`x-deno-sandbox-id: ${sandbox.id}`, `${traceHeader}: ${requestId}`));
+    this.#sockets.once("headers", (headers: string[]) =>
+      headers.push(`x-deno-sandbox-id: ${sandbox.id}`, `${traceHeader}: ${requestId}`),
+    );
     let opened = false;
     // Runs at once: `ws` writes the 101 and calls back before it returns.
     this.#sockets.handleUpgrade(request, socket, head, (client) => {

@@ -39,7 +39,11 @@ export class AuditLog {
   }
 
   async flush(): Promise<void> {
-    if (this.#dropped > 0) this.#log.warn({ dropped: this.#dropped }, "audit events were dropped: they come faster than the database takes them");
+    if (this.#dropped > 0)
+      this.#log.warn(
+        { dropped: this.#dropped },
+        "audit events were dropped: they come faster than the database takes them",
+      );
     this.#dropped = 0;
     while (this.#pending.length > 0) {
       // PostgreSQL allows 65535 parameters in a statement, SQLite 32766; an event has ten.

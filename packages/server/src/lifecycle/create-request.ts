@@ -3,11 +3,20 @@ import { CaissonError, type Config } from "@caisson/protocol";
 import { z } from "zod";
 
 const optional = <T extends z.ZodType>(schema: T) => schema.nullish();
-const variableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "is not the name of an environment variable").max(128);
-const variableValue = z.string().max(131_072).refine((value) => !value.includes("\0"), "contains a NUL character");
+const variableName = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "is not the name of an environment variable")
+  .max(128);
+const variableValue = z
+  .string()
+  .max(131_072)
+  .refine((value) => !value.includes("\0"), "contains a NUL character");
 
 const secretSchema = z.object({
-  hosts: z.array(z.string().min(1).max(260)).min(1, "needs at least one host: name the hosts that may receive the secret").max(64),
+  hosts: z
+    .array(z.string().min(1).max(260))
+    .min(1, "needs at least one host: name the hosts that may receive the secret")
+    .max(64),
   value: z.string().min(1, "is empty").max(16_384),
   inBody: optional(z.boolean()),
   methods: optional(z.array(z.string().max(32)).max(16)),
@@ -16,11 +25,13 @@ const secretSchema = z.object({
 
 export const createConfigSchema = z.object({
   stop_at_ms: optional(z.int().describe("End of life, epoch milliseconds. Absent: see `timeout`.")),
-  timeout: optional(z.string().describe('`session`, `<n>s` or `<n>m`. Absent: `session`.')),
+  timeout: optional(z.string().describe("`session`, `<n>s` or `<n>m`. Absent: `session`.")),
   memory_mb: optional(z.int().describe("MiB.")),
   labels: optional(z.record(z.string(), z.string())),
   root: optional(z.union([z.string(), z.object({ volume: z.string() })])),
-  volumes: optional(z.union([z.array(z.object({ volume: z.string(), path: z.string() })), z.record(z.string(), z.string())])),
+  volumes: optional(
+    z.union([z.array(z.object({ volume: z.string(), path: z.string() })), z.record(z.string(), z.string())]),
+  ),
   allow_net: optional(z.array(z.string().max(260)).max(1024)),
   secrets: optional(z.record(variableName, secretSchema)),
   env: optional(z.record(variableName, variableValue)),
@@ -49,11 +60,16 @@ export interface CreateRequest {
 /** @throws CaissonError `invalid_argument` that names the key and its limit */
 export function checkCreateConfig(raw: unknown, config: Config, now: number): CreateRequest {
   const parsed = createConfigSchema.safeParse(raw);
-  if (!parsed.success) throw new CaissonError("invalid_argument", `The sandbox configuration is not valid:\n${z.prettifyError(parsed.error)}`);
+  if (!parsed.success)
+    throw new CaissonError(
+      "invalid_argument",
+      `The sandbox configuration is not valid:\n${z.prettifyError(parsed.error)}`,
+    );
   const { memory_mb, labels, root, volumes, allow_net, secrets, env } = parsed.data;
   const memory = memory_mb ?? config.sandbox.memoryDefault;
   const { memoryMin, memoryMax } = config.sandbox;
-  if (memory < memoryMin || memory > memoryMax) throw invalid(`memory must be ${memoryMin} to ${memoryMax} MiB, not ${memory}`);
+  if (memory < memoryMin || memory > memoryMax)
+    throw invalid(`memory must be ${memoryMin} to ${memoryMax} MiB, not ${memory}`);
   checkLabels(labels ?? {});
   return {
     ...readLifetime(parsed.data, config, now),
@@ -63,7 +79,9 @@ export function checkCreateConfig(raw: unknown, config: Config, now: number): Cr
     secrets: secrets ?? {},
     env: env ?? {},
     root: (typeof root === "string" ? root : root?.volume) ?? undefined,
-    volumes: Array.isArray(volumes) ? volumes : Object.entries(volumes ?? {}).map(([path, volume]) => ({ path, volume })),
+    volumes: Array.isArray(volumes)
+      ? volumes
+      : Object.entries(volumes ?? {}).map(([path, volume]) => ({ path, volume })),
   };
 }
 
@@ -72,7 +90,8 @@ function readLifetime(request: CreateConfig, config: Config, now: number): { ses
   const text = request.timeout ?? "session";
   if (text === "session") return { session: true, stopAt: null };
   const [, amount = "", unit = ""] = /^(\d{1,6})([sm])$/.exec(text) ?? [];
-  if (amount === "" || Number(amount) === 0) throw invalid('timeout must be "session", or a number with "s" or "m" such as "30s" or "5m"');
+  if (amount === "" || Number(amount) === 0)
+    throw invalid('timeout must be "session", or a number with "s" or "m" such as "30s" or "5m"');
   return { session: false, stopAt: checkStopAt(now + Number(amount) * (unit === "m" ? 60_000 : 1000), config, now, 0) };
 }
 
@@ -95,8 +114,10 @@ function checkLabels(labels: Readonly<Record<string, string>>): void {
   const entries = Object.entries(labels);
   if (entries.length > 5) throw invalid(`at most 5 labels are allowed, not ${entries.length}`);
   for (const [key, value] of entries) {
-    if (key === "" || Buffer.byteLength(key) > 64) throw invalid(`the key of a label has 1 to 64 bytes: ${JSON.stringify(key.slice(0, 80))}`);
-    if (Buffer.byteLength(value) > 128) throw invalid(`the value of label ${JSON.stringify(key)} has more than 128 bytes`);
+    if (key === "" || Buffer.byteLength(key) > 64)
+      throw invalid(`the key of a label has 1 to 64 bytes: ${JSON.stringify(key.slice(0, 80))}`);
+    if (Buffer.byteLength(value) > 128)
+      throw invalid(`the value of label ${JSON.stringify(key)} has more than 128 bytes`);
   }
 }
 

@@ -23,7 +23,14 @@ export class LiveSandbox {
   /** Pids belong to the sandbox, so what is known about them outlives a connection. */
   readonly deno: DenoProcesses;
 
-  constructor(options: { id: string; orgId: string; session: boolean; machine: Machine; adopted: boolean; extraCa: readonly string[] }) {
+  constructor(options: {
+    id: string;
+    orgId: string;
+    session: boolean;
+    machine: Machine;
+    adopted: boolean;
+    extraCa: readonly string[];
+  }) {
     this.id = options.id;
     this.orgId = options.orgId;
     this.session = options.session;
@@ -34,7 +41,7 @@ export class LiveSandbox {
   }
 
   closeConnections(code: number, reason: string): void {
-    for (const connection of [...this.connections]) connection.close(code, reason);
+    for (const connection of this.connections) connection.close(code, reason);
     this.deno.close();
   }
 }

@@ -1,6 +1,4 @@
 /** The life of a sandbox: one table of what may follow what. Stored with the sandbox, so that a crash at any point can be resolved. */
-import { CaissonError } from "@caisson/protocol";
-
 export type Phase = "creating" | "running" | "stopping" | "stopped";
 
 /**
@@ -21,9 +19,4 @@ export const livePhases: readonly Phase[] = ["creating", "running", "stopping"];
 /** Phases from which `to` may be entered. */
 export function sourcesOf(to: Phase): Phase[] {
   return (Object.keys(transitions) as Phase[]).filter((from) => transitions[from].includes(to));
-}
-
-/** @throws CaissonError `invalid_state` */
-export function assertTransition(from: Phase, to: Phase): void {
-  if (!transitions[from].includes(to)) throw new CaissonError("invalid_state", `A sandbox that is ${from} cannot become ${to}.`);
 }

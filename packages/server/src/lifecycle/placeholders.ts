@@ -14,7 +14,10 @@ export interface SecretRequest {
 export function bindSecrets(requests: Readonly<Record<string, SecretRequest>>): SecretBinding[] {
   return Object.entries(requests).map(([name, { value, hosts, inBody, methods, pathPrefixes }]) => ({
     name,
-    placeholder: `caisson-secret-${name.toLowerCase().replaceAll(/[^a-z0-9]/g, "-").slice(0, 40)}-${randomText(32)}`,
+    placeholder: `caisson-secret-${name
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9]/g, "-")
+      .slice(0, 40)}-${randomText(32)}`,
     value,
     hosts,
     ...(inBody === undefined ? {} : { inBody }),

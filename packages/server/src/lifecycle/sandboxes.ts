@@ -1,5 +1,13 @@
 /** Creates, extends and ends sandboxes. The store is the truth; `LiveSandbox` is what this process holds beside it. */
-import { CaissonError, newId, toCaissonError, type Config, type EgressGuard, type Machine, type SandboxNode } from "@caisson/protocol";
+import {
+  CaissonError,
+  newId,
+  toCaissonError,
+  type Config,
+  type EgressGuard,
+  type Machine,
+  type SandboxNode,
+} from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Org } from "../auth/tokens.ts";
 import type { SandboxRow, SandboxStore } from "../store/sandboxes.ts";
@@ -109,7 +117,11 @@ export class Sandboxes {
           vcpus: config.sandbox.vcpus,
           // The last part alone: a host name may not hold `_`.
           hostname: id.slice(id.lastIndexOf("_") + 1),
-          env: { DENO_DEPLOY_ORGANIZATION_ID: org.id, ...request.env, ...Object.fromEntries(secrets.map((secret) => [secret.name, secret.placeholder])) },
+          env: {
+            DENO_DEPLOY_ORGANIZATION_ID: org.id,
+            ...request.env,
+            ...Object.fromEntries(secrets.map((secret) => [secret.name, secret.placeholder])),
+          },
           ...disks,
           egress: { policy, secrets },
         },
@@ -134,7 +146,8 @@ export class Sandboxes {
     const sandbox = new LiveSandbox({ ...options, extraCa: this.#options.extraCa });
     this.#live.set(sandbox.id, sandbox);
     void options.machine.exited.then((exit) => {
-      if (this.#live.has(sandbox.id)) void this.stop(sandbox.id, `machine ${exit.reason}: ${exit.detail}`.slice(0, 500), closeCodes.failed);
+      if (this.#live.has(sandbox.id))
+        void this.stop(sandbox.id, `machine ${exit.reason}: ${exit.detail}`.slice(0, 500), closeCodes.failed);
     });
     return sandbox;
   }
@@ -166,7 +179,9 @@ export class Sandboxes {
     this.#live.delete(id);
     sandbox?.closeConnections(code, reason.slice(0, 100));
     for (const listener of sandbox === undefined ? [] : this.#ended) {
-      await listener(sandbox!).catch((error: unknown) => log.warn({ err: error, sandbox: id }, "final usage of a sandbox is not known"));
+      await listener(sandbox!).catch((error: unknown) =>
+        log.warn({ err: error, sandbox: id }, "final usage of a sandbox is not known"),
+      );
     }
     const machine = sandbox?.machine ?? node.get(id);
     await machine?.stop();
@@ -184,7 +199,9 @@ export class Sandboxes {
     // A session ended with its connection when the former process went away.
     const wanted = (id: string) => {
       const row = rows.get(id);
-      return row !== undefined && row.phase === "running" && row.session === 0 && (row.stop_at === null || row.stop_at > now);
+      return (
+        row !== undefined && row.phase === "running" && row.session === 0 && (row.stop_at === null || row.stop_at > now)
+      );
     };
     const report = await node.start({
       wanted,
@@ -199,7 +216,10 @@ export class Sandboxes {
       if (machine !== undefined && wanted(row.id)) {
         this.#adopt({ id: row.id, orgId: row.org_id, session: false, machine, adopted: true });
       } else {
-        await this.stop(row.id, row.phase === "running" && row.session === 1 ? "session ended by a restart" : "lost in a restart");
+        await this.stop(
+          row.id,
+          row.phase === "running" && row.session === 1 ? "session ended by a restart" : "lost in a restart",
+        );
       }
     }
     if (report.adopted.length + report.reclaimed.length > 0) log.info(report, "sandboxes of the former process");
@@ -208,11 +228,11 @@ export class Sandboxes {
   /** Takes no more sandboxes and ends those that run; `leave`: sessions only, as their clients lose their connection. */
   async close(what: "end" | "leave"): Promise<void> {
     this.#closed = true;
-    await Promise.allSettled([...this.#creating]);
+    await Promise.allSettled(this.#creating);
     const ending = this.live().filter((sandbox) => what === "end" || sandbox.session);
     await Promise.allSettled(ending.map((sandbox) => this.stop(sandbox.id, "the server stops")));
     for (const sandbox of this.live()) sandbox.closeConnections(closeCodes.ended, "the server restarts");
-    await Promise.allSettled([...this.#stopping.values()]);
+    await Promise.allSettled(this.#stopping.values());
   }
 }
 
@@ -220,7 +240,13 @@ function withoutNulls(secrets: CreateRequest["secrets"]) {
   return Object.fromEntries(
     Object.entries(secrets).map(([name, { value, hosts, inBody, methods, pathPrefixes }]) => [
       name,
-      { value, hosts, inBody: inBody ?? undefined, methods: methods ?? undefined, pathPrefixes: pathPrefixes ?? undefined },
+      {
+        value,
+        hosts,
+        inBody: inBody ?? undefined,
+        methods: methods ?? undefined,
+        pathPrefixes: pathPrefixes ?? undefined,
+      },
     ]),
   );
 }

@@ -27,7 +27,9 @@ export class UsageMeter {
 
   async sampleAll(sandboxes: readonly LiveSandbox[]): Promise<void> {
     for (const sandbox of sandboxes) {
-      await this.sample(sandbox).catch((error: unknown) => this.#log.debug({ err: error, sandbox: sandbox.id }, "no usage sample"));
+      await this.sample(sandbox).catch((error: unknown) =>
+        this.#log.debug({ err: error, sandbox: sandbox.id }, "no usage sample"),
+      );
     }
   }
 

@@ -136,7 +136,9 @@ export class Connection implements SandboxConnection {
     for (const held of this.#state.heldBack.values()) held.release();
     for (const handle of this.#state.handles.values()) {
       // The agent frees handles with its session as well.
-      sandbox.machine.agent.files.close({ handle }, { timeoutMs: 10_000 }).catch((error: unknown) => log.debug({ err: error }, "a handle was not closed"));
+      sandbox.machine.agent.files
+        .close({ handle }, { timeoutMs: 10_000 })
+        .catch((error: unknown) => log.debug({ err: error }, "a handle was not closed"));
     }
     this.#state.handles.clear();
     onEnd();

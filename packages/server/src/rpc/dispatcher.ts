@@ -5,7 +5,15 @@ import type { LiveSandbox } from "../lifecycle/live-sandbox.ts";
 import type { Call, Method, Methods } from "./call.ts";
 import type { ConnectionState } from "./connection-state.ts";
 import { abortError, serialiseError } from "./errors.ts";
-import { errorFrame, faultFrame, invalidParams, okFrame, rpcCodes, type RequestId, type SerialisedError } from "./frames.ts";
+import {
+  errorFrame,
+  faultFrame,
+  invalidParams,
+  okFrame,
+  rpcCodes,
+  type RequestId,
+  type SerialisedError,
+} from "./frames.ts";
 import type { Sender } from "./sender.ts";
 
 /** Unanswered requests of one connection, `processWait` included. */
@@ -53,7 +61,9 @@ export class Dispatcher {
     const parsed = method.schema.safeParse(rawParams ?? {});
     if (!parsed.success || this.#pending.size >= maxPending) {
       this.#discardStreams(rawParams);
-      const fault = parsed.success ? { code: rpcCodes.server, message: "Too many unanswered requests" } : invalidParams(parsed.error);
+      const fault = parsed.success
+        ? { code: rpcCodes.server, message: "Too many unanswered requests" }
+        : invalidParams(parsed.error);
       sender.send(faultFrame(id, fault));
       observe(name, "fault", 0);
       return;
@@ -79,7 +89,9 @@ export class Dispatcher {
       connection: state,
       signal: AbortSignal.any([abort.signal, state.signal]),
       replied,
-      extendAbort: (done) => (abortable = done),
+      extendAbort: (done) => {
+        abortable = done;
+      },
       replyBytes,
       log,
     };
@@ -90,7 +102,12 @@ export class Dispatcher {
     } catch (error) {
       const serialised = abort.signal.aborted ? abortError : serialiseError(error, method.describe(params));
       this.#answer(pending, errorFrame(pending.id, serialised));
-      if (!state.signal.aborted && (error instanceof CaissonError ? error.code === "internal" : serialised.message.startsWith("Something failed inside"))) {
+      if (
+        !state.signal.aborted &&
+        (error instanceof CaissonError
+          ? error.code === "internal"
+          : serialised.message.startsWith("Something failed inside"))
+      ) {
         log.error({ err: error, method: name }, "a request failed inside the platform");
       }
       observe(name, "error", (performance.now() - started) / 1000);
@@ -123,7 +140,7 @@ export class Dispatcher {
 
   /** Answers everything that is unanswered (T8). */
   answerAll(error: SerialisedError): void {
-    for (const pending of [...this.#pending]) {
+    for (const pending of this.#pending) {
       const { id, method } = pending;
       this.#answer(pending, method.atEnd === undefined ? errorFrame(id, error) : okFrame(id, method.atEnd));
     }

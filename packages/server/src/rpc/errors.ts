@@ -84,11 +84,20 @@ export function serialiseError(error: unknown, operation?: string): SerialisedEr
     const number = (constants.errno as Record<string, number>)[errno];
     const text = texts[errno] ?? capitalised(rawText(error as ConnectError));
     const suffix = number === undefined || text.includes("(os error") ? "" : ` (os error ${number})`;
-    return { constructorName: classes[errno] ?? "Error", message: `${text}${suffix}${operation === undefined ? "" : `: ${operation}`}`, code: errno };
+    return {
+      constructorName: classes[errno] ?? "Error",
+      message: `${text}${suffix}${operation === undefined ? "" : `: ${operation}`}`,
+      code: errno,
+    };
   }
   if (error instanceof CaissonError) return { constructorName: "Error", message: error.message, code: error.wireCode };
-  if (error instanceof ConnectError) return { constructorName: "Error", message: `The sandbox did not answer: ${error.rawMessage}`, code: null };
-  return { constructorName: "Error", message: "Something failed inside the platform; its log has the details.", code: null };
+  if (error instanceof ConnectError)
+    return { constructorName: "Error", message: `The sandbox did not answer: ${error.rawMessage}`, code: null };
+  return {
+    constructorName: "Error",
+    message: "Something failed inside the platform; its log has the details.",
+    code: null,
+  };
 }
 
 function rawText(error: ConnectError): string {

@@ -9,7 +9,12 @@ test("a result that is undefined is sent as null", () => {
 });
 
 test("every item of a validation failure has what the Python client reads", () => {
-  const schema = z.object({ path: z.string(), list: z.array(z.object({ n: z.int() })), choice: z.union([z.string(), z.number()]), one: z.enum(["a"]) });
+  const schema = z.object({
+    path: z.string(),
+    list: z.array(z.object({ n: z.int() })),
+    choice: z.union([z.string(), z.number()]),
+    one: z.enum(["a"]),
+  });
   const { error } = schema.safeParse({ list: [{ n: "x" }], choice: {}, one: "b" });
   const fault = invalidParams(error!);
   const { constructorName, message } = fault.data as { constructorName: string; message: string };
@@ -17,16 +22,31 @@ test("every item of a validation failure has what the Python client reads", () =
   const items = JSON.parse(message) as Record<string, unknown>[];
   assert.equal(items.length, 4);
   for (const item of items) {
-    assert.ok(typeof item["expected"] === "string" && typeof item["code"] === "string" && typeof item["message"] === "string");
+    assert.ok(
+      typeof item["expected"] === "string" && typeof item["code"] === "string" && typeof item["message"] === "string",
+    );
     assert.ok((item["path"] as unknown[]).every((part) => typeof part === "string"));
   }
 });
 
 test("requests, notifications, and what is neither", () => {
-  for (const good of [{ jsonrpc: "2.0", id: 0, method: "m", params: {} }, { jsonrpc: "2.0", id: "x", method: "m" }, { jsonrpc: "2.0", method: "m", params: null }]) {
+  for (const good of [
+    { jsonrpc: "2.0", id: 0, method: "m", params: {} },
+    { jsonrpc: "2.0", id: "x", method: "m" },
+    { jsonrpc: "2.0", method: "m", params: null },
+  ]) {
     assert.ok(messageSchema.safeParse(good).success);
   }
-  for (const bad of [null, 1, [], {}, { jsonrpc: "1.0", id: 0, method: "m" }, { jsonrpc: "2.0", id: null, method: "m" }, { jsonrpc: "2.0", id: 0 }, { jsonrpc: "2.0", id: 0, method: "m", params: [1] }]) {
+  for (const bad of [
+    null,
+    1,
+    [],
+    {},
+    { jsonrpc: "1.0", id: 0, method: "m" },
+    { jsonrpc: "2.0", id: null, method: "m" },
+    { jsonrpc: "2.0", id: 0 },
+    { jsonrpc: "2.0", id: 0, method: "m", params: [1] },
+  ]) {
     assert.ok(!messageSchema.safeParse(bad).success, JSON.stringify(bad));
   }
 });

@@ -66,5 +66,9 @@ export function invalidParams(error: z.ZodError): RpcFault {
     path: issue.path.map(String),
     message: issue.message,
   }));
-  return { code: rpcCodes.invalidParams, message: "Invalid params", data: { constructorName: "ZodError", message: JSON.stringify(items) } };
+  return {
+    code: rpcCodes.invalidParams,
+    message: "Invalid params",
+    data: { constructorName: "ZodError", message: JSON.stringify(items) },
+  };
 }

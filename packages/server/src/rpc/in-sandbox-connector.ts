@@ -1,7 +1,13 @@
 /** Makes undici connect through the sandbox: its network, its policy, its authority for intercepted hosts. */
 import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
-import { connect as connectTls, createSecureContext, getCACertificates, type SecureContext, type TLSSocket } from "node:tls";
+import {
+  connect as connectTls,
+  createSecureContext,
+  getCACertificates,
+  type SecureContext,
+  type TLSSocket,
+} from "node:tls";
 import { Agent as HttpAgent, type buildConnector } from "undici";
 import type { LiveSandbox } from "../lifecycle/live-sandbox.ts";
 

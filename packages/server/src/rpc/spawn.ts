@@ -8,7 +8,10 @@ import { errnoOf, OperationFailure, serialiseError } from "./errors.ts";
 import { HoldBack } from "./streams/hold-back.ts";
 
 const text = z.string().refine((value) => !value.includes("\0"), "must not contain a NUL character");
-const environment = z.record(text.refine((key) => key !== "" && !key.includes("="), "is not the name of a variable"), text);
+const environment = z.record(
+  text.refine((key) => key !== "" && !key.includes("="), "is not the name of a variable"),
+  text,
+);
 const output = z.enum(["piped", "null"]);
 
 /** Parameters that all ways to start a process share. */
@@ -39,7 +42,11 @@ export interface Spawned {
 export const processText = text;
 
 /** @throws OperationFailure as Deno's `Command` does when the program or the directory is missing */
-export async function spawn({ command, args, watchStderr }: Command, options: SpawnOptions, call: Call): Promise<Spawned> {
+export async function spawn(
+  { command, args, watchStderr }: Command,
+  options: SpawnOptions,
+  call: Call,
+): Promise<Spawned> {
   const { agent, connection, signal } = call;
   const stdin = options.stdinStreamId === undefined ? undefined : connection.inbound.claim(options.stdinStreamId);
   try {
@@ -62,13 +69,17 @@ export async function spawn({ command, args, watchStderr }: Command, options: Sp
     if (stdin !== undefined) {
       stdin.onFrame = () => hold.touch();
       // When the process no longer reads, the client is told to stop by the stream's end; nothing else is wrong.
-      pipeline(stdin, agent.writeStream(started.stdinStream)).catch((error: unknown) => call.log.debug({ err: error, pid: started.pid }, "stdin ended early"));
+      pipeline(stdin, agent.writeStream(started.stdinStream)).catch((error: unknown) =>
+        call.log.debug({ err: error, pid: started.pid }, "stdin ended early"),
+      );
     }
-    const forward = (source: Readable) => connection.outbound.open(source, { gate: hold.released, processOutput: true });
+    const forward = (source: Readable) =>
+      connection.outbound.open(source, { gate: hold.released, processOutput: true });
     return {
       pid: started.pid,
       stdoutStreamId: started.stdoutStream === 0n ? null : forward(agent.readStream(started.stdoutStream)),
-      stderrStreamId: started.stderrStream === 0n ? null : forwardStderr(agent, started.stderrStream, options, watchStderr, forward),
+      stderrStreamId:
+        started.stderrStream === 0n ? null : forwardStderr(agent, started.stderrStream, options, watchStderr, forward),
     };
   } catch (error) {
     stdin?.destroy();
@@ -76,7 +87,13 @@ export async function spawn({ command, args, watchStderr }: Command, options: Sp
   }
 }
 
-function forwardStderr(agent: Agent, stream: bigint, options: SpawnOptions, watch: Command["watchStderr"], forward: (source: Readable) => number): number | null {
+function forwardStderr(
+  agent: Agent,
+  stream: bigint,
+  options: SpawnOptions,
+  watch: Command["watchStderr"],
+  forward: (source: Readable) => number,
+): number | null {
   const source = agent.readStream(stream);
   const seen = watch === undefined ? source : watch(source);
   if (options.stderr === "piped") return forward(seen);
@@ -89,6 +106,11 @@ function spawnFailure(command: string, cwd: string | undefined, error: unknown):
   const errno = errnoOf(error);
   if (errno === undefined) return error;
   const { constructorName, message } = serialiseError(error);
-  const why = errno === "ENOENT" ? (cwd === undefined ? "entity not found" : `entity not found (program, or directory '${cwd}')`) : message;
+  const why =
+    errno === "ENOENT"
+      ? cwd === undefined
+        ? "entity not found"
+        : `entity not found (program, or directory '${cwd}')`
+      : message;
   return new OperationFailure({ constructorName, message: `Failed to spawn '${command}': ${why}`, code: errno });
 }

@@ -4,7 +4,8 @@ import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 import { watchRestarts } from "./watch-restarts.ts";
 
-const text = "Watcher Process started.\nmy Watcher Restarting!\n\u001b[34mWatcher\u001b[39m File change detected! Restarting!\nother\nWatcher File change detected! Restarting!\n";
+const text =
+  "Watcher Process started.\nmy Watcher Restarting!\n\u001b[34mWatcher\u001b[39m File change detected! Restarting!\nother\nWatcher File change detected! Restarting!\n";
 
 test("restarts are found across pieces and colours, and every byte passes", async () => {
   for (const size of [1, 7, 1000]) {

@@ -45,7 +45,12 @@ export class AuditStore {
 
   /** Newest first. */
   async find({ orgId, sandboxId, host, verdict, since, limit, cursor }: AuditQuery): Promise<AuditEntry[]> {
-    let query = this.#db.selectFrom("audit_events").select("event").where("org_id", "=", orgId).orderBy("id", "desc").limit(limit);
+    let query = this.#db
+      .selectFrom("audit_events")
+      .select("event")
+      .where("org_id", "=", orgId)
+      .orderBy("id", "desc")
+      .limit(limit);
     if (sandboxId !== undefined) query = query.where("sandbox_id", "=", sandboxId);
     if (host !== undefined) query = query.where("host", "=", host);
     if (verdict !== undefined) query = query.where("verdict", "=", verdict);

@@ -20,13 +20,19 @@ export interface OpenDatabaseOptions {
 /** @throws CaissonError `unavailable` when the database cannot be reached or migrated */
 export async function openDatabase({ home, url, log }: OpenDatabaseOptions): Promise<Database> {
   if (url !== undefined && !/^postgres(ql)?:/.test(url)) {
-    throw new CaissonError("invalid_argument", "DATABASE_URL must begin with postgres://. Unset it to use the embedded database.");
+    throw new CaissonError(
+      "invalid_argument",
+      "DATABASE_URL must begin with postgres://. Unset it to use the embedded database.",
+    );
   }
   await mkdir(home, { recursive: true, mode: 0o700 });
   const file = join(home, "caisson.db");
   const db = new Kysely<Tables>({ dialect: url === undefined ? sqliteDialect(file) : postgresDialect(url, log) });
   try {
-    const { error, results = [] } = await new Migrator({ db, provider: { getMigrations: () => Promise.resolve(migrations) } }).migrateToLatest();
+    const { error, results = [] } = await new Migrator({
+      db,
+      provider: { getMigrations: () => Promise.resolve(migrations) },
+    }).migrateToLatest();
     if (error !== undefined) throw error;
     for (const { migrationName } of results) log.info({ migration: migrationName }, "database migrated");
     if (url === undefined) await chmod(file, 0o600);

@@ -38,9 +38,13 @@ export class SandboxStore {
         .where("phase", "in", livePhases)
         .executeTakeFirstOrThrow();
       if (Number(live) >= limit) {
-        throw new CaissonError("resource_exhausted", `This organisation already runs ${live} of ${limit} sandboxes. Kill one, or wait until one ends.`, {
-          wireCode: "SANDBOX_LIMIT_REACHED",
-        });
+        throw new CaissonError(
+          "resource_exhausted",
+          `This organisation already runs ${live} of ${limit} sandboxes. Kill one, or wait until one ends.`,
+          {
+            wireCode: "SANDBOX_LIMIT_REACHED",
+          },
+        );
       }
       await trx.insertInto("sandboxes").values(row).execute();
     });
@@ -63,12 +67,22 @@ export class SandboxStore {
 
   /** Answers whether the sandbox was running. */
   async setStopAt(id: string, stopAt: number): Promise<boolean> {
-    const result = await this.#db.updateTable("sandboxes").set({ stop_at: stopAt }).where("id", "=", id).where("phase", "=", "running").executeTakeFirst();
+    const result = await this.#db
+      .updateTable("sandboxes")
+      .set({ stop_at: stopAt })
+      .where("id", "=", id)
+      .where("phase", "=", "running")
+      .executeTakeFirst();
     return result.numUpdatedRows > 0n;
   }
 
   async overdue(now: number): Promise<string[]> {
-    const rows = await this.#db.selectFrom("sandboxes").select("id").where("phase", "=", "running").where("stop_at", "<=", now).execute();
+    const rows = await this.#db
+      .selectFrom("sandboxes")
+      .select("id")
+      .where("phase", "=", "running")
+      .where("stop_at", "<=", now)
+      .execute();
     return rows.map((row) => row.id);
   }
 
@@ -83,10 +97,18 @@ export class SandboxStore {
     let position = before;
     // Labels are compared here and not in SQL: the two databases have no JSON operator in common.
     while (found.length < limit) {
-      let query = this.#db.selectFrom("sandboxes").selectAll().where("org_id", "=", orgId).orderBy("created_at", "desc").orderBy("id", "desc").limit(500);
+      let query = this.#db
+        .selectFrom("sandboxes")
+        .selectAll()
+        .where("org_id", "=", orgId)
+        .orderBy("created_at", "desc")
+        .orderBy("id", "desc")
+        .limit(500);
       if (position !== undefined) {
         const { createdAt, id } = position;
-        query = query.where((eb) => eb.or([eb("created_at", "<", createdAt), eb.and([eb("created_at", "=", createdAt), eb("id", "<", id)])]));
+        query = query.where((eb) =>
+          eb.or([eb("created_at", "<", createdAt), eb.and([eb("created_at", "=", createdAt), eb("id", "<", id)])]),
+        );
       }
       const rows = await query.execute();
       for (const row of rows) {

@@ -20,16 +20,26 @@ export function createSealer(key: Buffer): Sealer {
     seal(value, context) {
       const nonce = randomBytes(nonceBytes);
       const cipher = createCipheriv("aes-256-gcm", key, nonce).setAAD(Buffer.from(context));
-      return Buffer.concat([nonce, cipher.update(value, "utf8"), cipher.final(), cipher.getAuthTag()]).toString("base64");
+      return Buffer.concat([nonce, cipher.update(value, "utf8"), cipher.final(), cipher.getAuthTag()]).toString(
+        "base64",
+      );
     },
     open(sealed, context) {
       const bytes = Buffer.from(sealed, "base64");
       try {
-        const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(0, nonceBytes), { authTagLength: tagBytes });
+        const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(0, nonceBytes), {
+          authTagLength: tagBytes,
+        });
         decipher.setAAD(Buffer.from(context)).setAuthTag(bytes.subarray(-tagBytes));
-        return Buffer.concat([decipher.update(bytes.subarray(nonceBytes, -tagBytes)), decipher.final()]).toString("utf8");
+        return Buffer.concat([decipher.update(bytes.subarray(nonceBytes, -tagBytes)), decipher.final()]).toString(
+          "utf8",
+        );
       } catch (cause) {
-        throw new CaissonError("internal", "A stored secret could not be decrypted: the key is not the one it was encrypted with.", { cause });
+        throw new CaissonError(
+          "internal",
+          "A stored secret could not be decrypted: the key is not the one it was encrypted with.",
+          { cause },
+        );
       }
     },
   };
@@ -62,6 +72,7 @@ export async function loadKey(path: string, env: NodeJS.ProcessEnv = process.env
 
 function decodeKey(text: string, source: string): Buffer {
   const key = Buffer.from(text.trim(), "base64");
-  if (key.length !== keyBytes) throw new CaissonError("invalid_argument", `${source} must hold the base64 form of ${keyBytes} bytes.`);
+  if (key.length !== keyBytes)
+    throw new CaissonError("invalid_argument", `${source} must hold the base64 form of ${keyBytes} bytes.`);
   return key;
 }

@@ -57,7 +57,10 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
 
     test("a database that is up to date opens again unchanged", async () => {
       const again = await openDatabase({ home, url: postgres?.url, log });
-      assert.equal((await again.selectFrom("orgs").selectAll().where("slug", "=", "first").executeTakeFirstOrThrow()).id, org.id);
+      assert.equal(
+        (await again.selectFrom("orgs").selectAll().where("slug", "=", "first").executeTakeFirstOrThrow()).id,
+        org.id,
+      );
       await again.destroy();
     });
 
@@ -73,15 +76,20 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
       assert.equal(await store.move(id, "stopped"), false);
       assert.equal(await store.move(id, "running"), true);
       assert.equal(await store.move(id, "running"), false);
-      const won = await Promise.all([store.move(id, "stopping", { reason: "a" }), store.move(id, "stopping", { reason: "b" })]);
-      assert.deepEqual(won.toSorted(), [false, true]);
+      const won = await Promise.all([
+        store.move(id, "stopping", { reason: "a" }),
+        store.move(id, "stopping", { reason: "b" }),
+      ]);
+      assert.equal(won.filter(Boolean).length, 1);
       assert.equal(await store.move(id, "stopped"), true);
       assert.equal(await store.setStopAt(id, 5), false);
     });
 
     test("the limit of an organisation holds against creates at the same time", async () => {
       const tight = await new Tokens(db).createOrg("tight", 3);
-      const outcomes = await Promise.allSettled(Array.from({ length: 8 }, () => store.insert(row({ org_id: tight.id }), 3)));
+      const outcomes = await Promise.allSettled(
+        Array.from({ length: 8 }, () => store.insert(row({ org_id: tight.id }), 3)),
+      );
       const refused = outcomes.filter((outcome) => outcome.status === "rejected");
       assert.equal(refused.length, 5);
       assert.ok(refused.every(({ reason }) => (reason as { code: string }).code === "resource_exhausted"));
@@ -102,11 +110,19 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
       for (let index = 0; index < 7; index++) {
         const id = newId("sbx", "ord");
         // Pairs share a time, so that the id must break the tie.
-        await store.insert(row({ id, org_id: other.id, created_at: 1000 + Math.floor(index / 2), labels: index % 3 === 0 ? '{"kind":"it\'s"}' : "{}" }), 1000);
+        await store.insert(
+          row({
+            id,
+            org_id: other.id,
+            created_at: 1000 + Math.floor(index / 2),
+            labels: index % 3 === 0 ? '{"kind":"it\'s"}' : "{}",
+          }),
+          1000,
+        );
         made.push(id);
       }
       const paged: string[] = [];
-      for (let position: { createdAt: number; id: string } | undefined; ; ) {
+      for (let position: { createdAt: number; id: string } | undefined; ;) {
         const page = await store.list({ orgId: other.id, labels: {}, limit: 3, before: position });
         paged.push(...page.map(({ id }) => id));
         const last = page.at(-1);
@@ -123,12 +139,22 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
       const secrets = new SecretStore(db, sealer);
       const { id } = row();
       await store.insert(row({ id }), 1000);
-      const binding = { name: "KEY", placeholder: "caisson-secret-key-x", value: "hunter2-\u00fc", hosts: ["example.com"], methods: ["GET"] };
+      const binding = {
+        name: "KEY",
+        placeholder: "caisson-secret-key-x",
+        value: "hunter2-\u00fc",
+        hosts: ["example.com"],
+        methods: ["GET"],
+      };
       await secrets.insert(id, [binding]);
       assert.deepEqual(await secrets.of(id), [binding]);
       const stored = JSON.stringify(await db.selectFrom("secrets").selectAll().execute());
       assert.ok(!stored.includes("hunter2"));
-      const { sealed } = await db.selectFrom("secrets").selectAll().where("sandbox_id", "=", id).executeTakeFirstOrThrow();
+      const { sealed } = await db
+        .selectFrom("secrets")
+        .selectAll()
+        .where("sandbox_id", "=", id)
+        .executeTakeFirstOrThrow();
       assert.throws(() => sealer.open(sealed, "sbx_ord_another/KEY"), { code: "internal" });
       await secrets.remove(id);
       assert.deepEqual(await secrets.of(id), []);
@@ -158,8 +184,24 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
 
     test("audit events keep their order, filter and age out", async () => {
       const audit = new AuditStore(db);
-      const event = (at: number, host: string): EgressEvent => ({ kind: "request", at, sandboxId: "sbx", connection: "1", host, port: 443, protocol: "h2", verdict: host === "bad" ? "refused" : "allowed", rule: "r", bytesOut: 1, bytesIn: 2, durationMs: 3 });
-      const entries = [event(1000, "a"), event(1000, "bad"), event(2000, "a"), event(3000, "a")].map((each) => ({ orgId: org.id, entry: { ...each, id: auditId(each.at) } }));
+      const event = (at: number, host: string): EgressEvent => ({
+        kind: "request",
+        at,
+        sandboxId: "sbx",
+        connection: "1",
+        host,
+        port: 443,
+        protocol: "h2",
+        verdict: host === "bad" ? "refused" : "allowed",
+        rule: "r",
+        bytesOut: 1,
+        bytesIn: 2,
+        durationMs: 3,
+      });
+      const entries = [event(1000, "a"), event(1000, "bad"), event(2000, "a"), event(3000, "a")].map((each) => ({
+        orgId: org.id,
+        entry: { ...each, id: auditId(each.at) },
+      }));
       await audit.insert(entries);
       const all = await audit.find({ orgId: org.id, limit: 10 });
       assert.deepEqual(all, entries.map(({ entry }) => entry).toReversed());
@@ -174,11 +216,31 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
     test("usage adds up", async () => {
       const { id } = row();
       await store.insert(row({ id }), 1000);
-      const once = { sandboxId: id, orgId: org.id, cpuMicros: 1.4, memoryByteSeconds: 5e12, diskByteSeconds: 3, bytesOut: 4, bytesIn: 5 };
+      const once = {
+        sandboxId: id,
+        orgId: org.id,
+        cpuMicros: 1.4,
+        memoryByteSeconds: 5e12,
+        diskByteSeconds: 3,
+        bytesOut: 4,
+        bytesIn: 5,
+      };
       await addUsage(db, once);
       await addUsage(db, once);
-      const { updated_at: _, ...sum } = await db.selectFrom("usage").selectAll().where("sandbox_id", "=", id).executeTakeFirstOrThrow();
-      assert.deepEqual(sum, { sandbox_id: id, org_id: org.id, cpu_micros: 2, memory_byte_seconds: 1e13, disk_byte_seconds: 6, bytes_out: 8, bytes_in: 10 });
+      const { updated_at: _, ...sum } = await db
+        .selectFrom("usage")
+        .selectAll()
+        .where("sandbox_id", "=", id)
+        .executeTakeFirstOrThrow();
+      assert.deepEqual(sum, {
+        sandbox_id: id,
+        org_id: org.id,
+        cpu_micros: 2,
+        memory_byte_seconds: 1e13,
+        disk_byte_seconds: 6,
+        bytes_out: 8,
+        bytes_in: 10,
+      });
     });
 
     test("the key file is the owner's alone", async () => {

@@ -8,8 +8,15 @@ import { asDeadProcess } from "./processes.ts";
 
 const shared = spawnOptions.extend({ scriptArgs: optional(z.array(processText)) });
 const schema = z.union([
-  shared.extend({ entrypoint: path.min(1), watch: optional(z.union([z.boolean(), z.array(path)])), code: optional(z.undefined()) }),
-  shared.extend({ code: z.string(), extension: z.enum(["js", "cjs", "mjs", "ts", "cts", "mts", "jsx", "tsx"]).default("ts") }),
+  shared.extend({
+    entrypoint: path.min(1),
+    watch: optional(z.union([z.boolean(), z.array(path)])),
+    code: optional(z.undefined()),
+  }),
+  shared.extend({
+    code: z.string(),
+    extension: z.enum(["js", "cjs", "mjs", "ts", "cts", "mts", "jsx", "tsx"]).default("ts"),
+  }),
 ]);
 type SpawnDeno = Spawned & { watcherId: string | null };
 
@@ -30,27 +37,49 @@ export const deno: Methods = {
   ),
 };
 
-async function runFile(entrypoint: string, watch: boolean | string[] | undefined, args: string[], options: SpawnOptions, call: Call): Promise<SpawnDeno> {
+async function runFile(
+  entrypoint: string,
+  watch: boolean | string[] | undefined,
+  args: string[],
+  options: SpawnOptions,
+  call: Call,
+): Promise<SpawnDeno> {
   // A file whose name begins like an option.
   const file = entrypoint.startsWith("-") ? `./${entrypoint}` : entrypoint;
   if (watch === undefined || watch === false) {
-    return { ...(await spawn({ command: "deno", args: ["run", "-A", file, ...args] }, options, call)), watcherId: null };
+    return {
+      ...(await spawn({ command: "deno", args: ["run", "-A", file, ...args] }, options, call)),
+      watcherId: null,
+    };
   }
   const watcherId = `watch-${nextStreamId()}`;
   // A comma in a path is written twice.
-  const flag = Array.isArray(watch) && watch.length > 0 ? `--watch=${watch.map((path) => path.replaceAll(",", ",,")).join(",")}` : "--watch";
+  const flag =
+    Array.isArray(watch) && watch.length > 0
+      ? `--watch=${watch.map((path) => path.replaceAll(",", ",,")).join(",")}`
+      : "--watch";
   const command: Command = {
     command: "deno",
     args: ["run", "-A", flag, "--no-clear-screen", file, ...args],
-    watchStderr: (source) => watchRestarts(source, () => call.connection.notify("$sandbox.deno.watcher.restart", { watcherId })),
+    watchStderr: (source) =>
+      watchRestarts(source, () => call.connection.notify("$sandbox.deno.watcher.restart", { watcherId })),
   };
   return { ...(await spawn(command, options, call)), watcherId };
 }
 
-async function runCode(code: string, extension: string, args: string[], options: SpawnOptions, call: Call): Promise<SpawnDeno> {
+async function runCode(
+  code: string,
+  extension: string,
+  args: string[],
+  options: SpawnOptions,
+  call: Call,
+): Promise<SpawnDeno> {
   const { agent, signal, log } = call;
   const { path } = await agent.files.makeTempFile({ prefix: "caisson-run-", suffix: `.${extension}` }, { signal });
-  const remove = () => agent.files.remove({ path }).catch((error: unknown) => log.debug({ err: error }, "a program's file was not removed"));
+  const remove = () =>
+    agent.files
+      .remove({ path })
+      .catch((error: unknown) => log.debug({ err: error }, "a program's file was not removed"));
   try {
     await agent.files.writeFile({ path, data: Buffer.from(code), create: true }, { signal });
     const spawned = await spawn({ command: "deno", args: ["run", "-A", path, ...args] }, options, call);

@@ -2,7 +2,7 @@
 import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CaissonError } from "@caisson/protocol";
-import { fetch, type HeadersInit, type RequestInit, type Response } from "undici";
+import { fetch, type RequestInit, type Response } from "undici";
 import { z } from "zod";
 import { method, optional, pid, type Call, type Methods } from "../call.ts";
 import { abortError, OperationFailure, typeError } from "../errors.ts";
@@ -12,7 +12,7 @@ import { startDelay } from "./file-walks.ts";
 
 /** Milliseconds that a process gets to listen when the client did not wait for that. */
 const listenTimeout = 30_000;
-const nullBodyStatuses = [101, 103, 204, 205, 304];
+const nullBodyStatuses = new Set([101, 103, 204, 205, 304]);
 
 const schema = z.object({
   url: z.string().max(65_536),
@@ -46,15 +46,19 @@ async function run(params: z.infer<typeof schema>, body: Readable | undefined, c
   try {
     const init: RequestInit = {
       method: params.method,
-      headers: params.headers as HeadersInit,
+      headers: params.headers,
       redirect: params.redirect,
       dispatcher: http,
       signal,
       ...(body === undefined ? {} : { body, duplex: "half" }),
     };
     const response = await fetch(url, init);
-    const head = { status: response.status, statusText: response.statusText, headers: headersOf(response, params.method) };
-    if (response.body === null || nullBodyStatuses.includes(response.status)) {
+    const head = {
+      status: response.status,
+      statusText: response.statusText,
+      headers: headersOf(response, params.method),
+    };
+    if (response.body === null || nullBodyStatuses.has(response.status)) {
       await response.body?.cancel();
       await http.destroy();
       return { ...head, bodyStreamId: null };
@@ -83,29 +87,36 @@ function parseUrl(text: string): URL {
   } catch {
     throw typeError(`Invalid URL: '${text.slice(0, 1000)}'`);
   }
-  if (url.protocol !== "http:" && url.protocol !== "https:") throw typeError(`Url scheme '${url.protocol.slice(0, -1)}' not supported`);
+  if (url.protocol !== "http:" && url.protocol !== "https:")
+    throw typeError(`Url scheme '${url.protocol.slice(0, -1)}' not supported`);
   return url;
 }
 
 async function listeningPort(pid: number, { agent, signal }: Call): Promise<number> {
-  const { port } = await agent.processes.waitListening({ pid }, { signal, timeoutMs: listenTimeout }).catch(asDeadProcess);
+  const { port } = await agent.processes
+    .waitListening({ pid }, { signal, timeoutMs: listenTimeout })
+    .catch(asDeadProcess);
   if (port === 0) throw typeError("The process ended before it served HTTP", "ENOENT");
   return port;
 }
 
 /** Encodings that undici decodes; the length is then another. */
-const decoded = ["gzip", "x-gzip", "deflate", "br", "zstd"];
+const decoded = new Set(["gzip", "x-gzip", "deflate", "br", "zstd"]);
 
 function headersOf(response: Response, method: string): [string, string][] {
   const encoding = response.headers.get("content-encoding")?.toLowerCase().split(",") ?? [];
-  const changed = method.toUpperCase() !== "HEAD" && response.body !== null && encoding.some((name) => decoded.includes(name.trim()));
-  return [...response.headers].filter(([name]) => !changed || (name !== "content-encoding" && name !== "content-length"));
+  const changed =
+    method.toUpperCase() !== "HEAD" && response.body !== null && encoding.some((name) => decoded.has(name.trim()));
+  return [...response.headers].filter(
+    ([name]) => !changed || (name !== "content-encoding" && name !== "content-length"),
+  );
 }
 
 /** As Deno words it, with the innermost reason. Query values are left out: they may be secrets. */
 function failureText(url: URL, error: unknown): string {
   let reason: unknown = error;
-  while (reason instanceof Error && reason.cause !== undefined && !(reason instanceof CaissonError)) reason = reason.cause;
+  while (reason instanceof Error && reason.cause !== undefined && !(reason instanceof CaissonError))
+    reason = reason.cause;
   const text = reason instanceof Error ? reason.message : String(reason);
   return `error sending request for url (${url.origin}${url.pathname}): ${text}`;
 }

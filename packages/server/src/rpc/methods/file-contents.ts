@@ -19,16 +19,33 @@ const writeOptions = z.object({
   mode: optional(z.int().min(0).max(0o7777)),
 });
 const writeSchema = z
-  .object({ path, abortId, options: optional(writeOptions), content: optional(z.string()), contentStreamId: optional(z.number()) })
-  .refine((params) => params.content !== undefined || params.contentStreamId !== undefined, { path: ["content"], message: "Required" });
+  .object({
+    path,
+    abortId,
+    options: optional(writeOptions),
+    content: optional(z.string()),
+    contentStreamId: optional(z.number()),
+  })
+  .refine((params) => params.content !== undefined || params.contentStreamId !== undefined, {
+    path: ["content"],
+    message: "Required",
+  });
 type WriteParams = z.infer<typeof writeSchema>;
 
 const describeRead = (params: { path: string }) => `readfile '${params.path}'`;
 const describeWrite = (params: { path: string }) => `writefile '${params.path}'`;
 
 export const fileContents: Methods = {
-  readFile: method(readSchema, async ({ path }, call) => (await readWhole(path, call)).toString("base64"), describeRead),
-  readTextFile: method(readSchema, async ({ path }, call) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(await readWhole(path, call)), describeRead),
+  readFile: method(
+    readSchema,
+    async ({ path }, call) => (await readWhole(path, call)).toString("base64"),
+    describeRead,
+  ),
+  readTextFile: method(
+    readSchema,
+    async ({ path }, call) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(await readWhole(path, call)),
+    describeRead,
+  ),
   writeFile: method(writeSchema, (params, call) => write(params, "base64", call), describeWrite),
   writeTextFile: method(writeSchema, (params, call) => write(params, "utf8", call), describeWrite),
 };

@@ -16,7 +16,13 @@ const whences = [Whence.START, Whence.CURRENT, Whence.END];
 
 const handle = z.object({ fileHandleId: z.number() });
 const length = z.number().min(0).max(Number.MAX_SAFE_INTEGER).transform(BigInt);
-const offset = z.union([z.int().transform(BigInt), z.string().regex(/^-?\d{1,19}$/).transform(BigInt)]);
+const offset = z.union([
+  z.int().transform(BigInt),
+  z
+    .string()
+    .regex(/^-?\d{1,19}$/)
+    .transform(BigInt),
+]);
 const flag = optional(z.boolean());
 const openOptions = z.object({
   read: flag,
@@ -61,36 +67,67 @@ export const fileHandles: Methods = {
       written += answer.written;
     }
     // The client would repeat a write of nothing for ever.
-    if (written === 0 && bytes.length > 0) throw new OperationFailure({ constructorName: "WriteZero", message: "failed to write whole buffer", code: null });
+    if (written === 0 && bytes.length > 0)
+      throw new OperationFailure({ constructorName: "WriteZero", message: "failed to write whole buffer", code: null });
     return { bytesWritten: written };
   }),
-  fileSeek: method(handle.extend({ offset, whence: z.union([z.literal(0), z.literal(1), z.literal(2)]) }), async (params, call) => {
-    const request = { handle: find(params.fileHandleId, call), offset: params.offset, whence: whences[params.whence]! };
-    return { position: Number((await call.agent.files.seek(request, { signal: call.signal })).position) };
-  }),
+  fileSeek: method(
+    handle.extend({ offset, whence: z.union([z.literal(0), z.literal(1), z.literal(2)]) }),
+    async (params, call) => {
+      const request = {
+        handle: find(params.fileHandleId, call),
+        offset: params.offset,
+        whence: whences[params.whence]!,
+      };
+      return { position: Number((await call.agent.files.seek(request, { signal: call.signal })).position) };
+    },
+  ),
   fileStat: method(handle, async ({ fileHandleId }, call) => {
     return toFileInfo(await call.agent.files.handleStat({ handle: find(fileHandleId, call) }, { signal: call.signal }));
   }),
   fileSync: method(handle, ({ fileHandleId }, call) => sync(fileHandleId, false, call)),
   fileSyncData: method(handle, ({ fileHandleId }, call) => sync(fileHandleId, true, call)),
   // The Python client calls the length `size`.
-  fileTruncate: method(handle.extend({ len: optional(length), size: optional(length) }), async ({ fileHandleId, len, size }, call) => {
-    await call.agent.files.handleTruncate({ handle: find(fileHandleId, call), length: len ?? size ?? 0n }, { signal: call.signal });
-  }),
+  fileTruncate: method(
+    handle.extend({ len: optional(length), size: optional(length) }),
+    async ({ fileHandleId, len, size }, call) => {
+      await call.agent.files.handleTruncate(
+        { handle: find(fileHandleId, call), length: len ?? size ?? 0n },
+        { signal: call.signal },
+      );
+    },
+  ),
   fileLock: method(handle.extend({ exclusive: flag }), async ({ fileHandleId, exclusive }, call) => {
-    await call.agent.files.lock({ handle: find(fileHandleId, call), exclusive: exclusive ?? false }, { signal: call.signal });
+    await call.agent.files.lock(
+      { handle: find(fileHandleId, call), exclusive: exclusive ?? false },
+      { signal: call.signal },
+    );
   }),
   fileUnlock: method(handle, async ({ fileHandleId }, call) => {
     await call.agent.files.unlock({ handle: find(fileHandleId, call) }, { signal: call.signal });
   }),
-  fileUtime: method(handle.extend({ atime: fileTime, mtime: fileTime }), async ({ fileHandleId, atime, mtime }, call) => {
-    await call.agent.files.handleUtime({ handle: find(fileHandleId, call), atimeNanos: atime, mtimeNanos: mtime }, { signal: call.signal });
-  }),
+  fileUtime: method(
+    handle.extend({ atime: fileTime, mtime: fileTime }),
+    async ({ fileHandleId, atime, mtime }, call) => {
+      await call.agent.files.handleUtime(
+        { handle: find(fileHandleId, call), atimeNanos: atime, mtimeNanos: mtime },
+        { signal: call.signal },
+      );
+    },
+  ),
 };
 
-async function open(path: string, { mode, ...flags }: z.infer<typeof openOptions>, { agent, connection, signal }: Call): Promise<{ fileHandleId: number }> {
+async function open(
+  path: string,
+  { mode, ...flags }: z.infer<typeof openOptions>,
+  { agent, connection, signal }: Call,
+): Promise<{ fileHandleId: number }> {
   if (connection.handles.size >= maxHandles) {
-    throw new OperationFailure({ constructorName: "Error", message: `Too many open files (os error 24): open '${path}'`, code: "EMFILE" });
+    throw new OperationFailure({
+      constructorName: "Error",
+      message: `Too many open files (os error 24): open '${path}'`,
+      code: "EMFILE",
+    });
   }
   const given = Object.fromEntries(Object.entries(flags).map(([key, value]) => [key, value ?? false]));
   const { handle } = await agent.files.open({ path, ...given, ...(mode === undefined ? {} : { mode }) }, { signal });
@@ -105,6 +142,7 @@ async function sync(fileHandleId: number, dataOnly: boolean, call: Call): Promis
 
 function find(fileHandleId: number, { connection }: Call): bigint {
   const handle = connection.handles.get(fileHandleId);
-  if (handle === undefined) throw new OperationFailure({ constructorName: "BadResource", message: "Bad resource ID", code: "EBADF" });
+  if (handle === undefined)
+    throw new OperationFailure({ constructorName: "BadResource", message: "Bad resource ID", code: "EBADF" });
   return handle;
 }

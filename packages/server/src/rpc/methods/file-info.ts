@@ -2,7 +2,15 @@
 import type { agentContract } from "@caisson/protocol";
 
 const typeMask = 0o170000;
-const types = { isFile: 0o100000, isDirectory: 0o040000, isSymlink: 0o120000, isBlockDevice: 0o060000, isCharDevice: 0o020000, isFifo: 0o010000, isSocket: 0o140000 };
+const types = {
+  isFile: 0o100000,
+  isDirectory: 0o040000,
+  isSymlink: 0o120000,
+  isBlockDevice: 0o060000,
+  isCharDevice: 0o020000,
+  isFifo: 0o010000,
+  isSocket: 0o140000,
+};
 
 export function toFileInfo(info: agentContract.FileInfo): Record<string, unknown> {
   const type = info.mode & typeMask;

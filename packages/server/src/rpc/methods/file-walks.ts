@@ -53,7 +53,9 @@ export const fileWalks: Methods = {
       exts: (params.exts ?? []).map((ext) => (ext.startsWith(".") ? ext : `.${ext}`)),
       match: params.match ?? [],
       skip: params.skip ?? [],
-      ...(params.maxDepth === undefined || params.maxDepth > 0xffff_ffff ? {} : { maxDepth: Math.trunc(params.maxDepth) }),
+      ...(params.maxDepth === undefined || params.maxDepth > 0xffff_ffff
+        ? {}
+        : { maxDepth: Math.trunc(params.maxDepth) }),
     };
     return { streamId: stream((signal) => call.agent.files.walk(request, { signal }), call) };
   }),

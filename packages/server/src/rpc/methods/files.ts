@@ -7,7 +7,9 @@ import { fileTime } from "./file-time.ts";
 const mode = z.int().min(0).max(0o177777);
 const ids = z.int().min(0).max(0xffff_ffff);
 const onePath = z.object({ path });
-const makeTemp = z.object({ options: optional(z.object({ dir: optional(path), prefix: optional(path), suffix: optional(path) })) });
+const makeTemp = z.object({
+  options: optional(z.object({ dir: optional(path), prefix: optional(path), suffix: optional(path) })),
+});
 const length = z.number().min(0).max(Number.MAX_SAFE_INTEGER).transform(BigInt);
 
 export const files: Methods = {
@@ -29,7 +31,10 @@ export const files: Methods = {
   mkdir: method(
     onePath.extend({ options: optional(z.object({ recursive: optional(z.boolean()), mode: optional(mode) })) }),
     async ({ path, options = {} }, { agent, signal }) => {
-      await agent.files.mkdir({ path, recursive: options.recursive ?? false, ...present("mode", options.mode) }, { signal });
+      await agent.files.mkdir(
+        { path, recursive: options.recursive ?? false, ...present("mode", options.mode) },
+        { signal },
+      );
     },
     (params) => `mkdir '${params.path}'`,
   ),
@@ -49,12 +54,14 @@ export const files: Methods = {
   ),
   stat: method(
     onePath,
-    async (params, { agent, signal }) => toFileInfo(await agent.files.stat({ path: params.path, noFollow: false }, { signal })),
+    async (params, { agent, signal }) =>
+      toFileInfo(await agent.files.stat({ path: params.path, noFollow: false }, { signal })),
     (params) => `stat '${params.path}'`,
   ),
   lstat: method(
     onePath,
-    async (params, { agent, signal }) => toFileInfo(await agent.files.stat({ path: params.path, noFollow: true }, { signal })),
+    async (params, { agent, signal }) =>
+      toFileInfo(await agent.files.stat({ path: params.path, noFollow: true }, { signal })),
     (params) => `lstat '${params.path}'`,
   ),
   chmod: method(
@@ -97,12 +104,14 @@ export const files: Methods = {
   ),
   makeTempDir: method(
     makeTemp,
-    async ({ options = {} }, { agent, signal }) => (await agent.files.makeTempDir(tempRequest(options), { signal })).path,
+    async ({ options = {} }, { agent, signal }) =>
+      (await agent.files.makeTempDir(tempRequest(options), { signal })).path,
     () => "tmpdir",
   ),
   makeTempFile: method(
     makeTemp,
-    async ({ options = {} }, { agent, signal }) => (await agent.files.makeTempFile(tempRequest(options), { signal })).path,
+    async ({ options = {} }, { agent, signal }) =>
+      (await agent.files.makeTempFile(tempRequest(options), { signal })).path,
     () => "tmpfile",
   ),
   truncate: method(
@@ -124,7 +133,15 @@ export const files: Methods = {
   ),
 };
 
-function tempRequest({ dir = "", prefix = "", suffix = "" }: { dir?: string | undefined; prefix?: string | undefined; suffix?: string | undefined }) {
+function tempRequest({
+  dir = "",
+  prefix = "",
+  suffix = "",
+}: {
+  dir?: string | undefined;
+  prefix?: string | undefined;
+  suffix?: string | undefined;
+}) {
   return { dir, prefix, suffix };
 }
 

@@ -6,18 +6,29 @@ import { processText, spawn, spawnOptions } from "../spawn.ts";
 
 const { WaitResponse_Oom: Oom } = agentContract;
 
-const oomNames: Readonly<Record<number, string>> = { [Oom.LOW_CONFIDENCE]: "low-confidence", [Oom.HIGH_CONFIDENCE]: "high-confidence" };
+const oomNames: Readonly<Record<number, string>> = {
+  [Oom.LOW_CONFIDENCE]: "low-confidence",
+  [Oom.HIGH_CONFIDENCE]: "high-confidence",
+};
 
 export const processes: Methods = {
-  spawn: method(spawnOptions.extend({ command: processText, args: optional(z.array(processText)) }), ({ command, args = [], ...options }, call) =>
-    spawn({ command, args }, options, call),
+  spawn: method(
+    spawnOptions.extend({ command: processText, args: optional(z.array(processText)) }),
+    ({ command, args = [], ...options }, call) => spawn({ command, args }, options, call),
   ),
   processWait: method(
     z.object({ pid }),
     async ({ pid }, call) => {
       call.connection.heldBack.get(pid)?.release();
-      const { code, signal, oom } = await call.agent.processes.wait({ pid }, { signal: call.signal }).catch(asDeadProcess);
-      return { success: code === 0 && signal === "", code, signal: signal === "" ? null : signal, oom: oomNames[oom] ?? null };
+      const { code, signal, oom } = await call.agent.processes
+        .wait({ pid }, { signal: call.signal })
+        .catch(asDeadProcess);
+      return {
+        success: code === 0 && signal === "",
+        code,
+        signal: signal === "" ? null : signal,
+        oom: oomNames[oom] ?? null,
+      };
     },
     undefined,
     // The end of a sandbox is the end of its processes.

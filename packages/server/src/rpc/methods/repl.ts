@@ -6,10 +6,13 @@ import { closeRepl, startRepl } from "../repl/start.ts";
 import { processText, spawnOptions } from "../spawn.ts";
 
 export const repl: Methods = {
-  spawnDenoRepl: method(spawnOptions.extend({ scriptArgs: optional(z.array(processText)) }), ({ scriptArgs = [], ...options }, call) =>
-    startRepl(options, scriptArgs, call),
+  spawnDenoRepl: method(
+    spawnOptions.extend({ scriptArgs: optional(z.array(processText)) }),
+    ({ scriptArgs = [], ...options }, call) => startRepl(options, scriptArgs, call),
   ),
-  denoReplEval: method(z.object({ pid, code: z.string() }), ({ pid, code }, call) => find(pid, call).evaluate(code, call.signal)),
+  denoReplEval: method(z.object({ pid, code: z.string() }), ({ pid, code }, call) =>
+    find(pid, call).evaluate(code, call.signal),
+  ),
   denoReplCall: method(z.object({ pid, fn: z.string(), args: z.array(z.unknown()) }), ({ pid, fn, args }, call) =>
     find(pid, call).call(fn, args, call.signal),
   ),

@@ -21,7 +21,9 @@ addEventListener("unhandledrejection", (event) => {
 const session = new inspector.Session();
 session.connect();
 const ask = (method, params) =>
-  new Promise((resolve, reject) => session.post(method, params, (error, result) => (error ? reject(error) : resolve(result))));
+  new Promise((resolve, reject) =>
+    session.post(method, params, (error, result) => (error ? reject(error) : resolve(result))),
+  );
 let taken;
 const take = (value) => (taken = { value });
 const takeKey = Symbol("take");
@@ -37,7 +39,11 @@ delete globalThis[takeKey];
 async function valueOf(remote) {
   const { objectId, unserializableValue, value } = remote;
   const argument = objectId ? { objectId } : unserializableValue ? { unserializableValue } : { value };
-  await ask("Runtime.callFunctionOn", { objectId: takeObject, functionDeclaration: "function (value) { this(value); }", arguments: [argument] });
+  await ask("Runtime.callFunctionOn", {
+    objectId: takeObject,
+    functionDeclaration: "function (value) { this(value); }",
+    arguments: [argument],
+  });
   const result = taken;
   taken = undefined;
   if (objectId) session.post("Runtime.releaseObject", { objectId }, () => {});
@@ -83,7 +89,8 @@ function isObjectLiteral(code) {
 
 const base = `file://${Deno.cwd()}/`;
 const resolve = (specifier) => JSON.stringify(/^\.{0,2}\//.test(specifier) ? new URL(specifier, base).href : specifier);
-const staticImport = /^([ \t]*)import\s+(type\s+)?(?:([\w$*{}\s,]+?)\s*\bfrom\s*)?(["'])([^"'\n]+)\4(?:\s+with\s+(\{[^}]*\}))?[ \t]*;?/gm;
+const staticImport =
+  /^([ \t]*)import\s+(type\s+)?(?:([\w$*{}\s,]+?)\s*\bfrom\s*)?(["'])([^"'\n]+)\4(?:\s+with\s+(\{[^}]*\}))?[ \t]*;?/gm;
 const relativeImport = /\bimport\s*\(\s*(["'])(\.{1,2}\/[^"'\n]*)\1/g;
 
 function rewriteImports(code) {
@@ -103,7 +110,9 @@ function bindings(names) {
   if (namespace) return namespace;
   const [, first, list] = /^\s*([\w$]+)?\s*,?\s*(?:\{([^}]*)\})?\s*$/.exec(names) ?? [];
   const named = (list ?? "").split(",").map((name) => name.trim());
-  const parts = named.filter((name) => name !== "" && !name.startsWith("type ")).map((name) => name.replace(/\s+as\s+/, ": "));
+  const parts = named
+    .filter((name) => name !== "" && !name.startsWith("type "))
+    .map((name) => name.replace(/\s+as\s+/, ": "));
   return `{ ${[...(first ? [`default: ${first}`] : []), ...parts].join(", ")} }`;
 }
 
@@ -118,9 +127,10 @@ function toJson(value, parents = new Set()) {
   parents.add(value);
   try {
     if (typeof value.toJSON === "function") return toJson(value.toJSON(), parents);
-    if (value instanceof Map) value = [...value.keys()].every((key) => typeof key === "string") ? Object.fromEntries(value) : [...value];
+    if (value instanceof Map)
+      value = [...value.keys()].every((key) => typeof key === "string") ? Object.fromEntries(value) : [...value];
     if (value instanceof Set || (ArrayBuffer.isView(value) && !(value instanceof DataView))) value = [...value];
-    if (value instanceof Error) value = { name: value.name, message: value.message, ...value };
+    if (value instanceof Error) value = Object.assign({ name: value.name, message: value.message }, value);
     if (Array.isArray(value)) return value.map((item) => toJson(item, parents));
     return Object.fromEntries(
       Object.entries(value)
@@ -133,7 +143,8 @@ function toJson(value, parents = new Set()) {
 }
 
 function toError(error, depth = 0) {
-  if (typeof error !== "object" || error === null || !("message" in error)) return { constructorName: "Error", message: String(error) };
+  if (typeof error !== "object" || error === null || !("message" in error))
+    return { constructorName: "Error", message: String(error) };
   return {
     constructorName: String(error.constructor?.name || "Error"),
     message: String(error.message),

@@ -19,7 +19,10 @@ export async function startRepl(options: SpawnOptions, scriptArgs: readonly stri
   const { path: directory } = await agent.files.makeTempDir({ prefix: "caisson-repl-" }, { signal });
   const file = `${directory}/repl.mjs`;
   const [channel] = await Promise.all([
-    agent.processes.spawn({ command: "/bin/bash", args: ["-c", connectPipes, directory], stdin: true, stdout: true }, { signal }),
+    agent.processes.spawn(
+      { command: "/bin/bash", args: ["-c", connectPipes, directory], stdin: true, stdout: true },
+      { signal },
+    ),
     agent.files.writeFile({ path: file, data: program, create: true }, { signal }),
   ]);
   const cleanUp = async () => {
@@ -52,7 +55,8 @@ export async function closeRepl(repl: Repl, agent: Agent): Promise<void> {
   const ended = agent.processes.wait({ pid: repl.pid }).catch(() => {});
   const deadline = new AbortController();
   const timedOut = sleep(closeGrace, true, { signal: deadline.signal }).catch(() => false);
-  if ((await Promise.race([ended, timedOut])) === true) await agent.processes.kill({ pid: repl.pid, signal: "SIGKILL" }).catch(() => {});
+  if ((await Promise.race([ended, timedOut])) === true)
+    await agent.processes.kill({ pid: repl.pid, signal: "SIGKILL" }).catch(() => {});
   deadline.abort();
   await ended;
 }

@@ -14,7 +14,17 @@ const enqueueSchema = z.object({ streamId: z.number(), data: z.string() });
 const errorSchema = z.object({
   streamId: z.number(),
   // The Python client sends plain text.
-  error: z.union([z.string(), z.object({ constructorName: z.string(), message: z.string(), name: z.string().nullish(), code: z.string().nullish() })]).nullish(),
+  error: z
+    .union([
+      z.string(),
+      z.object({
+        constructorName: z.string(),
+        message: z.string(),
+        name: z.string().nullish(),
+        code: z.string().nullish(),
+      }),
+    ])
+    .nullish(),
 });
 
 /** Ends early as a Readable does: destroying it tells the client to stop. */
@@ -143,13 +153,15 @@ export class InboundStreams {
   #ended(stream: InboundStream): void {
     this.#open.delete(stream.streamId);
     this.#unclaimed.delete(stream.streamId);
-    if (!stream.complete && !this.#closed) this.#sender.send(cancelFrame(stream.streamId, "The data is no longer wanted"));
+    if (!stream.complete && !this.#closed)
+      this.#sender.send(cancelFrame(stream.streamId, "The data is no longer wanted"));
   }
 
   /** Hands a stream to the operation that was named for it. @throws OperationFailure when there is none */
   claim(id: number): InboundStream {
     const stream = this.#open.get(id);
-    if (stream === undefined || !this.#unclaimed.delete(id)) throw typeError(`Stream ${id} was not started, or is in use.`);
+    if (stream === undefined || !this.#unclaimed.delete(id))
+      throw typeError(`Stream ${id} was not started, or is in use.`);
     return stream;
   }
 
@@ -160,24 +172,33 @@ export class InboundStreams {
 
   #dropLargest(): void {
     const largest = [...this.#open.values()].sort((a, b) => b.queuedBytes - a.queuedBytes)[0];
-    largest?.destroy(new OperationFailure({ constructorName: "Error", message: "The receiver of this data is too slow.", code: null }));
+    largest?.destroy(
+      new OperationFailure({ constructorName: "Error", message: "The receiver of this data is too slow.", code: null }),
+    );
   }
 
   /** The connection ends: what was not read is lost. */
   close(): void {
     this.#closed = true;
-    for (const stream of [...this.#open.values()]) {
-      if (!stream.complete) stream.destroy(new OperationFailure({ constructorName: "ConnectionAborted", message: "The client has gone.", code: null }));
+    for (const stream of this.#open.values()) {
+      if (!stream.complete)
+        stream.destroy(
+          new OperationFailure({ constructorName: "ConnectionAborted", message: "The client has gone.", code: null }),
+        );
     }
     this.#budget.close();
   }
 }
 
 function asError(error: z.infer<typeof errorSchema>["error"]): SerialisedError {
-  if (typeof error === "object" && error !== null) return { ...error, message: error.message.slice(0, 4096), constructorName: error.constructorName.slice(0, 128) };
+  if (typeof error === "object" && error !== null)
+    return { ...error, message: error.message.slice(0, 4096), constructorName: error.constructorName.slice(0, 128) };
   return { constructorName: "Error", message: (error ?? "The client failed to produce the data").slice(0, 4096) };
 }
 
 function cancelFrame(streamId: number, message: string): string {
-  return notificationFrame("$sandbox.stream.cancel", { streamId, reason: { constructorName: "Error", message, code: null } });
+  return notificationFrame("$sandbox.stream.cancel", {
+    streamId,
+    reason: { constructorName: "Error", message, code: null },
+  });
 }

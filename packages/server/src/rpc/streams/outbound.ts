@@ -47,7 +47,14 @@ export class OutboundStreams {
 
   /** Sends what `source` yields. One chunk of at most 64 KiB is one frame, so a source of documents keeps them whole (T14). */
   open(source: Readable, { gate, processOutput = false }: OutboundOptions): number {
-    const stream: OutboundStream = { id: nextStreamId(), source, abort: new AbortController(), processOutput, started: false, draining: false };
+    const stream: OutboundStream = {
+      id: nextStreamId(),
+      source,
+      abort: new AbortController(),
+      processOutput,
+      started: false,
+      draining: false,
+    };
     this.#open.set(stream.id, stream);
     // Errors are seen by the loop; before it runs nobody else listens.
     source.on("error", () => {});
@@ -125,7 +132,7 @@ export class OutboundStreams {
 
   /** @param error told to the client for each stream that is not process output (T8); absent: the client has gone */
   close(error?: SerialisedError): void {
-    for (const stream of [...this.#open.values()]) {
+    for (const stream of this.#open.values()) {
       if (error !== undefined) this.#finish(stream, stream.processOutput ? undefined : error);
       this.#open.delete(stream.id);
       stream.draining = stream.processOutput && error === undefined;

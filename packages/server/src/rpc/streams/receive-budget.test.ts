@@ -13,7 +13,10 @@ function budget() {
     log.push("drop");
     made.release(30 * MiB);
   };
-  const made: ReceiveBudget = new ReceiveBudget({ pause: () => log.push("pause"), resume: () => log.push("resume"), dropLargest }, patience);
+  const made: ReceiveBudget = new ReceiveBudget(
+    { pause: () => log.push("pause"), resume: () => log.push("resume"), dropLargest },
+    patience,
+  );
   return { log, made };
 }
 

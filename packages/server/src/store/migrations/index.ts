@@ -1,9 +1,9 @@
 /** All migrations in order. A released migration never changes; a new table gets a new file and a line here. */
 import type { Migration } from "kysely";
-import * as initial from "./001-initial.ts";
-import * as volumes from "./002-volumes.ts";
+import { up as initial } from "./001-initial.ts";
+import { up as volumes } from "./002-volumes.ts";
 
 export const migrations: Record<string, Migration> = {
-  "001-initial": initial,
-  "002-volumes": volumes,
+  "001-initial": { up: initial },
+  "002-volumes": { up: volumes },
 };
