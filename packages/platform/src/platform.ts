@@ -1,10 +1,10 @@
 /** Wires the rooms: egress guard, node, server. Starts in that order, ends in the reverse one. */
-import { basename, dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { Logger } from "pino";
 import { createEgressGuard } from "@caisson/egress";
 import { createNode } from "@caisson/node";
 import type { Config } from "@caisson/protocol";
-import { createServer } from "@caisson/server";
+import { createServer, loadKey } from "@caisson/server";
 import { openLayers } from "./layers.ts";
 import { writeEnvironment } from "./home.ts";
 import { currentImage } from "./image.ts";
@@ -35,7 +35,9 @@ export async function startPlatform({ home, cache, config, log, signal }: Platfo
     }
   };
   try {
-    const egress = createEgressGuard({ config: config.egress, log: log.child({ room: "egress" }) });
+    // The authorities of sandboxes follow from this key: those that outlive us go on trusting the proxy.
+    const authoritySeed = await loadKey(join(home, "secret.key"));
+    const egress = createEgressGuard({ config: config.egress, log: log.child({ room: "egress" }), authoritySeed });
     undo.push(() => egress.close());
     const image = await currentImage(cache);
     const node = createNode({ home, cache, image, config, egress, log: log.child({ room: "node" }) });

@@ -1,5 +1,5 @@
 /** The egress proxy as the platform sees it: spreads sandboxes over workers and keeps them attached. */
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, hkdfSync, randomBytes } from "node:crypto";
 import { CaissonError, type Config, type EgressAttachment, type EgressEvent, type EgressGuard } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { validateEgress } from "../policy/validate.ts";
@@ -13,9 +13,9 @@ export interface EgressGuardOptions {
   readonly config: Config["egress"];
   readonly log: Logger;
   /**
-   * At least 32 secret random bytes that belong to this installation. The authorities of sandboxes follow from them, so
-   * keep them where the key of secrets is kept: a sandbox that outlives the process goes on trusting its authority.
-   * Absent: made anew, and sandboxes that are adopted later will not trust the proxy.
+   * At least 32 secret random bytes that belong to this installation, such as its key. The authorities of sandboxes
+   * follow from them, so that a sandbox that outlives the process goes on trusting its authority. Workers only get what
+   * is derived from them. Absent: made anew, and sandboxes that are adopted later will not trust the proxy.
    */
   readonly authoritySeed?: Uint8Array;
   /** Name servers to ask instead of the host's, `address[:port]`. */
@@ -36,7 +36,7 @@ export function createEgressGuard({ config, log, authoritySeed = randomBytes(32)
     extraCa: config.extraCa,
     ...(config.upstreamProxy !== undefined && { upstreamProxy: config.upstreamProxy }),
     ...(nameServers !== undefined && { nameServers }),
-    authoritySeed,
+    authoritySeed: new Uint8Array(hkdfSync("sha256", authoritySeed, "", "caisson egress workers", 32)),
     logLevel: log.level,
   };
   checkConfig(workerConfig);
