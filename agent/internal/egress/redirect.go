@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -20,6 +21,8 @@ const (
 	// Connections to the outside at once; more are reset.
 	maxConnections = 1024
 	copyBuffer     = 32 << 10
+	// How long a program may go on sending to a side that has closed.
+	drainTime = 2 * time.Second
 )
 
 var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
@@ -105,6 +108,11 @@ func (r *redirector) carry(conn *net.TCPConn) {
 	}
 	conn.CloseWrite()
 	<-up.ended
+	if up.unwanted.Load() {
+		// Closing with unread bytes would reset the connection, and with it what the program has not read yet.
+		conn.SetReadDeadline(time.Now().Add(drainTime))
+		io.Copy(io.Discard, conn)
+	}
 	conn.Close()
 }
 
@@ -113,13 +121,15 @@ type upstream struct {
 	conn  *net.TCPConn
 	once  sync.Once
 	ended chan struct{}
+	// The other side takes no more, although the program may go on.
+	unwanted atomic.Bool
 }
 
 func (u *upstream) Read(into []byte) (int, error) {
 	n, err := u.conn.Read(into)
 	if err != nil {
 		u.once.Do(func() { close(u.ended) })
-		if !errors.Is(err, io.EOF) {
+		if !errors.Is(err, io.EOF) && !u.unwanted.Load() {
 			// The other direction must not go on for nobody.
 			u.conn.SetDeadline(time.Unix(1, 0))
 		}
@@ -129,8 +139,12 @@ func (u *upstream) Read(into []byte) (int, error) {
 
 // Close is called when the tunnel wants no more.
 func (u *upstream) Close() error {
-	u.once.Do(func() { close(u.ended) })
-	return u.conn.SetReadDeadline(time.Unix(1, 0))
+	u.once.Do(func() {
+		u.unwanted.Store(true)
+		u.conn.SetReadDeadline(time.Unix(1, 0))
+		close(u.ended)
+	})
+	return nil
 }
 
 // originalDst is SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST.

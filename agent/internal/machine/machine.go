@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"golang.org/x/sys/unix"
 
 	"caisson/agent/gen/agentv1"
 	"caisson/agent/internal/boot"
@@ -56,8 +57,8 @@ func (m *Machine) Borrow() { m.borrowed = true }
 func (m *Machine) Ready() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.state == agentv1.HelloResponse_STATE_TEMPLATE {
-		return failure.State("the machine is a template: call Personalize first")
+	if m.state == agentv1.HelloResponse_STATE_TEMPLATE && m.root == nil {
+		return failure.State("the machine is a template: call Prepare or Personalize first")
 	}
 	return nil
 }
@@ -76,6 +77,31 @@ func done(err error) (*connect.Response[agentv1.Empty], error) {
 		return nil, failure.From(err)
 	}
 	return connect.NewResponse(empty), nil
+}
+
+// Prepare gives the template its root file system.
+func (m *Machine) Prepare(_ context.Context, request *connect.Request[agentv1.PrepareRequest]) (*connect.Response[agentv1.Empty], error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state != agentv1.HelloResponse_STATE_TEMPLATE || m.root != nil || m.borrowed {
+		return nil, failure.State("Prepare comes once, before Personalize")
+	}
+	if err := m.mountRoot(request.Msg.RootSerial, false); err != nil {
+		return done(err)
+	}
+	// What is not on the disk when the template is saved, every clone would write on its own.
+	unix.Sync()
+	return done(nil)
+}
+
+func (m *Machine) mountRoot(serial string, grow bool) error {
+	root, err := boot.MountRoot(serial, grow)
+	if err != nil {
+		return err
+	}
+	m.root = root
+	m.disks.Add(root)
+	return m.processes.UseCgroups()
 }
 
 // Personalize makes a clone an individual. Entropy comes first: what follows may draw on it.
@@ -101,17 +127,13 @@ func (m *Machine) personalize(request *agentv1.PersonalizeRequest) error {
 	if err := boot.SetClock(request.ClockUnixNanos); err != nil {
 		return err
 	}
-	root, err := boot.MountRoot(request.RootSerial, request.GrowRoot)
-	if err != nil {
-		return err
+	if m.root == nil {
+		if err := m.mountRoot(request.RootSerial, request.GrowRoot); err != nil {
+			return err
+		}
 	}
-	m.root = root
 	m.id = request.MachineId
-	m.disks.Add(root)
 	if err := boot.Personal(request.MachineId); err != nil {
-		return err
-	}
-	if err := m.processes.UseCgroups(); err != nil {
 		return err
 	}
 	m.processes.WatchMemory()
