@@ -126,10 +126,12 @@ function refuse(conversation: Conversation, request: IncomingMessage, reply: Htt
 
 /** What the parser did not take. Node has no request object for it, so the answer is written by hand. */
 function answerGarbage(conversation: Conversation, error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === "ECONNRESET" || !socket.writable) {
+  if (error.code === "ECONNRESET") {
     socket.destroy();
     return;
   }
+  // What comes after the first fault is faulty as well; the answer is on its way and must not be cut off.
+  if (!socket.writable) return;
   const status = error.code === "HPE_HEADER_OVERFLOW" ? 431 : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
   const message = `The request is not HTTP/1.1 as the standard has it (${error.code ?? "unknown"}).`;
   const body = outcomeBody(outcomeOf(new Refusal(status, "malformed-request", message)), conversation.host.text);
