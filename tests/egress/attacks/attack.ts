@@ -39,7 +39,7 @@ export interface Attack {
   readonly verdict?: EgressVerdict;
   /** Silence is the right answer: there is nobody who could give another. */
   readonly silent?: boolean;
-  /** Milliseconds. Default 10 s: sandboxes without hardware virtualisation are slow. */
+  /** Milliseconds. Default 20 s: sandboxes without hardware virtualisation are slow. */
   readonly limit?: number;
 }
 

@@ -19,7 +19,7 @@ def say(*words):
     said.lines.append(text[:20000])
 
 
-def tcp(host, port, limit=6):
+def tcp(host, port, limit=10):
     return socket.create_connection((host, port), timeout=limit)
 
 
@@ -43,7 +43,7 @@ def tls(host, port=443, sni=SAME, alpn=None, verify=False, session=None, made=No
     return made.wrap_socket(tcp(host, port), server_hostname=name, session=session)
 
 
-def hear(sock, first=6.0, idle=0.7, most=200000):
+def hear(sock, first=10.0, idle=0.7, most=200000):
     """Everything that comes until the end, until a whole HTTP response is there, or until silence."""
     data = b""
     sock.settimeout(first)

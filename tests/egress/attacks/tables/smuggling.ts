@@ -15,9 +15,9 @@ const raw = (name: string, lines: readonly string[], body = "", more: Partial<At
 const post = ["POST / HTTP/1.1", "Host: {HOST}"];
 const get = ["GET / HTTP/1.1", "Host: {HOST}"];
 const chunked = "Transfer-Encoding: chunked";
-const inChunks = (name: string, body: string): Attack =>
+const inChunks = (name: string, body: string, pattern = /smuggled|XYZ/): Attack =>
   raw(name, [...post, chunked], body, {
-    succeeded: saw("host", /smuggled|XYZ/),
+    succeeded: saw("host", pattern),
     told: /egress_refused|\[end\]|reset/i,
     rule: /malformed|upstream|allowed|guest-left|proxy-error/,
   });
@@ -69,17 +69,13 @@ export const smuggling: AttackTable = {
     raw("blank in the target", ["GET /a b HTTP/1.1", "Host: {HOST}"]),
     raw("no target", ["GET  HTTP/1.1", "Host: {HOST}"]),
     raw("target without slash", ["GET smuggled HTTP/1.1", "Host: {HOST}"]),
-    raw("unknown method with brackets", ["G(E)T / HTTP/1.1", "Host: {HOST}"], "", {
-      told: /egress_refused|\[end\]|reset/i,
-      rule: /malformed-request|allowed/,
-    }),
     raw("header of 200 kB", [...get, `X: " + "y" * 200000 + f"`]),
     raw("ten thousand headers", [...get, `" + "".join("X-%d: y\\r\\n" % i for i in range(10000)) + f"X: y`]),
     inChunks("chunk size with prefix", String.raw`0x3\r\nXYZ\r\n0\r\n\r\n`),
     inChunks("chunk size with sign", String.raw`+3\r\nXYZ\r\n0\r\n\r\n`),
     inChunks("chunk size beyond all numbers", String.raw`FFFFFFFFFFFFFFFFF\r\nXYZ`),
     inChunks("negative chunk size", String.raw`-1\r\nXYZ\r\n0\r\n\r\n${hidden}`),
-    inChunks("chunk without its end", String.raw`3\r\nXYZsmuggled\r\n0\r\n\r\n`),
+    inChunks("chunk without its end", String.raw`3\r\nXYZsmuggled\r\n0\r\n\r\n`, /smuggled/),
     inChunks("chunk ends with a bare line feed", String.raw`3\nXYZ\n0\n\n${hidden}`),
     inChunks("chunk extension with a bare line feed", String.raw`3;a=\nb\r\nXYZ\r\n0\r\n\r\n`),
     {
