@@ -137,7 +137,7 @@ func (x WaitResponse_Oom) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WaitResponse_Oom.Descriptor instead.
 func (WaitResponse_Oom) EnumDescriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{17, 0}
+	return file_agent_proto_rawDescGZIP(), []int{18, 0}
 }
 
 type HandleSeekRequest_Whence int32
@@ -186,7 +186,7 @@ func (x HandleSeekRequest_Whence) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HandleSeekRequest_Whence.Descriptor instead.
 func (HandleSeekRequest_Whence) EnumDescriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{60, 0}
+	return file_agent_proto_rawDescGZIP(), []int{61, 0}
 }
 
 // Attached to Connect errors. `errno` is the Linux name, such as ENOENT.
@@ -339,6 +339,51 @@ func (x *HelloResponse) GetUptimeNanos() uint64 {
 	return 0
 }
 
+type PrepareRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Serial of the disk that holds the writable layer, such as "root".
+	RootSerial    string `protobuf:"bytes,1,opt,name=root_serial,json=rootSerial,proto3" json:"root_serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrepareRequest) Reset() {
+	*x = PrepareRequest{}
+	mi := &file_agent_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrepareRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrepareRequest) ProtoMessage() {}
+
+func (x *PrepareRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrepareRequest.ProtoReflect.Descriptor instead.
+func (*PrepareRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PrepareRequest) GetRootSerial() string {
+	if x != nil {
+		return x.RootSerial
+	}
+	return ""
+}
+
 type PersonalizeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least 64 random bytes from the host, credited to the kernel's generator, which is then reseeded.
@@ -347,7 +392,7 @@ type PersonalizeRequest struct {
 	ClockUnixNanos int64 `protobuf:"varint,2,opt,name=clock_unix_nanos,json=clockUnixNanos,proto3" json:"clock_unix_nanos,omitempty"`
 	// 32 lower-case hexadecimal digits.
 	MachineId string `protobuf:"bytes,3,opt,name=machine_id,json=machineId,proto3" json:"machine_id,omitempty"`
-	// Serial of the disk that holds the writable layer, such as "root".
+	// Like PrepareRequest.root_serial, for a template that was not prepared.
 	RootSerial string `protobuf:"bytes,4,opt,name=root_serial,json=rootSerial,proto3" json:"root_serial,omitempty"`
 	// Grow the writable layer's file system to its disk.
 	GrowRoot      bool `protobuf:"varint,5,opt,name=grow_root,json=growRoot,proto3" json:"grow_root,omitempty"`
@@ -357,7 +402,7 @@ type PersonalizeRequest struct {
 
 func (x *PersonalizeRequest) Reset() {
 	*x = PersonalizeRequest{}
-	mi := &file_agent_proto_msgTypes[3]
+	mi := &file_agent_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +414,7 @@ func (x *PersonalizeRequest) String() string {
 func (*PersonalizeRequest) ProtoMessage() {}
 
 func (x *PersonalizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[3]
+	mi := &file_agent_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,7 +427,7 @@ func (x *PersonalizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonalizeRequest.ProtoReflect.Descriptor instead.
 func (*PersonalizeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{3}
+	return file_agent_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PersonalizeRequest) GetEntropy() []byte {
@@ -433,7 +478,7 @@ type ChangeRootRequest struct {
 
 func (x *ChangeRootRequest) Reset() {
 	*x = ChangeRootRequest{}
-	mi := &file_agent_proto_msgTypes[4]
+	mi := &file_agent_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -445,7 +490,7 @@ func (x *ChangeRootRequest) String() string {
 func (*ChangeRootRequest) ProtoMessage() {}
 
 func (x *ChangeRootRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[4]
+	mi := &file_agent_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -458,7 +503,7 @@ func (x *ChangeRootRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRootRequest.ProtoReflect.Descriptor instead.
 func (*ChangeRootRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{4}
+	return file_agent_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ChangeRootRequest) GetRootSerial() string {
@@ -495,7 +540,7 @@ type ConfigureRequest struct {
 
 func (x *ConfigureRequest) Reset() {
 	*x = ConfigureRequest{}
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -507,7 +552,7 @@ func (x *ConfigureRequest) String() string {
 func (*ConfigureRequest) ProtoMessage() {}
 
 func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -520,7 +565,7 @@ func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{5}
+	return file_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ConfigureRequest) GetHostname() string {
@@ -560,7 +605,7 @@ type SetClockRequest struct {
 
 func (x *SetClockRequest) Reset() {
 	*x = SetClockRequest{}
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -572,7 +617,7 @@ func (x *SetClockRequest) String() string {
 func (*SetClockRequest) ProtoMessage() {}
 
 func (x *SetClockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,7 +630,7 @@ func (x *SetClockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetClockRequest.ProtoReflect.Descriptor instead.
 func (*SetClockRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{6}
+	return file_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SetClockRequest) GetClockUnixNanos() int64 {
@@ -605,7 +650,7 @@ type WarmUpRequest struct {
 
 func (x *WarmUpRequest) Reset() {
 	*x = WarmUpRequest{}
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -617,7 +662,7 @@ func (x *WarmUpRequest) String() string {
 func (*WarmUpRequest) ProtoMessage() {}
 
 func (x *WarmUpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -630,7 +675,7 @@ func (x *WarmUpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarmUpRequest.ProtoReflect.Descriptor instead.
 func (*WarmUpRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{7}
+	return file_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *WarmUpRequest) GetCommands() []*WarmUpRequest_Command {
@@ -655,7 +700,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -667,7 +712,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -680,7 +725,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{8}
+	return file_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *StatsResponse) GetMemoryTotalBytes() uint64 {
@@ -745,7 +790,7 @@ type MountVolumeRequest struct {
 
 func (x *MountVolumeRequest) Reset() {
 	*x = MountVolumeRequest{}
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +802,7 @@ func (x *MountVolumeRequest) String() string {
 func (*MountVolumeRequest) ProtoMessage() {}
 
 func (x *MountVolumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +815,7 @@ func (x *MountVolumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountVolumeRequest.ProtoReflect.Descriptor instead.
 func (*MountVolumeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{9}
+	return file_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *MountVolumeRequest) GetSerial() string {
@@ -810,7 +855,7 @@ type UnmountVolumeRequest struct {
 
 func (x *UnmountVolumeRequest) Reset() {
 	*x = UnmountVolumeRequest{}
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -822,7 +867,7 @@ func (x *UnmountVolumeRequest) String() string {
 func (*UnmountVolumeRequest) ProtoMessage() {}
 
 func (x *UnmountVolumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -835,7 +880,7 @@ func (x *UnmountVolumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnmountVolumeRequest.ProtoReflect.Descriptor instead.
 func (*UnmountVolumeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{10}
+	return file_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UnmountVolumeRequest) GetSerial() string {
@@ -855,7 +900,7 @@ type FreezeRequest struct {
 
 func (x *FreezeRequest) Reset() {
 	*x = FreezeRequest{}
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -867,7 +912,7 @@ func (x *FreezeRequest) String() string {
 func (*FreezeRequest) ProtoMessage() {}
 
 func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -880,7 +925,7 @@ func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
 func (*FreezeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{11}
+	return file_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FreezeRequest) GetSerials() []string {
@@ -906,7 +951,7 @@ type ThawRequest struct {
 
 func (x *ThawRequest) Reset() {
 	*x = ThawRequest{}
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -918,7 +963,7 @@ func (x *ThawRequest) String() string {
 func (*ThawRequest) ProtoMessage() {}
 
 func (x *ThawRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -931,7 +976,7 @@ func (x *ThawRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThawRequest.ProtoReflect.Descriptor instead.
 func (*ThawRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{12}
+	return file_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ThawRequest) GetSerials() []string {
@@ -963,7 +1008,7 @@ type SpawnRequest struct {
 
 func (x *SpawnRequest) Reset() {
 	*x = SpawnRequest{}
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -975,7 +1020,7 @@ func (x *SpawnRequest) String() string {
 func (*SpawnRequest) ProtoMessage() {}
 
 func (x *SpawnRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -988,7 +1033,7 @@ func (x *SpawnRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpawnRequest.ProtoReflect.Descriptor instead.
 func (*SpawnRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{13}
+	return file_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SpawnRequest) GetCommand() string {
@@ -1074,7 +1119,7 @@ type Terminal struct {
 
 func (x *Terminal) Reset() {
 	*x = Terminal{}
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1131,7 @@ func (x *Terminal) String() string {
 func (*Terminal) ProtoMessage() {}
 
 func (x *Terminal) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1144,7 @@ func (x *Terminal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Terminal.ProtoReflect.Descriptor instead.
 func (*Terminal) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{14}
+	return file_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Terminal) GetRows() uint32 {
@@ -1136,7 +1181,7 @@ type SpawnResponse struct {
 
 func (x *SpawnResponse) Reset() {
 	*x = SpawnResponse{}
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1148,7 +1193,7 @@ func (x *SpawnResponse) String() string {
 func (*SpawnResponse) ProtoMessage() {}
 
 func (x *SpawnResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1161,7 +1206,7 @@ func (x *SpawnResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpawnResponse.ProtoReflect.Descriptor instead.
 func (*SpawnResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{15}
+	return file_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SpawnResponse) GetPid() uint32 {
@@ -1201,7 +1246,7 @@ type WaitRequest struct {
 
 func (x *WaitRequest) Reset() {
 	*x = WaitRequest{}
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1258,7 @@ func (x *WaitRequest) String() string {
 func (*WaitRequest) ProtoMessage() {}
 
 func (x *WaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1271,7 @@ func (x *WaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitRequest.ProtoReflect.Descriptor instead.
 func (*WaitRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{16}
+	return file_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WaitRequest) GetPid() uint32 {
@@ -1250,7 +1295,7 @@ type WaitResponse struct {
 
 func (x *WaitResponse) Reset() {
 	*x = WaitResponse{}
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1262,7 +1307,7 @@ func (x *WaitResponse) String() string {
 func (*WaitResponse) ProtoMessage() {}
 
 func (x *WaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,7 +1320,7 @@ func (x *WaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitResponse.ProtoReflect.Descriptor instead.
 func (*WaitResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{17}
+	return file_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WaitResponse) GetCode() int32 {
@@ -1317,7 +1362,7 @@ type KillRequest struct {
 
 func (x *KillRequest) Reset() {
 	*x = KillRequest{}
-	mi := &file_agent_proto_msgTypes[18]
+	mi := &file_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1374,7 @@ func (x *KillRequest) String() string {
 func (*KillRequest) ProtoMessage() {}
 
 func (x *KillRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[18]
+	mi := &file_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1387,7 @@ func (x *KillRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillRequest.ProtoReflect.Descriptor instead.
 func (*KillRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{18}
+	return file_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *KillRequest) GetPid() uint32 {
@@ -1370,7 +1415,7 @@ type ResizeTerminalRequest struct {
 
 func (x *ResizeTerminalRequest) Reset() {
 	*x = ResizeTerminalRequest{}
-	mi := &file_agent_proto_msgTypes[19]
+	mi := &file_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +1427,7 @@ func (x *ResizeTerminalRequest) String() string {
 func (*ResizeTerminalRequest) ProtoMessage() {}
 
 func (x *ResizeTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[19]
+	mi := &file_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +1440,7 @@ func (x *ResizeTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResizeTerminalRequest.ProtoReflect.Descriptor instead.
 func (*ResizeTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{19}
+	return file_agent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ResizeTerminalRequest) GetPid() uint32 {
@@ -1428,7 +1473,7 @@ type WaitListeningRequest struct {
 
 func (x *WaitListeningRequest) Reset() {
 	*x = WaitListeningRequest{}
-	mi := &file_agent_proto_msgTypes[20]
+	mi := &file_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1440,7 +1485,7 @@ func (x *WaitListeningRequest) String() string {
 func (*WaitListeningRequest) ProtoMessage() {}
 
 func (x *WaitListeningRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[20]
+	mi := &file_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1453,7 +1498,7 @@ func (x *WaitListeningRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitListeningRequest.ProtoReflect.Descriptor instead.
 func (*WaitListeningRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{20}
+	return file_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WaitListeningRequest) GetPid() uint32 {
@@ -1472,7 +1517,7 @@ type WaitListeningResponse struct {
 
 func (x *WaitListeningResponse) Reset() {
 	*x = WaitListeningResponse{}
-	mi := &file_agent_proto_msgTypes[21]
+	mi := &file_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1484,7 +1529,7 @@ func (x *WaitListeningResponse) String() string {
 func (*WaitListeningResponse) ProtoMessage() {}
 
 func (x *WaitListeningResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[21]
+	mi := &file_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1497,7 +1542,7 @@ func (x *WaitListeningResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitListeningResponse.ProtoReflect.Descriptor instead.
 func (*WaitListeningResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{21}
+	return file_agent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WaitListeningResponse) GetPort() uint32 {
@@ -1516,7 +1561,7 @@ type EnvGetRequest struct {
 
 func (x *EnvGetRequest) Reset() {
 	*x = EnvGetRequest{}
-	mi := &file_agent_proto_msgTypes[22]
+	mi := &file_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1573,7 @@ func (x *EnvGetRequest) String() string {
 func (*EnvGetRequest) ProtoMessage() {}
 
 func (x *EnvGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[22]
+	mi := &file_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1586,7 @@ func (x *EnvGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvGetRequest.ProtoReflect.Descriptor instead.
 func (*EnvGetRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{22}
+	return file_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *EnvGetRequest) GetKey() string {
@@ -1560,7 +1605,7 @@ type EnvGetResponse struct {
 
 func (x *EnvGetResponse) Reset() {
 	*x = EnvGetResponse{}
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1617,7 @@ func (x *EnvGetResponse) String() string {
 func (*EnvGetResponse) ProtoMessage() {}
 
 func (x *EnvGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1630,7 @@ func (x *EnvGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvGetResponse.ProtoReflect.Descriptor instead.
 func (*EnvGetResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{23}
+	return file_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *EnvGetResponse) GetValue() string {
@@ -1605,7 +1650,7 @@ type EnvSetRequest struct {
 
 func (x *EnvSetRequest) Reset() {
 	*x = EnvSetRequest{}
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +1662,7 @@ func (x *EnvSetRequest) String() string {
 func (*EnvSetRequest) ProtoMessage() {}
 
 func (x *EnvSetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +1675,7 @@ func (x *EnvSetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvSetRequest.ProtoReflect.Descriptor instead.
 func (*EnvSetRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{24}
+	return file_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *EnvSetRequest) GetKey() string {
@@ -1656,7 +1701,7 @@ type EnvDeleteRequest struct {
 
 func (x *EnvDeleteRequest) Reset() {
 	*x = EnvDeleteRequest{}
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1668,7 +1713,7 @@ func (x *EnvDeleteRequest) String() string {
 func (*EnvDeleteRequest) ProtoMessage() {}
 
 func (x *EnvDeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1681,7 +1726,7 @@ func (x *EnvDeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvDeleteRequest.ProtoReflect.Descriptor instead.
 func (*EnvDeleteRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{25}
+	return file_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *EnvDeleteRequest) GetKey() string {
@@ -1700,7 +1745,7 @@ type EnvListResponse struct {
 
 func (x *EnvListResponse) Reset() {
 	*x = EnvListResponse{}
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1757,7 @@ func (x *EnvListResponse) String() string {
 func (*EnvListResponse) ProtoMessage() {}
 
 func (x *EnvListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1770,7 @@ func (x *EnvListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvListResponse.ProtoReflect.Descriptor instead.
 func (*EnvListResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{26}
+	return file_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *EnvListResponse) GetValues() map[string]string {
@@ -1744,7 +1789,7 @@ type PathRequest struct {
 
 func (x *PathRequest) Reset() {
 	*x = PathRequest{}
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +1801,7 @@ func (x *PathRequest) String() string {
 func (*PathRequest) ProtoMessage() {}
 
 func (x *PathRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +1814,7 @@ func (x *PathRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathRequest.ProtoReflect.Descriptor instead.
 func (*PathRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{27}
+	return file_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PathRequest) GetPath() string {
@@ -1788,7 +1833,7 @@ type PathResponse struct {
 
 func (x *PathResponse) Reset() {
 	*x = PathResponse{}
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +1845,7 @@ func (x *PathResponse) String() string {
 func (*PathResponse) ProtoMessage() {}
 
 func (x *PathResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +1858,7 @@ func (x *PathResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathResponse.ProtoReflect.Descriptor instead.
 func (*PathResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{28}
+	return file_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PathResponse) GetPath() string {
@@ -1833,7 +1878,7 @@ type TwoPathsRequest struct {
 
 func (x *TwoPathsRequest) Reset() {
 	*x = TwoPathsRequest{}
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1845,7 +1890,7 @@ func (x *TwoPathsRequest) String() string {
 func (*TwoPathsRequest) ProtoMessage() {}
 
 func (x *TwoPathsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1858,7 +1903,7 @@ func (x *TwoPathsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TwoPathsRequest.ProtoReflect.Descriptor instead.
 func (*TwoPathsRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{29}
+	return file_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TwoPathsRequest) GetFrom() string {
@@ -1884,7 +1929,7 @@ type StreamResponse struct {
 
 func (x *StreamResponse) Reset() {
 	*x = StreamResponse{}
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1896,7 +1941,7 @@ func (x *StreamResponse) String() string {
 func (*StreamResponse) ProtoMessage() {}
 
 func (x *StreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1909,7 +1954,7 @@ func (x *StreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamResponse.ProtoReflect.Descriptor instead.
 func (*StreamResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{30}
+	return file_agent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StreamResponse) GetStream() uint64 {
@@ -1930,7 +1975,7 @@ type ReadFileRequest struct {
 
 func (x *ReadFileRequest) Reset() {
 	*x = ReadFileRequest{}
-	mi := &file_agent_proto_msgTypes[31]
+	mi := &file_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +1987,7 @@ func (x *ReadFileRequest) String() string {
 func (*ReadFileRequest) ProtoMessage() {}
 
 func (x *ReadFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[31]
+	mi := &file_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1955,7 +2000,7 @@ func (x *ReadFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFileRequest.ProtoReflect.Descriptor instead.
 func (*ReadFileRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{31}
+	return file_agent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReadFileRequest) GetPath() string {
@@ -1985,7 +2030,7 @@ type ReadFileResponse struct {
 
 func (x *ReadFileResponse) Reset() {
 	*x = ReadFileResponse{}
-	mi := &file_agent_proto_msgTypes[32]
+	mi := &file_agent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1997,7 +2042,7 @@ func (x *ReadFileResponse) String() string {
 func (*ReadFileResponse) ProtoMessage() {}
 
 func (x *ReadFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[32]
+	mi := &file_agent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2010,7 +2055,7 @@ func (x *ReadFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFileResponse.ProtoReflect.Descriptor instead.
 func (*ReadFileResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{32}
+	return file_agent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReadFileResponse) GetContent() isReadFileResponse_Content {
@@ -2070,7 +2115,7 @@ type WriteFileRequest struct {
 
 func (x *WriteFileRequest) Reset() {
 	*x = WriteFileRequest{}
-	mi := &file_agent_proto_msgTypes[33]
+	mi := &file_agent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2082,7 +2127,7 @@ func (x *WriteFileRequest) String() string {
 func (*WriteFileRequest) ProtoMessage() {}
 
 func (x *WriteFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[33]
+	mi := &file_agent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2095,7 +2140,7 @@ func (x *WriteFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteFileRequest.ProtoReflect.Descriptor instead.
 func (*WriteFileRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{33}
+	return file_agent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WriteFileRequest) GetPath() string {
@@ -2149,7 +2194,7 @@ type WriteFileFinishRequest struct {
 
 func (x *WriteFileFinishRequest) Reset() {
 	*x = WriteFileFinishRequest{}
-	mi := &file_agent_proto_msgTypes[34]
+	mi := &file_agent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2161,7 +2206,7 @@ func (x *WriteFileFinishRequest) String() string {
 func (*WriteFileFinishRequest) ProtoMessage() {}
 
 func (x *WriteFileFinishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[34]
+	mi := &file_agent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2174,7 +2219,7 @@ func (x *WriteFileFinishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteFileFinishRequest.ProtoReflect.Descriptor instead.
 func (*WriteFileFinishRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{34}
+	return file_agent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WriteFileFinishRequest) GetStream() uint64 {
@@ -2196,7 +2241,7 @@ type DirEntry struct {
 
 func (x *DirEntry) Reset() {
 	*x = DirEntry{}
-	mi := &file_agent_proto_msgTypes[35]
+	mi := &file_agent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2208,7 +2253,7 @@ func (x *DirEntry) String() string {
 func (*DirEntry) ProtoMessage() {}
 
 func (x *DirEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[35]
+	mi := &file_agent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2221,7 +2266,7 @@ func (x *DirEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirEntry.ProtoReflect.Descriptor instead.
 func (*DirEntry) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{35}
+	return file_agent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DirEntry) GetName() string {
@@ -2261,7 +2306,7 @@ type ReadDirResponse struct {
 
 func (x *ReadDirResponse) Reset() {
 	*x = ReadDirResponse{}
-	mi := &file_agent_proto_msgTypes[36]
+	mi := &file_agent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2273,7 +2318,7 @@ func (x *ReadDirResponse) String() string {
 func (*ReadDirResponse) ProtoMessage() {}
 
 func (x *ReadDirResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[36]
+	mi := &file_agent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2286,7 +2331,7 @@ func (x *ReadDirResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadDirResponse.ProtoReflect.Descriptor instead.
 func (*ReadDirResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{36}
+	return file_agent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReadDirResponse) GetEntries() []*DirEntry {
@@ -2306,7 +2351,7 @@ type RemoveRequest struct {
 
 func (x *RemoveRequest) Reset() {
 	*x = RemoveRequest{}
-	mi := &file_agent_proto_msgTypes[37]
+	mi := &file_agent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2318,7 +2363,7 @@ func (x *RemoveRequest) String() string {
 func (*RemoveRequest) ProtoMessage() {}
 
 func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[37]
+	mi := &file_agent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2331,7 +2376,7 @@ func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{37}
+	return file_agent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RemoveRequest) GetPath() string {
@@ -2359,7 +2404,7 @@ type MkdirRequest struct {
 
 func (x *MkdirRequest) Reset() {
 	*x = MkdirRequest{}
-	mi := &file_agent_proto_msgTypes[38]
+	mi := &file_agent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2371,7 +2416,7 @@ func (x *MkdirRequest) String() string {
 func (*MkdirRequest) ProtoMessage() {}
 
 func (x *MkdirRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[38]
+	mi := &file_agent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2384,7 +2429,7 @@ func (x *MkdirRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MkdirRequest.ProtoReflect.Descriptor instead.
 func (*MkdirRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{38}
+	return file_agent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *MkdirRequest) GetPath() string {
@@ -2418,7 +2463,7 @@ type StatRequest struct {
 
 func (x *StatRequest) Reset() {
 	*x = StatRequest{}
-	mi := &file_agent_proto_msgTypes[39]
+	mi := &file_agent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2430,7 +2475,7 @@ func (x *StatRequest) String() string {
 func (*StatRequest) ProtoMessage() {}
 
 func (x *StatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[39]
+	mi := &file_agent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2443,7 +2488,7 @@ func (x *StatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatRequest.ProtoReflect.Descriptor instead.
 func (*StatRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{39}
+	return file_agent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *StatRequest) GetPath() string {
@@ -2482,7 +2527,7 @@ type FileInfo struct {
 
 func (x *FileInfo) Reset() {
 	*x = FileInfo{}
-	mi := &file_agent_proto_msgTypes[40]
+	mi := &file_agent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2494,7 +2539,7 @@ func (x *FileInfo) String() string {
 func (*FileInfo) ProtoMessage() {}
 
 func (x *FileInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[40]
+	mi := &file_agent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2507,7 +2552,7 @@ func (x *FileInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileInfo.ProtoReflect.Descriptor instead.
 func (*FileInfo) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{40}
+	return file_agent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *FileInfo) GetMode() uint32 {
@@ -2618,7 +2663,7 @@ type ChmodRequest struct {
 
 func (x *ChmodRequest) Reset() {
 	*x = ChmodRequest{}
-	mi := &file_agent_proto_msgTypes[41]
+	mi := &file_agent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2630,7 +2675,7 @@ func (x *ChmodRequest) String() string {
 func (*ChmodRequest) ProtoMessage() {}
 
 func (x *ChmodRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[41]
+	mi := &file_agent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2643,7 +2688,7 @@ func (x *ChmodRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChmodRequest.ProtoReflect.Descriptor instead.
 func (*ChmodRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{41}
+	return file_agent_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ChmodRequest) GetPath() string {
@@ -2671,7 +2716,7 @@ type ChownRequest struct {
 
 func (x *ChownRequest) Reset() {
 	*x = ChownRequest{}
-	mi := &file_agent_proto_msgTypes[42]
+	mi := &file_agent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2683,7 +2728,7 @@ func (x *ChownRequest) String() string {
 func (*ChownRequest) ProtoMessage() {}
 
 func (x *ChownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[42]
+	mi := &file_agent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2696,7 +2741,7 @@ func (x *ChownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChownRequest.ProtoReflect.Descriptor instead.
 func (*ChownRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{42}
+	return file_agent_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ChownRequest) GetPath() string {
@@ -2731,7 +2776,7 @@ type MakeTempRequest struct {
 
 func (x *MakeTempRequest) Reset() {
 	*x = MakeTempRequest{}
-	mi := &file_agent_proto_msgTypes[43]
+	mi := &file_agent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2743,7 +2788,7 @@ func (x *MakeTempRequest) String() string {
 func (*MakeTempRequest) ProtoMessage() {}
 
 func (x *MakeTempRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[43]
+	mi := &file_agent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2756,7 +2801,7 @@ func (x *MakeTempRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MakeTempRequest.ProtoReflect.Descriptor instead.
 func (*MakeTempRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{43}
+	return file_agent_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *MakeTempRequest) GetDir() string {
@@ -2790,7 +2835,7 @@ type TruncateRequest struct {
 
 func (x *TruncateRequest) Reset() {
 	*x = TruncateRequest{}
-	mi := &file_agent_proto_msgTypes[44]
+	mi := &file_agent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2802,7 +2847,7 @@ func (x *TruncateRequest) String() string {
 func (*TruncateRequest) ProtoMessage() {}
 
 func (x *TruncateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[44]
+	mi := &file_agent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2815,7 +2860,7 @@ func (x *TruncateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TruncateRequest.ProtoReflect.Descriptor instead.
 func (*TruncateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{44}
+	return file_agent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *TruncateRequest) GetPath() string {
@@ -2841,7 +2886,7 @@ type UmaskRequest struct {
 
 func (x *UmaskRequest) Reset() {
 	*x = UmaskRequest{}
-	mi := &file_agent_proto_msgTypes[45]
+	mi := &file_agent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2853,7 +2898,7 @@ func (x *UmaskRequest) String() string {
 func (*UmaskRequest) ProtoMessage() {}
 
 func (x *UmaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[45]
+	mi := &file_agent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2866,7 +2911,7 @@ func (x *UmaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UmaskRequest.ProtoReflect.Descriptor instead.
 func (*UmaskRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{45}
+	return file_agent_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *UmaskRequest) GetMask() uint32 {
@@ -2885,7 +2930,7 @@ type UmaskResponse struct {
 
 func (x *UmaskResponse) Reset() {
 	*x = UmaskResponse{}
-	mi := &file_agent_proto_msgTypes[46]
+	mi := &file_agent_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2897,7 +2942,7 @@ func (x *UmaskResponse) String() string {
 func (*UmaskResponse) ProtoMessage() {}
 
 func (x *UmaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[46]
+	mi := &file_agent_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2910,7 +2955,7 @@ func (x *UmaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UmaskResponse.ProtoReflect.Descriptor instead.
 func (*UmaskResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{46}
+	return file_agent_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *UmaskResponse) GetPrevious() uint32 {
@@ -2931,7 +2976,7 @@ type UtimeRequest struct {
 
 func (x *UtimeRequest) Reset() {
 	*x = UtimeRequest{}
-	mi := &file_agent_proto_msgTypes[47]
+	mi := &file_agent_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2943,7 +2988,7 @@ func (x *UtimeRequest) String() string {
 func (*UtimeRequest) ProtoMessage() {}
 
 func (x *UtimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[47]
+	mi := &file_agent_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2956,7 +3001,7 @@ func (x *UtimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UtimeRequest.ProtoReflect.Descriptor instead.
 func (*UtimeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{47}
+	return file_agent_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *UtimeRequest) GetPath() string {
@@ -2991,7 +3036,7 @@ type RegularExpression struct {
 
 func (x *RegularExpression) Reset() {
 	*x = RegularExpression{}
-	mi := &file_agent_proto_msgTypes[48]
+	mi := &file_agent_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3003,7 +3048,7 @@ func (x *RegularExpression) String() string {
 func (*RegularExpression) ProtoMessage() {}
 
 func (x *RegularExpression) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[48]
+	mi := &file_agent_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3016,7 +3061,7 @@ func (x *RegularExpression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegularExpression.ProtoReflect.Descriptor instead.
 func (*RegularExpression) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{48}
+	return file_agent_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RegularExpression) GetSource() string {
@@ -3052,7 +3097,7 @@ type WalkRequest struct {
 
 func (x *WalkRequest) Reset() {
 	*x = WalkRequest{}
-	mi := &file_agent_proto_msgTypes[49]
+	mi := &file_agent_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3064,7 +3109,7 @@ func (x *WalkRequest) String() string {
 func (*WalkRequest) ProtoMessage() {}
 
 func (x *WalkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[49]
+	mi := &file_agent_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3077,7 +3122,7 @@ func (x *WalkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkRequest.ProtoReflect.Descriptor instead.
 func (*WalkRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{49}
+	return file_agent_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *WalkRequest) GetPath() string {
@@ -3167,7 +3212,7 @@ type ExpandGlobRequest struct {
 
 func (x *ExpandGlobRequest) Reset() {
 	*x = ExpandGlobRequest{}
-	mi := &file_agent_proto_msgTypes[50]
+	mi := &file_agent_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3179,7 +3224,7 @@ func (x *ExpandGlobRequest) String() string {
 func (*ExpandGlobRequest) ProtoMessage() {}
 
 func (x *ExpandGlobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[50]
+	mi := &file_agent_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3192,7 +3237,7 @@ func (x *ExpandGlobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpandGlobRequest.ProtoReflect.Descriptor instead.
 func (*ExpandGlobRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{50}
+	return file_agent_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ExpandGlobRequest) GetGlob() string {
@@ -3271,7 +3316,7 @@ type WalkEntry struct {
 
 func (x *WalkEntry) Reset() {
 	*x = WalkEntry{}
-	mi := &file_agent_proto_msgTypes[51]
+	mi := &file_agent_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3283,7 +3328,7 @@ func (x *WalkEntry) String() string {
 func (*WalkEntry) ProtoMessage() {}
 
 func (x *WalkEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[51]
+	mi := &file_agent_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3296,7 +3341,7 @@ func (x *WalkEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkEntry.ProtoReflect.Descriptor instead.
 func (*WalkEntry) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{51}
+	return file_agent_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *WalkEntry) GetPath() string {
@@ -3343,7 +3388,7 @@ type WalkBatch struct {
 
 func (x *WalkBatch) Reset() {
 	*x = WalkBatch{}
-	mi := &file_agent_proto_msgTypes[52]
+	mi := &file_agent_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3355,7 +3400,7 @@ func (x *WalkBatch) String() string {
 func (*WalkBatch) ProtoMessage() {}
 
 func (x *WalkBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[52]
+	mi := &file_agent_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3368,7 +3413,7 @@ func (x *WalkBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkBatch.ProtoReflect.Descriptor instead.
 func (*WalkBatch) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{52}
+	return file_agent_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *WalkBatch) GetEntries() []*WalkEntry {
@@ -3394,7 +3439,7 @@ type OpenRequest struct {
 
 func (x *OpenRequest) Reset() {
 	*x = OpenRequest{}
-	mi := &file_agent_proto_msgTypes[53]
+	mi := &file_agent_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3406,7 +3451,7 @@ func (x *OpenRequest) String() string {
 func (*OpenRequest) ProtoMessage() {}
 
 func (x *OpenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[53]
+	mi := &file_agent_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3419,7 +3464,7 @@ func (x *OpenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRequest.ProtoReflect.Descriptor instead.
 func (*OpenRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{53}
+	return file_agent_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *OpenRequest) GetPath() string {
@@ -3487,7 +3532,7 @@ type OpenResponse struct {
 
 func (x *OpenResponse) Reset() {
 	*x = OpenResponse{}
-	mi := &file_agent_proto_msgTypes[54]
+	mi := &file_agent_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3499,7 +3544,7 @@ func (x *OpenResponse) String() string {
 func (*OpenResponse) ProtoMessage() {}
 
 func (x *OpenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[54]
+	mi := &file_agent_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3512,7 +3557,7 @@ func (x *OpenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenResponse.ProtoReflect.Descriptor instead.
 func (*OpenResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{54}
+	return file_agent_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *OpenResponse) GetHandle() uint64 {
@@ -3531,7 +3576,7 @@ type HandleRequest struct {
 
 func (x *HandleRequest) Reset() {
 	*x = HandleRequest{}
-	mi := &file_agent_proto_msgTypes[55]
+	mi := &file_agent_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3543,7 +3588,7 @@ func (x *HandleRequest) String() string {
 func (*HandleRequest) ProtoMessage() {}
 
 func (x *HandleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[55]
+	mi := &file_agent_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3556,7 +3601,7 @@ func (x *HandleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleRequest.ProtoReflect.Descriptor instead.
 func (*HandleRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{55}
+	return file_agent_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *HandleRequest) GetHandle() uint64 {
@@ -3576,7 +3621,7 @@ type HandleReadRequest struct {
 
 func (x *HandleReadRequest) Reset() {
 	*x = HandleReadRequest{}
-	mi := &file_agent_proto_msgTypes[56]
+	mi := &file_agent_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3588,7 +3633,7 @@ func (x *HandleReadRequest) String() string {
 func (*HandleReadRequest) ProtoMessage() {}
 
 func (x *HandleReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[56]
+	mi := &file_agent_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3601,7 +3646,7 @@ func (x *HandleReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleReadRequest.ProtoReflect.Descriptor instead.
 func (*HandleReadRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{56}
+	return file_agent_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *HandleReadRequest) GetHandle() uint64 {
@@ -3628,7 +3673,7 @@ type HandleReadResponse struct {
 
 func (x *HandleReadResponse) Reset() {
 	*x = HandleReadResponse{}
-	mi := &file_agent_proto_msgTypes[57]
+	mi := &file_agent_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3640,7 +3685,7 @@ func (x *HandleReadResponse) String() string {
 func (*HandleReadResponse) ProtoMessage() {}
 
 func (x *HandleReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[57]
+	mi := &file_agent_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3653,7 +3698,7 @@ func (x *HandleReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleReadResponse.ProtoReflect.Descriptor instead.
 func (*HandleReadResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{57}
+	return file_agent_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *HandleReadResponse) GetData() []byte {
@@ -3680,7 +3725,7 @@ type HandleWriteRequest struct {
 
 func (x *HandleWriteRequest) Reset() {
 	*x = HandleWriteRequest{}
-	mi := &file_agent_proto_msgTypes[58]
+	mi := &file_agent_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3692,7 +3737,7 @@ func (x *HandleWriteRequest) String() string {
 func (*HandleWriteRequest) ProtoMessage() {}
 
 func (x *HandleWriteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[58]
+	mi := &file_agent_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3705,7 +3750,7 @@ func (x *HandleWriteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleWriteRequest.ProtoReflect.Descriptor instead.
 func (*HandleWriteRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{58}
+	return file_agent_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *HandleWriteRequest) GetHandle() uint64 {
@@ -3731,7 +3776,7 @@ type HandleWriteResponse struct {
 
 func (x *HandleWriteResponse) Reset() {
 	*x = HandleWriteResponse{}
-	mi := &file_agent_proto_msgTypes[59]
+	mi := &file_agent_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3743,7 +3788,7 @@ func (x *HandleWriteResponse) String() string {
 func (*HandleWriteResponse) ProtoMessage() {}
 
 func (x *HandleWriteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[59]
+	mi := &file_agent_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3756,7 +3801,7 @@ func (x *HandleWriteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleWriteResponse.ProtoReflect.Descriptor instead.
 func (*HandleWriteResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{59}
+	return file_agent_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *HandleWriteResponse) GetWritten() uint32 {
@@ -3777,7 +3822,7 @@ type HandleSeekRequest struct {
 
 func (x *HandleSeekRequest) Reset() {
 	*x = HandleSeekRequest{}
-	mi := &file_agent_proto_msgTypes[60]
+	mi := &file_agent_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3789,7 +3834,7 @@ func (x *HandleSeekRequest) String() string {
 func (*HandleSeekRequest) ProtoMessage() {}
 
 func (x *HandleSeekRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[60]
+	mi := &file_agent_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3802,7 +3847,7 @@ func (x *HandleSeekRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleSeekRequest.ProtoReflect.Descriptor instead.
 func (*HandleSeekRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{60}
+	return file_agent_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *HandleSeekRequest) GetHandle() uint64 {
@@ -3835,7 +3880,7 @@ type HandleSeekResponse struct {
 
 func (x *HandleSeekResponse) Reset() {
 	*x = HandleSeekResponse{}
-	mi := &file_agent_proto_msgTypes[61]
+	mi := &file_agent_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3847,7 +3892,7 @@ func (x *HandleSeekResponse) String() string {
 func (*HandleSeekResponse) ProtoMessage() {}
 
 func (x *HandleSeekResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[61]
+	mi := &file_agent_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3860,7 +3905,7 @@ func (x *HandleSeekResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleSeekResponse.ProtoReflect.Descriptor instead.
 func (*HandleSeekResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{61}
+	return file_agent_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *HandleSeekResponse) GetPosition() uint64 {
@@ -3880,7 +3925,7 @@ type HandleSyncRequest struct {
 
 func (x *HandleSyncRequest) Reset() {
 	*x = HandleSyncRequest{}
-	mi := &file_agent_proto_msgTypes[62]
+	mi := &file_agent_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3892,7 +3937,7 @@ func (x *HandleSyncRequest) String() string {
 func (*HandleSyncRequest) ProtoMessage() {}
 
 func (x *HandleSyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[62]
+	mi := &file_agent_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3905,7 +3950,7 @@ func (x *HandleSyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleSyncRequest.ProtoReflect.Descriptor instead.
 func (*HandleSyncRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{62}
+	return file_agent_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *HandleSyncRequest) GetHandle() uint64 {
@@ -3932,7 +3977,7 @@ type HandleTruncateRequest struct {
 
 func (x *HandleTruncateRequest) Reset() {
 	*x = HandleTruncateRequest{}
-	mi := &file_agent_proto_msgTypes[63]
+	mi := &file_agent_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3944,7 +3989,7 @@ func (x *HandleTruncateRequest) String() string {
 func (*HandleTruncateRequest) ProtoMessage() {}
 
 func (x *HandleTruncateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[63]
+	mi := &file_agent_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3957,7 +4002,7 @@ func (x *HandleTruncateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleTruncateRequest.ProtoReflect.Descriptor instead.
 func (*HandleTruncateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{63}
+	return file_agent_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *HandleTruncateRequest) GetHandle() uint64 {
@@ -3984,7 +4029,7 @@ type HandleLockRequest struct {
 
 func (x *HandleLockRequest) Reset() {
 	*x = HandleLockRequest{}
-	mi := &file_agent_proto_msgTypes[64]
+	mi := &file_agent_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3996,7 +4041,7 @@ func (x *HandleLockRequest) String() string {
 func (*HandleLockRequest) ProtoMessage() {}
 
 func (x *HandleLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[64]
+	mi := &file_agent_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4009,7 +4054,7 @@ func (x *HandleLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleLockRequest.ProtoReflect.Descriptor instead.
 func (*HandleLockRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{64}
+	return file_agent_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *HandleLockRequest) GetHandle() uint64 {
@@ -4037,7 +4082,7 @@ type HandleUtimeRequest struct {
 
 func (x *HandleUtimeRequest) Reset() {
 	*x = HandleUtimeRequest{}
-	mi := &file_agent_proto_msgTypes[65]
+	mi := &file_agent_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4049,7 +4094,7 @@ func (x *HandleUtimeRequest) String() string {
 func (*HandleUtimeRequest) ProtoMessage() {}
 
 func (x *HandleUtimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[65]
+	mi := &file_agent_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4062,7 +4107,7 @@ func (x *HandleUtimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleUtimeRequest.ProtoReflect.Descriptor instead.
 func (*HandleUtimeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{65}
+	return file_agent_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *HandleUtimeRequest) GetHandle() uint64 {
@@ -4095,7 +4140,7 @@ type WarmUpRequest_Command struct {
 
 func (x *WarmUpRequest_Command) Reset() {
 	*x = WarmUpRequest_Command{}
-	mi := &file_agent_proto_msgTypes[67]
+	mi := &file_agent_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4107,7 +4152,7 @@ func (x *WarmUpRequest_Command) String() string {
 func (*WarmUpRequest_Command) ProtoMessage() {}
 
 func (x *WarmUpRequest_Command) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[67]
+	mi := &file_agent_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4120,7 +4165,7 @@ func (x *WarmUpRequest_Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarmUpRequest_Command.ProtoReflect.Descriptor instead.
 func (*WarmUpRequest_Command) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{7, 0}
+	return file_agent_proto_rawDescGZIP(), []int{8, 0}
 }
 
 func (x *WarmUpRequest_Command) GetArgv() []string {
@@ -4147,7 +4192,10 @@ const file_agent_proto_rawDesc = "" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATE_TEMPLATE\x10\x01\x12\x16\n" +
 	"\x12STATE_PERSONALIZED\x10\x02\x12\x14\n" +
-	"\x10STATE_CONFIGURED\x10\x03\"\xb5\x01\n" +
+	"\x10STATE_CONFIGURED\x10\x03\"1\n" +
+	"\x0ePrepareRequest\x12\x1f\n" +
+	"\vroot_serial\x18\x01 \x01(\tR\n" +
+	"rootSerial\"\xb5\x01\n" +
 	"\x12PersonalizeRequest\x12\x18\n" +
 	"\aentropy\x18\x01 \x01(\fR\aentropy\x12(\n" +
 	"\x10clock_unix_nanos\x18\x02 \x01(\x03R\x0eclockUnixNanos\x12\x1d\n" +
@@ -4439,9 +4487,10 @@ const file_agent_proto_rawDesc = "" +
 	"\vatime_nanos\x18\x02 \x01(\x03R\n" +
 	"atimeNanos\x12\x1f\n" +
 	"\vmtime_nanos\x18\x03 \x01(\x03R\n" +
-	"mtimeNanos2\xe1\x06\n" +
+	"mtimeNanos2\xa7\a\n" +
 	"\aMachine\x12A\n" +
-	"\x05Hello\x12\x17.caisson.agent.v1.Empty\x1a\x1f.caisson.agent.v1.HelloResponse\x12L\n" +
+	"\x05Hello\x12\x17.caisson.agent.v1.Empty\x1a\x1f.caisson.agent.v1.HelloResponse\x12D\n" +
+	"\aPrepare\x12 .caisson.agent.v1.PrepareRequest\x1a\x17.caisson.agent.v1.Empty\x12L\n" +
 	"\vPersonalize\x12$.caisson.agent.v1.PersonalizeRequest\x1a\x17.caisson.agent.v1.Empty\x12J\n" +
 	"\n" +
 	"ChangeRoot\x12#.caisson.agent.v1.ChangeRootRequest\x1a\x17.caisson.agent.v1.Empty\x12H\n" +
@@ -4516,7 +4565,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
 var file_agent_proto_goTypes = []any{
 	(HelloResponse_State)(0),       // 0: caisson.agent.v1.HelloResponse.State
 	(WaitResponse_Oom)(0),          // 1: caisson.agent.v1.WaitResponse.Oom
@@ -4524,199 +4573,202 @@ var file_agent_proto_goTypes = []any{
 	(*OperationError)(nil),         // 3: caisson.agent.v1.OperationError
 	(*Empty)(nil),                  // 4: caisson.agent.v1.Empty
 	(*HelloResponse)(nil),          // 5: caisson.agent.v1.HelloResponse
-	(*PersonalizeRequest)(nil),     // 6: caisson.agent.v1.PersonalizeRequest
-	(*ChangeRootRequest)(nil),      // 7: caisson.agent.v1.ChangeRootRequest
-	(*ConfigureRequest)(nil),       // 8: caisson.agent.v1.ConfigureRequest
-	(*SetClockRequest)(nil),        // 9: caisson.agent.v1.SetClockRequest
-	(*WarmUpRequest)(nil),          // 10: caisson.agent.v1.WarmUpRequest
-	(*StatsResponse)(nil),          // 11: caisson.agent.v1.StatsResponse
-	(*MountVolumeRequest)(nil),     // 12: caisson.agent.v1.MountVolumeRequest
-	(*UnmountVolumeRequest)(nil),   // 13: caisson.agent.v1.UnmountVolumeRequest
-	(*FreezeRequest)(nil),          // 14: caisson.agent.v1.FreezeRequest
-	(*ThawRequest)(nil),            // 15: caisson.agent.v1.ThawRequest
-	(*SpawnRequest)(nil),           // 16: caisson.agent.v1.SpawnRequest
-	(*Terminal)(nil),               // 17: caisson.agent.v1.Terminal
-	(*SpawnResponse)(nil),          // 18: caisson.agent.v1.SpawnResponse
-	(*WaitRequest)(nil),            // 19: caisson.agent.v1.WaitRequest
-	(*WaitResponse)(nil),           // 20: caisson.agent.v1.WaitResponse
-	(*KillRequest)(nil),            // 21: caisson.agent.v1.KillRequest
-	(*ResizeTerminalRequest)(nil),  // 22: caisson.agent.v1.ResizeTerminalRequest
-	(*WaitListeningRequest)(nil),   // 23: caisson.agent.v1.WaitListeningRequest
-	(*WaitListeningResponse)(nil),  // 24: caisson.agent.v1.WaitListeningResponse
-	(*EnvGetRequest)(nil),          // 25: caisson.agent.v1.EnvGetRequest
-	(*EnvGetResponse)(nil),         // 26: caisson.agent.v1.EnvGetResponse
-	(*EnvSetRequest)(nil),          // 27: caisson.agent.v1.EnvSetRequest
-	(*EnvDeleteRequest)(nil),       // 28: caisson.agent.v1.EnvDeleteRequest
-	(*EnvListResponse)(nil),        // 29: caisson.agent.v1.EnvListResponse
-	(*PathRequest)(nil),            // 30: caisson.agent.v1.PathRequest
-	(*PathResponse)(nil),           // 31: caisson.agent.v1.PathResponse
-	(*TwoPathsRequest)(nil),        // 32: caisson.agent.v1.TwoPathsRequest
-	(*StreamResponse)(nil),         // 33: caisson.agent.v1.StreamResponse
-	(*ReadFileRequest)(nil),        // 34: caisson.agent.v1.ReadFileRequest
-	(*ReadFileResponse)(nil),       // 35: caisson.agent.v1.ReadFileResponse
-	(*WriteFileRequest)(nil),       // 36: caisson.agent.v1.WriteFileRequest
-	(*WriteFileFinishRequest)(nil), // 37: caisson.agent.v1.WriteFileFinishRequest
-	(*DirEntry)(nil),               // 38: caisson.agent.v1.DirEntry
-	(*ReadDirResponse)(nil),        // 39: caisson.agent.v1.ReadDirResponse
-	(*RemoveRequest)(nil),          // 40: caisson.agent.v1.RemoveRequest
-	(*MkdirRequest)(nil),           // 41: caisson.agent.v1.MkdirRequest
-	(*StatRequest)(nil),            // 42: caisson.agent.v1.StatRequest
-	(*FileInfo)(nil),               // 43: caisson.agent.v1.FileInfo
-	(*ChmodRequest)(nil),           // 44: caisson.agent.v1.ChmodRequest
-	(*ChownRequest)(nil),           // 45: caisson.agent.v1.ChownRequest
-	(*MakeTempRequest)(nil),        // 46: caisson.agent.v1.MakeTempRequest
-	(*TruncateRequest)(nil),        // 47: caisson.agent.v1.TruncateRequest
-	(*UmaskRequest)(nil),           // 48: caisson.agent.v1.UmaskRequest
-	(*UmaskResponse)(nil),          // 49: caisson.agent.v1.UmaskResponse
-	(*UtimeRequest)(nil),           // 50: caisson.agent.v1.UtimeRequest
-	(*RegularExpression)(nil),      // 51: caisson.agent.v1.RegularExpression
-	(*WalkRequest)(nil),            // 52: caisson.agent.v1.WalkRequest
-	(*ExpandGlobRequest)(nil),      // 53: caisson.agent.v1.ExpandGlobRequest
-	(*WalkEntry)(nil),              // 54: caisson.agent.v1.WalkEntry
-	(*WalkBatch)(nil),              // 55: caisson.agent.v1.WalkBatch
-	(*OpenRequest)(nil),            // 56: caisson.agent.v1.OpenRequest
-	(*OpenResponse)(nil),           // 57: caisson.agent.v1.OpenResponse
-	(*HandleRequest)(nil),          // 58: caisson.agent.v1.HandleRequest
-	(*HandleReadRequest)(nil),      // 59: caisson.agent.v1.HandleReadRequest
-	(*HandleReadResponse)(nil),     // 60: caisson.agent.v1.HandleReadResponse
-	(*HandleWriteRequest)(nil),     // 61: caisson.agent.v1.HandleWriteRequest
-	(*HandleWriteResponse)(nil),    // 62: caisson.agent.v1.HandleWriteResponse
-	(*HandleSeekRequest)(nil),      // 63: caisson.agent.v1.HandleSeekRequest
-	(*HandleSeekResponse)(nil),     // 64: caisson.agent.v1.HandleSeekResponse
-	(*HandleSyncRequest)(nil),      // 65: caisson.agent.v1.HandleSyncRequest
-	(*HandleTruncateRequest)(nil),  // 66: caisson.agent.v1.HandleTruncateRequest
-	(*HandleLockRequest)(nil),      // 67: caisson.agent.v1.HandleLockRequest
-	(*HandleUtimeRequest)(nil),     // 68: caisson.agent.v1.HandleUtimeRequest
-	nil,                            // 69: caisson.agent.v1.ConfigureRequest.EnvEntry
-	(*WarmUpRequest_Command)(nil),  // 70: caisson.agent.v1.WarmUpRequest.Command
-	nil,                            // 71: caisson.agent.v1.SpawnRequest.EnvEntry
-	nil,                            // 72: caisson.agent.v1.EnvListResponse.ValuesEntry
+	(*PrepareRequest)(nil),         // 6: caisson.agent.v1.PrepareRequest
+	(*PersonalizeRequest)(nil),     // 7: caisson.agent.v1.PersonalizeRequest
+	(*ChangeRootRequest)(nil),      // 8: caisson.agent.v1.ChangeRootRequest
+	(*ConfigureRequest)(nil),       // 9: caisson.agent.v1.ConfigureRequest
+	(*SetClockRequest)(nil),        // 10: caisson.agent.v1.SetClockRequest
+	(*WarmUpRequest)(nil),          // 11: caisson.agent.v1.WarmUpRequest
+	(*StatsResponse)(nil),          // 12: caisson.agent.v1.StatsResponse
+	(*MountVolumeRequest)(nil),     // 13: caisson.agent.v1.MountVolumeRequest
+	(*UnmountVolumeRequest)(nil),   // 14: caisson.agent.v1.UnmountVolumeRequest
+	(*FreezeRequest)(nil),          // 15: caisson.agent.v1.FreezeRequest
+	(*ThawRequest)(nil),            // 16: caisson.agent.v1.ThawRequest
+	(*SpawnRequest)(nil),           // 17: caisson.agent.v1.SpawnRequest
+	(*Terminal)(nil),               // 18: caisson.agent.v1.Terminal
+	(*SpawnResponse)(nil),          // 19: caisson.agent.v1.SpawnResponse
+	(*WaitRequest)(nil),            // 20: caisson.agent.v1.WaitRequest
+	(*WaitResponse)(nil),           // 21: caisson.agent.v1.WaitResponse
+	(*KillRequest)(nil),            // 22: caisson.agent.v1.KillRequest
+	(*ResizeTerminalRequest)(nil),  // 23: caisson.agent.v1.ResizeTerminalRequest
+	(*WaitListeningRequest)(nil),   // 24: caisson.agent.v1.WaitListeningRequest
+	(*WaitListeningResponse)(nil),  // 25: caisson.agent.v1.WaitListeningResponse
+	(*EnvGetRequest)(nil),          // 26: caisson.agent.v1.EnvGetRequest
+	(*EnvGetResponse)(nil),         // 27: caisson.agent.v1.EnvGetResponse
+	(*EnvSetRequest)(nil),          // 28: caisson.agent.v1.EnvSetRequest
+	(*EnvDeleteRequest)(nil),       // 29: caisson.agent.v1.EnvDeleteRequest
+	(*EnvListResponse)(nil),        // 30: caisson.agent.v1.EnvListResponse
+	(*PathRequest)(nil),            // 31: caisson.agent.v1.PathRequest
+	(*PathResponse)(nil),           // 32: caisson.agent.v1.PathResponse
+	(*TwoPathsRequest)(nil),        // 33: caisson.agent.v1.TwoPathsRequest
+	(*StreamResponse)(nil),         // 34: caisson.agent.v1.StreamResponse
+	(*ReadFileRequest)(nil),        // 35: caisson.agent.v1.ReadFileRequest
+	(*ReadFileResponse)(nil),       // 36: caisson.agent.v1.ReadFileResponse
+	(*WriteFileRequest)(nil),       // 37: caisson.agent.v1.WriteFileRequest
+	(*WriteFileFinishRequest)(nil), // 38: caisson.agent.v1.WriteFileFinishRequest
+	(*DirEntry)(nil),               // 39: caisson.agent.v1.DirEntry
+	(*ReadDirResponse)(nil),        // 40: caisson.agent.v1.ReadDirResponse
+	(*RemoveRequest)(nil),          // 41: caisson.agent.v1.RemoveRequest
+	(*MkdirRequest)(nil),           // 42: caisson.agent.v1.MkdirRequest
+	(*StatRequest)(nil),            // 43: caisson.agent.v1.StatRequest
+	(*FileInfo)(nil),               // 44: caisson.agent.v1.FileInfo
+	(*ChmodRequest)(nil),           // 45: caisson.agent.v1.ChmodRequest
+	(*ChownRequest)(nil),           // 46: caisson.agent.v1.ChownRequest
+	(*MakeTempRequest)(nil),        // 47: caisson.agent.v1.MakeTempRequest
+	(*TruncateRequest)(nil),        // 48: caisson.agent.v1.TruncateRequest
+	(*UmaskRequest)(nil),           // 49: caisson.agent.v1.UmaskRequest
+	(*UmaskResponse)(nil),          // 50: caisson.agent.v1.UmaskResponse
+	(*UtimeRequest)(nil),           // 51: caisson.agent.v1.UtimeRequest
+	(*RegularExpression)(nil),      // 52: caisson.agent.v1.RegularExpression
+	(*WalkRequest)(nil),            // 53: caisson.agent.v1.WalkRequest
+	(*ExpandGlobRequest)(nil),      // 54: caisson.agent.v1.ExpandGlobRequest
+	(*WalkEntry)(nil),              // 55: caisson.agent.v1.WalkEntry
+	(*WalkBatch)(nil),              // 56: caisson.agent.v1.WalkBatch
+	(*OpenRequest)(nil),            // 57: caisson.agent.v1.OpenRequest
+	(*OpenResponse)(nil),           // 58: caisson.agent.v1.OpenResponse
+	(*HandleRequest)(nil),          // 59: caisson.agent.v1.HandleRequest
+	(*HandleReadRequest)(nil),      // 60: caisson.agent.v1.HandleReadRequest
+	(*HandleReadResponse)(nil),     // 61: caisson.agent.v1.HandleReadResponse
+	(*HandleWriteRequest)(nil),     // 62: caisson.agent.v1.HandleWriteRequest
+	(*HandleWriteResponse)(nil),    // 63: caisson.agent.v1.HandleWriteResponse
+	(*HandleSeekRequest)(nil),      // 64: caisson.agent.v1.HandleSeekRequest
+	(*HandleSeekResponse)(nil),     // 65: caisson.agent.v1.HandleSeekResponse
+	(*HandleSyncRequest)(nil),      // 66: caisson.agent.v1.HandleSyncRequest
+	(*HandleTruncateRequest)(nil),  // 67: caisson.agent.v1.HandleTruncateRequest
+	(*HandleLockRequest)(nil),      // 68: caisson.agent.v1.HandleLockRequest
+	(*HandleUtimeRequest)(nil),     // 69: caisson.agent.v1.HandleUtimeRequest
+	nil,                            // 70: caisson.agent.v1.ConfigureRequest.EnvEntry
+	(*WarmUpRequest_Command)(nil),  // 71: caisson.agent.v1.WarmUpRequest.Command
+	nil,                            // 72: caisson.agent.v1.SpawnRequest.EnvEntry
+	nil,                            // 73: caisson.agent.v1.EnvListResponse.ValuesEntry
 }
 var file_agent_proto_depIdxs = []int32{
 	0,  // 0: caisson.agent.v1.HelloResponse.state:type_name -> caisson.agent.v1.HelloResponse.State
-	69, // 1: caisson.agent.v1.ConfigureRequest.env:type_name -> caisson.agent.v1.ConfigureRequest.EnvEntry
-	70, // 2: caisson.agent.v1.WarmUpRequest.commands:type_name -> caisson.agent.v1.WarmUpRequest.Command
-	71, // 3: caisson.agent.v1.SpawnRequest.env:type_name -> caisson.agent.v1.SpawnRequest.EnvEntry
-	17, // 4: caisson.agent.v1.SpawnRequest.terminal:type_name -> caisson.agent.v1.Terminal
+	70, // 1: caisson.agent.v1.ConfigureRequest.env:type_name -> caisson.agent.v1.ConfigureRequest.EnvEntry
+	71, // 2: caisson.agent.v1.WarmUpRequest.commands:type_name -> caisson.agent.v1.WarmUpRequest.Command
+	72, // 3: caisson.agent.v1.SpawnRequest.env:type_name -> caisson.agent.v1.SpawnRequest.EnvEntry
+	18, // 4: caisson.agent.v1.SpawnRequest.terminal:type_name -> caisson.agent.v1.Terminal
 	1,  // 5: caisson.agent.v1.WaitResponse.oom:type_name -> caisson.agent.v1.WaitResponse.Oom
-	72, // 6: caisson.agent.v1.EnvListResponse.values:type_name -> caisson.agent.v1.EnvListResponse.ValuesEntry
-	38, // 7: caisson.agent.v1.ReadDirResponse.entries:type_name -> caisson.agent.v1.DirEntry
-	51, // 8: caisson.agent.v1.WalkRequest.match:type_name -> caisson.agent.v1.RegularExpression
-	51, // 9: caisson.agent.v1.WalkRequest.skip:type_name -> caisson.agent.v1.RegularExpression
-	54, // 10: caisson.agent.v1.WalkBatch.entries:type_name -> caisson.agent.v1.WalkEntry
+	73, // 6: caisson.agent.v1.EnvListResponse.values:type_name -> caisson.agent.v1.EnvListResponse.ValuesEntry
+	39, // 7: caisson.agent.v1.ReadDirResponse.entries:type_name -> caisson.agent.v1.DirEntry
+	52, // 8: caisson.agent.v1.WalkRequest.match:type_name -> caisson.agent.v1.RegularExpression
+	52, // 9: caisson.agent.v1.WalkRequest.skip:type_name -> caisson.agent.v1.RegularExpression
+	55, // 10: caisson.agent.v1.WalkBatch.entries:type_name -> caisson.agent.v1.WalkEntry
 	2,  // 11: caisson.agent.v1.HandleSeekRequest.whence:type_name -> caisson.agent.v1.HandleSeekRequest.Whence
 	4,  // 12: caisson.agent.v1.Machine.Hello:input_type -> caisson.agent.v1.Empty
-	6,  // 13: caisson.agent.v1.Machine.Personalize:input_type -> caisson.agent.v1.PersonalizeRequest
-	7,  // 14: caisson.agent.v1.Machine.ChangeRoot:input_type -> caisson.agent.v1.ChangeRootRequest
-	8,  // 15: caisson.agent.v1.Machine.Configure:input_type -> caisson.agent.v1.ConfigureRequest
-	9,  // 16: caisson.agent.v1.Machine.SetClock:input_type -> caisson.agent.v1.SetClockRequest
-	4,  // 17: caisson.agent.v1.Machine.Stats:input_type -> caisson.agent.v1.Empty
-	10, // 18: caisson.agent.v1.Machine.WarmUp:input_type -> caisson.agent.v1.WarmUpRequest
-	12, // 19: caisson.agent.v1.Machine.MountVolume:input_type -> caisson.agent.v1.MountVolumeRequest
-	13, // 20: caisson.agent.v1.Machine.UnmountVolume:input_type -> caisson.agent.v1.UnmountVolumeRequest
-	14, // 21: caisson.agent.v1.Machine.Freeze:input_type -> caisson.agent.v1.FreezeRequest
-	15, // 22: caisson.agent.v1.Machine.Thaw:input_type -> caisson.agent.v1.ThawRequest
-	4,  // 23: caisson.agent.v1.Machine.Shutdown:input_type -> caisson.agent.v1.Empty
-	16, // 24: caisson.agent.v1.Processes.Spawn:input_type -> caisson.agent.v1.SpawnRequest
-	19, // 25: caisson.agent.v1.Processes.Wait:input_type -> caisson.agent.v1.WaitRequest
-	21, // 26: caisson.agent.v1.Processes.Kill:input_type -> caisson.agent.v1.KillRequest
-	22, // 27: caisson.agent.v1.Processes.ResizeTerminal:input_type -> caisson.agent.v1.ResizeTerminalRequest
-	23, // 28: caisson.agent.v1.Processes.WaitListening:input_type -> caisson.agent.v1.WaitListeningRequest
-	25, // 29: caisson.agent.v1.Environment.Get:input_type -> caisson.agent.v1.EnvGetRequest
-	27, // 30: caisson.agent.v1.Environment.Set:input_type -> caisson.agent.v1.EnvSetRequest
-	28, // 31: caisson.agent.v1.Environment.Delete:input_type -> caisson.agent.v1.EnvDeleteRequest
-	4,  // 32: caisson.agent.v1.Environment.List:input_type -> caisson.agent.v1.Empty
-	34, // 33: caisson.agent.v1.Files.ReadFile:input_type -> caisson.agent.v1.ReadFileRequest
-	36, // 34: caisson.agent.v1.Files.WriteFile:input_type -> caisson.agent.v1.WriteFileRequest
-	36, // 35: caisson.agent.v1.Files.WriteFileBegin:input_type -> caisson.agent.v1.WriteFileRequest
-	37, // 36: caisson.agent.v1.Files.WriteFileFinish:input_type -> caisson.agent.v1.WriteFileFinishRequest
-	30, // 37: caisson.agent.v1.Files.ReadDir:input_type -> caisson.agent.v1.PathRequest
-	40, // 38: caisson.agent.v1.Files.Remove:input_type -> caisson.agent.v1.RemoveRequest
-	41, // 39: caisson.agent.v1.Files.Mkdir:input_type -> caisson.agent.v1.MkdirRequest
-	32, // 40: caisson.agent.v1.Files.Rename:input_type -> caisson.agent.v1.TwoPathsRequest
-	32, // 41: caisson.agent.v1.Files.CopyFile:input_type -> caisson.agent.v1.TwoPathsRequest
-	42, // 42: caisson.agent.v1.Files.Stat:input_type -> caisson.agent.v1.StatRequest
-	44, // 43: caisson.agent.v1.Files.Chmod:input_type -> caisson.agent.v1.ChmodRequest
-	45, // 44: caisson.agent.v1.Files.Chown:input_type -> caisson.agent.v1.ChownRequest
-	32, // 45: caisson.agent.v1.Files.Link:input_type -> caisson.agent.v1.TwoPathsRequest
-	32, // 46: caisson.agent.v1.Files.Symlink:input_type -> caisson.agent.v1.TwoPathsRequest
-	30, // 47: caisson.agent.v1.Files.ReadLink:input_type -> caisson.agent.v1.PathRequest
-	30, // 48: caisson.agent.v1.Files.RealPath:input_type -> caisson.agent.v1.PathRequest
-	46, // 49: caisson.agent.v1.Files.MakeTempDir:input_type -> caisson.agent.v1.MakeTempRequest
-	46, // 50: caisson.agent.v1.Files.MakeTempFile:input_type -> caisson.agent.v1.MakeTempRequest
-	47, // 51: caisson.agent.v1.Files.Truncate:input_type -> caisson.agent.v1.TruncateRequest
-	48, // 52: caisson.agent.v1.Files.Umask:input_type -> caisson.agent.v1.UmaskRequest
-	50, // 53: caisson.agent.v1.Files.Utime:input_type -> caisson.agent.v1.UtimeRequest
-	52, // 54: caisson.agent.v1.Files.Walk:input_type -> caisson.agent.v1.WalkRequest
-	53, // 55: caisson.agent.v1.Files.ExpandGlob:input_type -> caisson.agent.v1.ExpandGlobRequest
-	56, // 56: caisson.agent.v1.Files.Open:input_type -> caisson.agent.v1.OpenRequest
-	58, // 57: caisson.agent.v1.Files.Close:input_type -> caisson.agent.v1.HandleRequest
-	59, // 58: caisson.agent.v1.Files.Read:input_type -> caisson.agent.v1.HandleReadRequest
-	61, // 59: caisson.agent.v1.Files.Write:input_type -> caisson.agent.v1.HandleWriteRequest
-	63, // 60: caisson.agent.v1.Files.Seek:input_type -> caisson.agent.v1.HandleSeekRequest
-	58, // 61: caisson.agent.v1.Files.HandleStat:input_type -> caisson.agent.v1.HandleRequest
-	65, // 62: caisson.agent.v1.Files.Sync:input_type -> caisson.agent.v1.HandleSyncRequest
-	66, // 63: caisson.agent.v1.Files.HandleTruncate:input_type -> caisson.agent.v1.HandleTruncateRequest
-	67, // 64: caisson.agent.v1.Files.Lock:input_type -> caisson.agent.v1.HandleLockRequest
-	58, // 65: caisson.agent.v1.Files.Unlock:input_type -> caisson.agent.v1.HandleRequest
-	68, // 66: caisson.agent.v1.Files.HandleUtime:input_type -> caisson.agent.v1.HandleUtimeRequest
-	5,  // 67: caisson.agent.v1.Machine.Hello:output_type -> caisson.agent.v1.HelloResponse
-	4,  // 68: caisson.agent.v1.Machine.Personalize:output_type -> caisson.agent.v1.Empty
-	4,  // 69: caisson.agent.v1.Machine.ChangeRoot:output_type -> caisson.agent.v1.Empty
-	4,  // 70: caisson.agent.v1.Machine.Configure:output_type -> caisson.agent.v1.Empty
-	4,  // 71: caisson.agent.v1.Machine.SetClock:output_type -> caisson.agent.v1.Empty
-	11, // 72: caisson.agent.v1.Machine.Stats:output_type -> caisson.agent.v1.StatsResponse
-	4,  // 73: caisson.agent.v1.Machine.WarmUp:output_type -> caisson.agent.v1.Empty
-	4,  // 74: caisson.agent.v1.Machine.MountVolume:output_type -> caisson.agent.v1.Empty
-	4,  // 75: caisson.agent.v1.Machine.UnmountVolume:output_type -> caisson.agent.v1.Empty
-	4,  // 76: caisson.agent.v1.Machine.Freeze:output_type -> caisson.agent.v1.Empty
-	4,  // 77: caisson.agent.v1.Machine.Thaw:output_type -> caisson.agent.v1.Empty
-	4,  // 78: caisson.agent.v1.Machine.Shutdown:output_type -> caisson.agent.v1.Empty
-	18, // 79: caisson.agent.v1.Processes.Spawn:output_type -> caisson.agent.v1.SpawnResponse
-	20, // 80: caisson.agent.v1.Processes.Wait:output_type -> caisson.agent.v1.WaitResponse
-	4,  // 81: caisson.agent.v1.Processes.Kill:output_type -> caisson.agent.v1.Empty
-	4,  // 82: caisson.agent.v1.Processes.ResizeTerminal:output_type -> caisson.agent.v1.Empty
-	24, // 83: caisson.agent.v1.Processes.WaitListening:output_type -> caisson.agent.v1.WaitListeningResponse
-	26, // 84: caisson.agent.v1.Environment.Get:output_type -> caisson.agent.v1.EnvGetResponse
-	4,  // 85: caisson.agent.v1.Environment.Set:output_type -> caisson.agent.v1.Empty
-	4,  // 86: caisson.agent.v1.Environment.Delete:output_type -> caisson.agent.v1.Empty
-	29, // 87: caisson.agent.v1.Environment.List:output_type -> caisson.agent.v1.EnvListResponse
-	35, // 88: caisson.agent.v1.Files.ReadFile:output_type -> caisson.agent.v1.ReadFileResponse
-	4,  // 89: caisson.agent.v1.Files.WriteFile:output_type -> caisson.agent.v1.Empty
-	33, // 90: caisson.agent.v1.Files.WriteFileBegin:output_type -> caisson.agent.v1.StreamResponse
-	4,  // 91: caisson.agent.v1.Files.WriteFileFinish:output_type -> caisson.agent.v1.Empty
-	39, // 92: caisson.agent.v1.Files.ReadDir:output_type -> caisson.agent.v1.ReadDirResponse
-	4,  // 93: caisson.agent.v1.Files.Remove:output_type -> caisson.agent.v1.Empty
-	4,  // 94: caisson.agent.v1.Files.Mkdir:output_type -> caisson.agent.v1.Empty
-	4,  // 95: caisson.agent.v1.Files.Rename:output_type -> caisson.agent.v1.Empty
-	4,  // 96: caisson.agent.v1.Files.CopyFile:output_type -> caisson.agent.v1.Empty
-	43, // 97: caisson.agent.v1.Files.Stat:output_type -> caisson.agent.v1.FileInfo
-	4,  // 98: caisson.agent.v1.Files.Chmod:output_type -> caisson.agent.v1.Empty
-	4,  // 99: caisson.agent.v1.Files.Chown:output_type -> caisson.agent.v1.Empty
-	4,  // 100: caisson.agent.v1.Files.Link:output_type -> caisson.agent.v1.Empty
-	4,  // 101: caisson.agent.v1.Files.Symlink:output_type -> caisson.agent.v1.Empty
-	31, // 102: caisson.agent.v1.Files.ReadLink:output_type -> caisson.agent.v1.PathResponse
-	31, // 103: caisson.agent.v1.Files.RealPath:output_type -> caisson.agent.v1.PathResponse
-	31, // 104: caisson.agent.v1.Files.MakeTempDir:output_type -> caisson.agent.v1.PathResponse
-	31, // 105: caisson.agent.v1.Files.MakeTempFile:output_type -> caisson.agent.v1.PathResponse
-	4,  // 106: caisson.agent.v1.Files.Truncate:output_type -> caisson.agent.v1.Empty
-	49, // 107: caisson.agent.v1.Files.Umask:output_type -> caisson.agent.v1.UmaskResponse
-	4,  // 108: caisson.agent.v1.Files.Utime:output_type -> caisson.agent.v1.Empty
-	55, // 109: caisson.agent.v1.Files.Walk:output_type -> caisson.agent.v1.WalkBatch
-	55, // 110: caisson.agent.v1.Files.ExpandGlob:output_type -> caisson.agent.v1.WalkBatch
-	57, // 111: caisson.agent.v1.Files.Open:output_type -> caisson.agent.v1.OpenResponse
-	4,  // 112: caisson.agent.v1.Files.Close:output_type -> caisson.agent.v1.Empty
-	60, // 113: caisson.agent.v1.Files.Read:output_type -> caisson.agent.v1.HandleReadResponse
-	62, // 114: caisson.agent.v1.Files.Write:output_type -> caisson.agent.v1.HandleWriteResponse
-	64, // 115: caisson.agent.v1.Files.Seek:output_type -> caisson.agent.v1.HandleSeekResponse
-	43, // 116: caisson.agent.v1.Files.HandleStat:output_type -> caisson.agent.v1.FileInfo
-	4,  // 117: caisson.agent.v1.Files.Sync:output_type -> caisson.agent.v1.Empty
-	4,  // 118: caisson.agent.v1.Files.HandleTruncate:output_type -> caisson.agent.v1.Empty
-	4,  // 119: caisson.agent.v1.Files.Lock:output_type -> caisson.agent.v1.Empty
-	4,  // 120: caisson.agent.v1.Files.Unlock:output_type -> caisson.agent.v1.Empty
-	4,  // 121: caisson.agent.v1.Files.HandleUtime:output_type -> caisson.agent.v1.Empty
-	67, // [67:122] is the sub-list for method output_type
-	12, // [12:67] is the sub-list for method input_type
+	6,  // 13: caisson.agent.v1.Machine.Prepare:input_type -> caisson.agent.v1.PrepareRequest
+	7,  // 14: caisson.agent.v1.Machine.Personalize:input_type -> caisson.agent.v1.PersonalizeRequest
+	8,  // 15: caisson.agent.v1.Machine.ChangeRoot:input_type -> caisson.agent.v1.ChangeRootRequest
+	9,  // 16: caisson.agent.v1.Machine.Configure:input_type -> caisson.agent.v1.ConfigureRequest
+	10, // 17: caisson.agent.v1.Machine.SetClock:input_type -> caisson.agent.v1.SetClockRequest
+	4,  // 18: caisson.agent.v1.Machine.Stats:input_type -> caisson.agent.v1.Empty
+	11, // 19: caisson.agent.v1.Machine.WarmUp:input_type -> caisson.agent.v1.WarmUpRequest
+	13, // 20: caisson.agent.v1.Machine.MountVolume:input_type -> caisson.agent.v1.MountVolumeRequest
+	14, // 21: caisson.agent.v1.Machine.UnmountVolume:input_type -> caisson.agent.v1.UnmountVolumeRequest
+	15, // 22: caisson.agent.v1.Machine.Freeze:input_type -> caisson.agent.v1.FreezeRequest
+	16, // 23: caisson.agent.v1.Machine.Thaw:input_type -> caisson.agent.v1.ThawRequest
+	4,  // 24: caisson.agent.v1.Machine.Shutdown:input_type -> caisson.agent.v1.Empty
+	17, // 25: caisson.agent.v1.Processes.Spawn:input_type -> caisson.agent.v1.SpawnRequest
+	20, // 26: caisson.agent.v1.Processes.Wait:input_type -> caisson.agent.v1.WaitRequest
+	22, // 27: caisson.agent.v1.Processes.Kill:input_type -> caisson.agent.v1.KillRequest
+	23, // 28: caisson.agent.v1.Processes.ResizeTerminal:input_type -> caisson.agent.v1.ResizeTerminalRequest
+	24, // 29: caisson.agent.v1.Processes.WaitListening:input_type -> caisson.agent.v1.WaitListeningRequest
+	26, // 30: caisson.agent.v1.Environment.Get:input_type -> caisson.agent.v1.EnvGetRequest
+	28, // 31: caisson.agent.v1.Environment.Set:input_type -> caisson.agent.v1.EnvSetRequest
+	29, // 32: caisson.agent.v1.Environment.Delete:input_type -> caisson.agent.v1.EnvDeleteRequest
+	4,  // 33: caisson.agent.v1.Environment.List:input_type -> caisson.agent.v1.Empty
+	35, // 34: caisson.agent.v1.Files.ReadFile:input_type -> caisson.agent.v1.ReadFileRequest
+	37, // 35: caisson.agent.v1.Files.WriteFile:input_type -> caisson.agent.v1.WriteFileRequest
+	37, // 36: caisson.agent.v1.Files.WriteFileBegin:input_type -> caisson.agent.v1.WriteFileRequest
+	38, // 37: caisson.agent.v1.Files.WriteFileFinish:input_type -> caisson.agent.v1.WriteFileFinishRequest
+	31, // 38: caisson.agent.v1.Files.ReadDir:input_type -> caisson.agent.v1.PathRequest
+	41, // 39: caisson.agent.v1.Files.Remove:input_type -> caisson.agent.v1.RemoveRequest
+	42, // 40: caisson.agent.v1.Files.Mkdir:input_type -> caisson.agent.v1.MkdirRequest
+	33, // 41: caisson.agent.v1.Files.Rename:input_type -> caisson.agent.v1.TwoPathsRequest
+	33, // 42: caisson.agent.v1.Files.CopyFile:input_type -> caisson.agent.v1.TwoPathsRequest
+	43, // 43: caisson.agent.v1.Files.Stat:input_type -> caisson.agent.v1.StatRequest
+	45, // 44: caisson.agent.v1.Files.Chmod:input_type -> caisson.agent.v1.ChmodRequest
+	46, // 45: caisson.agent.v1.Files.Chown:input_type -> caisson.agent.v1.ChownRequest
+	33, // 46: caisson.agent.v1.Files.Link:input_type -> caisson.agent.v1.TwoPathsRequest
+	33, // 47: caisson.agent.v1.Files.Symlink:input_type -> caisson.agent.v1.TwoPathsRequest
+	31, // 48: caisson.agent.v1.Files.ReadLink:input_type -> caisson.agent.v1.PathRequest
+	31, // 49: caisson.agent.v1.Files.RealPath:input_type -> caisson.agent.v1.PathRequest
+	47, // 50: caisson.agent.v1.Files.MakeTempDir:input_type -> caisson.agent.v1.MakeTempRequest
+	47, // 51: caisson.agent.v1.Files.MakeTempFile:input_type -> caisson.agent.v1.MakeTempRequest
+	48, // 52: caisson.agent.v1.Files.Truncate:input_type -> caisson.agent.v1.TruncateRequest
+	49, // 53: caisson.agent.v1.Files.Umask:input_type -> caisson.agent.v1.UmaskRequest
+	51, // 54: caisson.agent.v1.Files.Utime:input_type -> caisson.agent.v1.UtimeRequest
+	53, // 55: caisson.agent.v1.Files.Walk:input_type -> caisson.agent.v1.WalkRequest
+	54, // 56: caisson.agent.v1.Files.ExpandGlob:input_type -> caisson.agent.v1.ExpandGlobRequest
+	57, // 57: caisson.agent.v1.Files.Open:input_type -> caisson.agent.v1.OpenRequest
+	59, // 58: caisson.agent.v1.Files.Close:input_type -> caisson.agent.v1.HandleRequest
+	60, // 59: caisson.agent.v1.Files.Read:input_type -> caisson.agent.v1.HandleReadRequest
+	62, // 60: caisson.agent.v1.Files.Write:input_type -> caisson.agent.v1.HandleWriteRequest
+	64, // 61: caisson.agent.v1.Files.Seek:input_type -> caisson.agent.v1.HandleSeekRequest
+	59, // 62: caisson.agent.v1.Files.HandleStat:input_type -> caisson.agent.v1.HandleRequest
+	66, // 63: caisson.agent.v1.Files.Sync:input_type -> caisson.agent.v1.HandleSyncRequest
+	67, // 64: caisson.agent.v1.Files.HandleTruncate:input_type -> caisson.agent.v1.HandleTruncateRequest
+	68, // 65: caisson.agent.v1.Files.Lock:input_type -> caisson.agent.v1.HandleLockRequest
+	59, // 66: caisson.agent.v1.Files.Unlock:input_type -> caisson.agent.v1.HandleRequest
+	69, // 67: caisson.agent.v1.Files.HandleUtime:input_type -> caisson.agent.v1.HandleUtimeRequest
+	5,  // 68: caisson.agent.v1.Machine.Hello:output_type -> caisson.agent.v1.HelloResponse
+	4,  // 69: caisson.agent.v1.Machine.Prepare:output_type -> caisson.agent.v1.Empty
+	4,  // 70: caisson.agent.v1.Machine.Personalize:output_type -> caisson.agent.v1.Empty
+	4,  // 71: caisson.agent.v1.Machine.ChangeRoot:output_type -> caisson.agent.v1.Empty
+	4,  // 72: caisson.agent.v1.Machine.Configure:output_type -> caisson.agent.v1.Empty
+	4,  // 73: caisson.agent.v1.Machine.SetClock:output_type -> caisson.agent.v1.Empty
+	12, // 74: caisson.agent.v1.Machine.Stats:output_type -> caisson.agent.v1.StatsResponse
+	4,  // 75: caisson.agent.v1.Machine.WarmUp:output_type -> caisson.agent.v1.Empty
+	4,  // 76: caisson.agent.v1.Machine.MountVolume:output_type -> caisson.agent.v1.Empty
+	4,  // 77: caisson.agent.v1.Machine.UnmountVolume:output_type -> caisson.agent.v1.Empty
+	4,  // 78: caisson.agent.v1.Machine.Freeze:output_type -> caisson.agent.v1.Empty
+	4,  // 79: caisson.agent.v1.Machine.Thaw:output_type -> caisson.agent.v1.Empty
+	4,  // 80: caisson.agent.v1.Machine.Shutdown:output_type -> caisson.agent.v1.Empty
+	19, // 81: caisson.agent.v1.Processes.Spawn:output_type -> caisson.agent.v1.SpawnResponse
+	21, // 82: caisson.agent.v1.Processes.Wait:output_type -> caisson.agent.v1.WaitResponse
+	4,  // 83: caisson.agent.v1.Processes.Kill:output_type -> caisson.agent.v1.Empty
+	4,  // 84: caisson.agent.v1.Processes.ResizeTerminal:output_type -> caisson.agent.v1.Empty
+	25, // 85: caisson.agent.v1.Processes.WaitListening:output_type -> caisson.agent.v1.WaitListeningResponse
+	27, // 86: caisson.agent.v1.Environment.Get:output_type -> caisson.agent.v1.EnvGetResponse
+	4,  // 87: caisson.agent.v1.Environment.Set:output_type -> caisson.agent.v1.Empty
+	4,  // 88: caisson.agent.v1.Environment.Delete:output_type -> caisson.agent.v1.Empty
+	30, // 89: caisson.agent.v1.Environment.List:output_type -> caisson.agent.v1.EnvListResponse
+	36, // 90: caisson.agent.v1.Files.ReadFile:output_type -> caisson.agent.v1.ReadFileResponse
+	4,  // 91: caisson.agent.v1.Files.WriteFile:output_type -> caisson.agent.v1.Empty
+	34, // 92: caisson.agent.v1.Files.WriteFileBegin:output_type -> caisson.agent.v1.StreamResponse
+	4,  // 93: caisson.agent.v1.Files.WriteFileFinish:output_type -> caisson.agent.v1.Empty
+	40, // 94: caisson.agent.v1.Files.ReadDir:output_type -> caisson.agent.v1.ReadDirResponse
+	4,  // 95: caisson.agent.v1.Files.Remove:output_type -> caisson.agent.v1.Empty
+	4,  // 96: caisson.agent.v1.Files.Mkdir:output_type -> caisson.agent.v1.Empty
+	4,  // 97: caisson.agent.v1.Files.Rename:output_type -> caisson.agent.v1.Empty
+	4,  // 98: caisson.agent.v1.Files.CopyFile:output_type -> caisson.agent.v1.Empty
+	44, // 99: caisson.agent.v1.Files.Stat:output_type -> caisson.agent.v1.FileInfo
+	4,  // 100: caisson.agent.v1.Files.Chmod:output_type -> caisson.agent.v1.Empty
+	4,  // 101: caisson.agent.v1.Files.Chown:output_type -> caisson.agent.v1.Empty
+	4,  // 102: caisson.agent.v1.Files.Link:output_type -> caisson.agent.v1.Empty
+	4,  // 103: caisson.agent.v1.Files.Symlink:output_type -> caisson.agent.v1.Empty
+	32, // 104: caisson.agent.v1.Files.ReadLink:output_type -> caisson.agent.v1.PathResponse
+	32, // 105: caisson.agent.v1.Files.RealPath:output_type -> caisson.agent.v1.PathResponse
+	32, // 106: caisson.agent.v1.Files.MakeTempDir:output_type -> caisson.agent.v1.PathResponse
+	32, // 107: caisson.agent.v1.Files.MakeTempFile:output_type -> caisson.agent.v1.PathResponse
+	4,  // 108: caisson.agent.v1.Files.Truncate:output_type -> caisson.agent.v1.Empty
+	50, // 109: caisson.agent.v1.Files.Umask:output_type -> caisson.agent.v1.UmaskResponse
+	4,  // 110: caisson.agent.v1.Files.Utime:output_type -> caisson.agent.v1.Empty
+	56, // 111: caisson.agent.v1.Files.Walk:output_type -> caisson.agent.v1.WalkBatch
+	56, // 112: caisson.agent.v1.Files.ExpandGlob:output_type -> caisson.agent.v1.WalkBatch
+	58, // 113: caisson.agent.v1.Files.Open:output_type -> caisson.agent.v1.OpenResponse
+	4,  // 114: caisson.agent.v1.Files.Close:output_type -> caisson.agent.v1.Empty
+	61, // 115: caisson.agent.v1.Files.Read:output_type -> caisson.agent.v1.HandleReadResponse
+	63, // 116: caisson.agent.v1.Files.Write:output_type -> caisson.agent.v1.HandleWriteResponse
+	65, // 117: caisson.agent.v1.Files.Seek:output_type -> caisson.agent.v1.HandleSeekResponse
+	44, // 118: caisson.agent.v1.Files.HandleStat:output_type -> caisson.agent.v1.FileInfo
+	4,  // 119: caisson.agent.v1.Files.Sync:output_type -> caisson.agent.v1.Empty
+	4,  // 120: caisson.agent.v1.Files.HandleTruncate:output_type -> caisson.agent.v1.Empty
+	4,  // 121: caisson.agent.v1.Files.Lock:output_type -> caisson.agent.v1.Empty
+	4,  // 122: caisson.agent.v1.Files.Unlock:output_type -> caisson.agent.v1.Empty
+	4,  // 123: caisson.agent.v1.Files.HandleUtime:output_type -> caisson.agent.v1.Empty
+	68, // [68:124] is the sub-list for method output_type
+	12, // [12:68] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
 	12, // [12:12] is the sub-list for extension extendee
 	0,  // [0:12] is the sub-list for field type_name
@@ -4727,24 +4779,24 @@ func file_agent_proto_init() {
 	if File_agent_proto != nil {
 		return
 	}
-	file_agent_proto_msgTypes[23].OneofWrappers = []any{}
-	file_agent_proto_msgTypes[32].OneofWrappers = []any{
+	file_agent_proto_msgTypes[24].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[33].OneofWrappers = []any{
 		(*ReadFileResponse_Data)(nil),
 		(*ReadFileResponse_Stream)(nil),
 	}
-	file_agent_proto_msgTypes[33].OneofWrappers = []any{}
-	file_agent_proto_msgTypes[38].OneofWrappers = []any{}
-	file_agent_proto_msgTypes[42].OneofWrappers = []any{}
-	file_agent_proto_msgTypes[45].OneofWrappers = []any{}
-	file_agent_proto_msgTypes[49].OneofWrappers = []any{}
-	file_agent_proto_msgTypes[53].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[34].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[39].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[43].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[46].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[50].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[54].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   70,
+			NumMessages:   71,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -57,6 +57,8 @@ const (
 const (
 	// MachineHelloProcedure is the fully-qualified name of the Machine's Hello RPC.
 	MachineHelloProcedure = "/caisson.agent.v1.Machine/Hello"
+	// MachinePrepareProcedure is the fully-qualified name of the Machine's Prepare RPC.
+	MachinePrepareProcedure = "/caisson.agent.v1.Machine/Prepare"
 	// MachinePersonalizeProcedure is the fully-qualified name of the Machine's Personalize RPC.
 	MachinePersonalizeProcedure = "/caisson.agent.v1.Machine/Personalize"
 	// MachineChangeRootProcedure is the fully-qualified name of the Machine's ChangeRoot RPC.
@@ -172,6 +174,9 @@ const (
 type MachineClient interface {
 	// Answers at once, in every state. The first call of every host.
 	Hello(context.Context, *connect.Request[agentv1.Empty]) (*connect.Response[agentv1.HelloResponse], error)
+	// Mounts the writable layer and makes it the root while the machine is still a template, and flushes it: clones wake up with it.
+	// At most once, before Personalize. Processes and files work from then on.
+	Prepare(context.Context, *connect.Request[agentv1.PrepareRequest]) (*connect.Response[agentv1.Empty], error)
 	// Makes a restored clone an individual: entropy, clock, machine identity, root file system. Once per clone.
 	Personalize(context.Context, *connect.Request[agentv1.PersonalizeRequest]) (*connect.Response[agentv1.Empty], error)
 	// Moves a personalized clone onto another writable layer, on a disk that was added since. Before Configure; at most once.
@@ -207,6 +212,12 @@ func NewMachineClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			httpClient,
 			baseURL+MachineHelloProcedure,
 			connect.WithSchema(machineMethods.ByName("Hello")),
+			connect.WithClientOptions(opts...),
+		),
+		prepare: connect.NewClient[agentv1.PrepareRequest, agentv1.Empty](
+			httpClient,
+			baseURL+MachinePrepareProcedure,
+			connect.WithSchema(machineMethods.ByName("Prepare")),
 			connect.WithClientOptions(opts...),
 		),
 		personalize: connect.NewClient[agentv1.PersonalizeRequest, agentv1.Empty](
@@ -281,6 +292,7 @@ func NewMachineClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 // machineClient implements MachineClient.
 type machineClient struct {
 	hello         *connect.Client[agentv1.Empty, agentv1.HelloResponse]
+	prepare       *connect.Client[agentv1.PrepareRequest, agentv1.Empty]
 	personalize   *connect.Client[agentv1.PersonalizeRequest, agentv1.Empty]
 	changeRoot    *connect.Client[agentv1.ChangeRootRequest, agentv1.Empty]
 	configure     *connect.Client[agentv1.ConfigureRequest, agentv1.Empty]
@@ -297,6 +309,11 @@ type machineClient struct {
 // Hello calls caisson.agent.v1.Machine.Hello.
 func (c *machineClient) Hello(ctx context.Context, req *connect.Request[agentv1.Empty]) (*connect.Response[agentv1.HelloResponse], error) {
 	return c.hello.CallUnary(ctx, req)
+}
+
+// Prepare calls caisson.agent.v1.Machine.Prepare.
+func (c *machineClient) Prepare(ctx context.Context, req *connect.Request[agentv1.PrepareRequest]) (*connect.Response[agentv1.Empty], error) {
+	return c.prepare.CallUnary(ctx, req)
 }
 
 // Personalize calls caisson.agent.v1.Machine.Personalize.
@@ -358,6 +375,9 @@ func (c *machineClient) Shutdown(ctx context.Context, req *connect.Request[agent
 type MachineHandler interface {
 	// Answers at once, in every state. The first call of every host.
 	Hello(context.Context, *connect.Request[agentv1.Empty]) (*connect.Response[agentv1.HelloResponse], error)
+	// Mounts the writable layer and makes it the root while the machine is still a template, and flushes it: clones wake up with it.
+	// At most once, before Personalize. Processes and files work from then on.
+	Prepare(context.Context, *connect.Request[agentv1.PrepareRequest]) (*connect.Response[agentv1.Empty], error)
 	// Makes a restored clone an individual: entropy, clock, machine identity, root file system. Once per clone.
 	Personalize(context.Context, *connect.Request[agentv1.PersonalizeRequest]) (*connect.Response[agentv1.Empty], error)
 	// Moves a personalized clone onto another writable layer, on a disk that was added since. Before Configure; at most once.
@@ -389,6 +409,12 @@ func NewMachineHandler(svc MachineHandler, opts ...connect.HandlerOption) (strin
 		MachineHelloProcedure,
 		svc.Hello,
 		connect.WithSchema(machineMethods.ByName("Hello")),
+		connect.WithHandlerOptions(opts...),
+	)
+	machinePrepareHandler := connect.NewUnaryHandler(
+		MachinePrepareProcedure,
+		svc.Prepare,
+		connect.WithSchema(machineMethods.ByName("Prepare")),
 		connect.WithHandlerOptions(opts...),
 	)
 	machinePersonalizeHandler := connect.NewUnaryHandler(
@@ -461,6 +487,8 @@ func NewMachineHandler(svc MachineHandler, opts ...connect.HandlerOption) (strin
 		switch r.URL.Path {
 		case MachineHelloProcedure:
 			machineHelloHandler.ServeHTTP(w, r)
+		case MachinePrepareProcedure:
+			machinePrepareHandler.ServeHTTP(w, r)
 		case MachinePersonalizeProcedure:
 			machinePersonalizeHandler.ServeHTTP(w, r)
 		case MachineChangeRootProcedure:
@@ -494,6 +522,10 @@ type UnimplementedMachineHandler struct{}
 
 func (UnimplementedMachineHandler) Hello(context.Context, *connect.Request[agentv1.Empty]) (*connect.Response[agentv1.HelloResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("caisson.agent.v1.Machine.Hello is not implemented"))
+}
+
+func (UnimplementedMachineHandler) Prepare(context.Context, *connect.Request[agentv1.PrepareRequest]) (*connect.Response[agentv1.Empty], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("caisson.agent.v1.Machine.Prepare is not implemented"))
 }
 
 func (UnimplementedMachineHandler) Personalize(context.Context, *connect.Request[agentv1.PersonalizeRequest]) (*connect.Response[agentv1.Empty], error) {

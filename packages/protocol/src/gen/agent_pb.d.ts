@@ -120,6 +120,24 @@ export enum HelloResponse_State {
 export declare const HelloResponse_StateSchema: GenEnum<HelloResponse_State>;
 
 /**
+ * @generated from message caisson.agent.v1.PrepareRequest
+ */
+export declare type PrepareRequest = Message<"caisson.agent.v1.PrepareRequest"> & {
+  /**
+   * Serial of the disk that holds the writable layer, such as "root".
+   *
+   * @generated from field: string root_serial = 1;
+   */
+  rootSerial: string;
+};
+
+/**
+ * Describes the message caisson.agent.v1.PrepareRequest.
+ * Use `create(PrepareRequestSchema)` to create a new message.
+ */
+export declare const PrepareRequestSchema: GenMessage<PrepareRequest>;
+
+/**
  * @generated from message caisson.agent.v1.PersonalizeRequest
  */
 export declare type PersonalizeRequest = Message<"caisson.agent.v1.PersonalizeRequest"> & {
@@ -145,7 +163,7 @@ export declare type PersonalizeRequest = Message<"caisson.agent.v1.PersonalizeRe
   machineId: string;
 
   /**
-   * Serial of the disk that holds the writable layer, such as "root".
+   * Like PrepareRequest.root_serial, for a template that was not prepared.
    *
    * @generated from field: string root_serial = 4;
    */
@@ -1842,6 +1860,17 @@ export declare const Machine: GenService<{
     methodKind: "unary";
     input: typeof EmptySchema;
     output: typeof HelloResponseSchema;
+  },
+  /**
+   * Mounts the writable layer and makes it the root while the machine is still a template, and flushes it: clones wake up with it.
+   * At most once, before Personalize. Processes and files work from then on.
+   *
+   * @generated from rpc caisson.agent.v1.Machine.Prepare
+   */
+  prepare: {
+    methodKind: "unary";
+    input: typeof PrepareRequestSchema;
+    output: typeof EmptySchema;
   },
   /**
    * Makes a restored clone an individual: entropy, clock, machine identity, root file system. Once per clone.

@@ -24,7 +24,7 @@ import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/
  * Describes the file agent.proto.
  */
 export const file_agent = /*@__PURE__*/
-  fileDesc("CgthZ2VudC5wcm90bxIQY2Fpc3Nvbi5hZ2VudC52MSIwCg5PcGVyYXRpb25FcnJvchINCgVlcnJubxgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIgcKBUVtcHR5Is4BCg1IZWxsb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSNAoFc3RhdGUYAiABKA4yJS5jYWlzc29uLmFnZW50LnYxLkhlbGxvUmVzcG9uc2UuU3RhdGUSFAoMdXB0aW1lX25hbm9zGAMgASgEImAKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASEgoOU1RBVEVfVEVNUExBVEUQARIWChJTVEFURV9QRVJTT05BTElaRUQQAhIUChBTVEFURV9DT05GSUdVUkVEEAMiewoSUGVyc29uYWxpemVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSGAoQY2xvY2tfdW5peF9uYW5vcxgCIAEoAxISCgptYWNoaW5lX2lkGAMgASgJEhMKC3Jvb3Rfc2VyaWFsGAQgASgJEhEKCWdyb3dfcm9vdBgFIAEoCCJPChFDaGFuZ2VSb290UmVxdWVzdBITCgtyb290X3NlcmlhbBgBIAEoCRIRCglncm93X3Jvb3QYAiABKAgSEgoKdGltZW91dF9tcxgDIAEoDSLAAQoQQ29uZmlndXJlUmVxdWVzdBIQCghob3N0bmFtZRgBIAEoCRIYChBjbG9ja191bml4X25hbm9zGAIgASgDEjgKA2VudhgDIAMoCzIrLmNhaXNzb24uYWdlbnQudjEuQ29uZmlndXJlUmVxdWVzdC5FbnZFbnRyeRIaChJjYV9jZXJ0aWZpY2F0ZV9wZW0YBCABKAkaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIrCg9TZXRDbG9ja1JlcXVlc3QSGAoQY2xvY2tfdW5peF9uYW5vcxgBIAEoAyJjCg1XYXJtVXBSZXF1ZXN0EjkKCGNvbW1hbmRzGAEgAygLMicuY2Fpc3Nvbi5hZ2VudC52MS5XYXJtVXBSZXF1ZXN0LkNvbW1hbmQaFwoHQ29tbWFuZBIMCgRhcmd2GAEgAygJIsUBCg1TdGF0c1Jlc3BvbnNlEhoKEm1lbW9yeV90b3RhbF9ieXRlcxgBIAEoBBIeChZtZW1vcnlfYXZhaWxhYmxlX2J5dGVzGAIgASgEEhgKEGRpc2tfdG90YWxfYnl0ZXMYAyABKAQSHAoUZGlza19hdmFpbGFibGVfYnl0ZXMYBCABKAQSEQoJcHJvY2Vzc2VzGAUgASgNEhcKD2FnZW50X3Jzc19ieXRlcxgGIAEoBBIUCgxvcGVuX3N0cmVhbXMYByABKA0iWQoSTW91bnRWb2x1bWVSZXF1ZXN0Eg4KBnNlcmlhbBgBIAEoCRIMCgRwYXRoGAIgASgJEhEKCXJlYWRfb25seRgDIAEoCBISCgp0aW1lb3V0X21zGAQgASgNIiYKFFVubW91bnRWb2x1bWVSZXF1ZXN0Eg4KBnNlcmlhbBgBIAEoCSI0Cg1GcmVlemVSZXF1ZXN0Eg8KB3NlcmlhbHMYASADKAkSEgoKdGltZW91dF9tcxgCIAEoDSIeCgtUaGF3UmVxdWVzdBIPCgdzZXJpYWxzGAEgAygJIpoCCgxTcGF3blJlcXVlc3QSDwoHY29tbWFuZBgBIAEoCRIMCgRhcmdzGAIgAygJEjQKA2VudhgDIAMoCzInLmNhaXNzb24uYWdlbnQudjEuU3Bhd25SZXF1ZXN0LkVudkVudHJ5EhEKCWNsZWFyX2VudhgEIAEoCBILCgNjd2QYBSABKAkSDAoEdXNlchgGIAEoCRINCgVzdGRpbhgHIAEoCBIOCgZzdGRvdXQYCCABKAgSDgoGc3RkZXJyGAkgASgIEiwKCHRlcm1pbmFsGAogASgLMhouY2Fpc3Nvbi5hZ2VudC52MS5UZXJtaW5hbBoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjcKCFRlcm1pbmFsEgwKBHJvd3MYASABKA0SDwoHY29sdW1ucxgCIAEoDRIMCgR0eXBlGAMgASgJImAKDVNwYXduUmVzcG9uc2USCwoDcGlkGAEgASgNEhQKDHN0ZGluX3N0cmVhbRgCIAEoBBIVCg1zdGRvdXRfc3RyZWFtGAMgASgEEhUKDXN0ZGVycl9zdHJlYW0YBCABKAQiGgoLV2FpdFJlcXVlc3QSCwoDcGlkGAEgASgNIrcBCgxXYWl0UmVzcG9uc2USDAoEY29kZRgBIAEoBRIOCgZzaWduYWwYAiABKAkSLwoDb29tGAMgASgOMiIuY2Fpc3Nvbi5hZ2VudC52MS5XYWl0UmVzcG9uc2UuT29tEhIKCmNwdV9taWNyb3MYBCABKAQiRAoDT29tEgwKCE9PTV9OT05FEAASFgoST09NX0xPV19DT05GSURFTkNFEAESFwoTT09NX0hJR0hfQ09ORklERU5DRRACIioKC0tpbGxSZXF1ZXN0EgsKA3BpZBgBIAEoDRIOCgZzaWduYWwYAiABKAkiQwoVUmVzaXplVGVybWluYWxSZXF1ZXN0EgsKA3BpZBgBIAEoDRIMCgRyb3dzGAIgASgNEg8KB2NvbHVtbnMYAyABKA0iIwoUV2FpdExpc3RlbmluZ1JlcXVlc3QSCwoDcGlkGAEgASgNIiUKFVdhaXRMaXN0ZW5pbmdSZXNwb25zZRIMCgRwb3J0GAEgASgNIhwKDUVudkdldFJlcXVlc3QSCwoDa2V5GAEgASgJIi4KDkVudkdldFJlc3BvbnNlEhIKBXZhbHVlGAEgASgJSACIAQFCCAoGX3ZhbHVlIisKDUVudlNldFJlcXVlc3QSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJIh8KEEVudkRlbGV0ZVJlcXVlc3QSCwoDa2V5GAEgASgJIn8KD0Vudkxpc3RSZXNwb25zZRI9CgZ2YWx1ZXMYASADKAsyLS5jYWlzc29uLmFnZW50LnYxLkVudkxpc3RSZXNwb25zZS5WYWx1ZXNFbnRyeRotCgtWYWx1ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhsKC1BhdGhSZXF1ZXN0EgwKBHBhdGgYASABKAkiHAoMUGF0aFJlc3BvbnNlEgwKBHBhdGgYASABKAkiKwoPVHdvUGF0aHNSZXF1ZXN0EgwKBGZyb20YASABKAkSCgoCdG8YAiABKAkiIAoOU3RyZWFtUmVzcG9uc2USDgoGc3RyZWFtGAEgASgEIjUKD1JlYWRGaWxlUmVxdWVzdBIMCgRwYXRoGAEgASgJEhQKDGlubGluZV9saW1pdBgCIAEoDSI/ChBSZWFkRmlsZVJlc3BvbnNlEg4KBGRhdGEYASABKAxIABIQCgZzdHJlYW0YAiABKARIAEIJCgdjb250ZW50In4KEFdyaXRlRmlsZVJlcXVlc3QSDAoEcGF0aBgBIAEoCRIMCgRkYXRhGAIgASgMEg4KBmFwcGVuZBgDIAEoCBIOCgZjcmVhdGUYBCABKAgSEgoKY3JlYXRlX25ldxgFIAEoCBIRCgRtb2RlGAYgASgNSACIAQFCBwoFX21vZGUiKAoWV3JpdGVGaWxlRmluaXNoUmVxdWVzdBIOCgZzdHJlYW0YASABKAQiUwoIRGlyRW50cnkSDAoEbmFtZRgBIAEoCRIPCgdpc19maWxlGAIgASgIEhQKDGlzX2RpcmVjdG9yeRgDIAEoCBISCgppc19zeW1saW5rGAQgASgIIj4KD1JlYWREaXJSZXNwb25zZRIrCgdlbnRyaWVzGAEgAygLMhouY2Fpc3Nvbi5hZ2VudC52MS5EaXJFbnRyeSIwCg1SZW1vdmVSZXF1ZXN0EgwKBHBhdGgYASABKAkSEQoJcmVjdXJzaXZlGAIgASgIIksKDE1rZGlyUmVxdWVzdBIMCgRwYXRoGAEgASgJEhEKCXJlY3Vyc2l2ZRgCIAEoCBIRCgRtb2RlGAMgASgNSACIAQFCBwoFX21vZGUiLgoLU3RhdFJlcXVlc3QSDAoEcGF0aBgBIAEoCRIRCglub19mb2xsb3cYAiABKAgi8AEKCEZpbGVJbmZvEgwKBG1vZGUYASABKA0SDAoEc2l6ZRgCIAEoBBITCgttdGltZV9uYW5vcxgDIAEoAxITCgthdGltZV9uYW5vcxgEIAEoAxITCgtjdGltZV9uYW5vcxgFIAEoAxIXCg9iaXJ0aHRpbWVfbmFub3MYBiABKAMSCwoDZGV2GAcgASgEEgsKA2lubxgIIAEoBBINCgVubGluaxgJIAEoBBILCgN1aWQYCiABKA0SCwoDZ2lkGAsgASgNEgwKBHJkZXYYDCABKAQSDwoHYmxrc2l6ZRgNIAEoBBIOCgZibG9ja3MYDiABKAQiKgoMQ2htb2RSZXF1ZXN0EgwKBHBhdGgYASABKAkSDAoEbW9kZRgCIAEoDSJQCgxDaG93blJlcXVlc3QSDAoEcGF0aBgBIAEoCRIQCgN1aWQYAiABKA1IAIgBARIQCgNnaWQYAyABKA1IAYgBAUIGCgRfdWlkQgYKBF9naWQiPgoPTWFrZVRlbXBSZXF1ZXN0EgsKA2RpchgBIAEoCRIOCgZwcmVmaXgYAiABKAkSDgoGc3VmZml4GAMgASgJIi8KD1RydW5jYXRlUmVxdWVzdBIMCgRwYXRoGAEgASgJEg4KBmxlbmd0aBgCIAEoBCIqCgxVbWFza1JlcXVlc3QSEQoEbWFzaxgBIAEoDUgAiAEBQgcKBV9tYXNrIiEKDVVtYXNrUmVzcG9uc2USEAoIcHJldmlvdXMYASABKA0iRgoMVXRpbWVSZXF1ZXN0EgwKBHBhdGgYASABKAkSEwoLYXRpbWVfbmFub3MYAiABKAMSEwoLbXRpbWVfbmFub3MYAyABKAMiMgoRUmVndWxhckV4cHJlc3Npb24SDgoGc291cmNlGAEgASgJEg0KBWZsYWdzGAIgASgJIqwCCgtXYWxrUmVxdWVzdBIMCgRwYXRoGAEgASgJEhYKCW1heF9kZXB0aBgCIAEoDUgAiAEBEhUKDWluY2x1ZGVfZmlsZXMYAyABKAgSFAoMaW5jbHVkZV9kaXJzGAQgASgIEhgKEGluY2x1ZGVfc3ltbGlua3MYBSABKAgSFwoPZm9sbG93X3N5bWxpbmtzGAYgASgIEhQKDGNhbm9uaWNhbGl6ZRgHIAEoCBIMCgRleHRzGAggAygJEjIKBW1hdGNoGAkgAygLMiMuY2Fpc3Nvbi5hZ2VudC52MS5SZWd1bGFyRXhwcmVzc2lvbhIxCgRza2lwGAogAygLMiMuY2Fpc3Nvbi5hZ2VudC52MS5SZWd1bGFyRXhwcmVzc2lvbkIMCgpfbWF4X2RlcHRoIsMBChFFeHBhbmRHbG9iUmVxdWVzdBIMCgRnbG9iGAEgASgJEgwKBHJvb3QYAiABKAkSDwoHZXhjbHVkZRgDIAMoCRIUCgxpbmNsdWRlX2RpcnMYBCABKAgSFwoPZm9sbG93X3N5bWxpbmtzGAUgASgIEhQKDGNhbm9uaWNhbGl6ZRgGIAEoCBIQCghleHRlbmRlZBgHIAEoCBIQCghnbG9ic3RhchgIIAEoCBIYChBjYXNlX2luc2Vuc2l0aXZlGAkgASgIImIKCVdhbGtFbnRyeRIMCgRwYXRoGAEgASgJEgwKBG5hbWUYAiABKAkSDwoHaXNfZmlsZRgDIAEoCBIUCgxpc19kaXJlY3RvcnkYBCABKAgSEgoKaXNfc3ltbGluaxgFIAEoCCI5CglXYWxrQmF0Y2gSLAoHZW50cmllcxgBIAMoCzIbLmNhaXNzb24uYWdlbnQudjEuV2Fsa0VudHJ5IpoBCgtPcGVuUmVxdWVzdBIMCgRwYXRoGAEgASgJEgwKBHJlYWQYAiABKAgSDQoFd3JpdGUYAyABKAgSDgoGYXBwZW5kGAQgASgIEhAKCHRydW5jYXRlGAUgASgIEg4KBmNyZWF0ZRgGIAEoCBISCgpjcmVhdGVfbmV3GAcgASgIEhEKBG1vZGUYCCABKA1IAIgBAUIHCgVfbW9kZSIeCgxPcGVuUmVzcG9uc2USDgoGaGFuZGxlGAEgASgEIh8KDUhhbmRsZVJlcXVlc3QSDgoGaGFuZGxlGAEgASgEIjMKEUhhbmRsZVJlYWRSZXF1ZXN0Eg4KBmhhbmRsZRgBIAEoBBIOCgZsZW5ndGgYAiABKA0iLwoSSGFuZGxlUmVhZFJlc3BvbnNlEgwKBGRhdGEYASABKAwSCwoDZW9mGAIgASgIIjIKEkhhbmRsZVdyaXRlUmVxdWVzdBIOCgZoYW5kbGUYASABKAQSDAoEZGF0YRgCIAEoDCImChNIYW5kbGVXcml0ZVJlc3BvbnNlEg8KB3dyaXR0ZW4YASABKA0irwEKEUhhbmRsZVNlZWtSZXF1ZXN0Eg4KBmhhbmRsZRgBIAEoBBIOCgZvZmZzZXQYAiABKAMSOgoGd2hlbmNlGAMgASgOMiouY2Fpc3Nvbi5hZ2VudC52MS5IYW5kbGVTZWVrUmVxdWVzdC5XaGVuY2UiPgoGV2hlbmNlEhAKDFdIRU5DRV9TVEFSVBAAEhIKDldIRU5DRV9DVVJSRU5UEAESDgoKV0hFTkNFX0VORBACIiYKEkhhbmRsZVNlZWtSZXNwb25zZRIQCghwb3NpdGlvbhgBIAEoBCI2ChFIYW5kbGVTeW5jUmVxdWVzdBIOCgZoYW5kbGUYASABKAQSEQoJZGF0YV9vbmx5GAIgASgIIjcKFUhhbmRsZVRydW5jYXRlUmVxdWVzdBIOCgZoYW5kbGUYASABKAQSDgoGbGVuZ3RoGAIgASgEIjYKEUhhbmRsZUxvY2tSZXF1ZXN0Eg4KBmhhbmRsZRgBIAEoBBIRCglleGNsdXNpdmUYAiABKAgiTgoSSGFuZGxlVXRpbWVSZXF1ZXN0Eg4KBmhhbmRsZRgBIAEoBBITCgthdGltZV9uYW5vcxgCIAEoAxITCgttdGltZV9uYW5vcxgDIAEoAzLhBgoHTWFjaGluZRJBCgVIZWxsbxIXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkaHy5jYWlzc29uLmFnZW50LnYxLkhlbGxvUmVzcG9uc2USTAoLUGVyc29uYWxpemUSJC5jYWlzc29uLmFnZW50LnYxLlBlcnNvbmFsaXplUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSSgoKQ2hhbmdlUm9vdBIjLmNhaXNzb24uYWdlbnQudjEuQ2hhbmdlUm9vdFJlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EkgKCUNvbmZpZ3VyZRIiLmNhaXNzb24uYWdlbnQudjEuQ29uZmlndXJlUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSRgoIU2V0Q2xvY2sSIS5jYWlzc29uLmFnZW50LnYxLlNldENsb2NrUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSQQoFU3RhdHMSFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5Gh8uY2Fpc3Nvbi5hZ2VudC52MS5TdGF0c1Jlc3BvbnNlEkIKBldhcm1VcBIfLmNhaXNzb24uYWdlbnQudjEuV2FybVVwUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSTAoLTW91bnRWb2x1bWUSJC5jYWlzc29uLmFnZW50LnYxLk1vdW50Vm9sdW1lUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSUAoNVW5tb3VudFZvbHVtZRImLmNhaXNzb24uYWdlbnQudjEuVW5tb3VudFZvbHVtZVJlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EkIKBkZyZWV6ZRIfLmNhaXNzb24uYWdlbnQudjEuRnJlZXplUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSPgoEVGhhdxIdLmNhaXNzb24uYWdlbnQudjEuVGhhd1JlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EjwKCFNodXRkb3duEhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkykgMKCVByb2Nlc3NlcxJICgVTcGF3bhIeLmNhaXNzb24uYWdlbnQudjEuU3Bhd25SZXF1ZXN0Gh8uY2Fpc3Nvbi5hZ2VudC52MS5TcGF3blJlc3BvbnNlEkUKBFdhaXQSHS5jYWlzc29uLmFnZW50LnYxLldhaXRSZXF1ZXN0Gh4uY2Fpc3Nvbi5hZ2VudC52MS5XYWl0UmVzcG9uc2USPgoES2lsbBIdLmNhaXNzb24uYWdlbnQudjEuS2lsbFJlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5ElIKDlJlc2l6ZVRlcm1pbmFsEicuY2Fpc3Nvbi5hZ2VudC52MS5SZXNpemVUZXJtaW5hbFJlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EmAKDVdhaXRMaXN0ZW5pbmcSJi5jYWlzc29uLmFnZW50LnYxLldhaXRMaXN0ZW5pbmdSZXF1ZXN0GicuY2Fpc3Nvbi5hZ2VudC52MS5XYWl0TGlzdGVuaW5nUmVzcG9uc2UyowIKC0Vudmlyb25tZW50EkgKA0dldBIfLmNhaXNzb24uYWdlbnQudjEuRW52R2V0UmVxdWVzdBogLmNhaXNzb24uYWdlbnQudjEuRW52R2V0UmVzcG9uc2USPwoDU2V0Eh8uY2Fpc3Nvbi5hZ2VudC52MS5FbnZTZXRSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJFCgZEZWxldGUSIi5jYWlzc29uLmFnZW50LnYxLkVudkRlbGV0ZVJlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EkIKBExpc3QSFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5GiEuY2Fpc3Nvbi5hZ2VudC52MS5FbnZMaXN0UmVzcG9uc2Uy7xMKBUZpbGVzElEKCFJlYWRGaWxlEiEuY2Fpc3Nvbi5hZ2VudC52MS5SZWFkRmlsZVJlcXVlc3QaIi5jYWlzc29uLmFnZW50LnYxLlJlYWRGaWxlUmVzcG9uc2USSAoJV3JpdGVGaWxlEiIuY2Fpc3Nvbi5hZ2VudC52MS5Xcml0ZUZpbGVSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJWCg5Xcml0ZUZpbGVCZWdpbhIiLmNhaXNzb24uYWdlbnQudjEuV3JpdGVGaWxlUmVxdWVzdBogLmNhaXNzb24uYWdlbnQudjEuU3RyZWFtUmVzcG9uc2USVAoPV3JpdGVGaWxlRmluaXNoEiguY2Fpc3Nvbi5hZ2VudC52MS5Xcml0ZUZpbGVGaW5pc2hSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJLCgdSZWFkRGlyEh0uY2Fpc3Nvbi5hZ2VudC52MS5QYXRoUmVxdWVzdBohLmNhaXNzb24uYWdlbnQudjEuUmVhZERpclJlc3BvbnNlEkIKBlJlbW92ZRIfLmNhaXNzb24uYWdlbnQudjEuUmVtb3ZlUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSQAoFTWtkaXISHi5jYWlzc29uLmFnZW50LnYxLk1rZGlyUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSRAoGUmVuYW1lEiEuY2Fpc3Nvbi5hZ2VudC52MS5Ud29QYXRoc1JlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EkYKCENvcHlGaWxlEiEuY2Fpc3Nvbi5hZ2VudC52MS5Ud29QYXRoc1JlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EkEKBFN0YXQSHS5jYWlzc29uLmFnZW50LnYxLlN0YXRSZXF1ZXN0GhouY2Fpc3Nvbi5hZ2VudC52MS5GaWxlSW5mbxJACgVDaG1vZBIeLmNhaXNzb24uYWdlbnQudjEuQ2htb2RSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJACgVDaG93bhIeLmNhaXNzb24uYWdlbnQudjEuQ2hvd25SZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJCCgRMaW5rEiEuY2Fpc3Nvbi5hZ2VudC52MS5Ud29QYXRoc1JlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EkUKB1N5bWxpbmsSIS5jYWlzc29uLmFnZW50LnYxLlR3b1BhdGhzUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSSQoIUmVhZExpbmsSHS5jYWlzc29uLmFnZW50LnYxLlBhdGhSZXF1ZXN0Gh4uY2Fpc3Nvbi5hZ2VudC52MS5QYXRoUmVzcG9uc2USSQoIUmVhbFBhdGgSHS5jYWlzc29uLmFnZW50LnYxLlBhdGhSZXF1ZXN0Gh4uY2Fpc3Nvbi5hZ2VudC52MS5QYXRoUmVzcG9uc2USUAoLTWFrZVRlbXBEaXISIS5jYWlzc29uLmFnZW50LnYxLk1ha2VUZW1wUmVxdWVzdBoeLmNhaXNzb24uYWdlbnQudjEuUGF0aFJlc3BvbnNlElEKDE1ha2VUZW1wRmlsZRIhLmNhaXNzb24uYWdlbnQudjEuTWFrZVRlbXBSZXF1ZXN0Gh4uY2Fpc3Nvbi5hZ2VudC52MS5QYXRoUmVzcG9uc2USRgoIVHJ1bmNhdGUSIS5jYWlzc29uLmFnZW50LnYxLlRydW5jYXRlUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSSAoFVW1hc2sSHi5jYWlzc29uLmFnZW50LnYxLlVtYXNrUmVxdWVzdBofLmNhaXNzb24uYWdlbnQudjEuVW1hc2tSZXNwb25zZRJACgVVdGltZRIeLmNhaXNzb24uYWdlbnQudjEuVXRpbWVSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJECgRXYWxrEh0uY2Fpc3Nvbi5hZ2VudC52MS5XYWxrUmVxdWVzdBobLmNhaXNzb24uYWdlbnQudjEuV2Fsa0JhdGNoMAESUAoKRXhwYW5kR2xvYhIjLmNhaXNzb24uYWdlbnQudjEuRXhwYW5kR2xvYlJlcXVlc3QaGy5jYWlzc29uLmFnZW50LnYxLldhbGtCYXRjaDABEkUKBE9wZW4SHS5jYWlzc29uLmFnZW50LnYxLk9wZW5SZXF1ZXN0Gh4uY2Fpc3Nvbi5hZ2VudC52MS5PcGVuUmVzcG9uc2USQQoFQ2xvc2USHy5jYWlzc29uLmFnZW50LnYxLkhhbmRsZVJlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5ElEKBFJlYWQSIy5jYWlzc29uLmFnZW50LnYxLkhhbmRsZVJlYWRSZXF1ZXN0GiQuY2Fpc3Nvbi5hZ2VudC52MS5IYW5kbGVSZWFkUmVzcG9uc2USVAoFV3JpdGUSJC5jYWlzc29uLmFnZW50LnYxLkhhbmRsZVdyaXRlUmVxdWVzdBolLmNhaXNzb24uYWdlbnQudjEuSGFuZGxlV3JpdGVSZXNwb25zZRJRCgRTZWVrEiMuY2Fpc3Nvbi5hZ2VudC52MS5IYW5kbGVTZWVrUmVxdWVzdBokLmNhaXNzb24uYWdlbnQudjEuSGFuZGxlU2Vla1Jlc3BvbnNlEkkKCkhhbmRsZVN0YXQSHy5jYWlzc29uLmFnZW50LnYxLkhhbmRsZVJlcXVlc3QaGi5jYWlzc29uLmFnZW50LnYxLkZpbGVJbmZvEkQKBFN5bmMSIy5jYWlzc29uLmFnZW50LnYxLkhhbmRsZVN5bmNSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJSCg5IYW5kbGVUcnVuY2F0ZRInLmNhaXNzb24uYWdlbnQudjEuSGFuZGxlVHJ1bmNhdGVSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJECgRMb2NrEiMuY2Fpc3Nvbi5hZ2VudC52MS5IYW5kbGVMb2NrUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSQgoGVW5sb2NrEh8uY2Fpc3Nvbi5hZ2VudC52MS5IYW5kbGVSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJMCgtIYW5kbGVVdGltZRIkLmNhaXNzb24uYWdlbnQudjEuSGFuZGxlVXRpbWVSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eUIjWiFjYWlzc29uL2FnZW50L2dlbi9hZ2VudHYxO2FnZW50djFiBnByb3RvMw");
+  fileDesc("CgthZ2VudC5wcm90bxIQY2Fpc3Nvbi5hZ2VudC52MSIwCg5PcGVyYXRpb25FcnJvchINCgVlcnJubxgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIgcKBUVtcHR5Is4BCg1IZWxsb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSNAoFc3RhdGUYAiABKA4yJS5jYWlzc29uLmFnZW50LnYxLkhlbGxvUmVzcG9uc2UuU3RhdGUSFAoMdXB0aW1lX25hbm9zGAMgASgEImAKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASEgoOU1RBVEVfVEVNUExBVEUQARIWChJTVEFURV9QRVJTT05BTElaRUQQAhIUChBTVEFURV9DT05GSUdVUkVEEAMiJQoOUHJlcGFyZVJlcXVlc3QSEwoLcm9vdF9zZXJpYWwYASABKAkiewoSUGVyc29uYWxpemVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSGAoQY2xvY2tfdW5peF9uYW5vcxgCIAEoAxISCgptYWNoaW5lX2lkGAMgASgJEhMKC3Jvb3Rfc2VyaWFsGAQgASgJEhEKCWdyb3dfcm9vdBgFIAEoCCJPChFDaGFuZ2VSb290UmVxdWVzdBITCgtyb290X3NlcmlhbBgBIAEoCRIRCglncm93X3Jvb3QYAiABKAgSEgoKdGltZW91dF9tcxgDIAEoDSLAAQoQQ29uZmlndXJlUmVxdWVzdBIQCghob3N0bmFtZRgBIAEoCRIYChBjbG9ja191bml4X25hbm9zGAIgASgDEjgKA2VudhgDIAMoCzIrLmNhaXNzb24uYWdlbnQudjEuQ29uZmlndXJlUmVxdWVzdC5FbnZFbnRyeRIaChJjYV9jZXJ0aWZpY2F0ZV9wZW0YBCABKAkaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIrCg9TZXRDbG9ja1JlcXVlc3QSGAoQY2xvY2tfdW5peF9uYW5vcxgBIAEoAyJjCg1XYXJtVXBSZXF1ZXN0EjkKCGNvbW1hbmRzGAEgAygLMicuY2Fpc3Nvbi5hZ2VudC52MS5XYXJtVXBSZXF1ZXN0LkNvbW1hbmQaFwoHQ29tbWFuZBIMCgRhcmd2GAEgAygJIsUBCg1TdGF0c1Jlc3BvbnNlEhoKEm1lbW9yeV90b3RhbF9ieXRlcxgBIAEoBBIeChZtZW1vcnlfYXZhaWxhYmxlX2J5dGVzGAIgASgEEhgKEGRpc2tfdG90YWxfYnl0ZXMYAyABKAQSHAoUZGlza19hdmFpbGFibGVfYnl0ZXMYBCABKAQSEQoJcHJvY2Vzc2VzGAUgASgNEhcKD2FnZW50X3Jzc19ieXRlcxgGIAEoBBIUCgxvcGVuX3N0cmVhbXMYByABKA0iWQoSTW91bnRWb2x1bWVSZXF1ZXN0Eg4KBnNlcmlhbBgBIAEoCRIMCgRwYXRoGAIgASgJEhEKCXJlYWRfb25seRgDIAEoCBISCgp0aW1lb3V0X21zGAQgASgNIiYKFFVubW91bnRWb2x1bWVSZXF1ZXN0Eg4KBnNlcmlhbBgBIAEoCSI0Cg1GcmVlemVSZXF1ZXN0Eg8KB3NlcmlhbHMYASADKAkSEgoKdGltZW91dF9tcxgCIAEoDSIeCgtUaGF3UmVxdWVzdBIPCgdzZXJpYWxzGAEgAygJIpoCCgxTcGF3blJlcXVlc3QSDwoHY29tbWFuZBgBIAEoCRIMCgRhcmdzGAIgAygJEjQKA2VudhgDIAMoCzInLmNhaXNzb24uYWdlbnQudjEuU3Bhd25SZXF1ZXN0LkVudkVudHJ5EhEKCWNsZWFyX2VudhgEIAEoCBILCgNjd2QYBSABKAkSDAoEdXNlchgGIAEoCRINCgVzdGRpbhgHIAEoCBIOCgZzdGRvdXQYCCABKAgSDgoGc3RkZXJyGAkgASgIEiwKCHRlcm1pbmFsGAogASgLMhouY2Fpc3Nvbi5hZ2VudC52MS5UZXJtaW5hbBoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjcKCFRlcm1pbmFsEgwKBHJvd3MYASABKA0SDwoHY29sdW1ucxgCIAEoDRIMCgR0eXBlGAMgASgJImAKDVNwYXduUmVzcG9uc2USCwoDcGlkGAEgASgNEhQKDHN0ZGluX3N0cmVhbRgCIAEoBBIVCg1zdGRvdXRfc3RyZWFtGAMgASgEEhUKDXN0ZGVycl9zdHJlYW0YBCABKAQiGgoLV2FpdFJlcXVlc3QSCwoDcGlkGAEgASgNIrcBCgxXYWl0UmVzcG9uc2USDAoEY29kZRgBIAEoBRIOCgZzaWduYWwYAiABKAkSLwoDb29tGAMgASgOMiIuY2Fpc3Nvbi5hZ2VudC52MS5XYWl0UmVzcG9uc2UuT29tEhIKCmNwdV9taWNyb3MYBCABKAQiRAoDT29tEgwKCE9PTV9OT05FEAASFgoST09NX0xPV19DT05GSURFTkNFEAESFwoTT09NX0hJR0hfQ09ORklERU5DRRACIioKC0tpbGxSZXF1ZXN0EgsKA3BpZBgBIAEoDRIOCgZzaWduYWwYAiABKAkiQwoVUmVzaXplVGVybWluYWxSZXF1ZXN0EgsKA3BpZBgBIAEoDRIMCgRyb3dzGAIgASgNEg8KB2NvbHVtbnMYAyABKA0iIwoUV2FpdExpc3RlbmluZ1JlcXVlc3QSCwoDcGlkGAEgASgNIiUKFVdhaXRMaXN0ZW5pbmdSZXNwb25zZRIMCgRwb3J0GAEgASgNIhwKDUVudkdldFJlcXVlc3QSCwoDa2V5GAEgASgJIi4KDkVudkdldFJlc3BvbnNlEhIKBXZhbHVlGAEgASgJSACIAQFCCAoGX3ZhbHVlIisKDUVudlNldFJlcXVlc3QSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJIh8KEEVudkRlbGV0ZVJlcXVlc3QSCwoDa2V5GAEgASgJIn8KD0Vudkxpc3RSZXNwb25zZRI9CgZ2YWx1ZXMYASADKAsyLS5jYWlzc29uLmFnZW50LnYxLkVudkxpc3RSZXNwb25zZS5WYWx1ZXNFbnRyeRotCgtWYWx1ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhsKC1BhdGhSZXF1ZXN0EgwKBHBhdGgYASABKAkiHAoMUGF0aFJlc3BvbnNlEgwKBHBhdGgYASABKAkiKwoPVHdvUGF0aHNSZXF1ZXN0EgwKBGZyb20YASABKAkSCgoCdG8YAiABKAkiIAoOU3RyZWFtUmVzcG9uc2USDgoGc3RyZWFtGAEgASgEIjUKD1JlYWRGaWxlUmVxdWVzdBIMCgRwYXRoGAEgASgJEhQKDGlubGluZV9saW1pdBgCIAEoDSI/ChBSZWFkRmlsZVJlc3BvbnNlEg4KBGRhdGEYASABKAxIABIQCgZzdHJlYW0YAiABKARIAEIJCgdjb250ZW50In4KEFdyaXRlRmlsZVJlcXVlc3QSDAoEcGF0aBgBIAEoCRIMCgRkYXRhGAIgASgMEg4KBmFwcGVuZBgDIAEoCBIOCgZjcmVhdGUYBCABKAgSEgoKY3JlYXRlX25ldxgFIAEoCBIRCgRtb2RlGAYgASgNSACIAQFCBwoFX21vZGUiKAoWV3JpdGVGaWxlRmluaXNoUmVxdWVzdBIOCgZzdHJlYW0YASABKAQiUwoIRGlyRW50cnkSDAoEbmFtZRgBIAEoCRIPCgdpc19maWxlGAIgASgIEhQKDGlzX2RpcmVjdG9yeRgDIAEoCBISCgppc19zeW1saW5rGAQgASgIIj4KD1JlYWREaXJSZXNwb25zZRIrCgdlbnRyaWVzGAEgAygLMhouY2Fpc3Nvbi5hZ2VudC52MS5EaXJFbnRyeSIwCg1SZW1vdmVSZXF1ZXN0EgwKBHBhdGgYASABKAkSEQoJcmVjdXJzaXZlGAIgASgIIksKDE1rZGlyUmVxdWVzdBIMCgRwYXRoGAEgASgJEhEKCXJlY3Vyc2l2ZRgCIAEoCBIRCgRtb2RlGAMgASgNSACIAQFCBwoFX21vZGUiLgoLU3RhdFJlcXVlc3QSDAoEcGF0aBgBIAEoCRIRCglub19mb2xsb3cYAiABKAgi8AEKCEZpbGVJbmZvEgwKBG1vZGUYASABKA0SDAoEc2l6ZRgCIAEoBBITCgttdGltZV9uYW5vcxgDIAEoAxITCgthdGltZV9uYW5vcxgEIAEoAxITCgtjdGltZV9uYW5vcxgFIAEoAxIXCg9iaXJ0aHRpbWVfbmFub3MYBiABKAMSCwoDZGV2GAcgASgEEgsKA2lubxgIIAEoBBINCgVubGluaxgJIAEoBBILCgN1aWQYCiABKA0SCwoDZ2lkGAsgASgNEgwKBHJkZXYYDCABKAQSDwoHYmxrc2l6ZRgNIAEoBBIOCgZibG9ja3MYDiABKAQiKgoMQ2htb2RSZXF1ZXN0EgwKBHBhdGgYASABKAkSDAoEbW9kZRgCIAEoDSJQCgxDaG93blJlcXVlc3QSDAoEcGF0aBgBIAEoCRIQCgN1aWQYAiABKA1IAIgBARIQCgNnaWQYAyABKA1IAYgBAUIGCgRfdWlkQgYKBF9naWQiPgoPTWFrZVRlbXBSZXF1ZXN0EgsKA2RpchgBIAEoCRIOCgZwcmVmaXgYAiABKAkSDgoGc3VmZml4GAMgASgJIi8KD1RydW5jYXRlUmVxdWVzdBIMCgRwYXRoGAEgASgJEg4KBmxlbmd0aBgCIAEoBCIqCgxVbWFza1JlcXVlc3QSEQoEbWFzaxgBIAEoDUgAiAEBQgcKBV9tYXNrIiEKDVVtYXNrUmVzcG9uc2USEAoIcHJldmlvdXMYASABKA0iRgoMVXRpbWVSZXF1ZXN0EgwKBHBhdGgYASABKAkSEwoLYXRpbWVfbmFub3MYAiABKAMSEwoLbXRpbWVfbmFub3MYAyABKAMiMgoRUmVndWxhckV4cHJlc3Npb24SDgoGc291cmNlGAEgASgJEg0KBWZsYWdzGAIgASgJIqwCCgtXYWxrUmVxdWVzdBIMCgRwYXRoGAEgASgJEhYKCW1heF9kZXB0aBgCIAEoDUgAiAEBEhUKDWluY2x1ZGVfZmlsZXMYAyABKAgSFAoMaW5jbHVkZV9kaXJzGAQgASgIEhgKEGluY2x1ZGVfc3ltbGlua3MYBSABKAgSFwoPZm9sbG93X3N5bWxpbmtzGAYgASgIEhQKDGNhbm9uaWNhbGl6ZRgHIAEoCBIMCgRleHRzGAggAygJEjIKBW1hdGNoGAkgAygLMiMuY2Fpc3Nvbi5hZ2VudC52MS5SZWd1bGFyRXhwcmVzc2lvbhIxCgRza2lwGAogAygLMiMuY2Fpc3Nvbi5hZ2VudC52MS5SZWd1bGFyRXhwcmVzc2lvbkIMCgpfbWF4X2RlcHRoIsMBChFFeHBhbmRHbG9iUmVxdWVzdBIMCgRnbG9iGAEgASgJEgwKBHJvb3QYAiABKAkSDwoHZXhjbHVkZRgDIAMoCRIUCgxpbmNsdWRlX2RpcnMYBCABKAgSFwoPZm9sbG93X3N5bWxpbmtzGAUgASgIEhQKDGNhbm9uaWNhbGl6ZRgGIAEoCBIQCghleHRlbmRlZBgHIAEoCBIQCghnbG9ic3RhchgIIAEoCBIYChBjYXNlX2luc2Vuc2l0aXZlGAkgASgIImIKCVdhbGtFbnRyeRIMCgRwYXRoGAEgASgJEgwKBG5hbWUYAiABKAkSDwoHaXNfZmlsZRgDIAEoCBIUCgxpc19kaXJlY3RvcnkYBCABKAgSEgoKaXNfc3ltbGluaxgFIAEoCCI5CglXYWxrQmF0Y2gSLAoHZW50cmllcxgBIAMoCzIbLmNhaXNzb24uYWdlbnQudjEuV2Fsa0VudHJ5IpoBCgtPcGVuUmVxdWVzdBIMCgRwYXRoGAEgASgJEgwKBHJlYWQYAiABKAgSDQoFd3JpdGUYAyABKAgSDgoGYXBwZW5kGAQgASgIEhAKCHRydW5jYXRlGAUgASgIEg4KBmNyZWF0ZRgGIAEoCBISCgpjcmVhdGVfbmV3GAcgASgIEhEKBG1vZGUYCCABKA1IAIgBAUIHCgVfbW9kZSIeCgxPcGVuUmVzcG9uc2USDgoGaGFuZGxlGAEgASgEIh8KDUhhbmRsZVJlcXVlc3QSDgoGaGFuZGxlGAEgASgEIjMKEUhhbmRsZVJlYWRSZXF1ZXN0Eg4KBmhhbmRsZRgBIAEoBBIOCgZsZW5ndGgYAiABKA0iLwoSSGFuZGxlUmVhZFJlc3BvbnNlEgwKBGRhdGEYASABKAwSCwoDZW9mGAIgASgIIjIKEkhhbmRsZVdyaXRlUmVxdWVzdBIOCgZoYW5kbGUYASABKAQSDAoEZGF0YRgCIAEoDCImChNIYW5kbGVXcml0ZVJlc3BvbnNlEg8KB3dyaXR0ZW4YASABKA0irwEKEUhhbmRsZVNlZWtSZXF1ZXN0Eg4KBmhhbmRsZRgBIAEoBBIOCgZvZmZzZXQYAiABKAMSOgoGd2hlbmNlGAMgASgOMiouY2Fpc3Nvbi5hZ2VudC52MS5IYW5kbGVTZWVrUmVxdWVzdC5XaGVuY2UiPgoGV2hlbmNlEhAKDFdIRU5DRV9TVEFSVBAAEhIKDldIRU5DRV9DVVJSRU5UEAESDgoKV0hFTkNFX0VORBACIiYKEkhhbmRsZVNlZWtSZXNwb25zZRIQCghwb3NpdGlvbhgBIAEoBCI2ChFIYW5kbGVTeW5jUmVxdWVzdBIOCgZoYW5kbGUYASABKAQSEQoJZGF0YV9vbmx5GAIgASgIIjcKFUhhbmRsZVRydW5jYXRlUmVxdWVzdBIOCgZoYW5kbGUYASABKAQSDgoGbGVuZ3RoGAIgASgEIjYKEUhhbmRsZUxvY2tSZXF1ZXN0Eg4KBmhhbmRsZRgBIAEoBBIRCglleGNsdXNpdmUYAiABKAgiTgoSSGFuZGxlVXRpbWVSZXF1ZXN0Eg4KBmhhbmRsZRgBIAEoBBITCgthdGltZV9uYW5vcxgCIAEoAxITCgttdGltZV9uYW5vcxgDIAEoAzKnBwoHTWFjaGluZRJBCgVIZWxsbxIXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkaHy5jYWlzc29uLmFnZW50LnYxLkhlbGxvUmVzcG9uc2USRAoHUHJlcGFyZRIgLmNhaXNzb24uYWdlbnQudjEuUHJlcGFyZVJlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EkwKC1BlcnNvbmFsaXplEiQuY2Fpc3Nvbi5hZ2VudC52MS5QZXJzb25hbGl6ZVJlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EkoKCkNoYW5nZVJvb3QSIy5jYWlzc29uLmFnZW50LnYxLkNoYW5nZVJvb3RSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJICglDb25maWd1cmUSIi5jYWlzc29uLmFnZW50LnYxLkNvbmZpZ3VyZVJlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EkYKCFNldENsb2NrEiEuY2Fpc3Nvbi5hZ2VudC52MS5TZXRDbG9ja1JlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EkEKBVN0YXRzEhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRofLmNhaXNzb24uYWdlbnQudjEuU3RhdHNSZXNwb25zZRJCCgZXYXJtVXASHy5jYWlzc29uLmFnZW50LnYxLldhcm1VcFJlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EkwKC01vdW50Vm9sdW1lEiQuY2Fpc3Nvbi5hZ2VudC52MS5Nb3VudFZvbHVtZVJlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5ElAKDVVubW91bnRWb2x1bWUSJi5jYWlzc29uLmFnZW50LnYxLlVubW91bnRWb2x1bWVSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJCCgZGcmVlemUSHy5jYWlzc29uLmFnZW50LnYxLkZyZWV6ZVJlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5Ej4KBFRoYXcSHS5jYWlzc29uLmFnZW50LnYxLlRoYXdSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRI8CghTaHV0ZG93bhIXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5MpIDCglQcm9jZXNzZXMSSAoFU3Bhd24SHi5jYWlzc29uLmFnZW50LnYxLlNwYXduUmVxdWVzdBofLmNhaXNzb24uYWdlbnQudjEuU3Bhd25SZXNwb25zZRJFCgRXYWl0Eh0uY2Fpc3Nvbi5hZ2VudC52MS5XYWl0UmVxdWVzdBoeLmNhaXNzb24uYWdlbnQudjEuV2FpdFJlc3BvbnNlEj4KBEtpbGwSHS5jYWlzc29uLmFnZW50LnYxLktpbGxSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJSCg5SZXNpemVUZXJtaW5hbBInLmNhaXNzb24uYWdlbnQudjEuUmVzaXplVGVybWluYWxSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJgCg1XYWl0TGlzdGVuaW5nEiYuY2Fpc3Nvbi5hZ2VudC52MS5XYWl0TGlzdGVuaW5nUmVxdWVzdBonLmNhaXNzb24uYWdlbnQudjEuV2FpdExpc3RlbmluZ1Jlc3BvbnNlMqMCCgtFbnZpcm9ubWVudBJICgNHZXQSHy5jYWlzc29uLmFnZW50LnYxLkVudkdldFJlcXVlc3QaIC5jYWlzc29uLmFnZW50LnYxLkVudkdldFJlc3BvbnNlEj8KA1NldBIfLmNhaXNzb24uYWdlbnQudjEuRW52U2V0UmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSRQoGRGVsZXRlEiIuY2Fpc3Nvbi5hZ2VudC52MS5FbnZEZWxldGVSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJCCgRMaXN0EhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRohLmNhaXNzb24uYWdlbnQudjEuRW52TGlzdFJlc3BvbnNlMu8TCgVGaWxlcxJRCghSZWFkRmlsZRIhLmNhaXNzb24uYWdlbnQudjEuUmVhZEZpbGVSZXF1ZXN0GiIuY2Fpc3Nvbi5hZ2VudC52MS5SZWFkRmlsZVJlc3BvbnNlEkgKCVdyaXRlRmlsZRIiLmNhaXNzb24uYWdlbnQudjEuV3JpdGVGaWxlUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSVgoOV3JpdGVGaWxlQmVnaW4SIi5jYWlzc29uLmFnZW50LnYxLldyaXRlRmlsZVJlcXVlc3QaIC5jYWlzc29uLmFnZW50LnYxLlN0cmVhbVJlc3BvbnNlElQKD1dyaXRlRmlsZUZpbmlzaBIoLmNhaXNzb24uYWdlbnQudjEuV3JpdGVGaWxlRmluaXNoUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSSwoHUmVhZERpchIdLmNhaXNzb24uYWdlbnQudjEuUGF0aFJlcXVlc3QaIS5jYWlzc29uLmFnZW50LnYxLlJlYWREaXJSZXNwb25zZRJCCgZSZW1vdmUSHy5jYWlzc29uLmFnZW50LnYxLlJlbW92ZVJlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EkAKBU1rZGlyEh4uY2Fpc3Nvbi5hZ2VudC52MS5Na2RpclJlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EkQKBlJlbmFtZRIhLmNhaXNzb24uYWdlbnQudjEuVHdvUGF0aHNSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJGCghDb3B5RmlsZRIhLmNhaXNzb24uYWdlbnQudjEuVHdvUGF0aHNSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJBCgRTdGF0Eh0uY2Fpc3Nvbi5hZ2VudC52MS5TdGF0UmVxdWVzdBoaLmNhaXNzb24uYWdlbnQudjEuRmlsZUluZm8SQAoFQ2htb2QSHi5jYWlzc29uLmFnZW50LnYxLkNobW9kUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSQAoFQ2hvd24SHi5jYWlzc29uLmFnZW50LnYxLkNob3duUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSQgoETGluaxIhLmNhaXNzb24uYWdlbnQudjEuVHdvUGF0aHNSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJFCgdTeW1saW5rEiEuY2Fpc3Nvbi5hZ2VudC52MS5Ud29QYXRoc1JlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EkkKCFJlYWRMaW5rEh0uY2Fpc3Nvbi5hZ2VudC52MS5QYXRoUmVxdWVzdBoeLmNhaXNzb24uYWdlbnQudjEuUGF0aFJlc3BvbnNlEkkKCFJlYWxQYXRoEh0uY2Fpc3Nvbi5hZ2VudC52MS5QYXRoUmVxdWVzdBoeLmNhaXNzb24uYWdlbnQudjEuUGF0aFJlc3BvbnNlElAKC01ha2VUZW1wRGlyEiEuY2Fpc3Nvbi5hZ2VudC52MS5NYWtlVGVtcFJlcXVlc3QaHi5jYWlzc29uLmFnZW50LnYxLlBhdGhSZXNwb25zZRJRCgxNYWtlVGVtcEZpbGUSIS5jYWlzc29uLmFnZW50LnYxLk1ha2VUZW1wUmVxdWVzdBoeLmNhaXNzb24uYWdlbnQudjEuUGF0aFJlc3BvbnNlEkYKCFRydW5jYXRlEiEuY2Fpc3Nvbi5hZ2VudC52MS5UcnVuY2F0ZVJlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EkgKBVVtYXNrEh4uY2Fpc3Nvbi5hZ2VudC52MS5VbWFza1JlcXVlc3QaHy5jYWlzc29uLmFnZW50LnYxLlVtYXNrUmVzcG9uc2USQAoFVXRpbWUSHi5jYWlzc29uLmFnZW50LnYxLlV0aW1lUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSRAoEV2FsaxIdLmNhaXNzb24uYWdlbnQudjEuV2Fsa1JlcXVlc3QaGy5jYWlzc29uLmFnZW50LnYxLldhbGtCYXRjaDABElAKCkV4cGFuZEdsb2ISIy5jYWlzc29uLmFnZW50LnYxLkV4cGFuZEdsb2JSZXF1ZXN0GhsuY2Fpc3Nvbi5hZ2VudC52MS5XYWxrQmF0Y2gwARJFCgRPcGVuEh0uY2Fpc3Nvbi5hZ2VudC52MS5PcGVuUmVxdWVzdBoeLmNhaXNzb24uYWdlbnQudjEuT3BlblJlc3BvbnNlEkEKBUNsb3NlEh8uY2Fpc3Nvbi5hZ2VudC52MS5IYW5kbGVSZXF1ZXN0GhcuY2Fpc3Nvbi5hZ2VudC52MS5FbXB0eRJRCgRSZWFkEiMuY2Fpc3Nvbi5hZ2VudC52MS5IYW5kbGVSZWFkUmVxdWVzdBokLmNhaXNzb24uYWdlbnQudjEuSGFuZGxlUmVhZFJlc3BvbnNlElQKBVdyaXRlEiQuY2Fpc3Nvbi5hZ2VudC52MS5IYW5kbGVXcml0ZVJlcXVlc3QaJS5jYWlzc29uLmFnZW50LnYxLkhhbmRsZVdyaXRlUmVzcG9uc2USUQoEU2VlaxIjLmNhaXNzb24uYWdlbnQudjEuSGFuZGxlU2Vla1JlcXVlc3QaJC5jYWlzc29uLmFnZW50LnYxLkhhbmRsZVNlZWtSZXNwb25zZRJJCgpIYW5kbGVTdGF0Eh8uY2Fpc3Nvbi5hZ2VudC52MS5IYW5kbGVSZXF1ZXN0GhouY2Fpc3Nvbi5hZ2VudC52MS5GaWxlSW5mbxJECgRTeW5jEiMuY2Fpc3Nvbi5hZ2VudC52MS5IYW5kbGVTeW5jUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSUgoOSGFuZGxlVHJ1bmNhdGUSJy5jYWlzc29uLmFnZW50LnYxLkhhbmRsZVRydW5jYXRlUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSRAoETG9jaxIjLmNhaXNzb24uYWdlbnQudjEuSGFuZGxlTG9ja1JlcXVlc3QaFy5jYWlzc29uLmFnZW50LnYxLkVtcHR5EkIKBlVubG9jaxIfLmNhaXNzb24uYWdlbnQudjEuSGFuZGxlUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHkSTAoLSGFuZGxlVXRpbWUSJC5jYWlzc29uLmFnZW50LnYxLkhhbmRsZVV0aW1lUmVxdWVzdBoXLmNhaXNzb24uYWdlbnQudjEuRW1wdHlCI1ohY2Fpc3Nvbi9hZ2VudC9nZW4vYWdlbnR2MTthZ2VudHYxYgZwcm90bzM");
 
 /**
  * Describes the message caisson.agent.v1.OperationError.
@@ -60,122 +60,129 @@ export const HelloResponse_State = /*@__PURE__*/
   tsEnum(HelloResponse_StateSchema);
 
 /**
+ * Describes the message caisson.agent.v1.PrepareRequest.
+ * Use `create(PrepareRequestSchema)` to create a new message.
+ */
+export const PrepareRequestSchema = /*@__PURE__*/
+  messageDesc(file_agent, 3);
+
+/**
  * Describes the message caisson.agent.v1.PersonalizeRequest.
  * Use `create(PersonalizeRequestSchema)` to create a new message.
  */
 export const PersonalizeRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 3);
+  messageDesc(file_agent, 4);
 
 /**
  * Describes the message caisson.agent.v1.ChangeRootRequest.
  * Use `create(ChangeRootRequestSchema)` to create a new message.
  */
 export const ChangeRootRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 4);
+  messageDesc(file_agent, 5);
 
 /**
  * Describes the message caisson.agent.v1.ConfigureRequest.
  * Use `create(ConfigureRequestSchema)` to create a new message.
  */
 export const ConfigureRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 5);
+  messageDesc(file_agent, 6);
 
 /**
  * Describes the message caisson.agent.v1.SetClockRequest.
  * Use `create(SetClockRequestSchema)` to create a new message.
  */
 export const SetClockRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 6);
+  messageDesc(file_agent, 7);
 
 /**
  * Describes the message caisson.agent.v1.WarmUpRequest.
  * Use `create(WarmUpRequestSchema)` to create a new message.
  */
 export const WarmUpRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 7);
+  messageDesc(file_agent, 8);
 
 /**
  * Describes the message caisson.agent.v1.WarmUpRequest.Command.
  * Use `create(WarmUpRequest_CommandSchema)` to create a new message.
  */
 export const WarmUpRequest_CommandSchema = /*@__PURE__*/
-  messageDesc(file_agent, 7, 0);
+  messageDesc(file_agent, 8, 0);
 
 /**
  * Describes the message caisson.agent.v1.StatsResponse.
  * Use `create(StatsResponseSchema)` to create a new message.
  */
 export const StatsResponseSchema = /*@__PURE__*/
-  messageDesc(file_agent, 8);
+  messageDesc(file_agent, 9);
 
 /**
  * Describes the message caisson.agent.v1.MountVolumeRequest.
  * Use `create(MountVolumeRequestSchema)` to create a new message.
  */
 export const MountVolumeRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 9);
+  messageDesc(file_agent, 10);
 
 /**
  * Describes the message caisson.agent.v1.UnmountVolumeRequest.
  * Use `create(UnmountVolumeRequestSchema)` to create a new message.
  */
 export const UnmountVolumeRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 10);
+  messageDesc(file_agent, 11);
 
 /**
  * Describes the message caisson.agent.v1.FreezeRequest.
  * Use `create(FreezeRequestSchema)` to create a new message.
  */
 export const FreezeRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 11);
+  messageDesc(file_agent, 12);
 
 /**
  * Describes the message caisson.agent.v1.ThawRequest.
  * Use `create(ThawRequestSchema)` to create a new message.
  */
 export const ThawRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 12);
+  messageDesc(file_agent, 13);
 
 /**
  * Describes the message caisson.agent.v1.SpawnRequest.
  * Use `create(SpawnRequestSchema)` to create a new message.
  */
 export const SpawnRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 13);
+  messageDesc(file_agent, 14);
 
 /**
  * Describes the message caisson.agent.v1.Terminal.
  * Use `create(TerminalSchema)` to create a new message.
  */
 export const TerminalSchema = /*@__PURE__*/
-  messageDesc(file_agent, 14);
+  messageDesc(file_agent, 15);
 
 /**
  * Describes the message caisson.agent.v1.SpawnResponse.
  * Use `create(SpawnResponseSchema)` to create a new message.
  */
 export const SpawnResponseSchema = /*@__PURE__*/
-  messageDesc(file_agent, 15);
+  messageDesc(file_agent, 16);
 
 /**
  * Describes the message caisson.agent.v1.WaitRequest.
  * Use `create(WaitRequestSchema)` to create a new message.
  */
 export const WaitRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 16);
+  messageDesc(file_agent, 17);
 
 /**
  * Describes the message caisson.agent.v1.WaitResponse.
  * Use `create(WaitResponseSchema)` to create a new message.
  */
 export const WaitResponseSchema = /*@__PURE__*/
-  messageDesc(file_agent, 17);
+  messageDesc(file_agent, 18);
 
 /**
  * Describes the enum caisson.agent.v1.WaitResponse.Oom.
  */
 export const WaitResponse_OomSchema = /*@__PURE__*/
-  enumDesc(file_agent, 17, 0);
+  enumDesc(file_agent, 18, 0);
 
 /**
  * @generated from enum caisson.agent.v1.WaitResponse.Oom
@@ -188,307 +195,307 @@ export const WaitResponse_Oom = /*@__PURE__*/
  * Use `create(KillRequestSchema)` to create a new message.
  */
 export const KillRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 18);
+  messageDesc(file_agent, 19);
 
 /**
  * Describes the message caisson.agent.v1.ResizeTerminalRequest.
  * Use `create(ResizeTerminalRequestSchema)` to create a new message.
  */
 export const ResizeTerminalRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 19);
+  messageDesc(file_agent, 20);
 
 /**
  * Describes the message caisson.agent.v1.WaitListeningRequest.
  * Use `create(WaitListeningRequestSchema)` to create a new message.
  */
 export const WaitListeningRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 20);
+  messageDesc(file_agent, 21);
 
 /**
  * Describes the message caisson.agent.v1.WaitListeningResponse.
  * Use `create(WaitListeningResponseSchema)` to create a new message.
  */
 export const WaitListeningResponseSchema = /*@__PURE__*/
-  messageDesc(file_agent, 21);
+  messageDesc(file_agent, 22);
 
 /**
  * Describes the message caisson.agent.v1.EnvGetRequest.
  * Use `create(EnvGetRequestSchema)` to create a new message.
  */
 export const EnvGetRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 22);
+  messageDesc(file_agent, 23);
 
 /**
  * Describes the message caisson.agent.v1.EnvGetResponse.
  * Use `create(EnvGetResponseSchema)` to create a new message.
  */
 export const EnvGetResponseSchema = /*@__PURE__*/
-  messageDesc(file_agent, 23);
+  messageDesc(file_agent, 24);
 
 /**
  * Describes the message caisson.agent.v1.EnvSetRequest.
  * Use `create(EnvSetRequestSchema)` to create a new message.
  */
 export const EnvSetRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 24);
+  messageDesc(file_agent, 25);
 
 /**
  * Describes the message caisson.agent.v1.EnvDeleteRequest.
  * Use `create(EnvDeleteRequestSchema)` to create a new message.
  */
 export const EnvDeleteRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 25);
+  messageDesc(file_agent, 26);
 
 /**
  * Describes the message caisson.agent.v1.EnvListResponse.
  * Use `create(EnvListResponseSchema)` to create a new message.
  */
 export const EnvListResponseSchema = /*@__PURE__*/
-  messageDesc(file_agent, 26);
+  messageDesc(file_agent, 27);
 
 /**
  * Describes the message caisson.agent.v1.PathRequest.
  * Use `create(PathRequestSchema)` to create a new message.
  */
 export const PathRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 27);
+  messageDesc(file_agent, 28);
 
 /**
  * Describes the message caisson.agent.v1.PathResponse.
  * Use `create(PathResponseSchema)` to create a new message.
  */
 export const PathResponseSchema = /*@__PURE__*/
-  messageDesc(file_agent, 28);
+  messageDesc(file_agent, 29);
 
 /**
  * Describes the message caisson.agent.v1.TwoPathsRequest.
  * Use `create(TwoPathsRequestSchema)` to create a new message.
  */
 export const TwoPathsRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 29);
+  messageDesc(file_agent, 30);
 
 /**
  * Describes the message caisson.agent.v1.StreamResponse.
  * Use `create(StreamResponseSchema)` to create a new message.
  */
 export const StreamResponseSchema = /*@__PURE__*/
-  messageDesc(file_agent, 30);
+  messageDesc(file_agent, 31);
 
 /**
  * Describes the message caisson.agent.v1.ReadFileRequest.
  * Use `create(ReadFileRequestSchema)` to create a new message.
  */
 export const ReadFileRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 31);
+  messageDesc(file_agent, 32);
 
 /**
  * Describes the message caisson.agent.v1.ReadFileResponse.
  * Use `create(ReadFileResponseSchema)` to create a new message.
  */
 export const ReadFileResponseSchema = /*@__PURE__*/
-  messageDesc(file_agent, 32);
+  messageDesc(file_agent, 33);
 
 /**
  * Describes the message caisson.agent.v1.WriteFileRequest.
  * Use `create(WriteFileRequestSchema)` to create a new message.
  */
 export const WriteFileRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 33);
+  messageDesc(file_agent, 34);
 
 /**
  * Describes the message caisson.agent.v1.WriteFileFinishRequest.
  * Use `create(WriteFileFinishRequestSchema)` to create a new message.
  */
 export const WriteFileFinishRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 34);
+  messageDesc(file_agent, 35);
 
 /**
  * Describes the message caisson.agent.v1.DirEntry.
  * Use `create(DirEntrySchema)` to create a new message.
  */
 export const DirEntrySchema = /*@__PURE__*/
-  messageDesc(file_agent, 35);
+  messageDesc(file_agent, 36);
 
 /**
  * Describes the message caisson.agent.v1.ReadDirResponse.
  * Use `create(ReadDirResponseSchema)` to create a new message.
  */
 export const ReadDirResponseSchema = /*@__PURE__*/
-  messageDesc(file_agent, 36);
+  messageDesc(file_agent, 37);
 
 /**
  * Describes the message caisson.agent.v1.RemoveRequest.
  * Use `create(RemoveRequestSchema)` to create a new message.
  */
 export const RemoveRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 37);
+  messageDesc(file_agent, 38);
 
 /**
  * Describes the message caisson.agent.v1.MkdirRequest.
  * Use `create(MkdirRequestSchema)` to create a new message.
  */
 export const MkdirRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 38);
+  messageDesc(file_agent, 39);
 
 /**
  * Describes the message caisson.agent.v1.StatRequest.
  * Use `create(StatRequestSchema)` to create a new message.
  */
 export const StatRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 39);
+  messageDesc(file_agent, 40);
 
 /**
  * Describes the message caisson.agent.v1.FileInfo.
  * Use `create(FileInfoSchema)` to create a new message.
  */
 export const FileInfoSchema = /*@__PURE__*/
-  messageDesc(file_agent, 40);
+  messageDesc(file_agent, 41);
 
 /**
  * Describes the message caisson.agent.v1.ChmodRequest.
  * Use `create(ChmodRequestSchema)` to create a new message.
  */
 export const ChmodRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 41);
+  messageDesc(file_agent, 42);
 
 /**
  * Describes the message caisson.agent.v1.ChownRequest.
  * Use `create(ChownRequestSchema)` to create a new message.
  */
 export const ChownRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 42);
+  messageDesc(file_agent, 43);
 
 /**
  * Describes the message caisson.agent.v1.MakeTempRequest.
  * Use `create(MakeTempRequestSchema)` to create a new message.
  */
 export const MakeTempRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 43);
+  messageDesc(file_agent, 44);
 
 /**
  * Describes the message caisson.agent.v1.TruncateRequest.
  * Use `create(TruncateRequestSchema)` to create a new message.
  */
 export const TruncateRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 44);
+  messageDesc(file_agent, 45);
 
 /**
  * Describes the message caisson.agent.v1.UmaskRequest.
  * Use `create(UmaskRequestSchema)` to create a new message.
  */
 export const UmaskRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 45);
+  messageDesc(file_agent, 46);
 
 /**
  * Describes the message caisson.agent.v1.UmaskResponse.
  * Use `create(UmaskResponseSchema)` to create a new message.
  */
 export const UmaskResponseSchema = /*@__PURE__*/
-  messageDesc(file_agent, 46);
+  messageDesc(file_agent, 47);
 
 /**
  * Describes the message caisson.agent.v1.UtimeRequest.
  * Use `create(UtimeRequestSchema)` to create a new message.
  */
 export const UtimeRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 47);
+  messageDesc(file_agent, 48);
 
 /**
  * Describes the message caisson.agent.v1.RegularExpression.
  * Use `create(RegularExpressionSchema)` to create a new message.
  */
 export const RegularExpressionSchema = /*@__PURE__*/
-  messageDesc(file_agent, 48);
+  messageDesc(file_agent, 49);
 
 /**
  * Describes the message caisson.agent.v1.WalkRequest.
  * Use `create(WalkRequestSchema)` to create a new message.
  */
 export const WalkRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 49);
+  messageDesc(file_agent, 50);
 
 /**
  * Describes the message caisson.agent.v1.ExpandGlobRequest.
  * Use `create(ExpandGlobRequestSchema)` to create a new message.
  */
 export const ExpandGlobRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 50);
+  messageDesc(file_agent, 51);
 
 /**
  * Describes the message caisson.agent.v1.WalkEntry.
  * Use `create(WalkEntrySchema)` to create a new message.
  */
 export const WalkEntrySchema = /*@__PURE__*/
-  messageDesc(file_agent, 51);
+  messageDesc(file_agent, 52);
 
 /**
  * Describes the message caisson.agent.v1.WalkBatch.
  * Use `create(WalkBatchSchema)` to create a new message.
  */
 export const WalkBatchSchema = /*@__PURE__*/
-  messageDesc(file_agent, 52);
+  messageDesc(file_agent, 53);
 
 /**
  * Describes the message caisson.agent.v1.OpenRequest.
  * Use `create(OpenRequestSchema)` to create a new message.
  */
 export const OpenRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 53);
+  messageDesc(file_agent, 54);
 
 /**
  * Describes the message caisson.agent.v1.OpenResponse.
  * Use `create(OpenResponseSchema)` to create a new message.
  */
 export const OpenResponseSchema = /*@__PURE__*/
-  messageDesc(file_agent, 54);
+  messageDesc(file_agent, 55);
 
 /**
  * Describes the message caisson.agent.v1.HandleRequest.
  * Use `create(HandleRequestSchema)` to create a new message.
  */
 export const HandleRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 55);
+  messageDesc(file_agent, 56);
 
 /**
  * Describes the message caisson.agent.v1.HandleReadRequest.
  * Use `create(HandleReadRequestSchema)` to create a new message.
  */
 export const HandleReadRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 56);
+  messageDesc(file_agent, 57);
 
 /**
  * Describes the message caisson.agent.v1.HandleReadResponse.
  * Use `create(HandleReadResponseSchema)` to create a new message.
  */
 export const HandleReadResponseSchema = /*@__PURE__*/
-  messageDesc(file_agent, 57);
+  messageDesc(file_agent, 58);
 
 /**
  * Describes the message caisson.agent.v1.HandleWriteRequest.
  * Use `create(HandleWriteRequestSchema)` to create a new message.
  */
 export const HandleWriteRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 58);
+  messageDesc(file_agent, 59);
 
 /**
  * Describes the message caisson.agent.v1.HandleWriteResponse.
  * Use `create(HandleWriteResponseSchema)` to create a new message.
  */
 export const HandleWriteResponseSchema = /*@__PURE__*/
-  messageDesc(file_agent, 59);
+  messageDesc(file_agent, 60);
 
 /**
  * Describes the message caisson.agent.v1.HandleSeekRequest.
  * Use `create(HandleSeekRequestSchema)` to create a new message.
  */
 export const HandleSeekRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 60);
+  messageDesc(file_agent, 61);
 
 /**
  * Describes the enum caisson.agent.v1.HandleSeekRequest.Whence.
  */
 export const HandleSeekRequest_WhenceSchema = /*@__PURE__*/
-  enumDesc(file_agent, 60, 0);
+  enumDesc(file_agent, 61, 0);
 
 /**
  * @generated from enum caisson.agent.v1.HandleSeekRequest.Whence
@@ -501,35 +508,35 @@ export const HandleSeekRequest_Whence = /*@__PURE__*/
  * Use `create(HandleSeekResponseSchema)` to create a new message.
  */
 export const HandleSeekResponseSchema = /*@__PURE__*/
-  messageDesc(file_agent, 61);
+  messageDesc(file_agent, 62);
 
 /**
  * Describes the message caisson.agent.v1.HandleSyncRequest.
  * Use `create(HandleSyncRequestSchema)` to create a new message.
  */
 export const HandleSyncRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 62);
+  messageDesc(file_agent, 63);
 
 /**
  * Describes the message caisson.agent.v1.HandleTruncateRequest.
  * Use `create(HandleTruncateRequestSchema)` to create a new message.
  */
 export const HandleTruncateRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 63);
+  messageDesc(file_agent, 64);
 
 /**
  * Describes the message caisson.agent.v1.HandleLockRequest.
  * Use `create(HandleLockRequestSchema)` to create a new message.
  */
 export const HandleLockRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 64);
+  messageDesc(file_agent, 65);
 
 /**
  * Describes the message caisson.agent.v1.HandleUtimeRequest.
  * Use `create(HandleUtimeRequestSchema)` to create a new message.
  */
 export const HandleUtimeRequestSchema = /*@__PURE__*/
-  messageDesc(file_agent, 65);
+  messageDesc(file_agent, 66);
 
 /**
  * @generated from service caisson.agent.v1.Machine
