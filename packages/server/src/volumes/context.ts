@@ -89,8 +89,8 @@ export async function waitForEnd(
   ctx: VolumeContext,
   volumes: readonly { readonly attached_to: string | null }[],
 ): Promise<void> {
-  const ends = volumes.map(({ attached_to }) => (attached_to === null ? undefined : ctx.ending(attached_to)));
-  if (ends.every((end) => end === undefined)) return;
+  const ends = volumes.flatMap(({ attached_to }) => (attached_to === null ? [] : (ctx.ending(attached_to) ?? [])));
+  if (ends.length === 0) return;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, endingDeadline)));
   await Promise.race([Promise.allSettled(ends), late]).finally(() => clearTimeout(timer));

@@ -109,8 +109,10 @@ export class Janitor {
           .where("state", "=", "ready")
           .where("generation", "=", before.generation)
           .where("sealed", "=", before.sealed)
-          .where(({ not, exists, selectFrom }) =>
-            not(exists(selectFrom("disk_leases").select("layer").whereRef("disk_leases.layer", "=", "layers.id"))),
+          .where((eb) =>
+            eb.not(
+              eb.exists(eb.selectFrom("disk_leases").select("layer").whereRef("disk_leases.layer", "=", "layers.id")),
+            ),
           )
           .executeTakeFirstOrThrow();
         if (numUpdatedRows !== 1n) return false;
