@@ -41,6 +41,8 @@ class Refused extends Error {
 /** Never rejects. */
 export async function acceptConnection(sandbox: Sandbox, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
   stream.on("error", () => {});
+  // A guest that resets without an error code leaves nothing to wait for either.
+  stream.on("aborted", () => stream.destroy());
   const authority = String(headers[":authority"] ?? "");
   const asked = parseHostAndPort(authority);
   const record = connectionRecord(sandbox.record, asked?.host.text ?? authority, asked?.port ?? 0);
