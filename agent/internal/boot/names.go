@@ -29,6 +29,7 @@ func Personal(id string) error {
 		os.Remove(stale)
 	}
 	return failure.From(errors.Join(
+		freshBootID(),
 		put("/etc/machine-id", id+"\n", 0o444),
 		put("/etc/resolv.conf", "nameserver 127.0.0.53\noptions timeout:5 attempts:2\n", 0o644),
 		putHosts("sandbox"),
