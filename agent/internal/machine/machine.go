@@ -4,6 +4,7 @@ package machine
 import (
 	"context"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -87,6 +88,10 @@ func (m *Machine) Prepare(_ context.Context, request *connect.Request[agentv1.Pr
 		return nil, failure.State("Prepare comes once, before Personalize")
 	}
 	if err := m.mountRoot(request.Msg.RootSerial, false); err != nil {
+		return done(err)
+	}
+	// The files that Personalize changes are copied up from the base image here, once for all clones.
+	if err := boot.Personal(strings.Repeat("0", 32)); err != nil {
 		return done(err)
 	}
 	// What is not on the disk when the template is saved, every clone would write on its own.
