@@ -13,7 +13,7 @@ export interface Acknowledged {
 }
 
 const [directory = "", prefix = "", known = "[]"] = process.argv.slice(2);
-const bench = await openWorkbench({ reclaimAfter: 0 }, directory);
+const bench = await openWorkbench({ reclaimAfter: 0 }, { directory });
 const say = (operation: Acknowledged) => process.stdout.write(`${JSON.stringify(operation)}\n`);
 const volumes = new Map<string, number>();
 const snapshots = new Map<string, number>();

@@ -52,7 +52,7 @@ test(
         assert.equal(code, null, "the worker ended by itself");
         await reader;
 
-        const bench = await openWorkbench({ reclaimAfter: 0 }, directory);
+        const bench = await openWorkbench({ reclaimAfter: 0 }, { directory });
         try {
           await recoverVolumes(bench.ctx);
           await bench.assertSound();

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { sql } from "kysely";
 import { pino } from "pino";
 import { configSchema } from "@caisson/protocol";
 import { DirectoryBlobs, LocalLayers } from "@caisson/storage";
@@ -30,10 +31,21 @@ export interface Workbench {
   close(): Promise<void>;
 }
 
-export async function openWorkbench(volumes: object = {}, directory?: string): Promise<Workbench> {
+export interface WorkbenchOptions {
+  /** Use this home and keep it. */
+  readonly directory?: string;
+  /** PostgreSQL instead of the embedded database; emptied on close. */
+  readonly databaseUrl?: string | undefined;
+}
+
+/** @param volumes keys of the configuration's `volumes` */
+export async function openWorkbench(
+  volumes: object = {},
+  { directory, databaseUrl }: WorkbenchOptions = {},
+): Promise<Workbench> {
   const home = directory ?? (await mkdtemp(join(tmpdir(), "caisson-volumes-")));
   const log = pino({ level: process.env["CAISSON_LOG_LEVEL"] ?? "silent" });
-  const db: Database = await openDatabase({ home, url: process.env["DATABASE_URL"], log });
+  const db: Database = await openDatabase({ home, url: databaseUrl, log });
   const org = "org-1";
   await db
     .insertInto("orgs")
@@ -47,7 +59,7 @@ export async function openWorkbench(volumes: object = {}, directory?: string): P
   const config = configSchema.parse({ volumes: { minFreeDisk: 0, ...volumes } });
   const ctx: VolumeContext = {
     db,
-    lockRows: false,
+    lockRows: databaseUrl !== undefined,
     layers,
     config,
     baseImage: "base-1",
@@ -88,6 +100,7 @@ export async function openWorkbench(volumes: object = {}, directory?: string): P
     },
     read: (layer, ...commands) => run(path(layer), ["-r"], commands),
     async close() {
+      if (databaseUrl !== undefined) await sql`drop schema public cascade; create schema public`.execute(db);
       await db.destroy();
       if (directory === undefined) await rm(home, { recursive: true });
     },
