@@ -50,7 +50,10 @@ export async function authorityFrom(name: string, keys: webcrypto.CryptoKeyPair)
     ],
   });
   const leafKeys = await webcrypto.subtle.generateKey(keyAlgorithm, true, ["sign", "verify"]);
-  const keyPem = x509.PemConverter.encode(await webcrypto.subtle.exportKey("pkcs8", leafKeys.privateKey), "PRIVATE KEY");
+  const keyPem = x509.PemConverter.encode(
+    await webcrypto.subtle.exportKey("pkcs8", leafKeys.privateKey),
+    "PRIVATE KEY",
+  );
   return {
     certificatePem: certificate.toString("pem"),
     async issue(hosts) {
@@ -68,7 +71,9 @@ export async function authorityFrom(name: string, keys: webcrypto.CryptoKeyPair)
           new x509.BasicConstraintsExtension(false, undefined, true),
           new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
           new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-          new x509.SubjectAlternativeNameExtension(hosts.map((host) => ({ type: isIP(host) === 0 ? ("dns" as const) : ("ip" as const), value: host }))),
+          new x509.SubjectAlternativeNameExtension(
+            hosts.map((host) => ({ type: isIP(host) === 0 ? ("dns" as const) : ("ip" as const), value: host })),
+          ),
           await x509.AuthorityKeyIdentifierExtension.create(keys.publicKey),
           await x509.SubjectKeyIdentifierExtension.create(leafKeys.publicKey),
         ],

@@ -22,7 +22,12 @@ async function deriveKeys(seed: Uint8Array, sandboxId: string): Promise<webcrypt
   const curve = createECDH("prime256v1");
   curve.setPrivateKey(secret);
   const point = curve.getPublicKey();
-  const jwk = { kty: "EC", crv: "P-256", x: point.subarray(1, 33).toString("base64url"), y: point.subarray(33, 65).toString("base64url") };
+  const jwk = {
+    kty: "EC",
+    crv: "P-256",
+    x: point.subarray(1, 33).toString("base64url"),
+    y: point.subarray(33, 65).toString("base64url"),
+  };
   const [privateKey, publicKey] = await Promise.all([
     webcrypto.subtle.importKey("jwk", { ...jwk, d: secret.toString("base64url") }, keyAlgorithm, false, ["sign"]),
     webcrypto.subtle.importKey("jwk", jwk, keyAlgorithm, true, ["verify"]),

@@ -27,7 +27,8 @@ export async function exchange(conversation: Conversation, request: GuestRequest
     abort?.(new Error("The guest went away"));
   });
   const settle = (error?: Error, status?: number): void => {
-    if (error === undefined) return record.done({ verdict: "allowed", rule: "allowed", ...(status !== undefined && { status }) });
+    if (error === undefined)
+      return record.done({ verdict: "allowed", rule: "allowed", ...(status !== undefined && { status }) });
     if (gone) return record.done({ verdict: "allowed", rule: "guest-left", ...(status !== undefined && { status }) });
     const outcome = outcomeOf(error);
     explain(reply, outcome, conversation.host.text, request.protocol !== "h2");
@@ -37,7 +38,8 @@ export async function exchange(conversation: Conversation, request: GuestRequest
     const prepared = await prepare(conversation, request, record);
     if (gone) return settle(new Error("gone"));
     const { origin, upstream, failure } = prepared;
-    const fail = (error: Error): void => settle(failure() ?? asFailure(error, conversation), relay.status === 0 ? undefined : relay.status);
+    const fail = (error: Error): void =>
+      settle(failure() ?? asFailure(error, conversation), relay.status === 0 ? undefined : relay.status);
     const relay = new ResponseRelay(request.method, principal.redactor, reply, (error) => {
       record.bytesIn = relay.bytesIn;
       if (origin.address !== undefined) record.address = origin.address;
@@ -57,7 +59,8 @@ export async function exchange(conversation: Conversation, request: GuestRequest
       data: (chunk) => guarded(() => relay.data(chunk)),
       end: (trailers) => guarded(() => relay.end(trailers)),
       fail: (error) => guarded(() => relay.fail(error)),
-      upgraded: (socket, headers) => guarded(() => relayWebSocket({ conversation, request, reply, socket, headers, record })),
+      upgraded: (socket, headers) =>
+        guarded(() => relayWebSocket({ conversation, request, reply, socket, headers, record })),
     };
     abort = (reason) => relay.fail(reason);
     relay.call = await send(conversation, request, origin, upstream, handler);
@@ -76,7 +79,11 @@ interface Prepared {
   readonly failure: () => Error | undefined;
 }
 
-async function prepare(conversation: Conversation, request: GuestRequest, record: ReturnType<typeof requestRecord>): Promise<Prepared> {
+async function prepare(
+  conversation: Conversation,
+  request: GuestRequest,
+  record: ReturnType<typeof requestRecord>,
+): Promise<Prepared> {
   const { principal, host, port, scheme } = conversation;
   const destination: Destination = { host, port, scheme };
   const head = { method: request.method, target: checkRequest(conversation, request), headers: request.headers };
@@ -88,7 +95,10 @@ async function prepare(conversation: Conversation, request: GuestRequest, record
   const resolution = await principal.resolve(host, port);
   if (!resolution.ok) throw new UpstreamFailure("upstream-unreachable", resolution.detail);
   const websocket = request.protocol === "websocket";
-  const trailers = (): [string, string][] => [...substituteHead(principal.vault, destination, { ...head, target: "/", headers: request.trailers() }).headers].map(([name, value]) => [name, value]);
+  const trailers = (): [string, string][] =>
+    [
+      ...substituteHead(principal.vault, destination, { ...head, target: "/", headers: request.trailers() }).headers,
+    ].map(([name, value]) => [name, value]);
   return {
     origin: principal.origins.get(scheme, host, resolution.target),
     failure: body.failure,
@@ -96,24 +106,42 @@ async function prepare(conversation: Conversation, request: GuestRequest, record
       method: substituted.method,
       target: substituted.target,
       authority: formatHostAndPort(host, port === (scheme === "https" ? 443 : 80) ? undefined : port),
-      headers: requestHeaders(substituted.headers, { reads: principal.redactor.active, bodyLength: body.length, websocket }),
-      ...(body.stream !== undefined && { body: body.stream.on("data", (chunk: Buffer) => (record.bytesOut += chunk.length)).pause() }),
+      headers: requestHeaders(substituted.headers, {
+        reads: principal.redactor.active,
+        bodyLength: body.length,
+        websocket,
+      }),
+      ...(body.stream !== undefined && {
+        body: body.stream.on("data", (chunk: Buffer) => (record.bytesOut += chunk.length)).pause(),
+      }),
       trailers,
       ...(websocket && { upgrade: "websocket" as const }),
     },
   };
 }
 
-async function send(conversation: Conversation, request: GuestRequest, origin: Origin, upstream: UpstreamRequest, handler: UpstreamHandler): Promise<UpstreamCall> {
+async function send(
+  conversation: Conversation,
+  request: GuestRequest,
+  origin: Origin,
+  upstream: UpstreamRequest,
+  handler: UpstreamHandler,
+): Promise<UpstreamCall> {
   if (request.protocol === "h2") {
     const session = await origin.http2();
     if (session !== undefined) return callHttp2(session, conversation.scheme, upstream, handler);
-    if (isGrpc(request.headers)) throw new UpstreamFailure("upstream-protocol", "The host speaks no HTTP/2, which gRPC needs");
+    if (isGrpc(request.headers))
+      throw new UpstreamFailure("upstream-protocol", "The host speaks no HTTP/2, which gRPC needs");
   }
   // RFC 9113 lets a cookie be split over several fields; HTTP/1.1 has one.
   const cookies = upstream.headers.filter(([name]) => name === "cookie").map(([, value]) => value);
   const headers = upstream.headers.filter(([name]) => name !== "cookie" && name !== "te");
   if (cookies.length > 0) headers.push(["cookie", cookies.join("; ")]);
-  if (headerValue(headers, "content-length") === "0") return callHttp1(origin.http1, { ...upstream, headers: headers.filter(([name]) => name !== "content-length") }, handler);
+  if (headerValue(headers, "content-length") === "0")
+    return callHttp1(
+      origin.http1,
+      { ...upstream, headers: headers.filter(([name]) => name !== "content-length") },
+      handler,
+    );
   return callHttp1(origin.http1, { ...upstream, headers }, handler);
 }

@@ -2,11 +2,26 @@
 import type { HeaderList } from "../secrets/substitute.ts";
 
 /** About one connection, not about the message (RFC 9110 7.6.1), plus those that we write ourselves. */
-const ofConnection = new Set(["connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings", "host", "expect"]);
+const ofConnection = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "http2-settings",
+  "host",
+  "expect",
+]);
 
 function endToEnd(headers: HeaderList): [string, string][] {
   const named = new Set(
-    headers.filter(([name]) => name === "connection").flatMap(([, value]) => value.split(",").map((word) => word.trim().toLowerCase())),
+    headers
+      .filter(([name]) => name === "connection")
+      .flatMap(([, value]) => value.split(",").map((word) => word.trim().toLowerCase())),
   );
   return headers.filter(([name]) => !ofConnection.has(name) && !named.has(name)).map(([name, value]) => [name, value]);
 }
@@ -30,7 +45,15 @@ export function requestHeaders(headers: HeaderList, options: RequestHeaderOption
   let kept = endToEnd(headers).filter(([name]) => name !== "content-length");
   if (options.reads) {
     // Extensions of WebSocket (compression) would hide what the frames hold; parts of a resource would hold parts of a value.
-    const hiding = new Set(["range", "if-range", "accept-encoding", "grpc-accept-encoding", "sec-websocket-extensions", "available-dictionary", "dictionary-id"]);
+    const hiding = new Set([
+      "range",
+      "if-range",
+      "accept-encoding",
+      "grpc-accept-encoding",
+      "sec-websocket-extensions",
+      "available-dictionary",
+      "dictionary-id",
+    ]);
     kept = kept.filter(([name]) => !hiding.has(name));
     if (!options.websocket) kept.push(["accept-encoding", "identity"]);
     if (isGrpc(headers)) kept.push(["grpc-accept-encoding", "identity"]);
@@ -41,7 +64,15 @@ export function requestHeaders(headers: HeaderList, options: RequestHeaderOption
 }
 
 /** About the encoded or unchanged body; wrong once it was decoded. */
-const ofCodedBody = new Set(["content-encoding", "content-length", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"]);
+const ofCodedBody = new Set([
+  "content-encoding",
+  "content-length",
+  "content-md5",
+  "digest",
+  "content-digest",
+  "repr-digest",
+  "accept-ranges",
+]);
 
 export interface ResponseHeaderOptions {
   readonly decoded: boolean;

@@ -3,7 +3,15 @@ import assert from "node:assert/strict";
 import { createServer as createTls } from "node:tls";
 import { after, before, test } from "node:test";
 import { randomBytes } from "node:crypto";
-import { makeSecret, startHarness, startHttp2, startTcp, upstreamAuthority, type Harness, type Upstream } from "../testing/harness.ts";
+import {
+  makeSecret,
+  startHarness,
+  startHttp2,
+  startTcp,
+  upstreamAuthority,
+  type Harness,
+  type Upstream,
+} from "../testing/harness.ts";
 import { openHttp2, raw } from "../testing/talk.ts";
 
 const secret = makeSecret(["raw.test", "h2.test"]);
@@ -18,7 +26,7 @@ before(async () => {
     createTls({ ...(await upstreamAuthority.issue(["raw.test"])), ALPNProtocols: ["http/1.1"] }, (socket) => {
       socket.on("error", () => {});
       socket.once("data", () => socket.end(answer));
-    }) as never,
+    }),
   );
   http2 = await startHttp2(["h2.test"], (server) => {
     server.on("sessionError", () => {});
@@ -34,14 +42,21 @@ before(async () => {
         case "/goaway":
           return stream.session!.destroy();
         case "/odd":
-          return stream.respond({ ":status": 299, "x-odd": "\u00ff\u00fe", "x-key": value, te: "trailers" }, { endStream: true });
+          return stream.respond(
+            { ":status": 299, "x-odd": "\u00ff\u00fe", "x-key": value, te: "trailers" },
+            { endStream: true },
+          );
         default:
           stream.respond({ ":status": 200 });
           stream.end("fine");
       }
     });
   });
-  harness = await startHarness({ policy: { allow: ["raw.test", "h2.test"] }, secrets: [secret], resolve: { "raw.test": `127.0.0.1:${upstream.port}`, "h2.test": `127.0.0.1:${http2.port}` } });
+  harness = await startHarness({
+    policy: { allow: ["raw.test", "h2.test"] },
+    secrets: [secret],
+    resolve: { "raw.test": `127.0.0.1:${upstream.port}`, "h2.test": `127.0.0.1:${http2.port}` },
+  });
 });
 after(async () => {
   await harness.close();
@@ -114,10 +129,13 @@ test("the same over HTTP/2", async () => {
 
 test("random answers harm nobody", async () => {
   const pids = harness.guard.workerPids;
-  const whole = Buffer.from(`HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\nx-a: b\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n`);
+  const whole = Buffer.from(
+    `HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\nx-a: b\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n`,
+  );
   for (let round = 0; round < 60; round++) {
     const bytes = Buffer.from(whole);
-    for (let flips = 0; flips < 3; flips++) bytes[Math.floor(Math.random() * bytes.length)] = Math.floor(Math.random() * 256);
+    for (let flips = 0; flips < 3; flips++)
+      bytes[Math.floor(Math.random() * bytes.length)] = Math.floor(Math.random() * 256);
     await ask(bytes.subarray(0, Math.floor(Math.random() * bytes.length) + 1));
   }
   assert.deepEqual(harness.guard.workerPids, pids);

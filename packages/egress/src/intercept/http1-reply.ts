@@ -31,7 +31,8 @@ export class Http1Reply implements GuestReply {
 
   end(trailers: HeaderList): void {
     if (this.response.writableEnded) return;
-    if (trailers.length > 0) this.response.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]));
+    if (trailers.length > 0)
+      this.response.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]));
     this.response.end();
   }
 
@@ -76,7 +77,10 @@ export class UpgradeReply extends Http1Reply {
     this.#upgraded = true;
     this.response.detachSocket(this.#socket as Socket);
     const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
-    this.#socket.write(`HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n${lines}\r\n`, "latin1");
+    this.#socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n${lines}\r\n`,
+      "latin1",
+    );
     return this.#socket;
   }
 

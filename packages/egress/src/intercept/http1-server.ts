@@ -48,7 +48,14 @@ export function createHttp1Server(): Http1Server {
   });
   server.on("checkExpectation", handle);
   server.on("connect", (request: IncomingMessage, socket: Duplex) => {
-    refuse(of(socket), request, new UpgradeReply(request, socket), 403, "connect-in-http", "A tunnel inside a conversation with an allowed host is not possible. Connect to the other host directly.");
+    refuse(
+      of(socket),
+      request,
+      new UpgradeReply(request, socket),
+      403,
+      "connect-in-http",
+      "A tunnel inside a conversation with an allowed host is not possible. Connect to the other host directly.",
+    );
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     if (head.length > 0) socket.unshift(head);
@@ -84,10 +91,13 @@ function lingerAfterLast(socket: Duplex): void {
 
 /** What the parser takes but another parser might read in another way. */
 function ambiguity(request: IncomingMessage): string | undefined {
-  const values = (name: string): string[] => request.rawHeaders.filter((_, index) => index % 2 === 1 && request.rawHeaders[index - 1]!.toLowerCase() === name);
+  const values = (name: string): string[] =>
+    request.rawHeaders.filter((_, index) => index % 2 === 1 && request.rawHeaders[index - 1]!.toLowerCase() === name);
   const [lengths, codings] = [values("content-length"), values("transfer-encoding")];
-  if (lengths.length > 1 || lengths.some((value) => !/^[0-9]{1,16}$/.test(value))) return "The request has an ambiguous Content-Length.";
-  if (codings.length > 1 || codings.some((value) => value.toLowerCase() !== "chunked")) return "The only transfer coding that is taken is chunked.";
+  if (lengths.length > 1 || lengths.some((value) => !/^[0-9]{1,16}$/.test(value)))
+    return "The request has an ambiguous Content-Length.";
+  if (codings.length > 1 || codings.some((value) => value.toLowerCase() !== "chunked"))
+    return "The only transfer coding that is taken is chunked.";
   if (lengths.length > 0 && codings.length > 0) return "The request has both Content-Length and Transfer-Encoding.";
   if (codings.length > 0 && request.httpVersion !== "1.1") return "HTTP/1.0 has no transfer codings.";
   if (!request.httpVersion.startsWith("1.")) return "Unknown version of HTTP.";
@@ -95,7 +105,11 @@ function ambiguity(request: IncomingMessage): string | undefined {
 }
 
 function upgradeFault(request: IncomingMessage): string | undefined {
-  if (request.method !== "GET" || request.headers["content-length"] !== undefined || request.headers["transfer-encoding"] !== undefined) {
+  if (
+    request.method !== "GET" ||
+    request.headers["content-length"] !== undefined ||
+    request.headers["transfer-encoding"] !== undefined
+  ) {
     return "A WebSocket begins with a GET request without body.";
   }
   return undefined;
@@ -103,9 +117,12 @@ function upgradeFault(request: IncomingMessage): string | undefined {
 
 function guestRequest(request: IncomingMessage, protocol: GuestRequest["protocol"]): GuestRequest {
   const headers: [string, string][] = [];
-  for (let index = 0; index < request.rawHeaders.length; index += 2) headers.push([request.rawHeaders[index]!.toLowerCase(), request.rawHeaders[index + 1]!]);
+  for (let index = 0; index < request.rawHeaders.length; index += 2)
+    headers.push([request.rawHeaders[index]!.toLowerCase(), request.rawHeaders[index + 1]!]);
   const length = request.headers["content-length"];
-  const hasBody = protocol === "http/1.1" && (request.headers["transfer-encoding"] !== undefined || (length !== undefined && Number(length) >= 0));
+  const hasBody =
+    protocol === "http/1.1" &&
+    (request.headers["transfer-encoding"] !== undefined || (length !== undefined && Number(length) >= 0));
   return {
     protocol,
     method: request.method ?? "",
@@ -118,10 +135,22 @@ function guestRequest(request: IncomingMessage, protocol: GuestRequest["protocol
   };
 }
 
-function refuse(conversation: Conversation, request: IncomingMessage, reply: Http1Reply | UpgradeReply, status: number, rule: RefusalRule, message: string): void {
+function refuse(
+  conversation: Conversation,
+  request: IncomingMessage,
+  reply: Http1Reply | UpgradeReply,
+  status: number,
+  rule: RefusalRule,
+  message: string,
+): void {
   const outcome = outcomeOf(new Refusal(status, rule, message));
   explain(reply, outcome, conversation.host.text, true);
-  requestRecord(conversation, guestRequest(request, "http/1.1")).done({ verdict: "refused", rule, status, detail: message });
+  requestRecord(conversation, guestRequest(request, "http/1.1")).done({
+    verdict: "refused",
+    rule,
+    status,
+    detail: message,
+  });
 }
 
 /** What the parser did not take. Node has no request object for it, so the answer is written by hand. */
@@ -135,8 +164,17 @@ function answerGarbage(conversation: Conversation, error: NodeJS.ErrnoException,
   const status = error.code === "HPE_HEADER_OVERFLOW" ? 431 : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
   const message = `The request is not HTTP/1.1 as the standard has it (${error.code ?? "unknown"}).`;
   const body = outcomeBody(outcomeOf(new Refusal(status, "malformed-request", message)), conversation.host.text);
-  socket.end(`HTTP/1.1 ${status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\ncaisson-reason: malformed-request\r\nconnection: close\r\n\r\n${body.toString()}`);
+  socket.end(
+    `HTTP/1.1 ${status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\ncaisson-reason: malformed-request\r\nconnection: close\r\n\r\n${body.toString()}`,
+  );
   setTimeout(() => socket.destroy(), limits.linger).unref();
-  const unknown: GuestRequest = { protocol: "http/1.1", method: "", target: "", authorities: [], headers: [], trailers: () => [] };
+  const unknown: GuestRequest = {
+    protocol: "http/1.1",
+    method: "",
+    target: "",
+    authorities: [],
+    headers: [],
+    trailers: () => [],
+  };
   requestRecord(conversation, unknown).done({ verdict: "refused", rule: "malformed-request", status, detail: message });
 }

@@ -1,5 +1,12 @@
 /** The HTTP/2 that guests speak; every stream is judged by itself. */
-import { constants, performServerHandshake, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import {
+  constants,
+  performServerHandshake,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
 import type { Duplex } from "node:stream";
 import type { HeaderList } from "../secrets/substitute.ts";
 import type { Conversation } from "./conversation.ts";
@@ -7,7 +14,16 @@ import { exchange } from "./exchange.ts";
 import type { GuestReply, GuestRequest } from "./guest.ts";
 
 /** Bounds on one session of a hostile client: bytes, counts, milliseconds. */
-const limits = { headerBytes: 64 * 1024, headerPairs: 256, streams: 128, window: 2 ** 20, memory: 16, idle: 120_000, resetBurst: 500, resetRate: 50 } as const;
+const limits = {
+  headerBytes: 64 * 1024,
+  headerPairs: 256,
+  streams: 128,
+  window: 2 ** 20,
+  memory: 16,
+  idle: 120_000,
+  resetBurst: 500,
+  resetRate: 50,
+} as const;
 
 export function serveHttp2(socket: Duplex, conversation: Conversation): ServerHttp2Session {
   const session = performServerHandshake(socket, {
@@ -21,7 +37,12 @@ export function serveHttp2(socket: Duplex, conversation: Conversation): ServerHt
     maxSettings: 16,
     streamResetBurst: limits.resetBurst,
     streamResetRate: limits.resetRate,
-    settings: { maxConcurrentStreams: limits.streams, maxHeaderListSize: limits.headerBytes, initialWindowSize: limits.window, enableConnectProtocol: false },
+    settings: {
+      maxConcurrentStreams: limits.streams,
+      maxHeaderListSize: limits.headerBytes,
+      initialWindowSize: limits.window,
+      enableConnectProtocol: false,
+    },
   });
   session.on("error", () => socket.destroy());
   session.on("close", () => socket.destroy());
@@ -45,8 +66,8 @@ function guestRequest(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, e
   const length = headers["content-length"];
   return {
     protocol: "h2",
-    method: String(headers[":method"] ?? ""),
-    target: String(headers[":path"] ?? ""),
+    method: headers[":method"] ?? "",
+    target: headers[":path"] ?? "",
     authorities: [headers[":authority"], headers.host].filter((value) => value !== undefined),
     headers: list,
     ...(!ended && { body: stream }),
@@ -76,7 +97,11 @@ class Http2Reply implements GuestReply {
         this.abort();
       }
     });
-    this.#stream.respond({ ":status": status, ...collect(headers) }, { endStream: ended, waitForTrailers: !ended, sendDate: false } as object);
+    this.#stream.respond({ ":status": status, ...collect(headers) }, {
+      endStream: ended,
+      waitForTrailers: !ended,
+      sendDate: false,
+    } as object);
   }
 
   write(chunk: Buffer): boolean {

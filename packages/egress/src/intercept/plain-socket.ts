@@ -28,7 +28,11 @@ export class PlainSocket extends Duplex {
   }
 
   override _writev(chunks: { chunk: Buffer }[], callback: (error?: Error | null) => void): void {
-    this._write(chunks.length === 1 ? chunks[0]!.chunk : Buffer.concat(chunks.map(({ chunk }) => chunk)), "latin1", callback);
+    this._write(
+      chunks.length === 1 ? chunks[0]!.chunk : Buffer.concat(chunks.map(({ chunk }) => chunk)),
+      "latin1",
+      callback,
+    );
   }
 
   override _final(callback: (error?: Error | null) => void): void {

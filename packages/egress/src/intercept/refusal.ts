@@ -33,12 +33,24 @@ export interface Outcome {
 }
 
 export function outcomeOf(error: unknown): Outcome {
-  if (error instanceof SecretRefused) return { status: 403, rule: error.rule, verdict: "refused", message: error.message };
-  if (error instanceof Refusal) return { status: error.status, rule: error.rule, verdict: "refused", message: error.message };
+  if (error instanceof SecretRefused)
+    return { status: 403, rule: error.rule, verdict: "refused", message: error.message };
+  if (error instanceof Refusal)
+    return { status: error.status, rule: error.rule, verdict: "refused", message: error.message };
   if (error instanceof UpstreamFailure) {
-    return { status: error.rule === "upstream-timeout" ? 504 : 502, rule: error.rule, verdict: "failed", message: error.message };
+    return {
+      status: error.rule === "upstream-timeout" ? 504 : 502,
+      rule: error.rule,
+      verdict: "failed",
+      message: error.message,
+    };
   }
-  return { status: 502, rule: "proxy-error", verdict: "failed", message: "The egress proxy could not carry out the request." };
+  return {
+    status: 502,
+    rule: "proxy-error",
+    verdict: "failed",
+    message: "The egress proxy could not carry out the request.",
+  };
 }
 
 /** The JSON that explains an outcome. */
@@ -72,7 +84,11 @@ export function explain(reply: GuestReply, outcome: Outcome, host: string, close
 
 function answer(reply: GuestReply, outcome: Outcome, body: Buffer, close: boolean): void {
   // What is left of the request's body will not be read, so an HTTP/1.1 connection cannot go on.
-  reply.head(outcome.status, [...outcomeHeaders(outcome, body), ...(close ? ([["connection", "close"]] as const) : [])], { ended: false });
+  reply.head(
+    outcome.status,
+    [...outcomeHeaders(outcome, body), ...(close ? ([["connection", "close"]] as const) : [])],
+    { ended: false },
+  );
   reply.write(body);
   reply.end([]);
 }

@@ -25,11 +25,16 @@ const idleAfter = 25;
 export async function prepareBody(request: GuestRequest, plan: BodyPlan | undefined): Promise<PreparedBody> {
   const { body, bodyLength } = request;
   if (body === undefined) return { failure: () => undefined };
-  if (plan === undefined) return { stream: body, ...(bodyLength !== undefined && { length: bodyLength }), failure: () => undefined };
+  if (plan === undefined)
+    return { stream: body, ...(bodyLength !== undefined && { length: bodyLength }), failure: () => undefined };
   const rewriter = plan.rewriter();
   if (bodyLength !== undefined && bodyLength <= (plan.changes ? changedWhole : searchedWhole)) {
     const whole = await collect(body, rewriter);
-    return { stream: Readable.from(whole.length === 0 ? [] : [whole], { objectMode: false }), length: whole.length, failure: () => undefined };
+    return {
+      stream: Readable.from(whole.length === 0 ? [] : [whole], { objectMode: false }),
+      length: whole.length,
+      failure: () => undefined,
+    };
   }
   let failure: Error | undefined;
   const stream = rewriting(rewriter, (error) => (failure = error));
@@ -43,7 +48,10 @@ export async function prepareBody(request: GuestRequest, plan: BodyPlan | undefi
 
 async function collect(body: Readable, rewriter: StreamRewriter<PlaceholderForm>): Promise<Buffer> {
   const pieces: Buffer[] = [];
-  const timer = setTimeout(() => body.destroy(new Refusal(408, "body-timeout", "The body of the request did not arrive in time.")), collectTimeout);
+  const timer = setTimeout(
+    () => body.destroy(new Refusal(408, "body-timeout", "The body of the request did not arrive in time.")),
+    collectTimeout,
+  );
   try {
     // The body shares its connection with the answer, so a refusal must not destroy it.
     for await (const chunk of body.iterator({ destroyOnReturn: false })) pieces.push(...rewriter.push(chunk as Buffer));

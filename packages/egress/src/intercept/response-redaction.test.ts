@@ -33,30 +33,53 @@ const routes: Record<string, Route> = {
     await sleep(2);
     response.end(`${key.slice(at)}>`);
   },
-  "/gzip": (_, response, key) => response.writeHead(200, { "content-encoding": "gzip", etag: '"x"' }).end(gzipSync(`<${key}>`)),
+  "/gzip": (_, response, key) =>
+    response.writeHead(200, { "content-encoding": "gzip", etag: '"x"' }).end(gzipSync(`<${key}>`)),
   "/gzip-sized": (_, response, key) => {
     const body = gzipSync(`<${key}>`);
-    response.writeHead(200, { "content-encoding": "gzip", "content-length": body.length, "content-md5": "x", digest: "x", "accept-ranges": "bytes" }).end(body);
+    response
+      .writeHead(200, {
+        "content-encoding": "gzip",
+        "content-length": body.length,
+        "content-md5": "x",
+        digest: "x",
+        "accept-ranges": "bytes",
+      })
+      .end(body);
   },
-  "/br": (_, response, key) => response.writeHead(200, { "content-encoding": "br" }).end(brotliCompressSync(`<${key}>`)),
-  "/zstd": (_, response, key) => response.writeHead(200, { "content-encoding": "zstd" }).end(zstdCompressSync(`<${key}>`)),
-  "/deflate": (_, response, key) => response.writeHead(200, { "content-encoding": "deflate" }).end(deflateSync(`<${key}>`)),
-  "/gzip-br": (_, response, key) => response.writeHead(200, { "content-encoding": "gzip, br" }).end(brotliCompressSync(gzipSync(`<${key}>`))),
+  "/br": (_, response, key) =>
+    response.writeHead(200, { "content-encoding": "br" }).end(brotliCompressSync(`<${key}>`)),
+  "/zstd": (_, response, key) =>
+    response.writeHead(200, { "content-encoding": "zstd" }).end(zstdCompressSync(`<${key}>`)),
+  "/deflate": (_, response, key) =>
+    response.writeHead(200, { "content-encoding": "deflate" }).end(deflateSync(`<${key}>`)),
+  "/gzip-br": (_, response, key) =>
+    response.writeHead(200, { "content-encoding": "gzip, br" }).end(brotliCompressSync(gzipSync(`<${key}>`))),
   "/GZIP": (_, response, key) => response.writeHead(200, { "content-encoding": "GZip" }).end(gzipSync(`<${key}>`)),
   "/unknown-coding": (_, response, key) => response.writeHead(200, { "content-encoding": "compress" }).end(key),
   "/broken-gzip": (_, response, key) => response.writeHead(200, { "content-encoding": "gzip" }).end(key),
-  "/partial-gzip": (_, response, key) => response.writeHead(206, { "content-encoding": "gzip", "content-range": "bytes 0-9/100" }).end(gzipSync(key)),
+  "/partial-gzip": (_, response, key) =>
+    response.writeHead(206, { "content-encoding": "gzip", "content-range": "bytes 0-9/100" }).end(gzipSync(key)),
   "/base64": (_, response, key) => response.end(Buffer.from(`user:${key}`).toString("base64")),
   "/hex": (_, response, key) => response.end(Buffer.from(key).toString("hex")),
-  "/header": (_, response, key) => response.writeHead(200, { "x-key": key, "x-b64": Buffer.from(`:${key}`).toString("base64"), location: `https://api.test/?k=${encodeURIComponent(key)}` }).end(),
-  "/cookie": (_, response, key) => response.writeHead(200, { "set-cookie": [`a=${key}; Path=/`, `b=${encodeURIComponent(key)}`] }).end("ok"),
+  "/header": (_, response, key) =>
+    response
+      .writeHead(200, {
+        "x-key": key,
+        "x-b64": Buffer.from(`:${key}`).toString("base64"),
+        location: `https://api.test/?k=${encodeURIComponent(key)}`,
+      })
+      .end(),
+  "/cookie": (_, response, key) =>
+    response.writeHead(200, { "set-cookie": [`a=${key}; Path=/`, `b=${encodeURIComponent(key)}`] }).end("ok"),
   "/trailer": (_, response, key) => {
     response.writeHead(200, { trailer: "x-key" });
     response.write("body");
     response.addTrailers({ "x-key": key });
     response.end();
   },
-  "/error": (_, response, key) => response.writeHead(500, { "content-type": "text/html" }).end(`<h1>invalid key ${key}</h1>`),
+  "/error": (_, response, key) =>
+    response.writeHead(500, { "content-type": "text/html" }).end(`<h1>invalid key ${key}</h1>`),
   "/redirect": (_, response, key) => response.writeHead(302, { location: `https://elsewhere.test/${key}` }).end(),
   "/reason": (_, response, key) => {
     response.socket!.end(`HTTP/1.1 200 ${key}\r\nx-key-${key}: 1\r\ncontent-length: 2\r\n\r\nok`);
@@ -98,21 +121,50 @@ before(async () => {
     void route(request, response, key);
   });
   const to = `127.0.0.1:${upstream.port}`;
-  harness = await startHarness({ policy: { allow: ["api.test", "other.test"] }, secrets: [secret], resolve: { "api.test": to, "other.test": to } });
+  harness = await startHarness({
+    policy: { allow: ["api.test", "other.test"] },
+    secrets: [secret],
+    resolve: { "api.test": to, "other.test": to },
+  });
 });
 after(async () => {
   await harness.close();
   await upstream.close();
 });
 
-const get = (path: string, more: Ask = {}): Promise<Reply> => ask(harness.guest, "api.test", { path, ...more, headers: { authorization: `Bearer ${placeholder}`, ...more.headers } });
+const get = (path: string, more: Ask = {}): Promise<Reply> =>
+  ask(harness.guest, "api.test", {
+    path,
+    ...more,
+    headers: { authorization: `Bearer ${placeholder}`, ...more.headers },
+  });
 
 function assertClean(reply: Reply): void {
   const all = `${JSON.stringify(reply.rawHeaders)} ${JSON.stringify(reply.trailers)} ${reply.text}`;
-  for (const form of [value, Buffer.from(value).toString("hex"), Buffer.from(value).toString("base64").replace(/.{2}=*$/, "")]) assert.ok(!all.includes(form), all.slice(0, 500));
+  for (const form of [
+    value,
+    Buffer.from(value).toString("hex"),
+    Buffer.from(value)
+      .toString("base64")
+      .replace(/.{2}=*$/, ""),
+  ])
+    assert.ok(!all.includes(form), all.slice(0, 500));
 }
 
-for (const path of ["/plain", "/bytes", "/gzip", "/gzip-sized", "/br", "/zstd", "/deflate", "/gzip-br", "/GZIP", "/json", "/error", "/range"]) {
+for (const path of [
+  "/plain",
+  "/bytes",
+  "/gzip",
+  "/gzip-sized",
+  "/br",
+  "/zstd",
+  "/deflate",
+  "/gzip-br",
+  "/GZIP",
+  "/json",
+  "/error",
+  "/range",
+]) {
   test(`the body of ${path} holds the placeholder`, async () => {
     const reply = await get(path);
     assertClean(reply);
@@ -124,7 +176,10 @@ for (const path of ["/plain", "/bytes", "/gzip", "/gzip-sized", "/br", "/zstd", 
 test("split in two at every place", async () => {
   const socket = await harness.guest.connectTls("api.test:443");
   for (let at = 0; at <= value.length; at++) {
-    const reply = await ask(harness.guest, "api.test", { path: `/halves?at=${at}`, headers: { authorization: `Bearer ${placeholder}` } });
+    const reply = await ask(harness.guest, "api.test", {
+      path: `/halves?at=${at}`,
+      headers: { authorization: `Bearer ${placeholder}` },
+    });
     assert.equal(reply.text, `<${placeholder}>`);
   }
   socket.destroy();
@@ -138,12 +193,17 @@ test("other spellings hold no value", async () => {
 });
 
 test("headers, cookies, redirects, trailers, reason phrases and header names are clean", async () => {
-  for (const path of ["/header", "/cookie", "/redirect", "/trailer", "/reason", "/early", "/not-modified"]) assertClean(await get(path));
+  for (const path of ["/header", "/cookie", "/redirect", "/trailer", "/reason", "/early", "/not-modified"])
+    assertClean(await get(path));
   assert.equal((await get("/header")).headers["x-key"], placeholder);
   assert.equal((await get("/trailer")).trailers["x-key"], placeholder);
   assert.deepEqual((await get("/cookie")).headers["set-cookie"], [`a=${placeholder}; Path=/`, `b=${placeholder}`]);
   const socket = await harness.guest.connectTls("api.test:443");
-  const text = await raw(socket, `GET /reason HTTP/1.1\r\nhost: api.test\r\nauthorization: Bearer ${placeholder}\r\n\r\n`, 500);
+  const text = await raw(
+    socket,
+    `GET /reason HTTP/1.1\r\nhost: api.test\r\nauthorization: Bearer ${placeholder}\r\n\r\n`,
+    500,
+  );
   assert.ok(!text.includes(value) && text.startsWith("HTTP/1.1 200"), text);
 });
 
@@ -156,14 +216,19 @@ test("what an approved host stored is clean when it comes back later, on other c
 
 test("headers about the encoded body go when it is decoded", async () => {
   const { headers, text } = await get("/gzip-sized");
-  for (const name of ["content-encoding", "content-md5", "digest", "accept-ranges"]) assert.equal(headers[name], undefined, name);
+  for (const name of ["content-encoding", "content-md5", "digest", "accept-ranges"])
+    assert.equal(headers[name], undefined, name);
   assert.equal(text, `<${placeholder}>`);
 });
 
 test("what cannot be read is refused, and what breaks off is not passed as whole", async () => {
   assert.equal((await get("/unknown-coding")).status, 502);
   assert.equal((await get("/partial-gzip")).status, 502);
-  await assert.rejects(get("/broken-gzip").then((reply) => assertClean(reply) ?? (reply.status === 502 ? Promise.reject(new Error("refused")) : undefined)));
+  await assert.rejects(
+    get("/broken-gzip").then(
+      (reply) => assertClean(reply) ?? (reply.status === 502 ? Promise.reject(new Error("refused")) : undefined),
+    ),
+  );
   await harness.refusal("unreadable-response");
 });
 
@@ -198,7 +263,11 @@ test("bodies of announced length keep a right one; HEAD and 204 have none", asyn
   assert.equal(head.status, 200);
   assert.equal(head.text, "");
   const socket = await harness.guest.connectTls("api.test:443");
-  const two = await raw(socket, "HEAD /plain HTTP/1.1\r\nhost: api.test\r\n\r\nGET /empty HTTP/1.1\r\nhost: api.test\r\nconnection: close\r\n\r\n", 1000);
+  const two = await raw(
+    socket,
+    "HEAD /plain HTTP/1.1\r\nhost: api.test\r\n\r\nGET /empty HTTP/1.1\r\nhost: api.test\r\nconnection: close\r\n\r\n",
+    1000,
+  );
   assert.equal(two.match(/HTTP\/1\.1 2/g)?.length, 2, two);
 });
 

@@ -55,10 +55,19 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
     const codings = reads && !bodyless ? knownCodings(headerValue(headers, "content-encoding")) : [];
     const grpcEncoding = headerValue(headers, "grpc-encoding") ?? "identity";
     if (codings === undefined || (reads && grpcEncoding !== "identity") || (codings.length > 0 && status === 206)) {
-      this.fail(new Refusal(502, "unreadable-response", "The response is encoded in a way that cannot be searched for secrets."));
+      this.fail(
+        new Refusal(
+          502,
+          "unreadable-response",
+          "The response is encoded in a way that cannot be searched for secrets.",
+        ),
+      );
       return;
     }
-    this.#headers = responseHeaders(headers, { decoded: codings.length > 0, redact: (text) => this.#redactor.text(text) });
+    this.#headers = responseHeaders(headers, {
+      decoded: codings.length > 0,
+      redact: (text) => this.#redactor.text(text),
+    });
     if (bodyless || !reads) {
       this.#reply.head(status, this.#headers, { ended: bodyless });
       return;
@@ -74,7 +83,8 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
   data(chunk: Buffer): void {
     if (this.#over) return;
     // Without a head it is not known how to read the body, and unread it does not go on.
-    if (this.status === 0) return this.fail(new UpstreamFailure("upstream-protocol", "The host sent a body before its head"));
+    if (this.status === 0)
+      return this.fail(new UpstreamFailure("upstream-protocol", "The host sent a body before its head"));
     this.bytesIn += chunk.length;
     if (this.#decoder === undefined) this.#take(chunk);
     else if (!this.#decoder.input.write(chunk)) this.call?.pause();
@@ -82,7 +92,8 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
 
   end(trailers: HeaderList): void {
     if (this.#over) return;
-    if (this.status === 0) return this.fail(new UpstreamFailure("upstream-protocol", "The host ended its answer before it began"));
+    if (this.status === 0)
+      return this.fail(new UpstreamFailure("upstream-protocol", "The host ended its answer before it began"));
     this.#trailers = trailers;
     if (this.#decoder === undefined) this.#finish();
     else this.#decoder.input.end();

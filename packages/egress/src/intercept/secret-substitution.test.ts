@@ -20,7 +20,11 @@ before(async () => {
       response.end(JSON.stringify({ url: request.url, authorization: request.headers.authorization }));
     });
   });
-  harness = await startHarness({ policy: { allow: ["api.test"] }, secrets: [secret], resolve: { "api.test": `127.0.0.1:${upstream.port}` } });
+  harness = await startHarness({
+    policy: { allow: ["api.test"] },
+    secrets: [secret],
+    resolve: { "api.test": `127.0.0.1:${upstream.port}` },
+  });
 });
 after(async () => {
   await harness.close();

@@ -31,7 +31,11 @@ export class TlsTerminator {
     const { context } = await this.#identity(host);
     // What we cannot read is agreed to all the same: the upstream will be asked for it.
     const chosen = ["h2", "http/1.1"].find((protocol) => offered.includes(protocol)) ?? offered[0];
-    const tls = new TLSSocket(socket, { isServer: true, secureContext: context, ...(chosen !== undefined && { ALPNProtocols: [chosen] }) });
+    const tls = new TLSSocket(socket, {
+      isServer: true,
+      secureContext: context,
+      ...(chosen !== undefined && { ALPNProtocols: [chosen] }),
+    });
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => fail(new Error("The TLS handshake took too long")), handshakeTimeout);
       const closed = (): void => fail(new Error("The connection ended during the TLS handshake"));

@@ -18,7 +18,9 @@ let offered: string | undefined;
 const received: string[] = [];
 
 before(async () => {
-  const started = await startHttps(["api.test", "other.test"], (_, response) => response.writeHead(401).end(`no upgrade for ${value}`));
+  const started = await startHttps(["api.test", "other.test"], (_, response) =>
+    response.writeHead(401).end(`no upgrade for ${value}`),
+  );
   upstream = started;
   const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: true });
   started.server.on("upgrade", (request, socket, head) => {
@@ -28,14 +30,17 @@ before(async () => {
       return;
     }
     sockets.handleUpgrade(request, socket, head, (connection) => {
-      const key = String(request.headers.authorization ?? "").replace("Bearer ", "");
+      const key = (request.headers.authorization ?? "").replace("Bearer ", "");
       connection.on("error", () => {});
       connection.on("message", (data, binary) => {
-        received.push(data.toString());
-        const command = data.toString();
+        const command = (data as Buffer).toString();
+        received.push(command);
         if (command === "key") connection.send(`your key is ${key}.`);
-        else if (command === "fragments") for (const [index, byte] of [...key].entries()) connection.send(byte, { fin: index === key.length - 1 });
-        else if (command === "binary") connection.send(Buffer.concat([Buffer.from([0, 255]), Buffer.from(key), Buffer.from([1])]));
+        else if (command === "fragments")
+          for (const [index, byte] of Array.from(key).entries())
+            connection.send(byte, { fin: index === key.length - 1 });
+        else if (command === "binary")
+          connection.send(Buffer.concat([Buffer.from([0, 255]), Buffer.from(key), Buffer.from([1])]));
         else if (command === "close") connection.close(4000, `bye ${key}`);
         else if (command === "ping") connection.ping(key);
         else connection.send(data, { binary });
@@ -43,16 +48,27 @@ before(async () => {
     });
   });
   const to = `127.0.0.1:${upstream.port}`;
-  harness = await startHarness({ policy: { allow: ["api.test", "other.test"] }, secrets: [secret, bodily], resolve: { "api.test": to, "other.test": to } });
+  harness = await startHarness({
+    policy: { allow: ["api.test", "other.test"] },
+    secrets: [secret, bodily],
+    resolve: { "api.test": to, "other.test": to },
+  });
 });
 after(async () => {
   await harness.close();
   await upstream.close();
 });
 
-async function open(host = "api.test", headers: Record<string, string> = { authorization: `Bearer ${placeholder}` }): Promise<WebSocket> {
+async function open(
+  host = "api.test",
+  headers: Record<string, string> = { authorization: `Bearer ${placeholder}` },
+): Promise<WebSocket> {
   const socket = await harness.guest.connectTls(`${host}:443`);
-  const client = new WebSocket(`wss://${host}/`, { createConnection: () => socket as never, headers, perMessageDeflate: true });
+  const client = new WebSocket(`wss://${host}/`, {
+    createConnection: () => socket as never,
+    headers,
+    perMessageDeflate: true,
+  });
   client.on("error", () => {});
   await once(client, "open");
   return client;
@@ -119,20 +135,28 @@ test("a secret for bodies is put into frames", async () => {
 
 test("an answer that is not an upgrade reaches the guest, redacted", async () => {
   const socket = await harness.guest.connectTls("api.test:443");
-  const text = await raw(socket, `GET /refuse HTTP/1.1\r\nhost: api.test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: ${randomBytes(16).toString("base64")}\r\n\r\n`);
+  const text = await raw(
+    socket,
+    `GET /refuse HTTP/1.1\r\nhost: api.test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: ${randomBytes(16).toString("base64")}\r\n\r\n`,
+  );
   assert.match(text, /^HTTP\/1\.1 401 /);
   assert.ok(text.includes(placeholder) && !text.includes(value), text);
 });
 
 test("an upgrade is judged like every request", async () => {
   const socket = await harness.guest.connectTls("api.test:443");
-  const text = await raw(socket, "GET / HTTP/1.1\r\nhost: evil.test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n");
+  const text = await raw(
+    socket,
+    "GET / HTTP/1.1\r\nhost: evil.test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+  );
   assert.match(text, /^HTTP\/1\.1 403 /);
 });
 
 test("bytes that are no frames end the connection", async () => {
   const socket = await harness.guest.connectTls("api.test:443");
-  socket.write("GET / HTTP/1.1\r\nhost: api.test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n");
+  socket.write(
+    "GET / HTTP/1.1\r\nhost: api.test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+  );
   await once(socket, "data");
   socket.write("GET /smuggled HTTP/1.1\r\nhost: evil.test\r\n\r\n");
   socket.resume();
@@ -148,7 +172,7 @@ test("frames survive any split, and the reader never throws anything but its own
     const wire = Buffer.concat(messages.flatMap((payload) => writeFrame({ opcode: 2, fin: true, payload }, true)));
     const reader = new FrameReader(true);
     const got: Buffer[][] = [[]];
-    for (let at = 0; at < wire.length; ) {
+    for (let at = 0; at < wire.length;) {
       const size = 1 + random(90);
       for (const part of reader.push(wire.subarray(at, at + size))) {
         got.at(-1)!.push(part.payload);
@@ -156,7 +180,10 @@ test("frames survive any split, and the reader never throws anything but its own
       }
       at += size;
     }
-    assert.deepEqual(got.slice(0, -1).map((parts) => Buffer.concat(parts)), messages);
+    assert.deepEqual(
+      got.slice(0, -1).map((parts) => Buffer.concat(parts)),
+      messages,
+    );
   }
   for (let round = 0; round < 3_000; round++) {
     try {

@@ -29,9 +29,14 @@ export function relayWebSocket({ conversation, request, reply, socket, headers, 
   const { redactor, vault } = conversation.principal;
   const { host, port, scheme } = conversation;
   socket.on("error", () => {});
-  if (reply.upgrade === undefined || (redactor.active && headerValue(headers, "sec-websocket-extensions") !== undefined)) {
+  if (
+    reply.upgrade === undefined ||
+    (redactor.active && headerValue(headers, "sec-websocket-extensions") !== undefined)
+  ) {
     socket.destroy();
-    const outcome = outcomeOf(new UpstreamFailure("upstream-protocol", "The host switched to something that was not asked for"));
+    const outcome = outcomeOf(
+      new UpstreamFailure("upstream-protocol", "The host switched to something that was not asked for"),
+    );
     explain(reply, outcome, host.text, true);
     record.done({ verdict: "failed", rule: outcome.rule, status: outcome.status, detail: outcome.message });
     return;
@@ -39,18 +44,34 @@ export function relayWebSocket({ conversation, request, reply, socket, headers, 
   const guest = reply.upgrade(responseHeaders(headers, { decoded: false, redact: (text) => redactor.text(text) }));
   const plan = planBody(vault, { host, port, scheme }, { method: request.method, target: request.target, headers: [] });
   const finish = (error?: Error): void => {
-    for (const side of [guest, socket]) side.destroyed || side.end();
+    for (const side of [guest, socket]) if (!side.destroyed) side.end();
     setTimeout(() => [guest, socket].forEach((side) => side.destroy()), lingering).unref();
     if (plan !== undefined) {
       const before = record.secrets;
       record.secrets = () => [...new Set([...before(), ...plan.used])];
     }
-    if (error instanceof SecretRefused) record.done({ verdict: "refused", rule: error.rule, status: 101, detail: error.message });
-    else if (error instanceof FrameError) record.done({ verdict: "refused", rule: "malformed-frame", status: 101, detail: error.message });
+    if (error instanceof SecretRefused)
+      record.done({ verdict: "refused", rule: error.rule, status: 101, detail: error.message });
+    else if (error instanceof FrameError)
+      record.done({ verdict: "refused", rule: "malformed-frame", status: 101, detail: error.message });
     else record.done({ verdict: "allowed", rule: "allowed", status: 101 });
   };
-  direction({ from: guest, to: socket, fromClient: true, rewriter: () => plan?.rewriter() ?? asItIs, count: (bytes) => (record.bytesOut += bytes), finish });
-  direction({ from: socket, to: guest, fromClient: false, rewriter: redactor.active ? () => redactor.stream() : undefined, count: (bytes) => (record.bytesIn += bytes), finish });
+  direction({
+    from: guest,
+    to: socket,
+    fromClient: true,
+    rewriter: () => plan?.rewriter() ?? asItIs,
+    count: (bytes) => (record.bytesOut += bytes),
+    finish,
+  });
+  direction({
+    from: socket,
+    to: guest,
+    fromClient: false,
+    rewriter: redactor.active ? () => redactor.stream() : undefined,
+    count: (bytes) => (record.bytesIn += bytes),
+    finish,
+  });
 }
 
 /** What a guest sends is read frame by frame in any case: after the handshake nothing else may be spoken. */
@@ -80,11 +101,15 @@ function direction({ from, to, fromClient, rewriter, count, finish }: Direction)
       if (!flows) from.pause();
     } catch (error) {
       const violation = error instanceof SecretRefused ? 1008 : 1002;
-      const reason = Buffer.concat([Buffer.from([violation >> 8, violation & 255]), Buffer.from((error as Error).message.slice(0, 120).replace(/[^\x20-\x7e]/g, "?"))]);
+      const reason = Buffer.concat([
+        Buffer.from([violation >> 8, violation & 255]),
+        Buffer.from((error as Error).message.slice(0, 120).replace(/[^\x20-\x7e]/g, "?")),
+      ]);
       // Both sides learn why: the one that broke a rule, and the one that would otherwise wait.
       const [guest, upstream] = fromClient ? [from, to] : [to, from];
       for (const piece of writeFrame({ opcode: opcode.close, fin: true, payload: reason }, false)) guest.write(piece);
-      for (const piece of writeFrame({ opcode: opcode.close, fin: true, payload: reason.subarray(0, 2) }, true)) upstream.write(piece);
+      for (const piece of writeFrame({ opcode: opcode.close, fin: true, payload: reason.subarray(0, 2) }, true))
+        upstream.write(piece);
       from.removeAllListeners("data").resume();
       finish(error as Error);
     }
@@ -112,7 +137,10 @@ function frameRelay(fromClient: boolean, create: () => Rewriter): (chunk: Buffer
     if (part.last) pieces.push(...message!.end());
     const payload = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
     if (payload.length === 0 && !part.last) return [];
-    const frame = writeFrame({ opcode: begun ? opcode.continuation : part.opcode, fin: part.last, payload }, fromClient);
+    const frame = writeFrame(
+      { opcode: begun ? opcode.continuation : part.opcode, fin: part.last, payload },
+      fromClient,
+    );
     begun = true;
     return frame;
   };

@@ -5,7 +5,13 @@ export const opcode = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, 
 
 /** Part of a message (`data`), or a whole control frame. */
 export type FramePart =
-  | { readonly kind: "data"; readonly opcode: 1 | 2; readonly payload: Buffer; readonly first: boolean; readonly last: boolean }
+  | {
+      readonly kind: "data";
+      readonly opcode: 1 | 2;
+      readonly payload: Buffer;
+      readonly first: boolean;
+      readonly last: boolean;
+    }
   | { readonly kind: "control"; readonly opcode: 8 | 9 | 10; readonly payload: Buffer };
 
 export class FrameError extends Error {}
@@ -54,7 +60,8 @@ export class FrameReader {
       if (frame.opcode >= 8) parts.push({ kind: "control", opcode: frame.opcode as 8, payload });
       else {
         const last = frame.rest === 0 && frame.fin;
-        if (payload.length > 0 || last) parts.push({ kind: "data", opcode: this.#message!, payload, first: !this.#begun, last });
+        if (payload.length > 0 || last)
+          parts.push({ kind: "data", opcode: this.#message!, payload, first: !this.#begun, last });
         this.#begun ||= payload.length > 0;
         if (last) [this.#message, this.#begun] = [undefined, false];
       }
@@ -72,7 +79,8 @@ export class FrameReader {
     const code = first & 0x0f;
     const fin = (first & 0x80) !== 0;
     const masked = (second & 0x80) !== 0;
-    if (masked !== this.#masked) throw new FrameError(this.#masked ? "a client's frame is not masked" : "a server's frame is masked");
+    if (masked !== this.#masked)
+      throw new FrameError(this.#masked ? "a client's frame is not masked" : "a server's frame is masked");
     let length = second & 0x7f;
     let size = 2 + (length === 126 ? 2 : length === 127 ? 8 : 0) + (masked ? 4 : 0);
     if (data.length < size) return 0;
@@ -102,7 +110,8 @@ export class FrameReader {
     const frame = this.#frame!;
     if (frame.mask === undefined) return payload;
     const clear = Buffer.allocUnsafe(payload.length);
-    for (let index = 0; index < payload.length; index++) clear[index] = payload[index]! ^ frame.mask[(frame.seen + index) & 3]!;
+    for (let index = 0; index < payload.length; index++)
+      clear[index] = payload[index]! ^ frame.mask[(frame.seen + index) & 3]!;
     frame.seen += payload.length;
     return clear;
   }

@@ -4,7 +4,8 @@ import { CaissonError } from "@caisson/protocol";
 import { canonicalHost } from "./canonical-host.ts";
 import { parsePattern, patternMatches, patternsOverlap } from "./pattern.ts";
 
-const matches = (pattern: string, host: string, port = 443): boolean => patternMatches(parsePattern(pattern), canonicalHost(host)!, port);
+const matches = (pattern: string, host: string, port = 443): boolean =>
+  patternMatches(parsePattern(pattern), canonicalHost(host)!, port);
 
 test("each form of the grammar matches what it says and nothing else", () => {
   assert.ok(matches("api.example.com", "API.example.com."));
@@ -25,11 +26,35 @@ test("each form of the grammar matches what it says and nothing else", () => {
 });
 
 test("what is outside the grammar is refused with how to write it", () => {
-  const bad = ["", " ", "*", "*:443", "*.*", "*.com", "a.*.com", "*a.example.com", "https://a.example", "a.example/path", "10.0.0.0/8", "user@a.example", "a.example:0", "a.example:99999", "a.example:x", "2001:db8::7", "*.203.0.113.7", "a b", "exa%6dple.com", "[::1"];
+  const bad = [
+    "",
+    " ",
+    "*",
+    "*:443",
+    "*.*",
+    "*.com",
+    "a.*.com",
+    "*a.example.com",
+    "https://a.example",
+    "a.example/path",
+    "10.0.0.0/8",
+    "user@a.example",
+    "a.example:0",
+    "a.example:99999",
+    "a.example:x",
+    "2001:db8::7",
+    "*.203.0.113.7",
+    "a b",
+    "exa%6dple.com",
+    "[::1",
+  ];
   for (const source of bad) {
     assert.throws(
       () => parsePattern(source),
-      (error) => error instanceof CaissonError && error.code === "invalid_argument" && error.message.includes("Write `api.example.com`"),
+      (error) =>
+        error instanceof CaissonError &&
+        error.code === "invalid_argument" &&
+        error.message.includes("Write `api.example.com`"),
       JSON.stringify(source),
     );
   }

@@ -16,11 +16,15 @@ const forms = "Write `api.example.com`, `api.example.com:8443`, `*.example.com`,
 /** @throws CaissonError `invalid_argument`, with how to write the pattern right */
 export function parsePattern(source: string): HostPattern {
   const refuse = (why: string): never => {
-    throw new CaissonError("invalid_argument", `The host pattern ${JSON.stringify(source.slice(0, 200))} ${why}. ${forms}.`);
+    throw new CaissonError(
+      "invalid_argument",
+      `The host pattern ${JSON.stringify(source.slice(0, 200))} ${why}. ${forms}.`,
+    );
   };
   const text = source.trim();
   if (text === "") return refuse("is empty");
-  if (text === "*" || /^\*(\.\*)?(:|$)/.test(text)) return refuse("would match every host; leave the list out to allow all hosts, or name them");
+  if (text === "*" || /^\*(\.\*)?(:|$)/.test(text))
+    return refuse("would match every host; leave the list out to allow all hosts, or name them");
   if (text.includes("://")) return refuse("is a URL; leave out the scheme and the path");
   if (text.includes("/")) return refuse("has a path or a prefix length; patterns name hosts, not URLs or ranges");
   if (text.includes("@")) return refuse("holds user information");
@@ -54,7 +58,7 @@ export function patternMatches(pattern: HostPattern, host: Host, port: number): 
       return host.kind === "ip" && host.text === pattern.host;
     case "name":
       return host.kind === "name" && host.text === pattern.host;
-    case "below":
+    default:
       return host.kind === "name" && host.text.endsWith(`.${pattern.host}`);
   }
 }
@@ -64,7 +68,8 @@ export function patternsOverlap(a: HostPattern, b: HostPattern): boolean {
   if (a.port !== undefined && b.port !== undefined && a.port !== b.port) return false;
   if (a.kind === "ip" || b.kind === "ip") return a.kind === b.kind && a.host === b.host;
   if (a.kind === "name" && b.kind === "name") return a.host === b.host;
-  if (a.kind === "below" && b.kind === "below") return a.host === b.host || a.host.endsWith(`.${b.host}`) || b.host.endsWith(`.${a.host}`);
+  if (a.kind === "below" && b.kind === "below")
+    return a.host === b.host || a.host.endsWith(`.${b.host}`) || b.host.endsWith(`.${a.host}`);
   const [name, below] = a.kind === "name" ? [a, b] : [b, a];
   return name.host.endsWith(`.${below.host}`);
 }

@@ -15,7 +15,10 @@ export function validateEgress(policy: EgressPolicy, secrets: readonly Pick<Secr
   }
   for (const secret of secrets) {
     if (secret.hosts.length === 0) {
-      throw new CaissonError("invalid_argument", `The secret ${secret.name} names no host. List the hosts that may receive it.`);
+      throw new CaissonError(
+        "invalid_argument",
+        `The secret ${secret.name} names no host. List the hosts that may receive it.`,
+      );
     }
     for (const source of secret.hosts) {
       const pattern = parsePattern(source);
@@ -26,7 +29,10 @@ export function validateEgress(policy: EgressPolicy, secrets: readonly Pick<Secr
         );
       }
       if (pattern.port === 80) {
-        throw new CaissonError("invalid_argument", `The secret ${secret.name} names port 80 of ${pattern.host}. Secrets only travel over HTTPS; name another port or none.`);
+        throw new CaissonError(
+          "invalid_argument",
+          `The secret ${secret.name} names port 80 of ${pattern.host}. Secrets only travel over HTTPS; name another port or none.`,
+        );
       }
       if (compiled.restricted && !compiled.patterns.some((allowed) => patternsOverlap(allowed, pattern))) {
         throw new CaissonError(

@@ -20,7 +20,9 @@ export function knownCodings(header: string | undefined): readonly string[] | un
     .split(",")
     .map((coding) => coding.trim())
     .filter((coding) => coding !== "" && coding !== "identity");
-  return codings.length <= maxLayers && codings.every((coding) => Object.hasOwn(decoders, coding)) ? codings : undefined;
+  return codings.length <= maxLayers && codings.every((coding) => Object.hasOwn(decoders, coding))
+    ? codings
+    : undefined;
 }
 
 export interface Decoder {

@@ -14,14 +14,16 @@ export const shortestForm = 5;
 
 type Writer = (text: string) => string;
 
-const everyByte = (text: string, write: (byte: number) => string): string => Array.from(Buffer.from(text), write).join("");
+const everyByte = (text: string, write: (byte: number) => string): string =>
+  Array.from(Buffer.from(text), write).join("");
 const everyUnit = (text: string, write: (unit: number) => string): string =>
   Array.from({ length: text.length }, (_, index) => write(text.charCodeAt(index))).join("");
 const hex2 = (byte: number): string => byte.toString(16).padStart(2, "0");
 const hex4 = (unit: number): string => unit.toString(16).padStart(4, "0");
 const lowerPercent: (text: string) => string = (text) => text.replace(/%[0-9A-F]{2}/g, (match) => match.toLowerCase());
 /** What RFC 3986 2.3 leaves alone; `encodeURIComponent` leaves a few more. */
-const strictPercent: Writer = (text) => encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${hex2(char.charCodeAt(0)).toUpperCase()}`);
+const strictPercent: Writer = (text) =>
+  encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${hex2(char.charCodeAt(0)).toUpperCase()}`);
 const json: Writer = (text) => JSON.stringify(text).slice(1, -1);
 const asciiJson: Writer = (text) => json(text).replace(/[\u0080-\uffff]/g, (char) => `\\u${hex4(char.charCodeAt(0))}`);
 const htmlEntities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
@@ -48,11 +50,19 @@ const writers: readonly [FormName, Writer][] = [
   ["json", (text) => everyUnit(text, (unit) => `\\u${hex4(unit)}`)],
   ["json", (text) => everyUnit(text, (unit) => `\\u${hex4(unit).toUpperCase()}`)],
   ["html", (text) => text.replace(/[&<>"']/g, (char) => htmlEntities[char]!)],
-  ["html", (text) => text.replace(/[&<>"']/g, (char) => (char === "'" ? "&#x27;" : char === '"' ? "&#34;" : htmlEntities[char]!))],
+  [
+    "html",
+    (text) =>
+      text.replace(/[&<>"']/g, (char) => (char === "'" ? "&#x27;" : char === '"' ? "&#34;" : htmlEntities[char]!)),
+  ],
   ["html", (text) => text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`)],
   ["html", (text) => text.replace(/[&<>"']/g, (char) => `&#x${hex2(char.charCodeAt(0))};`)],
   // What Go's html/template writes.
-  ["html", (text) => text.replace(/[&<>"'+]/g, (char) => (/["'+]/.test(char) ? `&#${char.charCodeAt(0)};` : htmlEntities[char]!))],
+  [
+    "html",
+    (text) =>
+      text.replace(/[&<>"'+]/g, (char) => (/["'+]/.test(char) ? `&#${char.charCodeAt(0)};` : htmlEntities[char]!)),
+  ],
   ["hex", (text) => everyByte(text, hex2)],
   ["hex", (text) => everyByte(text, hex2).toUpperCase()],
   ["hex", (text) => everyByte(text, (byte) => `\\x${hex2(byte)}`)],
@@ -69,7 +79,9 @@ export function formsOf(value: string): Form[] {
   const length = Buffer.byteLength(value);
   for (const before of [0, 1, 2] as const) {
     add("base64", base64Core(value, before), (text) => base64Core(fitted(text, before, length), before));
-    add("base64", urlSafe(base64Core(value, before)), (text) => urlSafe(base64Core(fitted(text, before, length), before)));
+    add("base64", urlSafe(base64Core(value, before)), (text) =>
+      urlSafe(base64Core(fitted(text, before, length), before)),
+    );
   }
   return [...forms.values()];
 }

@@ -23,11 +23,13 @@ export class Matcher<Tag> {
   readonly #window: number;
   readonly #shift: Uint8Array;
   readonly #byBlock = new Map<number, Needle<Tag>[]>();
-  readonly #byFirst: (Needle<Tag>[] | undefined)[] = new Array<undefined>(256).fill(undefined);
+  readonly #byFirst: (Needle<Tag>[] | undefined)[] = Array.from({ length: 256 });
 
   /** Needles hold at least two bytes. Of equal needles the first counts. */
   constructor(needles: readonly Needle<Tag>[]) {
-    const distinct = [...new Map(needles.toReversed().map((needle) => [needle.bytes.toString("latin1"), needle])).values()];
+    const distinct = [
+      ...new Map(needles.toReversed().map((needle) => [needle.bytes.toString("latin1"), needle])).values(),
+    ];
     // The longest first, so that a needle wins over its own beginning.
     distinct.sort((a, b) => b.bytes.length - a.bytes.length);
     this.empty = distinct.length === 0;

@@ -3,10 +3,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createRedactor } from "./redactor.ts";
 
-const values = ["sk-live-Ab3+x/9=Zq_7", 'p@ss "w&rd\'<1>\\ é€ %41', "hunter2hunter2", "abcde"];
+const values = ["sk-live-Ab3+x/9=Zq_7", "p@ss \"w&rd'<1>\\ é€ %41", "hunter2hunter2", "abcde"];
 const placeholder = "caisson-secret-0011223344556677";
-const percentAll = (text: string): string => Array.from(Buffer.from(text), (byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
-const unicodeAll = (text: string): string => Array.from({ length: text.length }, (_, index) => `\\u${text.charCodeAt(index).toString(16).padStart(4, "0")}`).join("");
+const percentAll = (text: string): string =>
+  Array.from(Buffer.from(text), (byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
+const unicodeAll = (text: string): string =>
+  Array.from({ length: text.length }, (_, index) => `\\u${text.charCodeAt(index).toString(16).padStart(4, "0")}`).join(
+    "",
+  );
 
 const spellings: Record<string, (value: string) => string> = {
   plain: (value) => value,
@@ -23,12 +27,22 @@ const spellings: Record<string, (value: string) => string> = {
   "percent-encoded twice": (value) => encodeURIComponent(encodeURIComponent(value)),
   JSON: (value) => JSON.stringify({ v: value }),
   "JSON with escaped slashes": (value) => JSON.stringify(value).replaceAll("/", "\\/"),
-  "JSON in ASCII": (value) => JSON.stringify(value).replace(/[\u0080-\uffff]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`),
+  "JSON in ASCII": (value) =>
+    JSON.stringify(value).replace(
+      /[\u0080-\uffff]/g,
+      (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    ),
   "JSON, every character escaped": (value) => `"${unicodeAll(value)}"`,
   "JSON inside JSON": (value) => JSON.stringify(JSON.stringify({ v: value })),
   hex: (value) => Buffer.from(value).toString("hex"),
   "hex, upper case": (value) => Buffer.from(value).toString("hex").toUpperCase(),
-  HTML: (value) => value.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;").replaceAll("'", "&#39;"),
+  HTML: (value) =>
+    value
+      .replaceAll("&", "&amp;")
+      .replaceAll("<", "&lt;")
+      .replaceAll(">", "&gt;")
+      .replaceAll('"', "&quot;")
+      .replaceAll("'", "&#39;"),
 };
 
 for (const [name, spell] of Object.entries(spellings)) {
@@ -47,7 +61,14 @@ for (const [name, spell] of Object.entries(spellings)) {
 /** What a thief would try. */
 function decodings(text: string): string[] {
   const word = text.split(" ")[1] ?? "";
-  const attempts = [() => text, () => Buffer.from(word, "base64").toString(), () => Buffer.from(word, "hex").toString(), () => decodeURIComponent(text), () => decodeURIComponent(decodeURIComponent(text)), () => String(JSON.parse(word))];
+  const attempts = [
+    () => text,
+    () => Buffer.from(word, "base64").toString(),
+    () => Buffer.from(word, "hex").toString(),
+    () => decodeURIComponent(text),
+    () => decodeURIComponent(decodeURIComponent(text)),
+    () => String(JSON.parse(word)),
+  ];
   return attempts.flatMap((attempt) => {
     try {
       return [attempt()];
@@ -71,11 +92,17 @@ test("two secrets, one inside the other, are both turned back", () => {
     { value: "inner-secret", placeholder: "PLACEHOLDER-A" },
     { value: "outer-inner-secret-outer", placeholder: "PLACEHOLDER-B" },
   ]);
-  assert.equal(redactor.text("inner-secret outer-inner-secret-outer outer-inner-secret"), "PLACEHOLDER-A PLACEHOLDER-B outer-PLACEHOLDER-A");
+  assert.equal(
+    redactor.text("inner-secret outer-inner-secret-outer outer-inner-secret"),
+    "PLACEHOLDER-A PLACEHOLDER-B outer-PLACEHOLDER-A",
+  );
 });
 
 test("lengths are kept where the format counts bytes", () => {
-  const redactor = createRedactor([{ value: "0123456789", placeholder: "caisson-secret-long" }, { value: "x".repeat(40), placeholder: "short-placeholder" }]);
+  const redactor = createRedactor([
+    { value: "0123456789", placeholder: "caisson-secret-long" },
+    { value: "x".repeat(40), placeholder: "short-placeholder" },
+  ]);
   const rewriter = redactor.stream({ keepLength: true });
   const sent = Buffer.from(`0123456789 ${"x".repeat(40)}`);
   const got = Buffer.concat([...rewriter.push(sent), ...rewriter.end()]);

@@ -11,7 +11,7 @@ const random = (below: number): number => (seed = (seed * 1103515245 + 12345) & 
 
 function split(data: Buffer, most: number): Buffer[] {
   const chunks: Buffer[] = [];
-  for (let at = 0; at < data.length; ) {
+  for (let at = 0; at < data.length;) {
     const size = 1 + random(most);
     chunks.push(data.subarray(at, at + size));
     at += size;
@@ -21,7 +21,7 @@ function split(data: Buffer, most: number): Buffer[] {
 
 function naive(needles: string[], text: string): string {
   let out = "";
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     const hit = needles.filter((needle) => text.startsWith(needle, at)).toSorted((a, b) => b.length - a.length)[0];
     out += hit === undefined ? text[at] : `<${hit.length}>`;
     at += hit?.length ?? 1;
@@ -40,7 +40,10 @@ test("random splits give the same as a naive search of the whole", () => {
     const pieces = split(Buffer.from(text), 9).flatMap((chunk) => rewriter.push(chunk));
     const result = Buffer.concat([...pieces, ...rewriter.end()]).toString();
     assert.equal(result, naive(needles, text), JSON.stringify({ needles, text }));
-    assert.equal(rewriteAll(matcher, (needle) => Buffer.from(`<${needle.bytes.length}>`), Buffer.from(text)).toString(), result);
+    assert.equal(
+      rewriteAll(matcher, (needle) => Buffer.from(`<${needle.bytes.length}>`), Buffer.from(text)).toString(),
+      result,
+    );
   }
 });
 
@@ -74,7 +77,12 @@ test("a pause lets the first letters go, and what follows is redacted all the sa
 });
 
 test("64 MiB of random bytes come through unchanged and quickly", () => {
-  const redactor = createRedactor(Array.from({ length: 10 }, () => ({ value: randomBytes(30).toString("base64url"), placeholder: randomBytes(20).toString("hex") })));
+  const redactor = createRedactor(
+    Array.from({ length: 10 }, () => ({
+      value: randomBytes(30).toString("base64url"),
+      placeholder: randomBytes(20).toString("hex"),
+    })),
+  );
   const rewriter = redactor.stream();
   const block = randomBytes(2 ** 20);
   const began = performance.now();

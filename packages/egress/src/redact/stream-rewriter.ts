@@ -46,7 +46,8 @@ export class StreamRewriter<Tag> {
   }
 
   #run(chunk: Buffer | undefined, last: boolean): Buffer[] {
-    const data = this.#held === undefined ? chunk! : chunk === undefined ? this.#held : Buffer.concat([this.#held, chunk]);
+    const data =
+      this.#held === undefined ? chunk! : chunk === undefined ? this.#held : Buffer.concat([this.#held, chunk]);
     const shown = this.#shown;
     this.#held = undefined;
     this.#shown = 0;

@@ -15,7 +15,11 @@ const handshakeTimeout = 10_000;
 const maxSessions = 256;
 
 /** @throws the error of the last address, or of the handshake, or of the verification */
-export async function dialSecure(host: string, target: Target, options: SecureDial): Promise<{ socket: TLSSocket; address: string }> {
+export async function dialSecure(
+  host: string,
+  target: Target,
+  options: SecureDial,
+): Promise<{ socket: TLSSocket; address: string }> {
   const { socket: raw, address } = await dial(target, options);
   const sessionKey = `${host}:${target.port}/${options.alpn.join()}`;
   const session = options.sessions.get(sessionKey);
@@ -34,7 +38,10 @@ export async function dialSecure(host: string, target: Target, options: SecureDi
     options.sessions.set(sessionKey, ticket);
   });
   await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => socket.destroy(Object.assign(new Error("The TLS handshake took too long"), { code: "ETIMEDOUT" })), handshakeTimeout);
+    const timer = setTimeout(
+      () => socket.destroy(Object.assign(new Error("The TLS handshake took too long"), { code: "ETIMEDOUT" })),
+      handshakeTimeout,
+    );
     const settle = (error?: Error): void => {
       clearTimeout(timer);
       socket.off("error", settle);
@@ -44,7 +51,8 @@ export async function dialSecure(host: string, target: Target, options: SecureDi
       else reject(error);
     };
     const done = (): void => settle();
-    const closed = (): void => settle(Object.assign(new Error("The connection ended during the TLS handshake"), { code: "ERR_TLS_HANDSHAKE" }));
+    const closed = (): void =>
+      settle(Object.assign(new Error("The connection ended during the TLS handshake"), { code: "ERR_TLS_HANDSHAKE" }));
     socket.once("error", settle);
     socket.once("secureConnect", done);
     socket.once("close", closed);

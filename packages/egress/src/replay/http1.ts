@@ -10,7 +10,7 @@ export function callHttp1(dispatcher: Dispatcher, request: UpstreamRequest, hand
   dispatcher.dispatch(
     {
       path: request.target,
-      method: request.method as Dispatcher.HttpMethod,
+      method: request.method,
       headers: ["host", request.authority, ...request.headers.flat()],
       body: request.body ?? null,
       ...(request.upgrade !== undefined && { upgrade: request.upgrade }),
@@ -27,7 +27,8 @@ export function callHttp1(dispatcher: Dispatcher, request: UpstreamRequest, hand
       },
       onResponseData: (_, chunk) => handler.data(chunk),
       onResponseEnd: (_, trailers) => handler.end(rawHeaders(controller, "rawTrailers", trailers)),
-      onRequestUpgrade: (_, __, headers, socket) => handler.upgraded?.(socket, rawHeaders(controller, "rawHeaders", headers)),
+      onRequestUpgrade: (_, __, headers, socket) =>
+        handler.upgraded?.(socket, rawHeaders(controller, "rawHeaders", headers)),
       onResponseError: (_, error) => handler.fail(error),
     },
   );
@@ -48,14 +49,21 @@ export function callHttp1(dispatcher: Dispatcher, request: UpstreamRequest, hand
 }
 
 /** The bytes as they came: decoded as UTF-8, as undici does for its own users, they could not be sent on unchanged. */
-function rawHeaders(controller: unknown, key: "rawHeaders" | "rawTrailers", parsed: Record<string, string | string[] | undefined>): HeaderList {
+function rawHeaders(
+  controller: unknown,
+  key: "rawHeaders" | "rawTrailers",
+  parsed: Record<string, string | string[] | undefined>,
+): HeaderList {
   const raw = (controller as Record<string, unknown> | undefined)?.[key];
   if (Array.isArray(raw)) {
     const pairs: [string, string][] = [];
-    for (let index = 0; index + 1 < raw.length; index += 2) pairs.push([latin1(raw[index]).toLowerCase(), latin1(raw[index + 1])]);
+    for (let index = 0; index + 1 < raw.length; index += 2)
+      pairs.push([latin1(raw[index]).toLowerCase(), latin1(raw[index + 1])]);
     return pairs;
   }
-  return Object.entries(parsed).flatMap(([name, value]) => (value === undefined ? [] : [value].flat().map((one): [string, string] => [name, one])));
+  return Object.entries(parsed).flatMap(([name, value]) =>
+    value === undefined ? [] : [value].flat().map((one): [string, string] => [name, one]),
+  );
 }
 
 const latin1 = (value: Buffer | string): string => (typeof value === "string" ? value : value.toString("latin1"));

@@ -4,11 +4,21 @@ import { pipeline } from "node:stream";
 import type { HeaderList } from "../secrets/substitute.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./upstream.ts";
 
-export function callHttp2(session: ClientHttp2Session, scheme: "https" | "http", request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
-  const headers: OutgoingHttpHeaders = { ":method": request.method, ":scheme": scheme, ":authority": request.authority, ":path": request.target };
+export function callHttp2(
+  session: ClientHttp2Session,
+  scheme: "https" | "http",
+  request: UpstreamRequest,
+  handler: UpstreamHandler,
+): UpstreamCall {
+  const headers: OutgoingHttpHeaders = {
+    ":method": request.method,
+    ":scheme": scheme,
+    ":authority": request.authority,
+    ":path": request.target,
+  };
   for (const [name, value] of request.headers) {
     const before = headers[name];
-    headers[name] = before === undefined ? value : [before, value].flat() as string[];
+    headers[name] = before === undefined ? value : ([before, value].flat() as string[]);
   }
   const withTrailers = request.body !== undefined && request.trailers !== undefined;
   const stream = session.request(headers, { endStream: request.body === undefined, waitForTrailers: withTrailers });
@@ -38,7 +48,9 @@ export function callHttp2(session: ClientHttp2Session, scheme: "https" | "http",
     }),
   );
   stream.on("error", (error) => once(() => handler.fail(error)));
-  stream.on("close", () => once(() => handler.fail(new Error(`The upstream ended the stream with code ${stream.rstCode}`))));
+  stream.on("close", () =>
+    once(() => handler.fail(new Error(`The upstream ended the stream with code ${stream.rstCode}`))),
+  );
   if (withTrailers) {
     stream.on("wantTrailers", () => {
       try {

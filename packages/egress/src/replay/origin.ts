@@ -102,7 +102,11 @@ export class Origin {
     await new Promise<void>((resolve, reject) => {
       session.once("remoteSettings", () => resolve());
       session.once("error", reject);
-      session.once("close", () => reject(Object.assign(new Error("The HTTP/2 session ended at once"), { code: constants.NGHTTP2_INTERNAL_ERROR })));
+      session.once("close", () =>
+        reject(
+          Object.assign(new Error("The HTTP/2 session ended at once"), { code: constants.NGHTTP2_INTERNAL_ERROR }),
+        ),
+      );
     });
     session.setLocalWindowSize(limits.window * 2);
     return session;
@@ -127,14 +131,20 @@ export class Origin {
   /** Ends at once. */
   async destroy(): Promise<void> {
     this.#spare?.destroy();
-    void this.#http2?.then((session) => session?.destroy(), () => {});
+    void this.#http2?.then(
+      (session) => session?.destroy(),
+      () => {},
+    );
     await this.#http1.destroy();
   }
 
   /** Lets running exchanges end. */
   retire(): void {
     this.#spare?.destroy();
-    void this.#http2?.then((session) => session?.close(), () => {});
+    void this.#http2?.then(
+      (session) => session?.close(),
+      () => {},
+    );
     this.#http1.close().catch(() => {});
   }
 }

@@ -22,7 +22,10 @@ export async function dial(target: Target, options: DialOptions = {}): Promise<{
   for (const address of target.addresses) {
     options.signal?.throwIfAborted();
     try {
-      const socket = options.upstreamProxy === undefined ? await connectTo(address, target.port, options) : await connectThrough(options.upstreamProxy, address, target.port, options);
+      const socket =
+        options.upstreamProxy === undefined
+          ? await connectTo(address, target.port, options)
+          : await connectThrough(options.upstreamProxy, address, target.port, options);
       return { socket, address };
     } catch (error) {
       failure = error;
@@ -34,7 +37,14 @@ export async function dial(target: Target, options: DialOptions = {}): Promise<{
 function connectTo(address: string, port: number, options: DialOptions): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const signal = deadline(options);
-    const socket = connect({ host: address, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, autoSelectFamily: false });
+    const socket = connect({
+      host: address,
+      port,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 60_000,
+      autoSelectFamily: false,
+    });
     const abort = (): void => void socket.destroy(signal.reason as Error);
     signal.addEventListener("abort", abort, { once: true });
     socket.once("error", reject);
@@ -70,7 +80,7 @@ function connectThrough(proxy: URL, address: string, port: number, options: Dial
         return;
       }
       if (head.length > 0) socket.unshift(head);
-      resolve(socket as Socket);
+      resolve(socket);
     });
     outgoing.once("response", (response) => {
       response.destroy();

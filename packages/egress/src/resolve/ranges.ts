@@ -48,7 +48,8 @@ export function listOf(ranges: readonly string[]): BlockList {
     const [network = "", bits = ""] = range.split("/");
     const family = isIPv4(network) ? "ipv4" : isIPv6(network) ? "ipv6" : undefined;
     const length = bits === "" ? (family === "ipv4" ? 32 : 128) : Number(bits);
-    if (family === undefined || !Number.isInteger(length)) throw new Error(`${range} is not a range such as 10.1.0.0/16.`);
+    if (family === undefined || !Number.isInteger(length))
+      throw new Error(`${range} is not a range such as 10.1.0.0/16.`);
     list.addSubnet(network, length, family);
   }
   return list;
@@ -60,11 +61,17 @@ function contains(list: BlockList, address: string): boolean {
 
 /** The eight groups of an IPv6 address. */
 function groups(address: string): number[] {
-  const text = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) => `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`);
+  const text = address.replace(
+    /(\d+)\.(\d+)\.(\d+)\.(\d+)$/,
+    (_, a, b, c, d) => `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`,
+  );
   const [head = "", tail] = text.split("::");
-  const parse = (part: string | undefined): number[] => (part ? part.split(":").map((group) => Number.parseInt(group, 16)) : []);
+  const parse = (part: string | undefined): number[] =>
+    part ? part.split(":").map((group) => Number.parseInt(group, 16)) : [];
   const [first, last] = [parse(head), parse(tail)];
-  return tail === undefined ? first : [...first, ...new Array<number>(8 - first.length - last.length).fill(0), ...last];
+  return tail === undefined
+    ? first
+    : [...first, ...Array.from({ length: 8 - first.length - last.length }, () => 0), ...last];
 }
 
 /** True for internal addresses and for IPv6 forms that carry one; also for text that is no address at all. */

@@ -12,17 +12,38 @@ before(async () => {
 });
 after(() => server.close());
 
-const resolver = (options: Partial<ResolverOptions> = {}) => createResolver({ resolve: {}, allowRanges: [], nameServers: [server.address], ...options });
-const resolve = (host: string, port = 443, options: Partial<ResolverOptions> = {}) => resolver(options).resolve(canonicalHost(host)!, port);
+const resolver = (options: Partial<ResolverOptions> = {}) =>
+  createResolver({ resolve: {}, allowRanges: [], nameServers: [server.address], ...options });
+const resolve = (host: string, port = 443, options: Partial<ResolverOptions> = {}) =>
+  resolver(options).resolve(canonicalHost(host)!, port);
 
 test("a public name is resolved to what the name server says", async () => {
   zone.set("public.test", ["203.0.113.9", "2001:db8::9", "203.0.113.5"]);
   const result = await resolve("public.test", 8443);
-  assert.deepEqual(result, { ok: true, target: { addresses: ["203.0.113.5", "203.0.113.9", "2001:db8::9"], port: 8443, key: "203.0.113.5,203.0.113.9,2001:db8::9:8443" } });
+  assert.deepEqual(result, {
+    ok: true,
+    target: {
+      addresses: ["203.0.113.5", "203.0.113.9", "2001:db8::9"],
+      port: 8443,
+      key: "203.0.113.5,203.0.113.9,2001:db8::9:8443",
+    },
+  });
 });
 
 test("a name that leads inside is refused, whichever way inside", async () => {
-  for (const address of ["127.0.0.1", "10.1.2.3", "169.254.169.254", "100.64.0.1", "192.168.1.1", "::1", "fd00::1", "fe80::1", "::ffff:a00:1", "64:ff9b::a00:1", "0.0.0.0"]) {
+  for (const address of [
+    "127.0.0.1",
+    "10.1.2.3",
+    "169.254.169.254",
+    "100.64.0.1",
+    "192.168.1.1",
+    "::1",
+    "fd00::1",
+    "fe80::1",
+    "::ffff:a00:1",
+    "64:ff9b::a00:1",
+    "0.0.0.0",
+  ]) {
     zone.set("inside.test", [address]);
     const result = await resolve("inside.test");
     assert.ok(!result.ok && result.rule === "internal-address", address);
@@ -49,7 +70,8 @@ test("a name that rebinds is judged by its new answer, never by the old verdict"
 test("addresses are judged without any question to a name server", async () => {
   const asked = server.questions.length;
   assert.ok((await resolve("203.0.113.7")).ok);
-  for (const text of ["127.1", "0x7f000001", "[::1]", "[::ffff:169.254.169.254]", "2852039166"]) assert.ok(!(await resolve(text)).ok, text);
+  for (const text of ["127.1", "0x7f000001", "[::1]", "[::ffff:169.254.169.254]", "2852039166"])
+    assert.ok(!(await resolve(text)).ok, text);
   assert.equal(server.questions.length, asked);
 });
 

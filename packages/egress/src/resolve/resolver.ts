@@ -12,7 +12,9 @@ export interface Target {
   readonly key: string;
 }
 
-export type Resolution = { readonly ok: true; readonly target: Target } | { readonly ok: false; readonly rule: "internal-address" | "name-not-found"; readonly detail: string };
+export type Resolution =
+  | { readonly ok: true; readonly target: Target }
+  | { readonly ok: false; readonly rule: "internal-address" | "name-not-found"; readonly detail: string };
 
 export interface ResolverOptions {
   readonly resolve: Readonly<Record<string, string>>;
@@ -48,7 +50,10 @@ export function createResolver(options: ResolverOptions): Resolver {
   const query = async (name: string, entry: { expires: number }): Promise<readonly string[]> => {
     const answers = await Promise.allSettled([dns.resolve4(name, { ttl: true }), dns.resolve6(name, { ttl: true })]);
     const records = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
-    const ttl = records.length === 0 ? negativeTtl : Math.min(maxTtl, Math.max(minTtl, Math.min(...records.map((record) => record.ttl)) * 1000));
+    const ttl =
+      records.length === 0
+        ? negativeTtl
+        : Math.min(maxTtl, Math.max(minTtl, Math.min(...records.map((record) => record.ttl)) * 1000));
     entry.expires = Date.now() + ttl;
     // IPv4 first: a host without IPv6 would otherwise lose a round on every dial. Sorted, so that rotation keeps pools warm.
     return [...new Set(records.map((record) => record.address))].sort((a, b) => isIP(a) - isIP(b) || (a < b ? -1 : 1));
@@ -59,7 +64,10 @@ export function createResolver(options: ResolverOptions): Resolver {
     if (known !== undefined && known.expires > Date.now()) return known.addresses;
     if (cache.size >= maxEntries) cache.delete(cache.keys().next().value!);
     // Until the answer is there, everyone who asks shares the one query.
-    const entry: { addresses: Promise<readonly string[]>; expires: number } = { addresses: Promise.resolve([]), expires: Number.POSITIVE_INFINITY };
+    const entry: { addresses: Promise<readonly string[]>; expires: number } = {
+      addresses: Promise.resolve([]),
+      expires: Number.POSITIVE_INFINITY,
+    };
     entry.addresses = query(name, entry);
     cache.delete(name);
     cache.set(name, entry);
@@ -92,8 +100,12 @@ function readMap(entries: Readonly<Record<string, string>>): Map<string, { addre
     const key = parseHostAndPort(from);
     const value = parseHostAndPort(isIP(to) === 6 ? `[${to}]` : to);
     if (key === undefined) throw new Error(`egress.resolve: ${from} is not \`name\` or \`name:port\`.`);
-    if (value === undefined || value.host.kind !== "ip") throw new Error(`egress.resolve: ${to} is not \`address\` or \`address:port\`.`);
-    map.set(formatHostAndPort(key.host, key.port), { address: value.host.text, ...(value.port !== undefined && { port: value.port }) });
+    if (value === undefined || value.host.kind !== "ip")
+      throw new Error(`egress.resolve: ${to} is not \`address\` or \`address:port\`.`);
+    map.set(formatHostAndPort(key.host, key.port), {
+      address: value.host.text,
+      ...(value.port !== undefined && { port: value.port }),
+    });
   }
   return map;
 }

@@ -34,14 +34,26 @@ export class SecretRefused extends Error {
 export function approve(secret: Secret, to: Destination, head: Pick<RequestHead, "method" | "target">): void {
   const { methods, pathPrefixes, hosts } = secret.binding;
   if (!mayGoTo(secret, to.host, to.port)) {
-    throw new SecretRefused("secret-not-approved", secret, `may not be sent to ${to.host.text}:${to.port}; it is for ${hosts.join(", ")}.`);
+    throw new SecretRefused(
+      "secret-not-approved",
+      secret,
+      `may not be sent to ${to.host.text}:${to.port}; it is for ${hosts.join(", ")}.`,
+    );
   }
   if (to.scheme !== "https") throw new SecretRefused("secret-needs-https", secret, "may only be sent over HTTPS.");
   if (methods !== undefined && !methods.includes(head.method.toUpperCase())) {
-    throw new SecretRefused("secret-narrowed", secret, `may not be sent with the method ${head.method}; it is for ${methods.join(", ")}.`);
+    throw new SecretRefused(
+      "secret-narrowed",
+      secret,
+      `may not be sent with the method ${head.method}; it is for ${methods.join(", ")}.`,
+    );
   }
   if (pathPrefixes !== undefined && !pathBegins(head.target, pathPrefixes)) {
-    throw new SecretRefused("secret-narrowed", secret, `may not be sent to this path; it is for paths that begin with ${pathPrefixes.join(", ")}.`);
+    throw new SecretRefused(
+      "secret-narrowed",
+      secret,
+      `may not be sent to this path; it is for paths that begin with ${pathPrefixes.join(", ")}.`,
+    );
   }
 }
 
@@ -76,10 +88,15 @@ export function substituteHead(vault: Vault, to: Destination, head: RequestHead)
     return result;
   };
   const headers = head.headers.map(([name, value]): readonly [string, string] => {
-    const substituted = inBasic(name, value, (text) => inText(text, (secret) => secret)) ?? inText(value, (secret) => toLatin1(secret));
+    const substituted =
+      inBasic(name, value, (text) => inText(text, (secret) => secret)) ?? inText(value, (secret) => toLatin1(secret));
     // A value with a line break in a header would write further headers.
     if (substituted !== value && /[\0\r\n]/.test(substituted)) {
-      throw new SecretRefused("secret-unfit", [...found][0]!, "holds a line break or a zero byte and cannot stand in a header.");
+      throw new SecretRefused(
+        "secret-unfit",
+        [...found][0]!,
+        "holds a line break or a zero byte and cannot stand in a header.",
+      );
     }
     return [name, substituted];
   });

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { duplexPair } from "node:stream";
 import { randomBytes } from "node:crypto";
-import type { Socket } from "node:net";
 import { connect } from "node:tls";
 import { before, test } from "node:test";
 import { readClientHello } from "./client-hello.ts";
@@ -9,7 +8,7 @@ import { sniff } from "./first-bytes.ts";
 
 async function hello(options: { servername?: string; ALPNProtocols?: string[] }): Promise<Buffer> {
   const [ours, theirs] = duplexPair();
-  const socket = connect({ socket: theirs as unknown as Socket, ...options });
+  const socket = connect({ socket: theirs, ...options });
   socket.on("error", () => {});
   const bytes = await new Promise<Buffer>((resolve) => ours.once("data", resolve));
   socket.destroy();
@@ -47,14 +46,21 @@ before(async () => {
 });
 
 test("name and protocols of a real hello are read", async () => {
-  assert.deepEqual(readClientHello(sample), { kind: "hello", serverName: "api.example.com", alpn: ["h2", "http/1.1"], encrypted: false });
+  assert.deepEqual(readClientHello(sample), {
+    kind: "hello",
+    serverName: "api.example.com",
+    alpn: ["h2", "http/1.1"],
+    encrypted: false,
+  });
   assert.deepEqual(readClientHello(await hello({})), { kind: "hello", alpn: [], encrypted: false });
 });
 
 test("a hello in many records or many pieces says the same", () => {
   const expected = readClientHello(sample);
-  for (const size of [1, 2, 3, 7, 50, 200]) assert.deepEqual(readClientHello(fragment(sample, size)), expected, `records of ${size}`);
-  for (let length = 1; length < sample.length; length++) assert.deepEqual(readClientHello(sample.subarray(0, length)), { kind: "more" }, `${length} bytes`);
+  for (const size of [1, 2, 3, 7, 50, 200])
+    assert.deepEqual(readClientHello(fragment(sample, size)), expected, `records of ${size}`);
+  for (let length = 1; length < sample.length; length++)
+    assert.deepEqual(readClientHello(sample.subarray(0, length)), { kind: "more" }, `${length} bytes`);
   assert.deepEqual(readClientHello(Buffer.concat([sample, randomBytes(100)])), expected);
 });
 
@@ -77,17 +83,36 @@ test("no bytes make the reader throw or say a name that is not there", () => {
     const bytes = Buffer.from(sample);
     for (let flips = 1 + random(4); flips > 0; flips--) bytes[random(bytes.length)] = random(256);
     const result = readClientHello(bytes.subarray(0, 1 + random(bytes.length)));
-    if (result.kind === "hello" && result.serverName !== undefined) assert.ok(bytes.includes(result.serverName, 0, "latin1"));
+    if (result.kind === "hello" && result.serverName !== undefined)
+      assert.ok(bytes.includes(result.serverName, 0, "latin1"));
   }
-  for (let round = 0; round < 2_000; round++) readClientHello(Buffer.concat([Buffer.from([22, 3, 1]), randomBytes(random(300))]));
+  for (let round = 0; round < 2_000; round++)
+    readClientHello(Buffer.concat([Buffer.from([22, 3, 1]), randomBytes(random(300))]));
 });
 
 test("protocols are told apart by their first bytes", () => {
   const kind = (text: string | Buffer): string => sniff(Buffer.from(text as string, "latin1")).kind;
   assert.equal(sniff(sample).kind, "tls");
-  for (const text of ["GET / HTTP/1.1\r\n", "\r\n\r\nGET / HTTP/1.1\r\n", "get / http/1.1\n", "M-SEARCH * HTTP/1.1\r\n", "GET http://a/ HTTP/1.0\r\n", " GET / HTTP/1.1\r\n", "GET\t/\tHTTP/1.1\r\n"]) assert.equal(kind(text), "http1", text);
+  for (const text of [
+    "GET / HTTP/1.1\r\n",
+    "\r\n\r\nGET / HTTP/1.1\r\n",
+    "get / http/1.1\n",
+    "M-SEARCH * HTTP/1.1\r\n",
+    "GET http://a/ HTTP/1.0\r\n",
+    " GET / HTTP/1.1\r\n",
+    "GET\t/\tHTTP/1.1\r\n",
+  ])
+    assert.equal(kind(text), "http1", text);
   assert.equal(kind("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), "http2");
-  for (const text of ["SSH-2.0-OpenSSH_9.2 Debian\r\n", "EHLO client.example\r\n", "\0\0\0\x08\x04\xd2\x16\x2f", "*1\r\n$4\r\nPING\r\n", "\x10\x0c\0\x04MQTT", "\x16\x02\0\0"]) assert.equal(kind(text), "other", text);
+  for (const text of [
+    "SSH-2.0-OpenSSH_9.2 Debian\r\n",
+    "EHLO client.example\r\n",
+    "\0\0\0\x08\x04\xd2\x16\x2f",
+    "*1\r\n$4\r\nPING\r\n",
+    "\x10\x0c\0\x04MQTT",
+    "\x16\x02\0\0",
+  ])
+    assert.equal(kind(text), "other", text);
   for (const text of ["", "G", "GET", "GET / HTT", "\r\n", "PRI * HT"]) assert.equal(kind(text), "more", text);
   assert.equal(kind("\x80\x2e\x01\x03\x01\0"), "malformed");
   assert.equal(kind(`GET /${"a".repeat(20_000)}`), "http1");

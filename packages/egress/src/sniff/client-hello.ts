@@ -9,7 +9,10 @@ export interface ClientHello {
   readonly encrypted: boolean;
 }
 
-export type HelloResult = ClientHello | { readonly kind: "more" } | { readonly kind: "malformed"; readonly detail: string };
+export type HelloResult =
+  | ClientHello
+  | { readonly kind: "more" }
+  | { readonly kind: "malformed"; readonly detail: string };
 
 /** A ClientHello with post-quantum key shares and padding stays far below. */
 export const maxHello = 64 * 1024;
@@ -89,7 +92,8 @@ function readServerName(body: Buffer): string {
   const name = list.vector(2);
   // Two names would let this parser and the server choose different ones.
   if (!list.done || !outer.done) throw new Malformed("more than one server name");
-  if (name.length === 0 || name.some((byte) => byte <= 0x20 || byte >= 0x7f)) throw new Malformed("the server name is not printable ASCII");
+  if (name.length === 0 || name.some((byte) => byte <= 0x20 || byte >= 0x7f))
+    throw new Malformed("the server name is not printable ASCII");
   return name.toString("latin1");
 }
 

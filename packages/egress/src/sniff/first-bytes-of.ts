@@ -35,8 +35,12 @@ export function firstBytesOf(socket: Duplex, options: FirstBytesOptions): Promis
       const result = sniff(bytes);
       if (result.kind !== "more") settle(result);
     };
-    const silence = options.silence === undefined ? undefined : setTimeout(() => settle({ kind: "silent" }), options.silence);
-    const patience = setTimeout(() => settle(bytes.length === 0 ? { kind: "ended" } : { kind: "slow" }), options.patience);
+    const silence =
+      options.silence === undefined ? undefined : setTimeout(() => settle({ kind: "silent" }), options.silence);
+    const patience = setTimeout(
+      () => settle(bytes.length === 0 ? { kind: "ended" } : { kind: "slow" }),
+      options.patience,
+    );
     if (socket.destroyed || socket.readableEnded) return settle({ kind: "ended" });
     socket.on("data", take).once("end", ended).once("close", ended);
     socket.resume();

@@ -29,11 +29,12 @@ export function sniff(bytes: Buffer): Sniffed {
     if (bytes.length >= 2 && bytes[1] !== 3) return { kind: "other" };
     const hello = readClientHello(bytes);
     if (hello.kind === "hello") return { kind: "tls", hello };
-    if (hello.kind === "more") return bytes.length > maxSniff ? { kind: "malformed", detail: "the ClientHello does not end" } : hello;
+    if (hello.kind === "more")
+      return bytes.length > maxSniff ? { kind: "malformed", detail: "the ClientHello does not end" } : hello;
     return hello;
   }
   // An SSL 2.0 compatible hello names no host and is understood by no current client.
-  if (bytes.length >= 3 && (bytes[0]! & 0x80) !== 0 && bytes[2] === 1 && bytes.length >= 5 && bytes[3] === 3) {
+  if ((bytes[0]! & 0x80) !== 0 && bytes[2] === 1 && bytes[3] === 3) {
     return { kind: "malformed", detail: "SSL 2.0 hello" };
   }
   const preface = bytes.subarray(0, http2Preface.length);
@@ -45,7 +46,8 @@ export function sniff(bytes: Buffer): Sniffed {
 
 function sniffHttp1(bytes: Buffer): Sniffed {
   const head = bytes.subarray(0, 32 * 1024).toString("latin1");
-  if (requestStartSoFar.test(head)) return head.length > 256 ? { kind: "malformed", detail: "blank lines do not end" } : { kind: "more" };
+  if (requestStartSoFar.test(head))
+    return head.length > 256 ? { kind: "malformed", detail: "blank lines do not end" } : { kind: "more" };
   if (!requestStart.test(head)) return { kind: "other" };
   const start = /^[\r\n\t ]*/.exec(head)![0].length;
   const end = head.indexOf("\n", start);

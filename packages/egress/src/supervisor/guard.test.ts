@@ -22,7 +22,13 @@ before(async () => {
     seen.push(request.headers.authorization ?? "");
     response.end(request.headers.authorization);
   });
-  harness = await startHarness({ policy: { allow: ["api.test"] }, secrets: [secret], resolve: { "api.test": `127.0.0.1:${upstream.port}` }, workers: 2, authoritySeed: seed });
+  harness = await startHarness({
+    policy: { allow: ["api.test"] },
+    secrets: [secret],
+    resolve: { "api.test": `127.0.0.1:${upstream.port}` },
+    workers: 2,
+    authoritySeed: seed,
+  });
 });
 after(async () => {
   await harness.close();
@@ -53,16 +59,25 @@ test("a worker's arguments, environment and limits show no secret and no core du
   for (const pid of harness.guard.workerPids) {
     for (const file of ["cmdline", "environ"]) {
       const text = await readFile(`/proc/${pid}/${file}`, "latin1");
-      for (const hidden of [secret.value, secret.placeholder, seed.toString("hex"), "HOME=", "PATH="]) assert.ok(!text.includes(hidden), file);
+      for (const hidden of [secret.value, secret.placeholder, seed.toString("hex"), "HOME=", "PATH="])
+        assert.ok(!text.includes(hidden), file);
     }
     assert.match(await readFile(`/proc/${pid}/limits`, "utf8"), /Max core file size\s+0\s+0/);
   }
 });
 
-async function second(id: string, secrets = [makeSecret(["api.test"])]): Promise<{ guest: Guest; ca: string; secrets: typeof secrets; close: () => Promise<void> }> {
+async function second(
+  id: string,
+  secrets = [makeSecret(["api.test"])],
+): Promise<{ guest: Guest; ca: string; secrets: typeof secrets; close: () => Promise<void> }> {
   const path = join(harness.directory, `${id}.sock`);
   const guest = await Guest.listen(path);
-  const { caCertificatePem } = await harness.guard.attach({ sandboxId: id, socketPath: path, policy: { allow: ["api.test"] }, secrets });
+  const { caCertificatePem } = await harness.guard.attach({
+    sandboxId: id,
+    socketPath: path,
+    policy: { allow: ["api.test"] },
+    secrets,
+  });
   guest.ca = caCertificatePem;
   return {
     guest,
@@ -102,21 +117,49 @@ test("a detached sandbox has no network any more, also on connections that were 
 test("the same seed gives the same authority, another seed another", async () => {
   const { createSandboxAuthority } = await import("../authority/sandbox-authority.ts");
   const { X509Certificate } = await import("node:crypto");
-  const key = async (from: Uint8Array, id: string): Promise<string> => String(new X509Certificate((await createSandboxAuthority(from, id)).certificatePem).publicKey.export({ type: "spki", format: "pem" }));
+  const key = async (from: Uint8Array, id: string): Promise<string> =>
+    String(
+      new X509Certificate((await createSandboxAuthority(from, id)).certificatePem).publicKey.export({
+        type: "spki",
+        format: "pem",
+      }),
+    );
   assert.equal(await key(seed, "a"), await key(seed, "a"));
   assert.notEqual(await key(seed, "a"), await key(seed, "b"));
   assert.notEqual(await key(seed, "a"), await key(randomBytes(32), "a"));
 });
 
 test("what cannot be protected is refused when it is attached", async () => {
-  const attach = (more: object): Promise<unknown> => harness.guard.attach({ sandboxId: "sbx_bad", socketPath: "/nowhere", policy: {}, secrets: [{ ...secret, ...more }] });
-  for (const more of [{ value: "abc" }, { value: "x".repeat(20_000) }, { placeholder: "short" }, { placeholder: 'has "quotes" and spaces' }, { hosts: ["*"] }, { hosts: [] }]) {
-    await assert.rejects(attach(more), (error) => error instanceof CaissonError && error.code === "invalid_argument" && !error.message.includes(secret.value));
+  const attach = (more: object): Promise<unknown> =>
+    harness.guard.attach({
+      sandboxId: "sbx_bad",
+      socketPath: "/nowhere",
+      policy: {},
+      secrets: [{ ...secret, ...more }],
+    });
+  for (const more of [
+    { value: "abc" },
+    { value: "x".repeat(20_000) },
+    { placeholder: "short" },
+    { placeholder: 'has "quotes" and spaces' },
+    { hosts: ["*"] },
+    { hosts: [] },
+  ]) {
+    await assert.rejects(
+      attach(more),
+      (error) =>
+        error instanceof CaissonError && error.code === "invalid_argument" && !error.message.includes(secret.value),
+    );
   }
 });
 
 test("an attach that is cancelled leaves nothing behind", async () => {
-  await assert.rejects(harness.guard.attach({ sandboxId: "sbx_cancelled", socketPath: join(harness.directory, "none.sock"), policy: {}, secrets: [] }, { signal: AbortSignal.abort() }));
+  await assert.rejects(
+    harness.guard.attach(
+      { sandboxId: "sbx_cancelled", socketPath: join(harness.directory, "none.sock"), policy: {}, secrets: [] },
+      { signal: AbortSignal.abort() },
+    ),
+  );
   await harness.guard.detach("sbx_cancelled");
 });
 
@@ -124,10 +167,32 @@ test("events say who, where, what and why, and never a value", async () => {
   harness.events.length = 0;
   await ask(harness.guest, "api.test", { path: `/p?q=${secret.placeholder}`, headers });
   const request = await harness.event((event) => event.kind === "request");
-  const connection = await harness.event((event) => event.kind === "connection" && event.connection === request.connection);
+  const connection = await harness.event(
+    (event) => event.kind === "connection" && event.connection === request.connection,
+  );
   assert.deepEqual(
-    { host: request.host, port: request.port, address: request.address, method: request.method, path: request.path, status: request.status, verdict: request.verdict, secrets: request.secrets, protocol: request.protocol },
-    { host: "api.test", port: 443, address: "127.0.0.1", method: "GET", path: "/p", status: 200, verdict: "allowed", secrets: ["API_KEY"], protocol: "http/1.1" },
+    {
+      host: request.host,
+      port: request.port,
+      address: request.address,
+      method: request.method,
+      path: request.path,
+      status: request.status,
+      verdict: request.verdict,
+      secrets: request.secrets,
+      protocol: request.protocol,
+    },
+    {
+      host: "api.test",
+      port: 443,
+      address: "127.0.0.1",
+      method: "GET",
+      path: "/p",
+      status: 200,
+      verdict: "allowed",
+      secrets: ["API_KEY"],
+      protocol: "http/1.1",
+    },
   );
   assert.ok(connection.bytesOut > 0);
   assert.ok(!JSON.stringify(harness.events).includes(secret.value));

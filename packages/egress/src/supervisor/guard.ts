@@ -1,6 +1,12 @@
 /** The egress proxy as the platform sees it: spreads sandboxes over workers and keeps them attached. */
 import { createHash, hkdfSync, randomBytes } from "node:crypto";
-import { CaissonError, type Config, type EgressAttachment, type EgressEvent, type EgressGuard } from "@caisson/protocol";
+import {
+  CaissonError,
+  type Config,
+  type EgressAttachment,
+  type EgressEvent,
+  type EgressGuard,
+} from "@caisson/protocol";
 import type { Logger } from "pino";
 import { validateEgress } from "../policy/validate.ts";
 import { createResolver } from "../resolve/resolver.ts";
@@ -28,8 +34,14 @@ export interface SupervisedEgressGuard extends EgressGuard {
 }
 
 /** @throws CaissonError `invalid_argument` when the configuration cannot be used */
-export function createEgressGuard({ config, log, authoritySeed = randomBytes(32), nameServers }: EgressGuardOptions): SupervisedEgressGuard {
-  if (authoritySeed.length < 32) throw new CaissonError("invalid_argument", "The seed of the egress authorities needs at least 32 bytes.");
+export function createEgressGuard({
+  config,
+  log,
+  authoritySeed = randomBytes(32),
+  nameServers,
+}: EgressGuardOptions): SupervisedEgressGuard {
+  if (authoritySeed.length < 32)
+    throw new CaissonError("invalid_argument", "The seed of the egress authorities needs at least 32 bytes.");
   const workerConfig: WorkerConfig = {
     resolve: config.resolve,
     allowRanges: config.allowRanges,
@@ -46,10 +58,12 @@ export function createEgressGuard({ config, log, authoritySeed = randomBytes(32)
     if (lost > 0) log.warn({ lost }, "egress events were dropped because too many came at once");
     for (const event of events) for (const listener of listeners) listener(event);
   };
-  const workers: WorkerProcess[] = Array.from({ length: config.workers }, (_, index) =>
-    new WorkerProcess(workerConfig, { onEvents, onRestart: () => void reattach(index) }),
+  const workers: WorkerProcess[] = Array.from(
+    { length: config.workers },
+    (_, index) => new WorkerProcess(workerConfig, { onEvents, onRestart: () => void reattach(index) }),
   );
-  const indexOf = (sandboxId: string): number => createHash("sha256").update(sandboxId).digest().readUInt32BE(0) % workers.length;
+  const indexOf = (sandboxId: string): number =>
+    createHash("sha256").update(sandboxId).digest().readUInt32BE(0) % workers.length;
 
   const reattach = async (index: number): Promise<void> => {
     const mine = [...attachments.values()].filter(({ sandboxId }) => indexOf(sandboxId) === index);
@@ -58,7 +72,8 @@ export function createEgressGuard({ config, log, authoritySeed = randomBytes(32)
       mine.map(async (attachment) => {
         await workers[index]!.call({ type: "attach", attachment });
         // It may have been detached in the meantime.
-        if (attachments.get(attachment.sandboxId) !== attachment) await workers[index]!.call({ type: "detach", sandboxId: attachment.sandboxId });
+        if (attachments.get(attachment.sandboxId) !== attachment)
+          await workers[index]!.call({ type: "detach", sandboxId: attachment.sandboxId });
       }),
     );
   };
@@ -70,12 +85,17 @@ export function createEgressGuard({ config, log, authoritySeed = randomBytes(32)
       checkSecrets(attachment.secrets);
       attachments.set(attachment.sandboxId, attachment);
       try {
-        const { caCertificatePem } = await workers[indexOf(attachment.sandboxId)]!.call({ type: "attach", attachment }, options.signal);
+        const { caCertificatePem } = await workers[indexOf(attachment.sandboxId)]!.call(
+          { type: "attach", attachment },
+          options.signal,
+        );
         if (caCertificatePem === undefined) throw new CaissonError("internal", "The egress proxy made no authority.");
         return { caCertificatePem };
       } catch (error) {
         attachments.delete(attachment.sandboxId);
-        void workers[indexOf(attachment.sandboxId)]!.call({ type: "detach", sandboxId: attachment.sandboxId }).catch(() => {});
+        void workers[indexOf(attachment.sandboxId)]!.call({ type: "detach", sandboxId: attachment.sandboxId }).catch(
+          () => {},
+        );
         throw error;
       }
     },
@@ -103,6 +123,10 @@ function checkConfig(config: WorkerConfig): void {
     createResolver(config);
     createUpstreamTrust(config.extraCa);
   } catch (error) {
-    throw new CaissonError("invalid_argument", `The configuration of egress cannot be used: ${(error as Error).message}`, { cause: error });
+    throw new CaissonError(
+      "invalid_argument",
+      `The configuration of egress cannot be used: ${(error as Error).message}`,
+      { cause: error },
+    );
   }
 }

@@ -7,7 +7,15 @@ import type { FromWorker, ToWorker, WorkerConfig } from "../worker/messages.ts";
 const main = fileURLToPath(new URL("../worker/main.ts", import.meta.url));
 
 /** Milliseconds; `heap` is MiB. */
-const limits = { call: 15_000, ping: 5_000, pingDeadline: 15_000, restartFirst: 100, restartMost: 5_000, stop: 2_000, heap: 2048 } as const;
+const limits = {
+  call: 15_000,
+  ping: 5_000,
+  pingDeadline: 15_000,
+  restartFirst: 100,
+  restartMost: 5_000,
+  stop: 2_000,
+  heap: 2048,
+} as const;
 
 type Call = ToWorker extends infer M ? (M extends { call: number } ? Omit<M, "call"> : never) : never;
 
@@ -20,7 +28,10 @@ export interface WorkerListener {
 export class WorkerProcess {
   readonly #config: WorkerConfig;
   readonly #listener: WorkerListener;
-  readonly #calls = new Map<number, { resolve(message: { caCertificatePem?: string }): void; reject(error: Error): void }>();
+  readonly #calls = new Map<
+    number,
+    { resolve(message: { caCertificatePem?: string }): void; reject(error: Error): void }
+  >();
   #child: ChildProcess | undefined;
   #nextCall = 1;
   #restartWait: number = limits.restartFirst;
@@ -40,12 +51,23 @@ export class WorkerProcess {
   #start(): void {
     // `ulimit -c 0`: no core dump of a process that holds secrets. Nothing but the code's path stands in its arguments,
     // and its environment is empty but for the channel; secrets come over the channel.
-    const child = spawn("/bin/sh", ["-c", 'ulimit -c 0; exec "$0" "$@"', process.execPath, "--disable-warning=ExperimentalWarning", `--max-old-space-size=${limits.heap}`, main], {
-      stdio: ["ignore", "ignore", "inherit", "ipc"],
-      serialization: "advanced",
-      env: { UV_THREADPOOL_SIZE: "8" },
-      detached: false,
-    });
+    const child = spawn(
+      "/bin/sh",
+      [
+        "-c",
+        'ulimit -c 0; exec "$0" "$@"',
+        process.execPath,
+        "--disable-warning=ExperimentalWarning",
+        `--max-old-space-size=${limits.heap}`,
+        main,
+      ],
+      {
+        stdio: ["ignore", "ignore", "inherit", "ipc"],
+        serialization: "advanced",
+        env: { UV_THREADPOOL_SIZE: "8" },
+        detached: false,
+      },
+    );
     this.#child = child;
     const startedAt = Date.now();
     child.on("message", (message: FromWorker) => this.#take(message));
@@ -68,10 +90,13 @@ export class WorkerProcess {
     try {
       return await new Promise((resolve, reject) => {
         this.#calls.set(call, { resolve, reject });
-        timer = setTimeout(() => reject(new CaissonError("timeout", "The egress proxy did not answer in time.")), limits.call);
+        timer = setTimeout(
+          () => reject(new CaissonError("timeout", "The egress proxy did not answer in time.")),
+          limits.call,
+        );
         abort = () => reject(signal!.reason as Error);
         signal?.addEventListener("abort", abort, { once: true });
-        this.#send({ ...message, call } as ToWorker);
+        this.#send({ ...message, call });
       });
     } finally {
       clearTimeout(timer);
@@ -107,7 +132,8 @@ export class WorkerProcess {
 
   #lost(child: ChildProcess, startedAt: number): void {
     if (this.#child !== child) return;
-    for (const waiting of this.#calls.values()) waiting.reject(new CaissonError("unavailable", "The egress proxy ended; it is being started again."));
+    for (const waiting of this.#calls.values())
+      waiting.reject(new CaissonError("unavailable", "The egress proxy ended; it is being started again."));
     if (this.#closed) return;
     if (Date.now() - startedAt > 10 * limits.restartMost) this.#restartWait = limits.restartFirst;
     const timer = setTimeout(() => {

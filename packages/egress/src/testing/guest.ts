@@ -48,7 +48,10 @@ export class Guest {
     await answerSync(socket);
     this.#socket = socket;
     this.sessions++;
-    const session = http2Connect("http://caisson.egress", { createConnection: () => socket, settings: { enablePush: false, initialWindowSize: 2 ** 20 } });
+    const session = http2Connect("http://caisson.egress", {
+      createConnection: () => socket,
+      settings: { enablePush: false, initialWindowSize: 2 ** 20 },
+    });
     session.once("connect", () => session.setLocalWindowSize(16 * 2 ** 20));
     session.on("error", () => {});
     session.once("close", () => {
@@ -85,7 +88,13 @@ export class Guest {
   async connectTls(authority: string, options: ConnectionOptions = {}): Promise<TLSSocket> {
     const stream = await this.connect(authority);
     const name = authority.replace(/:\d+$/, "");
-    const socket = tlsConnect({ socket: stream as unknown as Socket, servername: name, ca: this.ca, ALPNProtocols: ["http/1.1"], ...options });
+    const socket = tlsConnect({
+      socket: stream,
+      servername: name,
+      ca: this.ca,
+      ALPNProtocols: ["http/1.1"],
+      ...options,
+    });
     await new Promise<void>((resolve, reject) => {
       socket.once("secureConnect", resolve);
       socket.once("error", reject);

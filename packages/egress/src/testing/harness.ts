@@ -41,8 +41,14 @@ async function listen(server: Server | HttpServer | Http2SecureServer): Promise<
 }
 
 /** HTTPS for these names. */
-export async function startHttps(names: readonly string[], listener: RequestListener): Promise<Upstream & { server: HttpServer }> {
-  const server = createHttpsServer({ ...(await upstreamAuthority.issue(names)), ALPNProtocols: ["http/1.1"] }, listener);
+export async function startHttps(
+  names: readonly string[],
+  listener: RequestListener,
+): Promise<Upstream & { server: HttpServer }> {
+  const server = createHttpsServer(
+    { ...(await upstreamAuthority.issue(names)), ALPNProtocols: ["http/1.1"] },
+    listener,
+  );
   return { ...(await listen(server)), server };
 }
 
@@ -50,7 +56,10 @@ export async function startHttp(listener: RequestListener): Promise<Upstream> {
   return await listen(createHttpServer(listener));
 }
 
-export async function startHttp2(names: readonly string[], setUp: (server: Http2SecureServer) => void): Promise<Upstream> {
+export async function startHttp2(
+  names: readonly string[],
+  setUp: (server: Http2SecureServer) => void,
+): Promise<Upstream> {
   const server = createSecureServer(await upstreamAuthority.issue(names));
   setUp(server);
   return await listen(server);
@@ -122,13 +131,23 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     },
   });
   const log = pino({ level: process.env["CAISSON_TEST_LOG"] ?? "silent" }, pino.destination(2));
-  const guard = createEgressGuard({ config, log, ...(options.authoritySeed && { authoritySeed: options.authoritySeed }), ...(options.nameServers && { nameServers: options.nameServers }) });
+  const guard = createEgressGuard({
+    config,
+    log,
+    ...(options.authoritySeed && { authoritySeed: options.authoritySeed }),
+    ...(options.nameServers && { nameServers: options.nameServers }),
+  });
   const socketPath = join(directory, "egress.sock");
   const guest = await Guest.listen(socketPath);
   const sandboxId = `sbx_ord_${randomBytes(8).toString("hex")}`;
   const harness = new Harness(guard, guest, directory, sandboxId);
   try {
-    const { caCertificatePem } = await guard.attach({ sandboxId, socketPath, policy: options.policy ?? {}, secrets: options.secrets ?? [] });
+    const { caCertificatePem } = await guard.attach({
+      sandboxId,
+      socketPath,
+      policy: options.policy ?? {},
+      secrets: options.secrets ?? [],
+    });
     guest.ca = caCertificatePem;
     return harness;
   } catch (error) {
@@ -139,5 +158,11 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
 
 /** A secret with a random value. */
 export function makeSecret(hosts: readonly string[], more: Partial<SecretBinding> = {}): SecretBinding {
-  return { name: "API_KEY", placeholder: `caisson-secret-${randomBytes(16).toString("hex")}`, value: `sk-live-${randomBytes(20).toString("base64url")}`, hosts, ...more };
+  return {
+    name: "API_KEY",
+    placeholder: `caisson-secret-${randomBytes(16).toString("hex")}`,
+    value: `sk-live-${randomBytes(20).toString("base64url")}`,
+    hosts,
+    ...more,
+  };
 }

@@ -12,7 +12,9 @@ export interface NameServer {
 }
 
 /** @param answer addresses for a name, by family; TTL in seconds */
-export async function startNameServer(answer: (name: string) => { addresses: readonly string[]; ttl?: number }): Promise<NameServer> {
+export async function startNameServer(
+  answer: (name: string) => { addresses: readonly string[]; ttl?: number },
+): Promise<NameServer> {
   const socket: Socket = createSocket("udp4");
   const questions: string[] = [];
   socket.on("message", (query, from) => {
@@ -52,8 +54,9 @@ export async function startNameServer(answer: (name: string) => { addresses: rea
 
 function ipv6(address: string): Buffer {
   const [head = "", tail = ""] = address.split("::");
-  const parse = (part: string): number[] => (part === "" ? [] : part.split(":").map((group) => Number.parseInt(group, 16)));
+  const parse = (part: string): number[] =>
+    part === "" ? [] : part.split(":").map((group) => Number.parseInt(group, 16));
   const [first, last] = [parse(head), parse(tail)];
-  const groups = [...first, ...new Array<number>(8 - first.length - last.length).fill(0), ...last];
+  const groups = [...first, ...Array.from({ length: 8 - first.length - last.length }, () => 0), ...last];
   return Buffer.from(groups.flatMap((group) => [group >> 8, group & 255]));
 }

@@ -21,9 +21,19 @@ export interface Ask {
 }
 
 /** One request over a connection that is already there. */
-export function askOver(socket: Duplex, host: string, { method = "GET", path = "/", headers = {}, body }: Ask = {}): Promise<Reply> {
+export function askOver(
+  socket: Duplex,
+  host: string,
+  { method = "GET", path = "/", headers = {}, body }: Ask = {},
+): Promise<Reply> {
   return new Promise((resolve, reject) => {
-    const outgoing = httpRequest({ createConnection: () => socket as never, method, path, headers: { host, ...headers }, setHost: false });
+    const outgoing = httpRequest({
+      createConnection: () => socket,
+      method,
+      path,
+      headers: { host, ...headers },
+      setHost: false,
+    });
     outgoing.once("error", reject);
     outgoing.once("response", (response) => {
       const chunks: Buffer[] = [];
@@ -31,7 +41,14 @@ export function askOver(socket: Duplex, host: string, { method = "GET", path = "
       response.once("error", reject);
       response.once("end", () => {
         const whole = Buffer.concat(chunks);
-        resolve({ status: response.statusCode!, headers: response.headers, rawHeaders: response.rawHeaders, trailers: response.trailers, body: whole, text: whole.toString() });
+        resolve({
+          status: response.statusCode!,
+          headers: response.headers,
+          rawHeaders: response.rawHeaders,
+          trailers: response.trailers,
+          body: whole,
+          text: whole.toString(),
+        });
       });
     });
     if (body === undefined || typeof body === "string" || Buffer.isBuffer(body)) outgoing.end(body);

@@ -48,7 +48,8 @@ export function relay({ guest, upstream, redactor, onBytesIn, onEnd }: RelayOpti
       clearTimeout(idle);
       if (chunk === undefined) return rewriter.end();
       const pieces = rewriter.push(chunk);
-      if (rewriter.waits) idle = setTimeout(() => guest.writable && rewriter.idle().forEach((piece) => guest.write(piece)), idleAfter);
+      if (rewriter.waits)
+        idle = setTimeout(() => guest.writable && rewriter.idle().forEach((piece) => guest.write(piece)), idleAfter);
       return pieces;
     },
     oneDone,
@@ -56,7 +57,12 @@ export function relay({ guest, upstream, redactor, onBytesIn, onEnd }: RelayOpti
 }
 
 /** @param change is called with undefined at the end */
-function forward(from: Duplex, to: Duplex, change: ((chunk: Buffer | undefined) => Buffer[]) | undefined, done: () => void): void {
+function forward(
+  from: Duplex,
+  to: Duplex,
+  change: ((chunk: Buffer | undefined) => Buffer[]) | undefined,
+  done: () => void,
+): void {
   const give = (pieces: readonly Buffer[]): boolean => {
     let flows = true;
     for (const piece of pieces) flows = to.write(piece) && flows;

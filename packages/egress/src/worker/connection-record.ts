@@ -12,7 +12,11 @@ export interface ConnectionRecord {
   done(verdict: EgressVerdict, rule: string, detail?: string): void;
 }
 
-export function connectionRecord(record: (event: Omit<EgressEvent, "sandboxId">) => void, host: string, port: number): ConnectionRecord {
+export function connectionRecord(
+  record: (event: Omit<EgressEvent, "sandboxId">) => void,
+  host: string,
+  port: number,
+): ConnectionRecord {
   const at = Date.now();
   const began = performance.now();
   let over = false;

@@ -6,7 +6,16 @@ import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createAuthority } from "../authority/authority.ts";
 import { ConnectRefused } from "../testing/guest.ts";
-import { makeSecret, startHarness, startHttp, startHttps, startTcp, upstreamAuthority, type Harness, type Upstream } from "../testing/harness.ts";
+import {
+  makeSecret,
+  startHarness,
+  startHttp,
+  startHttps,
+  startTcp,
+  upstreamAuthority,
+  type Harness,
+  type Upstream,
+} from "../testing/harness.ts";
 import { startNameServer, type NameServer } from "../testing/name-server.ts";
 import { ask, askPlain, raw } from "../testing/talk.ts";
 
@@ -23,7 +32,9 @@ let closed: Harness;
 const tcpSeen: string[] = [];
 
 before(async () => {
-  https = await startHttps(["api.test", "pass.test", "192.0.2.10"], (request, response) => response.end(`https ${request.headers.host} ${secret.value}`));
+  https = await startHttps(["api.test", "pass.test", "192.0.2.10"], (request, response) =>
+    response.end(`https ${request.headers.host} ${secret.value}`),
+  );
   http = await startHttp((request, response) => response.end(`http ${request.headers.host}`));
   tcp = await startTcp(
     createServer((socket) => {
@@ -56,7 +67,10 @@ before(async () => {
     "dead.test": "127.0.0.1:1",
   };
   const common = { resolve, secrets: [secret], nameServers: [names.address] };
-  restricted = await startHarness({ ...common, policy: { allow: ["api.test", "inside.test", "192.0.2.10", "[2001:db8::10]:443", "dead.test", "missing.test"] } });
+  restricted = await startHarness({
+    ...common,
+    policy: { allow: ["api.test", "inside.test", "192.0.2.10", "[2001:db8::10]:443", "dead.test", "missing.test"] },
+  });
   open = await startHarness({ ...common });
   closed = await startHarness({ resolve, policy: { allow: [] } });
 });
@@ -68,20 +82,46 @@ after(async () => {
 
 async function refused(harness: Harness, authority: string, status: number, rule: string): Promise<void> {
   harness.events.length = 0;
-  await assert.rejects(harness.guest.connect(authority), (error) => error instanceof ConnectRefused && error.status === status && error.reason.startsWith(`${rule}:`), `${authority} should be ${status} ${rule}`);
+  await assert.rejects(
+    harness.guest.connect(authority),
+    (error) => error instanceof ConnectRefused && error.status === status && error.reason.startsWith(`${rule}:`),
+    `${authority} should be ${status} ${rule}`,
+  );
   const event = await harness.refusal(rule);
   assert.equal(event.kind, "connection");
   assert.equal(event.sandboxId, harness.sandboxId);
 }
 
 test("hosts and ports outside the list are refused at once, in every spelling", async () => {
-  for (const authority of ["evil.test:443", "api.test.evil.test:443", "xapi.test:443", "api.test.:443x", "192.0.2.11:443", "[2001:db8::10]:80", "[2001:db8::11]:443", "[::ffff:192.0.2.11]:443", "3221225995:443", "аpi.test:443".replace("а", "%D0%B0")]) {
-    await refused(restricted, authority, 403, /^api\.test\.:443x|%/.test(authority) ? "malformed-target" : "host-not-allowed");
+  for (const authority of [
+    "evil.test:443",
+    "api.test.evil.test:443",
+    "xapi.test:443",
+    "api.test.:443x",
+    "192.0.2.11:443",
+    "[2001:db8::10]:80",
+    "[2001:db8::11]:443",
+    "[::ffff:192.0.2.11]:443",
+    "3221225995:443",
+    "аpi.test:443".replace("а", "%D0%B0"),
+  ]) {
+    await refused(
+      restricted,
+      authority,
+      403,
+      /^api\.test\.:443x|%/.test(authority) ? "malformed-target" : "host-not-allowed",
+    );
   }
 });
 
 test("spellings of an allowed host are that host", async () => {
-  for (const authority of ["API.TEST:443", "api.test.:443", "0xC000020A:443", "192.0.522:443", "[::ffff:192.0.2.10]:443"]) {
+  for (const authority of [
+    "API.TEST:443",
+    "api.test.:443",
+    "0xC000020A:443",
+    "192.0.522:443",
+    "[::ffff:192.0.2.10]:443",
+  ]) {
     const stream = await restricted.guest.connect(authority);
     stream.destroy();
   }
@@ -93,11 +133,31 @@ test("an empty list allows nothing", async () => {
 });
 
 test("targets that are none are refused", async () => {
-  for (const authority of ["api.test", "api.test:0", "api.test:65536", ":443", "api..test:443"]) await refused(restricted, authority, 403, "malformed-target");
+  for (const authority of ["api.test", "api.test:0", "api.test:65536", ":443", "api..test:443"])
+    await refused(restricted, authority, 403, "malformed-target");
 });
 
 test("without a list, internal addresses stay closed in every spelling", async () => {
-  for (const authority of ["127.0.0.1:80", "127.1:80", "2130706433:80", "0x7f.1:80", "0177.0.0.1:80", "[::1]:80", "[::ffff:127.0.0.1]:80", "[::ffff:7f00:1]:80", "169.254.169.254:80", "10.0.0.1:443", "100.64.0.1:80", "[fd00::1]:80", "[fe80::1]:80", "0.0.0.0:80", "[::]:80", "[64:ff9b::7f00:1]:80", "[2002:7f00:1::]:80", "224.0.0.1:80"]) {
+  for (const authority of [
+    "127.0.0.1:80",
+    "127.1:80",
+    "2130706433:80",
+    "0x7f.1:80",
+    "0177.0.0.1:80",
+    "[::1]:80",
+    "[::ffff:127.0.0.1]:80",
+    "[::ffff:7f00:1]:80",
+    "169.254.169.254:80",
+    "10.0.0.1:443",
+    "100.64.0.1:80",
+    "[fd00::1]:80",
+    "[fe80::1]:80",
+    "0.0.0.0:80",
+    "[::]:80",
+    "[64:ff9b::7f00:1]:80",
+    "[2002:7f00:1::]:80",
+    "224.0.0.1:80",
+  ]) {
     await refused(open, authority, 403, "internal-address");
   }
 });
@@ -142,13 +202,20 @@ test("TLS must name the host that was asked for", async () => {
 
 test("an allowed address is intercepted under its own name", async () => {
   const socket = await restricted.guest.connectTls("192.0.2.10:443", { servername: "", host: "192.0.2.10" });
-  assert.match(await raw(socket, "GET / HTTP/1.1\r\nHost: 192.0.2.10\r\nConnection: close\r\n\r\n"), /https 192\.0\.2\.10 caisson-secret/);
+  assert.match(
+    await raw(socket, "GET / HTTP/1.1\r\nHost: 192.0.2.10\r\nConnection: close\r\n\r\n"),
+    /https 192\.0\.2\.10 caisson-secret/,
+  );
 });
 
 test("where nothing applies, TLS passes through to the host's own certificate", async () => {
   const socket = await open.guest.connectTls("pass.test:443", { ca: upstreamAuthority.certificatePem });
   assert.match(await raw(socket, "GET / HTTP/1.1\r\nHost: pass.test\r\nConnection: close\r\n\r\n"), /https pass\.test/);
-  assert.equal((await open.event((event) => event.host === "pass.test" && event.protocol === "tls" && event.verdict === "allowed")).kind, "connection");
+  assert.equal(
+    (await open.event((event) => event.host === "pass.test" && event.protocol === "tls" && event.verdict === "allowed"))
+      .kind,
+    "connection",
+  );
 });
 
 test("where a secret applies, TLS is intercepted even without a list", async () => {
@@ -161,7 +228,12 @@ test("a session of one host cannot be resumed at another", async () => {
   const session = first.getSession();
   first.destroy();
   assert.ok(session);
-  const second = await restricted.guest.connectTls("192.0.2.10:443", { servername: "", host: "192.0.2.10", maxVersion: "TLSv1.2", session });
+  const second = await restricted.guest.connectTls("192.0.2.10:443", {
+    servername: "",
+    host: "192.0.2.10",
+    maxVersion: "TLSv1.2",
+    session,
+  });
   assert.equal(second.isSessionReused(), false);
   second.destroy();
 });
@@ -169,7 +241,10 @@ test("a session of one host cannot be resumed at another", async () => {
 test("plain HTTP is read on every port", async () => {
   assert.equal((await askPlain(open.guest, "pass.test", { path: "/" })).text, "http pass.test");
   assert.equal((await askPlain(open.guest, "pass.test", { port: 8080 })).text, "http pass.test:8080");
-  assert.equal((await askPlain(open.guest, "pass.test", { port: 8080, headers: { host: "evil.test:8080" } })).status, 403);
+  assert.equal(
+    (await askPlain(open.guest, "pass.test", { port: 8080, headers: { host: "evil.test:8080" } })).status,
+    403,
+  );
 });
 
 test("other protocols go through a tunnel, where values are made unreadable", async () => {
@@ -210,8 +285,17 @@ test("a certificate that does not prove the name is refused, with a clear answer
   const wrongName = await startHttps(["elsewhere.test"], (_, response) => response.end("reached"));
   const { createServer: createHttps } = await import("node:https");
   let reached = 0;
-  const untrusted = await startTcp(createHttps(await other.issue(["bad.test"]), (_, response) => response.end(String(++reached))) as never);
-  const harness = await startHarness({ policy: { allow: ["bad.test", "name.test", "notls.test"] }, resolve: { "bad.test": `127.0.0.1:${untrusted.port}`, "name.test": `127.0.0.1:${wrongName.port}`, "notls.test": `127.0.0.1:${http.port}` } });
+  const untrusted = await startTcp(
+    createHttps(await other.issue(["bad.test"]), (_, response) => response.end(String(++reached))) as never,
+  );
+  const harness = await startHarness({
+    policy: { allow: ["bad.test", "name.test", "notls.test"] },
+    resolve: {
+      "bad.test": `127.0.0.1:${untrusted.port}`,
+      "name.test": `127.0.0.1:${wrongName.port}`,
+      "notls.test": `127.0.0.1:${http.port}`,
+    },
+  });
   try {
     for (const host of ["bad.test", "name.test"]) {
       const answer = await ask(harness.guest, host);
@@ -242,8 +326,12 @@ test("an upstream proxy is asked for the checked address, and credentials go to 
     socket.on("error", () => onward.destroy());
     onward.pipe(socket).pipe(onward);
   });
-  const started = await startTcp(proxy as never);
-  const harness = await startHarness({ policy: { allow: ["api.test"] }, resolve: { "api.test": `127.0.0.1:${https.port}` }, upstreamProxy: `http://user:pass@127.0.0.1:${started.port}` });
+  const started = await startTcp(proxy);
+  const harness = await startHarness({
+    policy: { allow: ["api.test"] },
+    resolve: { "api.test": `127.0.0.1:${https.port}` },
+    upstreamProxy: `http://user:pass@127.0.0.1:${started.port}`,
+  });
   try {
     assert.match((await ask(harness.guest, "api.test")).text, /^https api\.test/);
     assert.deepEqual(asked, [`127.0.0.1:${https.port} Basic ${Buffer.from("user:pass").toString("base64")}`]);
@@ -254,7 +342,11 @@ test("an upstream proxy is asked for the checked address, and credentials go to 
 });
 
 test("a byte budget ends what goes to one host, and only that", async () => {
-  const harness = await startHarness({ policy: { maxBytesOutPerHost: 100_000 }, resolve: { "api.test": `127.0.0.1:${https.port}`, "pass.test:80": `127.0.0.1:${http.port}` }, secrets: [secret] });
+  const harness = await startHarness({
+    policy: { maxBytesOutPerHost: 100_000 },
+    resolve: { "api.test": `127.0.0.1:${https.port}`, "pass.test:80": `127.0.0.1:${http.port}` },
+    secrets: [secret],
+  });
   try {
     assert.equal((await ask(harness.guest, "api.test")).status, 200);
     await assert.rejects(ask(harness.guest, "api.test", { method: "POST", body: Buffer.alloc(300_000) }));

@@ -39,17 +39,24 @@ class Refused extends Error {
 }
 
 /** Never rejects. */
-export async function acceptConnection(sandbox: Sandbox, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
+export async function acceptConnection(
+  sandbox: Sandbox,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+): Promise<void> {
   stream.on("error", () => {});
   // A guest that resets without an error code leaves nothing to wait for either.
   stream.on("aborted", () => stream.destroy());
-  const authority = String(headers[":authority"] ?? "");
+  const authority = headers[":authority"] ?? "";
   const asked = parseHostAndPort(authority);
-  const record = connectionRecord(sandbox.record, asked?.host.text ?? authority, asked?.port ?? 0);
+  const record = connectionRecord((event) => sandbox.record(event), asked?.host.text ?? authority, asked?.port ?? 0);
   const answer = (status: 403 | 502, verdict: "refused" | "failed", rule: string, message: string): void => {
     record.done(verdict, rule, message);
     if (stream.destroyed || stream.headersSent) return;
-    stream.respond({ ":status": status, "caisson-reason": `${rule}: ${message}`.replace(/[^\x20-\x7e]/g, "?") }, { endStream: true });
+    stream.respond(
+      { ":status": status, "caisson-reason": `${rule}: ${message}`.replace(/[^\x20-\x7e]/g, "?") },
+      { endStream: true },
+    );
     stream.close(constants.NGHTTP2_NO_ERROR);
   };
   try {
@@ -58,8 +65,15 @@ export async function acceptConnection(sandbox: Sandbox, stream: ServerHttp2Stre
     }
     const { host } = asked;
     const { port } = asked;
-    if (!sandbox.policy.allows(host, port)) return answer(403, "refused", "host-not-allowed", `The network policy of this sandbox does not allow ${formatHostAndPort(host, port)}.`);
-    if (!sandbox.spend(host, 0)) return answer(403, "refused", "byte-budget", `The byte budget for ${host.text} is used up.`);
+    if (!sandbox.policy.allows(host, port))
+      return answer(
+        403,
+        "refused",
+        "host-not-allowed",
+        `The network policy of this sandbox does not allow ${formatHostAndPort(host, port)}.`,
+      );
+    if (!sandbox.spend(host, 0))
+      return answer(403, "refused", "byte-budget", `The byte budget for ${host.text} is used up.`);
     const resolution = await sandbox.resolve(host, port);
     if (!resolution.ok) {
       const internal = resolution.rule === "internal-address";
@@ -101,15 +115,29 @@ async function speak(connection: Connection, socket: Duplex, inside?: Inside): P
   // What was agreed on in the handshake need not be guessed.
   if (inside?.alpn === "h2") return await proceed(connection, socket, { kind: "http2" }, inside);
   const serverMayBegin = !clientFirstPorts.has(connection.port);
-  const first = await firstBytesOf(socket, { patience: waits.firstBytes, ...(serverMayBegin && { silence: waits.serverFirst }) });
+  const first = await firstBytesOf(socket, {
+    patience: waits.firstBytes,
+    ...(serverMayBegin && { silence: waits.serverFirst }),
+  });
   if (first.kind !== "silent") return await proceed(connection, socket, first, inside);
   const upstream = await openUpstream(connection, inside);
   await serverFirst(connection, socket, upstream, inside);
 }
 
-async function proceed(connection: Connection, socket: Duplex, first: FirstBytes, inside: Inside | undefined): Promise<void> {
+async function proceed(
+  connection: Connection,
+  socket: Duplex,
+  first: FirstBytes,
+  inside: Inside | undefined,
+): Promise<void> {
   const { sandbox, record, reads } = connection;
-  const conversation = { principal: sandbox, connection: record.id, scheme: inside === undefined ? ("http" as const) : ("https" as const), host: connection.host, port: connection.port };
+  const conversation = {
+    principal: sandbox,
+    connection: record.id,
+    scheme: inside === undefined ? ("http" as const) : ("https" as const),
+    host: connection.host,
+    port: connection.port,
+  };
   switch (first.kind) {
     case "ended":
       socket.destroy();
@@ -144,33 +172,47 @@ async function speakTls(connection: Connection, socket: Duplex, hello: ClientHel
   checkServerName(connection, hello);
   if (!reads) return tunnel(connection, socket, await openUpstream(connection, undefined));
   const tls = await sandbox.terminator.terminate(socket, host.text, hello.alpn).catch((error: unknown) => {
-    throw new Refused("tls-with-guest", `The TLS handshake with the program in the sandbox failed: ${(error as Error).message}`);
+    throw new Refused(
+      "tls-with-guest",
+      `The TLS handshake with the program in the sandbox failed: ${(error as Error).message}`,
+    );
   });
   tls.on("error", () => socket.destroy());
   tls.on("close", () => socket.destroy());
   // OpenSSL's reading of the name must be the same as ours.
   const name = (tls as { servername?: string | false | null }).servername;
-  if (typeof name === "string" && name !== "" && canonicalHost(name)?.text !== host.text) throw new Refused("sni-mismatch", "Two readings of the server name differ.");
+  if (typeof name === "string" && name !== "" && canonicalHost(name)?.text !== host.text)
+    throw new Refused("sni-mismatch", "Two readings of the server name differ.");
   const alpn = tls.alpnProtocol === false || tls.alpnProtocol === null ? undefined : tls.alpnProtocol;
   await speak(connection, tls, { alpn });
 }
 
 function checkServerName({ sandbox, host, reads }: Connection, hello: ClientHello): void {
   if (hello.serverName === undefined) {
-    if (host.kind === "name" && reads) throw new Refused("sni-missing", `TLS for ${host.text} does not name the host (SNI).`);
+    if (host.kind === "name" && reads)
+      throw new Refused("sni-missing", `TLS for ${host.text} does not name the host (SNI).`);
     return;
   }
   const named = canonicalHost(hello.serverName);
   if (named !== undefined && named.text === host.text) return;
   // Whoever may reach every address may also call it by any name.
   if (host.kind === "ip" && !sandbox.policy.restricted && named !== undefined) return;
-  throw new Refused("sni-mismatch", `The connection is for ${host.text}, but TLS names ${JSON.stringify(hello.serverName.slice(0, 253))}.`);
+  throw new Refused(
+    "sni-mismatch",
+    `The connection is for ${host.text}, but TLS names ${JSON.stringify(hello.serverName.slice(0, 253))}.`,
+  );
 }
 
-async function openUpstream({ sandbox, host, target, record }: Connection, inside: Inside | undefined): Promise<Duplex> {
+async function openUpstream(
+  { sandbox, host, target, record }: Connection,
+  inside: Inside | undefined,
+): Promise<Duplex> {
   const { dialing } = sandbox.shared;
   const alpn = inside?.alpn === undefined ? [] : [inside.alpn];
-  const { socket, address } = inside === undefined ? await dial(target, dialing) : await dialSecure(host.text, target, { ...dialing, alpn, sessions: new Map() });
+  const { socket, address } =
+    inside === undefined
+      ? await dial(target, dialing)
+      : await dialSecure(host.text, target, { ...dialing, alpn, sessions: new Map() });
   record.address = address;
   return socket;
 }
@@ -188,7 +230,12 @@ function tunnel(connection: Connection, guest: Duplex, upstream: Duplex): void {
 }
 
 /** The server begins; what the guest then says is still looked at before it goes on. */
-async function serverFirst(connection: Connection, guest: Duplex, upstream: Duplex, inside: Inside | undefined): Promise<void> {
+async function serverFirst(
+  connection: Connection,
+  guest: Duplex,
+  upstream: Duplex,
+  inside: Inside | undefined,
+): Promise<void> {
   const early: Buffer[] = [];
   let spoke = false;
   const { redactor } = connection.sandbox;
@@ -222,4 +269,3 @@ async function serverFirst(connection: Connection, guest: Duplex, upstream: Dupl
   upstream.destroy();
   await proceed(connection, guest, first, inside);
 }
-

@@ -18,7 +18,10 @@ before(async () => {
     request.on("end", () => response.end("ok"));
     request.on("error", () => {});
   });
-  harness = await startHarness({ policy: { allow: ["api.test"] }, resolve: { "api.test": `127.0.0.1:${upstream.port}` } });
+  harness = await startHarness({
+    policy: { allow: ["api.test"] },
+    resolve: { "api.test": `127.0.0.1:${upstream.port}` },
+  });
 });
 after(async () => {
   await harness.close();
@@ -64,8 +67,10 @@ const behaviours: Record<string, (socket: Socket) => void> = {
   },
   "echoes another line": (socket) => socket.on("data", () => socket.write(`CAISSON-SYNC ${"0".repeat(32)}\n`)),
   "answers, then sends garbage": (socket) => void answerSync(socket).then(() => socket.write(randomBytes(100_000))),
-  "answers, then sends HTTP/1.1": (socket) => void answerSync(socket).then(() => socket.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")),
-  "answers, then half a preface": (socket) => void answerSync(socket).then(() => socket.write("PRI * HTTP/2.0\r\n\r\n")),
+  "answers, then sends HTTP/1.1": (socket) =>
+    void answerSync(socket).then(() => socket.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")),
+  "answers, then half a preface": (socket) =>
+    void answerSync(socket).then(() => socket.write("PRI * HTTP/2.0\r\n\r\n")),
   "answers, then endless settings": (socket) =>
     void answerSync(socket).then(() => {
       socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -152,7 +157,10 @@ test("a reader that never reads stops its own download and nobody else's", async
     response.on("error", () => {});
     fill();
   });
-  const other = await startHarness({ policy: { allow: ["api.test"] }, resolve: { "api.test": `127.0.0.1:${big.port}` } });
+  const other = await startHarness({
+    policy: { allow: ["api.test"] },
+    resolve: { "api.test": `127.0.0.1:${big.port}` },
+  });
   try {
     const streams = await Promise.all(Array.from({ length: 5 }, () => other.guest.connectTls("api.test:443")));
     for (const stream of streams) {

@@ -38,7 +38,10 @@ function configure(config: WorkerConfig): void {
     resolver: createResolver(config),
     recorder,
     http1: createHttp1Server(),
-    dialing: { trust: createUpstreamTrust(config.extraCa), ...(config.upstreamProxy !== undefined && { upstreamProxy: new URL(config.upstreamProxy) }) },
+    dialing: {
+      trust: createUpstreamTrust(config.extraCa),
+      ...(config.upstreamProxy !== undefined && { upstreamProxy: new URL(config.upstreamProxy) }),
+    },
     authoritySeed: config.authoritySeed,
   };
 }
@@ -47,7 +50,9 @@ async function attach(attachment: EgressAttachment): Promise<string> {
   if (shared === undefined) throw new Error("The worker was not configured");
   await detach(attachment.sandboxId);
   const sandbox = await createSandbox(attachment, shared);
-  const port = servePort(sandbox, attachment.socketPath, (error) => log.debug({ sandbox: sandbox.id, why: (error as Error).message }, "egress port"));
+  const port = servePort(sandbox, attachment.socketPath, (error) =>
+    log.debug({ sandbox: sandbox.id, why: (error as Error).message }, "egress port"),
+  );
   attached.set(attachment.sandboxId, { sandbox, port });
   return sandbox.authority.certificatePem;
 }
@@ -90,11 +95,24 @@ process.on("message", (message: ToWorker) => {
 // Without its supervisor nobody could take a sandbox away from it.
 process.on("disconnect", () => process.exit(0));
 // Only the message and where it came from: an error object may carry what was being sent.
-const last = (kind: string) => (error: unknown): void => {
-  const { name, code, stack } = (error ?? {}) as { name?: string; code?: string; stack?: string };
-  log.fatal({ kind, name, code, frames: stack?.split("\n").filter((line) => /^\s+at /.test(line)).slice(0, 12) }, "unexpected failure");
-  process.exit(1);
-};
+const last =
+  (kind: string) =>
+  (error: unknown): void => {
+    const { name, code, stack } = (error ?? {}) as { name?: string; code?: string; stack?: string };
+    log.fatal(
+      {
+        kind,
+        name,
+        code,
+        frames: stack
+          ?.split("\n")
+          .filter((line) => /^\s+at /.test(line))
+          .slice(0, 12),
+      },
+      "unexpected failure",
+    );
+    process.exit(1);
+  };
 process.on("uncaughtException", last("exception"));
 process.on("unhandledRejection", last("rejection"));
 // A terminal's interrupt reaches the whole process group; the supervisor decides when workers end.

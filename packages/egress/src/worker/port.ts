@@ -1,13 +1,28 @@
 /** Serves the egress port of one machine for as long as the sandbox is attached. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { performServerHandshake, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import {
+  performServerHandshake,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
 import type { Socket } from "node:net";
 import { acceptConnection } from "./connection.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { synchronise } from "./synchronise.ts";
 
 /** Bounds on one guest: counts, bytes, MiB (`memory`), milliseconds. */
-const limits = { streams: 512, headerBytes: 8 * 1024, headerPairs: 16, streamWindow: 2 ** 20, sessionWindow: 16 * 2 ** 20, memory: 64, rejected: 100_000, resetBurst: 2000, resetRate: 200 } as const;
+const limits = {
+  streams: 512,
+  headerBytes: 8 * 1024,
+  headerPairs: 16,
+  streamWindow: 2 ** 20,
+  sessionWindow: 16 * 2 ** 20,
+  memory: 64,
+  rejected: 100_000,
+  resetBurst: 2000,
+  resetRate: 200,
+} as const;
 const backoff = { first: 50, most: 2_000 } as const;
 
 export interface Port {
@@ -49,12 +64,21 @@ function serveSession(sandbox: Sandbox, socket: Socket, signal: AbortSignal): Pr
       maxSettings: 16,
       streamResetBurst: limits.resetBurst,
       streamResetRate: limits.resetRate,
-      settings: { maxConcurrentStreams: limits.streams, maxHeaderListSize: limits.headerBytes, initialWindowSize: limits.streamWindow, enablePush: false, enableConnectProtocol: false },
+      settings: {
+        maxConcurrentStreams: limits.streams,
+        maxHeaderListSize: limits.headerBytes,
+        initialWindowSize: limits.streamWindow,
+        enablePush: false,
+        enableConnectProtocol: false,
+      },
     });
     session.setLocalWindowSize(limits.sessionWindow);
-    const end = (): void => void session.destroy();
+    const end = (): void => session.destroy();
     signal.addEventListener("abort", end, { once: true });
-    session.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void acceptConnection(sandbox, stream, headers));
+    session.on(
+      "stream",
+      (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void acceptConnection(sandbox, stream, headers),
+    );
     session.on("error", () => socket.destroy());
     session.once("close", () => {
       signal.removeEventListener("abort", end);

@@ -55,7 +55,11 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
     record(event: Omit<EgressEvent, "sandboxId">) {
       // Messages of upstreams and libraries may quote what they were sent.
       const { detail } = event;
-      shared.recorder.record({ ...event, sandboxId: attachment.sandboxId, ...(detail !== undefined && { detail: redactor.text(detail) }) });
+      shared.recorder.record({
+        ...event,
+        sandboxId: attachment.sandboxId,
+        ...(detail !== undefined && { detail: redactor.text(detail) }),
+      });
     },
     spend(host, bytes) {
       const budget = policy.maxBytesOutPerHost;
