@@ -62,6 +62,7 @@ func (t *Table) UseCgroups() error {
 	}
 	groups := &cgroups{}
 	groups.fill()
+	go groups.watch()
 	t.groups = groups
 	return nil
 }
@@ -143,11 +144,31 @@ func (g *cgroups) make() (*cgroup, error) {
 	return &cgroup{path, fd}, nil
 }
 
-// oomSince tells whether the kernel killed anything in the sandbox for memory since it was last looked at.
-func (g *cgroups) oomSince(*Process) bool {
-	now := oomKills(sandboxGroup)
-	return g.seen.Swap(now) < now
+// watch keeps the count of kills for memory in the whole sandbox, so that a start can remember it without reading a file.
+func (g *cgroups) watch() {
+	events := sandboxGroup + "/memory.events"
+	g.seen.Store(oomKills(sandboxGroup))
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		log.Printf("watch %s: %v", events, err)
+		return
+	}
+	changes := os.NewFile(uintptr(fd), "inotify")
+	defer changes.Close()
+	if _, err := unix.InotifyAddWatch(fd, events, unix.IN_MODIFY); err != nil {
+		log.Printf("watch %s: %v", events, err)
+		return
+	}
+	for buffer := make([]byte, 4096); ; {
+		if _, err := changes.Read(buffer); err != nil {
+			return
+		}
+		g.seen.Store(oomKills(sandboxGroup))
+	}
 }
+
+// oomSince tells whether the kernel killed anything in the sandbox for memory since that many kills.
+func (g *cgroups) oomSince(before uint64) bool { return oomKills(sandboxGroup) > before }
 
 func (c *cgroup) oomKills() uint64 { return oomKills(c.path) }
 

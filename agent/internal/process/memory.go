@@ -41,38 +41,48 @@ func ReadMemory() (Memory, error) {
 
 const (
 	// Memory that only the agent and the kernel may use, so that a greedy sandbox can still be looked into and ended.
-	reserveBytes = 48 << 20
+	reserveBytes = 16 << 20
+	// Plugged-in memory costs the kernel this part of it for its own books.
+	kernelShare = 64
 	// Processes and threads likewise.
 	reserveTasks = 512
 	// A program of a sandbox has that many at most, whatever the memory.
 	maxTasks = 16384
 )
 
-// WatchMemory keeps the sandbox's limits in step with the machine's memory, which is plugged in while it runs.
+// WatchMemory keeps the sandbox's limits in step with the machine's memory, which is plugged in while it runs. Each call
+// begins to look often again.
 func (t *Table) WatchMemory() {
-	if t.groups == nil || t.watching.Swap(true) {
+	if t.groups == nil {
 		return
 	}
+	turn := t.watching.Add(1)
 	go func() {
-		defer t.watching.Store(false)
 		var last uint64
+		// What the kernel and the agent have taken is not the sandbox's to use up.
+		t.overhead.Do(func() {
+			if memory, err := ReadMemory(); err == nil {
+				t.taken = memory.Total - memory.Available
+			}
+		})
 		// Memory comes within a second of a restore or a claim; later changes are rare.
-		for wait := 50 * time.Millisecond; wait < time.Minute; wait += wait / 4 {
+		for wait := 50 * time.Millisecond; wait < time.Minute && t.watching.Load() == turn; wait += wait / 4 {
 			if memory, err := ReadMemory(); err == nil && memory.Total != last {
 				last = memory.Total
-				limit(memory.Total)
+				limit(memory.Total, t.taken)
 			}
 			time.Sleep(wait)
 		}
 	}()
 }
 
-func limit(total uint64) {
+func limit(total, taken uint64) {
+	reserve := min(taken+total/kernelShare+reserveBytes, total/2)
 	tasks := min(uint64(maxTasks), max(1024, total/(128<<10)))
 	for _, setting := range []struct{ path, value string }{
 		{"/proc/sys/kernel/threads-max", strconv.FormatUint(tasks+2*reserveTasks, 10)},
 		{"/proc/sys/kernel/pid_max", "4194304"},
-		{sandboxGroup + "/memory.max", strconv.FormatUint(total-min(reserveBytes, total/4), 10)},
+		{sandboxGroup + "/memory.max", strconv.FormatUint(total-reserve, 10)},
 		{sandboxGroup + "/pids.max", strconv.FormatUint(tasks, 10)},
 	} {
 		if err := os.WriteFile(setting.path, []byte(setting.value), 0); err != nil {

@@ -80,7 +80,7 @@ func (t *Table) conclude(process *Process, got exit) {
 		switch {
 		case result.Code != 0 && process.group != nil && process.group.oomKills() > process.oomAt:
 			result.Oom = agentv1.WaitResponse_OOM_HIGH_CONFIDENCE
-		case killed && t.groups.oomSince(process):
+		case killed && t.groups.oomSince(process.sandboxOomAt):
 			result.Oom = agentv1.WaitResponse_OOM_LOW_CONFIDENCE
 		}
 	}

@@ -64,6 +64,7 @@ func (t *Table) start(request *agentv1.SpawnRequest) (*agentv1.SpawnResponse, er
 		attributes.Credential = &syscall.Credential{Uid: user.UID, Gid: user.GID, Groups: user.Groups}
 	}
 	if t.groups != nil {
+		process.sandboxOomAt = t.groups.seen.Load()
 		if process.group, process.oomAt = t.groups.take(); process.group != nil {
 			attributes.UseCgroupFD, attributes.CgroupFD = true, process.group.fd
 		}

@@ -21,11 +21,13 @@ const keepEnded = 100_000
 
 // Process is a program that the host asked for.
 type Process struct {
-	pid      int
-	group    *cgroup
-	oomAt    uint64
-	terminal *os.File
-	stdin    *stdinPipe
+	pid   int
+	group *cgroup
+	// Kills for memory before the start: in the group, and in the whole sandbox.
+	oomAt        uint64
+	sandboxOomAt uint64
+	terminal     *os.File
+	stdin        *stdinPipe
 	// Set under the table's lock when it was reaped; from then on its pid may belong to another.
 	reaped bool
 	done   chan struct{}
@@ -41,7 +43,9 @@ type Table struct {
 	Ready func() error
 	// Not nil in a virtual machine.
 	groups   *cgroups
-	watching atomic.Bool
+	watching atomic.Uint64
+	overhead sync.Once
+	taken    uint64
 	// Development mode: everything runs as the user who started the agent, in this directory.
 	ownHome string
 
