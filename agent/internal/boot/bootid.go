@@ -23,6 +23,10 @@ func freshBootID() error {
 	if err := os.WriteFile(ownBootID, []byte(text), 0o444); err != nil {
 		return err
 	}
+	// The template has one already, and nothing can be mounted over a file that was removed. EINVAL: there is none.
+	if err := unix.Unmount(bootIDFile, unix.MNT_DETACH); err != nil && err != unix.EINVAL {
+		return os.NewSyscallError("unmount boot_id", err)
+	}
 	// The mount keeps the file; its name is in nobody's way.
 	defer os.Remove(ownBootID)
 	return os.NewSyscallError("mount boot_id", unix.Mount(ownBootID, bootIDFile, "", unix.MS_BIND, ""))
