@@ -306,6 +306,17 @@ test("bulk output does not keep replies waiting", async () => {
   await kill(client);
 });
 
+test("the server ends in a moment, whatever its clients do", async () => {
+  const deaf = await WireClient.open({ env, config: minute() });
+  deaf.socket.pause();
+  const started = performance.now();
+  await Promise.all([server.close(), WireClient.open({ env, config: minute() }).catch(() => undefined)]);
+  assert.ok(performance.now() - started < 5000);
+  assert.deepEqual(node.machines(), []);
+  deaf.socket.terminate();
+  await start();
+});
+
 test("after a restart with the same state, tokens hold and what ran as a session is over", async () => {
   const session = await WireClient.open({ env, config: {} });
   const id = idOf(session);

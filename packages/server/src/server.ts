@@ -1,14 +1,9 @@
 /** Builds the control plane from its parts, starts it, and ends it in the reverse order. */
-import { createServer as createHttpServer, type IncomingMessage, type Server } from "node:http";
 import { readFile } from "node:fs/promises";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { getRequestListener } from "@hono/node-server";
-import { CaissonError } from "@caisson/protocol";
 import { Tokens } from "./auth/tokens.ts";
-import { createApp } from "./http/app.ts";
 import type { ServerContext } from "./http/context.ts";
-import { Upgrades } from "./http/upgrade.ts";
+import { HttpListener } from "./http/listener.ts";
 import { AuditLog } from "./lifecycle/audit-log.ts";
 import { repeat, type Repetition } from "./lifecycle/repeat.ts";
 import { closeCodes, Sandboxes } from "./lifecycle/sandboxes.ts";
@@ -27,17 +22,6 @@ const sweepInterval = 500;
 const usageInterval = 30_000;
 const retentionInterval = 3600_000;
 const day = 24 * 3600_000;
-/** Headers hold the configuration of a new sandbox with its secrets, bytes. */
-const maxHeaderSize = 512 * 1024;
-
-const httpOptions = {
-  maxHeaderSize,
-  requestTimeout: 60_000,
-  headersTimeout: 20_000,
-  // Some HTTP clients offer h2c with every request; without this each offer would be taken for a WebSocket.
-  shouldUpgradeCallback: (request: IncomingMessage) => request.headers.upgrade?.toLowerCase() === "websocket",
-};
-
 /** Opens the store and brings it in line with what runs. @throws CaissonError when that is not possible */
 export async function createServer(options: ServerOptions): Promise<CaissonServer> {
   const { home, config, node, egress, layers, baseImage, databaseUrl, log, signal } = options;
@@ -111,11 +95,11 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       log,
       publicUrl: () => url,
     };
-    const http = createHttp(context);
+    const http = new HttpListener(context);
     return {
       development,
       listen: async (address) => {
-        const local = await listen(http, address);
+        const local = await http.listen(address);
         url = config.publicUrl?.replace(/\/+$/, "") ?? local;
         return { url: local };
       },
@@ -127,37 +111,8 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
   }
 }
 
-function createHttp(context: ServerContext): Server {
-  const app = createApp(context);
-  const upgrades = new Upgrades(context);
-  const serve = getRequestListener(app.fetch);
-  const http = createHttpServer(httpOptions, (request, response) => void serve(request, response));
-  http.on("upgrade", (request, socket, head) => {
-    upgrades.handle(request, socket, head).catch((error: unknown) => {
-      context.log.error({ err: error }, "an upgrade failed");
-      socket.destroy();
-    });
-  });
-  return http;
-}
-
-async function listen(http: Server, { host, port }: { host: string; port: number }): Promise<string> {
-  await new Promise<void>((resolve, reject) => {
-    http.once("error", (cause: NodeJS.ErrnoException) => {
-      const hint = cause.code === "EADDRINUSE" ? " Another program uses that port; set CAISSON_PORT." : "";
-      reject(
-        new CaissonError("unavailable", `Cannot listen on ${host} port ${port}: ${cause.message}.${hint}`, { cause }),
-      );
-    });
-    http.listen(port, host, resolve);
-  });
-  const address = http.address() as AddressInfo;
-  const name = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
-  return `http://${name.includes(":") ? `[${name}]` : name}:${address.port}`;
-}
-
 interface Closing {
-  readonly http: Server;
+  readonly http: HttpListener;
   readonly sandboxes: Sandboxes;
   readonly volumes: Volumes;
   readonly repetitions: readonly Repetition[];
@@ -167,11 +122,10 @@ interface Closing {
 }
 
 async function close({ http, sandboxes, volumes, repetitions, audit, db, what }: Closing): Promise<void> {
-  const closed = new Promise<void>((resolve) => http.close(() => resolve()));
+  http.refuse();
   await Promise.all(repetitions.map((repetition) => repetition.stop()));
   await sandboxes.close(what);
-  http.closeAllConnections();
-  await closed;
+  await http.close();
   await volumes.close();
   await audit.close();
   await db.destroy();

@@ -21,6 +21,8 @@ const createTimeout = 120_000;
 export class Upgrades {
   readonly #context: ServerContext;
   readonly #sockets: WebSocketServer;
+  /** Upgraded sockets are no longer the HTTP server's to close. */
+  readonly #raw = new Set<Duplex>();
 
   constructor(context: ServerContext) {
     this.#context = context;
@@ -32,7 +34,14 @@ export class Upgrades {
     });
   }
 
+  /** Cuts all sockets that are left. */
+  destroy(): void {
+    for (const socket of this.#raw) socket.destroy();
+  }
+
   async handle(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    this.#raw.add(socket);
+    socket.once("close", () => this.#raw.delete(socket));
     const requestId = newTraceId();
     const log = this.#context.log.child({ requestId });
     const gone = new AbortController();
@@ -106,6 +115,8 @@ export class Upgrades {
           .catch((error: unknown) => log.error({ err: error }, "a sandbox did not end"));
     };
     if (gone.aborted || socket.destroyed) return abandoned();
+    // It may have ended while it was looked up, or while the server stops.
+    if (sandbox.ended) throw new CaissonError("gone", `Sandbox ${sandbox.id} has ended.`);
     this.#sockets.once("headers", (headers: string[]) =>
       headers.push(`x-deno-sandbox-id: ${sandbox.id}`, `${traceHeader}: ${requestId}`),
     );

@@ -19,6 +19,8 @@ export class LiveSandbox {
   readonly since = performance.now();
   /** PEM of authorities that the operator trusts beside the public ones. */
   readonly extraCa: readonly string[];
+  /** Nothing may connect any more. */
+  ended = false;
   readonly connections = new Set<SandboxConnection>();
   /** Pids belong to the sandbox, so what is known about them outlives a connection. */
   readonly deno: DenoProcesses;
@@ -41,6 +43,7 @@ export class LiveSandbox {
   }
 
   closeConnections(code: number, reason: string): void {
+    this.ended = true;
     for (const connection of this.connections) connection.close(code, reason);
     this.deno.close();
   }

@@ -44,7 +44,7 @@ export class Sandboxes {
   readonly #creating = new Set<Promise<LiveSandbox>>();
   /** Organisations of sandboxes that live or ended a moment ago: their last events are still coming. */
   readonly #orgs = new Map<string, string>();
-  #closed = false;
+  readonly #closing = new AbortController();
   readonly #ended: ((sandbox: LiveSandbox) => Promise<void>)[] = [];
 
   constructor(options: SandboxesOptions) {
@@ -78,13 +78,13 @@ export class Sandboxes {
    * @throws CaissonError `resource_exhausted`, `invalid_argument`, `unsupported`, or what the node throws
    */
   async create(org: Org, request: CreateRequest, signal?: AbortSignal): Promise<LiveSandbox> {
-    if (this.#closed) throw new CaissonError("unavailable", "The server stops.");
-    const creating = this.#create(org, request, signal);
+    if (this.#closing.signal.aborted) throw new CaissonError("unavailable", "The server stops.");
+    const creating = this.#create(org, request, AbortSignal.any([this.#closing.signal, ...(signal ? [signal] : [])]));
     this.#creating.add(creating);
     return await creating.finally(() => this.#creating.delete(creating));
   }
 
-  async #create(org: Org, request: CreateRequest, signal?: AbortSignal): Promise<LiveSandbox> {
+  async #create(org: Org, request: CreateRequest, signal: AbortSignal): Promise<LiveSandbox> {
     const { config, node, egress, store, volumes, secrets: secretStore, log } = this.#options;
     const policy = request.allowNet === undefined ? {} : { allow: request.allowNet };
     const secrets = bindSecrets(withoutNulls(request.secrets));
@@ -125,7 +125,7 @@ export class Sandboxes {
           ...disks,
           egress: { policy, secrets },
         },
-        signal === undefined ? {} : { signal },
+        { signal },
       );
       if (!(await store.move(id, "running"))) {
         await machine.stop();
@@ -146,8 +146,11 @@ export class Sandboxes {
     const sandbox = new LiveSandbox({ ...options, extraCa: this.#options.extraCa });
     this.#live.set(sandbox.id, sandbox);
     void options.machine.exited.then((exit) => {
-      if (this.#live.has(sandbox.id))
-        void this.stop(sandbox.id, `machine ${exit.reason}: ${exit.detail}`.slice(0, 500), closeCodes.failed);
+      if (!this.#live.has(sandbox.id)) return;
+      const reason = `machine ${exit.reason}: ${exit.detail}`.slice(0, 500);
+      this.stop(sandbox.id, reason, closeCodes.failed).catch((error: unknown) => {
+        this.#options.log.error({ err: error, sandbox: sandbox.id }, "a sandbox did not end");
+      });
     });
     return sandbox;
   }
@@ -227,7 +230,7 @@ export class Sandboxes {
 
   /** Takes no more sandboxes and ends those that run; `leave`: sessions only, as their clients lose their connection. */
   async close(what: "end" | "leave"): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort(new CaissonError("unavailable", "The server stops."));
     await Promise.allSettled(this.#creating);
     const ending = this.live().filter((sandbox) => what === "end" || sandbox.session);
     await Promise.allSettled(ending.map((sandbox) => this.stop(sandbox.id, "the server stops")));
