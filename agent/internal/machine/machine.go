@@ -3,7 +3,6 @@ package machine
 
 import (
 	"context"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -211,7 +210,6 @@ func (m *Machine) configure(request *agentv1.ConfigureRequest) error {
 	}
 	// The owner's memory may have been plugged in since.
 	m.processes.WatchMemory()
-	go debug.FreeOSMemory()
 	return nil
 }
 
