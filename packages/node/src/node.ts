@@ -11,6 +11,7 @@ import {
 } from "@caisson/protocol";
 import { type Accelerator, chooseAccelerator } from "./accelerator/accelerator.ts";
 import { adoptMachines } from "./adoption/adopt.ts";
+import { warmUp } from "./agent/warm-up.ts";
 import { detectCgroups } from "./cgroup/detect.ts";
 import type { VmShape } from "./driver/driver.ts";
 import { createQemuDriver } from "./driver/qemu/driver.ts";
@@ -22,7 +23,6 @@ import { changeRoot } from "./machine/change-root.ts";
 import type { RunningMachine } from "./machine/machine.ts";
 import type { NodeOptions, StartSource } from "./options.ts";
 import { Pool } from "./pool/pool.ts";
-import { warmUp } from "./pool/warm-up.ts";
 import { prepareDirectories } from "./runtime/directories.ts";
 import { MonitorUsers } from "./runtime/users.ts";
 import { type Template, TemplateStore } from "./template/store.ts";

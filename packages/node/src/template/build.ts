@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { agentContract, CaissonError } from "@caisson/protocol";
 import { connectAgent } from "../agent/client.ts";
-import type { TemplateFiles, Vm, VmDriver } from "../driver/driver.ts";
+import { templatePrograms, warmUp } from "../agent/warm-up.ts";
+import { rootSerial, type TemplateFiles, type Vm, type VmDriver } from "../driver/driver.ts";
 import { Holdings, type HostResources } from "../machine/holdings.ts";
-import { createFreshRoot } from "../machine/root-disk.ts";
 import { createBlankDisk, diskFiles } from "./blank-disk.ts";
 import type { TemplateInput } from "./key.ts";
 
@@ -30,7 +30,7 @@ export interface TemplateFacts {
 /** Emulated hosts need four seconds when they are idle. */
 const bootDeadlineMs = 90_000;
 const settleMs = 1000;
-const bootAttempts = 3;
+const attempts = 3;
 
 export function templateFiles(directory: string): TemplateFiles {
   return { directory, ram: templateFileNames.ram, state: templateFileNames.state, blankDisk: diskFiles.blank };
@@ -39,26 +39,30 @@ export function templateFiles(directory: string): TemplateFiles {
 /** Builds beside `target` and renames, so that a template is there whole or not at all. */
 export async function buildTemplate(options: BuildOptions): Promise<void> {
   const draft = `${options.target}.draft-${process.pid}`;
-  await rm(draft, { recursive: true, force: true });
-  await mkdir(draft, { recursive: true, mode: 0o755 });
   try {
-    options.progress("formatting the writable layer");
-    await createBlankDisk(draft, options.diskBytes);
     for (let attempt = 1; ; attempt++) {
-      options.progress("booting the template");
       try {
-        await bootAndSave(options, draft);
+        await buildDraft(options, draft);
         break;
       } catch (error) {
         // A kernel that was starved of time while it started may do better the next time.
-        if (attempt === bootAttempts || options.signal?.aborted === true) throw error;
-        options.progress(`the template did not boot, attempt ${attempt} of ${bootAttempts}`);
+        if (attempt === attempts || options.signal?.aborted === true) throw error;
+        options.progress(`the template did not boot, attempt ${attempt} of ${attempts}`);
       }
     }
     await rename(draft, options.target);
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
+}
+
+async function buildDraft(options: BuildOptions, draft: string): Promise<void> {
+  await rm(draft, { recursive: true, force: true });
+  await mkdir(draft, { recursive: true, mode: 0o755 });
+  options.progress("formatting the writable layer");
+  await createBlankDisk(draft, options.diskBytes);
+  options.progress("booting the template");
+  await bootAndSave(options, draft);
 }
 
 async function bootAndSave(options: BuildOptions, draft: string): Promise<void> {
@@ -68,10 +72,9 @@ async function bootAndSave(options: BuildOptions, draft: string): Promise<void> 
   const { directories, cgroup, uid } = holdings;
   let vm: Vm | undefined;
   try {
-    const root = await createFreshRoot({ directory: directories.disks, uid }, templateFiles(draft));
-    const written = [templateFileNames.ram, templateFileNames.state].map((name) => join(draft, name));
+    const written = [templateFileNames.ram, templateFileNames.state, diskFiles.blank].map((name) => join(draft, name));
     for (const path of written) {
-      const file = await open(path, "w", 0o600);
+      const file = await open(path, "a", 0o600);
       if (path.endsWith(templateFileNames.ram)) await file.truncate(shape.baseMemory * 2 ** 20);
       if (uid !== undefined) await file.chown(uid, uid);
       await file.close();
@@ -88,7 +91,13 @@ async function bootAndSave(options: BuildOptions, draft: string): Promise<void> 
       kernel: image.kernel,
       initramfs: image.initramfs,
       template: templateFiles(draft),
-      root,
+      // Written to directly: the disk as it is when the machine is saved is the one that all clones are laid over.
+      root: {
+        chain: [{ place: "template", name: diskFiles.blank }],
+        readOnly: false,
+        serial: rootSerial,
+        durable: false,
+      },
     });
     await holdings.update({ process: vm.process });
     const facts = await waitForAgent(vm, options.signal);
@@ -115,8 +124,11 @@ async function waitForAgent(vm: Vm, signal?: AbortSignal): Promise<TemplateFacts
   try {
     const ready = agent.ready(bootDeadlineMs).then(async () => {
       const hello = await agent.machine.hello({});
-      if (hello.state !== agentContract.HelloResponse_State.TEMPLATE)
+      if (hello.state !== agentContract.HelloResponse_State.TEMPLATE) {
         throw new CaissonError("internal", "The agent is not in its template state.");
+      }
+      await agent.machine.prepare({ rootSerial });
+      await warmUp(agent, templatePrograms);
       const stats = await agent.machine.stats({});
       return { visibleMemory: Math.round(Number(stats.memoryTotalBytes) / 2 ** 20) };
     });

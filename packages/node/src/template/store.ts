@@ -23,6 +23,8 @@ export type TemplateRequest = Omit<BuildOptions, "target">;
 const buildDeadlineMs = 180_000;
 /** A template that no process has used for this long is of an image or version that is gone. */
 const staleMs = 3 * 24 * 3600 * 1000;
+/** Templates of other configurations and images that are kept all the same. Each takes some hundred megabytes. */
+const keptOthers = 4;
 
 export class TemplateStore {
   readonly #root: string;
@@ -37,7 +39,8 @@ export class TemplateStore {
   async get(request: TemplateRequest): Promise<Template> {
     const key = await templateKey(request.driver, request);
     let template = this.#known.get(key);
-    if (template === undefined) {
+    // Another process may have pruned it.
+    if (template === undefined || !(await exists(join(this.#root, key)))) {
       template = this.#open(key, request);
       this.#known.set(key, template);
       // A failure is not remembered: the next request tries again.
@@ -49,33 +52,28 @@ export class TemplateStore {
   /** Removes templates that nobody uses any more, and what builders that died left behind. */
   async prune(): Promise<readonly string[]> {
     const removed: string[] = [];
+    const others: { name: string; used: number }[] = [];
     for (const name of await readdir(this.#root).catch(() => [])) {
-      const path = join(this.#root, name);
-      const owner = /\.draft-(\d+)$/.exec(name)?.[1];
-      const used = (await stat(join(path, templateFileNames.facts)).catch(() => undefined))?.mtimeMs;
-      const stale =
-        owner === undefined
-          ? !name.endsWith(".lock") && !this.#known.has(name) && Date.now() - (used ?? 0) > staleMs
-          : !running(Number(owner));
-      if (!stale) continue;
-      await rm(path, { recursive: true, force: true });
-      removed.push(name);
+      const builder = /\.draft-(\d+)$/.exec(name)?.[1];
+      if (builder !== undefined && !running(Number(builder))) removed.push(name);
+      if (builder !== undefined || name.endsWith(".lock") || this.#known.has(name)) continue;
+      const facts = await stat(join(this.#root, name, templateFileNames.facts)).catch(() => undefined);
+      others.push({ name, used: facts?.mtimeMs ?? 0 });
     }
+    others.sort((a, b) => b.used - a.used);
+    const oldest = Date.now() - staleMs;
+    removed.push(...others.filter(({ used }, rank) => rank >= keptOthers || used < oldest).map(({ name }) => name));
+    for (const name of removed) await rm(join(this.#root, name), { recursive: true, force: true });
     return removed;
   }
 
   async #open(key: string, request: TemplateRequest): Promise<Template> {
     await mkdir(this.#root, { recursive: true });
     const directory = join(this.#root, key);
-    const exists = () =>
-      stat(directory).then(
-        () => true,
-        () => false,
-      );
-    if (!(await exists())) {
+    if (!(await exists(directory))) {
       const lock = { deadlineMs: buildDeadlineMs, ...(request.signal === undefined ? {} : { signal: request.signal }) };
       await withLock(`${directory}.lock`, lock, async () => {
-        if (!(await exists())) await buildTemplate({ ...request, target: directory });
+        if (!(await exists(directory))) await buildTemplate({ ...request, target: directory });
       });
     }
     const facts = await readFacts(directory);
@@ -84,6 +82,13 @@ export class TemplateStore {
     await utimes(join(directory, templateFileNames.facts), now, now);
     return { ...facts, key, files: templateFiles(directory) };
   }
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 function running(pid: number): boolean {

@@ -2,17 +2,39 @@
  * Uses a clone, before anybody owns it, the way its owner will: so that what everybody runs first is in memory, and translated
  * where processors are emulated. It leaves nothing behind.
  */
-import type { AgentClient } from "../agent/client.ts";
+import type { AgentClient } from "./client.ts";
+
+type Commands = readonly (readonly string[])[];
 
 /** The loader and C library, a shell, its pipes. Larger programs would cost every idle clone their memory. */
-const commands: readonly (readonly string[])[] = [["true"], ["sh", "-c", "true"], ["bash", "-c", "echo warm | cat"]];
-const deadlineMs = 30_000;
+const everybody: Commands = [["true"], ["sh", "-c", "true"], ["bash", "-c", "echo warm | cat"]];
 
-export async function warmUp(agent: AgentClient): Promise<void> {
-  await agent.machine.warmUp({ commands: commands.map((argv) => ({ argv: [...argv] })) }, { timeoutMs: deadlineMs });
+/**
+ * For a template, whose memory its clones share: the files of larger programs come to lie in the page cache. Flushed at the end,
+ * or every clone would write the same.
+ */
+export const templatePrograms: Commands = [
+  ["python3", "-c", "import json, ssl, urllib.request"],
+  ["node", "-e", "0"],
+  ["deno", "eval", "0"],
+  ["git", "--version"],
+  ["rm", "-rf", "/home/app/.cache"],
+  ["sync"],
+];
+
+const deadlineMs = 60_000;
+
+/** @param programs run in addition, last */
+export async function warmUp(agent: AgentClient, programs: Commands = []): Promise<void> {
   const signal = AbortSignal.timeout(deadlineMs);
+  await run(agent, everybody, signal);
   await runThroughStreams(agent, signal);
   await useFiles(agent, signal);
+  if (programs.length > 0) await run(agent, programs, signal);
+}
+
+async function run(agent: AgentClient, commands: Commands, signal: AbortSignal): Promise<void> {
+  await agent.machine.warmUp({ commands: commands.map((argv) => ({ argv: [...argv] })) }, { signal });
 }
 
 /** The whole way of a command: spawn, three streams, wait. */
