@@ -1,6 +1,7 @@
 /** The OpenAPI document, from the schemas that check the requests. */
 import { z } from "zod";
 import { createConfigSchema } from "../lifecycle/create-request.ts";
+import { volumePaths, volumeSchemas } from "../volumes/openapi.ts";
 import { auditEvent, auditQuery, errorSchema, extendRequest, extendResponse, sandboxSchema } from "./schemas.ts";
 
 type Json = Record<string, unknown>;
@@ -12,6 +13,7 @@ const named = {
   Sandbox: sandboxSchema,
   AuditEvent: auditEvent,
   CreateConfig: createConfigSchema,
+  ...volumeSchemas,
 };
 
 export function openApiDocument(url: string): Json {
@@ -87,6 +89,7 @@ export function openApiDocument(url: string): Json {
           filters,
         ),
       },
+      ...volumePaths(page),
       "/healthz": { get: { ...operation("Health", { 200: { description: "Healthy" } }, []), security: [] } },
       "/metrics": {
         get: { ...operation("Prometheus metrics", { 200: { description: "Metrics" } }, []), security: [] },

@@ -3,9 +3,13 @@ import { CaissonError, type LayerId } from "@caisson/protocol";
 import { checkedPaths, layerChain, type VolumeContext } from "./context.ts";
 import { planLayers, type Collapse, type Plan } from "./planner.ts";
 import { refreshVolume } from "./sizes.ts";
+import { settleVolume } from "./take-snapshot.ts";
 
 /** Deeper chains are flattened. Measured: reads through 16 layers are as fast as through one, through 50 about half as fast. */
 const maxDepth = 16;
+
+/** Milliseconds; far longer than any answer that is still waited for. */
+const unclearAfter = 60_000;
 
 export interface JanitorOptions {
   /** Milliseconds that a layer must have been unneeded before it goes: a sandbox that is being created may be about to open it. */
@@ -24,6 +28,7 @@ export class Janitor {
 
   /** One pass. Answers whether something was changed, so that another pass may find more to do. */
   async run(signal: AbortSignal): Promise<boolean> {
+    await this.#settle();
     let changed = (await this.#reclaim()) > 0;
     const plan = await this.#plan();
     changed = (await this.#remove(plan.remove)) || changed;
@@ -34,6 +39,22 @@ export class Janitor {
     await this.#measureAttached();
     if (!changed) changed = await this.#archiveOne(signal);
     return changed;
+  }
+
+  /** A snapshot whose outcome was unclear when it was taken: its machine did not answer then, and may now. */
+  async #settle(): Promise<void> {
+    const { db, locks, log } = this.#ctx;
+    const unclear = await db
+      .selectFrom("snapshots")
+      .selectAll()
+      .where("state", "=", "creating")
+      .where("created_at", "<", Date.now() - unclearAfter)
+      .execute();
+    for (const { id, volume } of unclear) {
+      await locks
+        .run(`volume:${volume}`, () => settleVolume(this.#ctx, volume))
+        .catch((error: unknown) => log.warn({ err: error, snapshot: id }, "a snapshot is still unclear"));
+    }
   }
 
   /** Forgets deleted volumes whose time has come; their layers are then unneeded. */
