@@ -63,7 +63,7 @@ export const scenarios: readonly Scenario[] = [
   {
     row: 78,
     title: "a change restarts a watched program and says so",
-    limit: 60_000,
+    limit: 120_000,
     async run({ sandbox, directory }) {
       const path = `${directory}/watched.ts`;
       await sandbox.fs.writeTextFile(path, "console.log('first'); setInterval(() => {}, 1000);");

@@ -19,7 +19,7 @@ for (const [index, scenario] of scenarios.entries()) {
   try {
     const directory = `/tmp/scenario-${index}`;
     await sandbox?.fs.mkdir(directory);
-    await within(scenario.limit ?? 30_000, scenario.title, scenario.run({ sandbox, directory } as Context));
+    await within(scenario.limit ?? 60_000, scenario.title, scenario.run({ sandbox, directory } as Context));
   } catch (thrown) {
     error = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
   }

@@ -64,7 +64,7 @@ class Scenario:
     row: int
     title: str
     run: Callable[[Context], Awaitable[None]]
-    limit: float = 30.0
+    limit: float = 60.0
     only: str | None = None
 
 
@@ -74,7 +74,7 @@ class Area:
     def __init__(self) -> None:
         self.scenarios: list[Scenario] = []
 
-    def scenario(self, row: int, title: str, limit: float = 30.0, only: str | None = None):
+    def scenario(self, row: int, title: str, limit: float = 60.0, only: str | None = None):
         def register(run: Callable[[Context], Awaitable[None]]):
             self.scenarios.append(Scenario(row, title, run, limit, only))
             return run

@@ -15,7 +15,7 @@ export interface Scenario {
   readonly row: number;
   readonly title: string;
   readonly run: (context: Context) => Promise<void>;
-  /** Milliseconds; default 30 s. */
+  /** Milliseconds; default 60 s: generous, because software emulation on a busy host is slow and a hang is a hang. */
   readonly limit?: number;
 }
 
