@@ -20,7 +20,9 @@ const { values } = parseArgs({
 async function firstExec(): Promise<number> {
   const started = performance.now();
   const sandbox = await Sandbox.create();
-  await (await sandbox.spawn("/bin/true", { stdout: "null", stderr: "null" })).status;
+  await (
+    await sandbox.spawn("/bin/true", { stdout: "null", stderr: "null" })
+  ).status;
   const taken = performance.now() - started;
   await sandbox.kill();
   return taken;

@@ -18,7 +18,8 @@ interface Image {
 }
 
 export async function currentImage(): Promise<Image> {
-  const cache = process.env["CAISSON_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "caisson");
+  const cache =
+    process.env["CAISSON_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "caisson");
   return JSON.parse(await readFile(join(cache, "images/current.json"), "utf8")) as Image;
 }
 
@@ -26,11 +27,21 @@ export async function currentImage(): Promise<Image> {
 export async function coldBoot(image: Image, accelerator: "kvm" | "tcg", memory = 1280): Promise<number> {
   const directory = await mkdtemp(join(tmpdir(), "csn-cold-"));
   const disk = join(directory, "root.qcow2");
-  await run("mke2fs", ["-q", "-t", "ext4", "-E", "lazy_itable_init=1,lazy_journal_init=1", join(directory, "raw"), "10G"]);
+  await run("mke2fs", [
+    "-q",
+    "-t",
+    "ext4",
+    "-E",
+    "lazy_itable_init=1,lazy_journal_init=1",
+    join(directory, "raw"),
+    "10G",
+  ]);
   await run("qemu-img", ["convert", "-O", "qcow2", join(directory, "raw"), disk]);
   const socket = join(directory, "control.sock");
   const started = performance.now();
-  const qemu = spawn("qemu-system-x86_64", plainArguments(image, accelerator, memory, disk, socket), { stdio: "ignore" });
+  const qemu = spawn("qemu-system-x86_64", plainArguments(image, accelerator, memory, disk, socket), {
+    stdio: "ignore",
+  });
   const exited = once(qemu, "exit");
   try {
     const agent = connectAgent(socket);
@@ -57,15 +68,40 @@ export async function coldBoot(image: Image, accelerator: "kvm" | "tcg", memory 
   }
 }
 
-function plainArguments(image: Image, accelerator: "kvm" | "tcg", memory: number, disk: string, socket: string): string[] {
+function plainArguments(
+  image: Image,
+  accelerator: "kvm" | "tcg",
+  memory: number,
+  disk: string,
+  socket: string,
+): string[] {
   return [
-    ...["-M", "q35", "-accel", accelerator === "kvm" ? "kvm" : "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", `${memory}M`],
+    ...[
+      "-M",
+      "q35",
+      "-accel",
+      accelerator === "kvm" ? "kvm" : "tcg,thread=multi",
+      "-cpu",
+      "max",
+      "-smp",
+      "2",
+      "-m",
+      `${memory}M`,
+    ],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-chardev", `socket,id=control,path=${socket},server=on,wait=off`],
     ...["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=control,name=caisson.control"],
-    ...["-drive", `if=none,id=base,file=${image.base},format=raw,readonly=on`, "-device", "virtio-blk-pci,drive=base,serial=base"],
+    ...[
+      "-drive",
+      `if=none,id=base,file=${image.base},format=raw,readonly=on`,
+      "-device",
+      "virtio-blk-pci,drive=base,serial=base",
+    ],
     ...["-drive", `if=none,id=root,file=${disk},format=qcow2`, "-device", "virtio-blk-pci,drive=root,serial=root"],
     ...["-kernel", image.kernel, "-initrd", image.initramfs],
-    ...["-append", `console=ttyS0 panic=-1 quiet random.trust_cpu=on${accelerator === "tcg" ? " mitigations=off lpj=4000000" : ""}`],
+    ...[
+      "-append",
+      `console=ttyS0 panic=-1 quiet random.trust_cpu=on${accelerator === "tcg" ? " mitigations=off lpj=4000000" : ""}`,
+    ],
   ];
 }

@@ -21,7 +21,11 @@ const checks: readonly Check[] = [
     command: [bin("oxfmt"), ...(fix ? [] : ["--check"]), "packages", "scripts", "tests", "bench"],
     remedy: "npm run check -- --fix",
   },
-  { name: "lint", command: [bin("oxlint"), "--type-aware", "--deny-warnings", ...(fix ? ["--fix"] : [])], remedy: "mend the lines named above" },
+  {
+    name: "lint",
+    command: [bin("oxlint"), "--type-aware", "--deny-warnings", ...(fix ? ["--fix"] : [])],
+    remedy: "mend the lines named above",
+  },
   { name: "types", command: [bin("tsc"), "-p", "."], remedy: "mend the lines named above" },
   {
     name: "dependency direction",
@@ -48,7 +52,11 @@ let failed = 0;
 for (const check of checks) {
   const started = performance.now();
   const [command, ...args] = check.command;
-  const result = spawnSync(command, args, { cwd: join(root, check.directory ?? "."), encoding: "utf8", maxBuffer: 2 ** 26 });
+  const result = spawnSync(command, args, {
+    cwd: join(root, check.directory ?? "."),
+    encoding: "utf8",
+    maxBuffer: 2 ** 26,
+  });
   const good = result.status === 0 && !(check.silentWhenGood && result.stdout.trim() !== "");
   console.log(`${good ? "ok    " : "FAILED"} ${check.name} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
   if (good) continue;

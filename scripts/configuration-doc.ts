@@ -21,7 +21,9 @@ function rows(properties: Record<string, Property>, prefix = ""): string[] {
     if (property.properties && Object.keys(property.properties).length > 0) {
       return rows(property.properties, `${prefix}${name}.`);
     }
-    const range = [property.minimum, property.maximum].some((bound) => bound !== undefined && Math.abs(bound) < 2 ** 53 - 1)
+    const range = [property.minimum, property.maximum].some(
+      (bound) => bound !== undefined && Math.abs(bound) < 2 ** 53 - 1,
+    )
       ? `, ${property.minimum ?? ""}..${(property.maximum ?? 2 ** 53) < 2 ** 53 - 1 ? property.maximum : ""}`
       : "";
     const type = property.enum ? property.enum.map((value) => `\`${value}\``).join(", ") : `${property.type}${range}`;

@@ -43,5 +43,8 @@ test("a second server on one home is refused, a dead one's lock is taken over", 
 test("the environment file is private and survives quotes", async () => {
   const path = await writeEnvironment(home, { CAISSON_EXAMPLE: "it's $HOME" });
   assert.equal((await stat(path)).mode & 0o777, 0o600);
-  assert.equal(execFileSync("sh", ["-c", `. ${path}; printf %s "$CAISSON_EXAMPLE"`], { encoding: "utf8" }), "it's $HOME");
+  assert.equal(
+    execFileSync("sh", ["-c", `. ${path}; printf %s "$CAISSON_EXAMPLE"`], { encoding: "utf8" }),
+    "it's $HOME",
+  );
 });

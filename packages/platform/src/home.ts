@@ -42,9 +42,14 @@ export async function loadConfig(home: string, env: NodeJS.ProcessEnv = process.
     const value = env[variable];
     if (value !== undefined && value !== "") overrides[key] = Number(value);
   }
-  const parsed = configSchema.safeParse(typeof raw === "object" && raw !== null && !Array.isArray(raw) ? { ...raw, ...overrides } : raw);
+  const parsed = configSchema.safeParse(
+    typeof raw === "object" && raw !== null && !Array.isArray(raw) ? { ...raw, ...overrides } : raw,
+  );
   if (!parsed.success) {
-    throw new CaissonError("invalid_argument", `${path} and the CAISSON_* variables:\n${z.prettifyError(parsed.error)}`);
+    throw new CaissonError(
+      "invalid_argument",
+      `${path} and the CAISSON_* variables:\n${z.prettifyError(parsed.error)}`,
+    );
   }
   return parsed.data;
 }
@@ -75,7 +80,10 @@ export async function lockHome(home: string): Promise<HomeLock> {
     const [pid = "", started = ""] = (await readFile(path, "utf8").catch(() => "")).trim().split(" ");
     // The start time tells a living owner from another process that was given its number.
     if (pid !== "" && (await startTime(Number(pid))) === started) {
-      throw new CaissonError("already_exists", `A Caisson server (pid ${pid}) already runs on ${home}. Stop it, or set CAISSON_HOME to another directory.`);
+      throw new CaissonError(
+        "already_exists",
+        `A Caisson server (pid ${pid}) already runs on ${home}. Stop it, or set CAISSON_HOME to another directory.`,
+      );
     }
     await rm(path, { force: true });
   }

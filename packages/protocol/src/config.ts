@@ -3,21 +3,41 @@ import { z } from "zod";
 
 const sandbox = z
   .strictObject({
-    region: z.string().regex(/^[a-z]{3}$/).default("ord").describe("Three letters in every identifier made here."),
+    region: z
+      .string()
+      .regex(/^[a-z]{3}$/)
+      .default("ord")
+      .describe("Three letters in every identifier made here."),
     memoryMin: z.int().min(256).default(768).describe("Smallest memory of a sandbox, MiB."),
     memoryMax: z.int().min(256).max(65536).default(4096).describe("Largest memory of a sandbox, MiB."),
     memoryDefault: z.int().min(256).default(1280).describe("Memory when the client names none, MiB."),
     vcpus: z.int().min(1).max(32).default(2).describe("Virtual processors of every sandbox."),
-    diskBytes: z.int().min(1e9).default(10 * 2 ** 30).describe("Size of the writable layer, bytes; it is thin."),
-    maxTimeout: z.int().min(1).default(30 * 60).describe("How far ahead a sandbox's end may lie, seconds."),
-    sessionGrace: z.int().min(1).default(45).describe("Silence after which the creating client counts as gone, seconds."),
+    diskBytes: z
+      .int()
+      .min(1e9)
+      .default(10 * 2 ** 30)
+      .describe("Size of the writable layer, bytes; it is thin."),
+    maxTimeout: z
+      .int()
+      .min(1)
+      .default(30 * 60)
+      .describe("How far ahead a sandbox's end may lie, seconds."),
+    sessionGrace: z
+      .int()
+      .min(1)
+      .default(45)
+      .describe("Silence after which the creating client counts as gone, seconds."),
   })
   .prefault({});
 
 const pool = z
   .strictObject({
     size: z.int().min(0).max(256).default(2).describe("Restored, warmed clones kept ready. 0 turns the pool off."),
-    minFreeMemory: z.int().min(0).default(2048).describe("The pool does not grow below this much free host memory, MiB."),
+    minFreeMemory: z
+      .int()
+      .min(0)
+      .default(2048)
+      .describe("The pool does not grow below this much free host memory, MiB."),
   })
   .prefault({});
 
@@ -25,7 +45,11 @@ const limits = z
   .strictObject({
     concurrentSandboxes: z.int().min(1).default(5).describe("Running sandboxes of one organisation."),
     developmentConcurrentSandboxes: z.int().min(1).default(64).describe("The same for the development organisation."),
-    messageBytes: z.int().min(65536).default(100 * 2 ** 20).describe("Largest WebSocket message taken from a client, bytes."),
+    messageBytes: z
+      .int()
+      .min(65536)
+      .default(100 * 2 ** 20)
+      .describe("Largest WebSocket message taken from a client, bytes."),
     connectionsPerSandbox: z.int().min(1).default(128).describe("WebSocket connections to one sandbox."),
   })
   .prefault({});
@@ -35,9 +59,14 @@ const egress = z
     resolve: z
       .record(z.string(), z.string())
       .default({})
-      .describe("`name` or `name:port` to `address` or `address:port`: mirrors, air-gapped networks, tests. A mapped address may be internal."),
+      .describe(
+        "`name` or `name:port` to `address` or `address:port`: mirrors, air-gapped networks, tests. A mapped address may be internal.",
+      ),
     allowRanges: z.array(z.string()).default([]).describe("Internal ranges (CIDR) that sandboxes may reach."),
-    upstreamProxy: z.url({ protocol: /^http$/ }).optional().describe("HTTP proxy for all outgoing connections."),
+    upstreamProxy: z
+      .url({ protocol: /^http$/ })
+      .optional()
+      .describe("HTTP proxy for all outgoing connections."),
     extraCa: z.array(z.string()).default([]).describe("PEM files trusted for upstream certificates."),
     workers: z.int().min(1).max(64).default(1).describe("Proxy processes."),
     auditRetentionDays: z.int().min(1).default(30).describe("How long audit events are kept, days."),
@@ -48,19 +77,40 @@ const volumes = z
   .strictObject({
     maxCount: z.int().min(0).default(200).describe("Volumes and snapshots of one organisation."),
     maxBytes: z.int().min(0).default(500e9).describe("Sum of the capacities of an organisation's volumes, bytes."),
-    reclaimAfter: z.int().min(0).default(24 * 3600).describe("Deleted volumes can be restored for this long, seconds."),
-    minFreeDisk: z.int().min(0).default(2 * 2 ** 30).describe("Nothing new is created below this much free disk, bytes."),
+    reclaimAfter: z
+      .int()
+      .min(0)
+      .default(24 * 3600)
+      .describe("Deleted volumes can be restored for this long, seconds."),
+    minFreeDisk: z
+      .int()
+      .min(0)
+      .default(2 * 2 ** 30)
+      .describe("Nothing new is created below this much free disk, bytes."),
   })
   .prefault({});
 
 export const configSchema = z.strictObject({
   host: z.string().default("127.0.0.1").describe("Address to listen on."),
   port: z.int().min(0).max(65535).default(8000).describe("HTTP port; 0 picks a free one. `CAISSON_PORT` wins."),
-  httpsPort: z.int().min(0).max(65535).default(8443).describe("Port kept for the HTTPS gateway, which does not listen yet. `CAISSON_HTTPS_PORT` wins."),
-  sshPort: z.int().min(0).max(65535).default(2222).describe("Port kept for the SSH gateway, which does not listen yet. `CAISSON_SSH_PORT` wins."),
+  httpsPort: z
+    .int()
+    .min(0)
+    .max(65535)
+    .default(8443)
+    .describe("Port kept for the HTTPS gateway, which does not listen yet. `CAISSON_HTTPS_PORT` wins."),
+  sshPort: z
+    .int()
+    .min(0)
+    .max(65535)
+    .default(2222)
+    .describe("Port kept for the SSH gateway, which does not listen yet. `CAISSON_SSH_PORT` wins."),
   publicUrl: z.url().optional().describe("How clients reach this server, when not by host and port."),
   accelerator: z.enum(["auto", "kvm", "tcg"]).default("auto").describe("`auto` probes KVM by booting a small guest."),
-  logLevel: z.enum(["trace", "debug", "info", "warn", "error"]).default("info").describe("Least severe log line written."),
+  logLevel: z
+    .enum(["trace", "debug", "info", "warn", "error"])
+    .default("info")
+    .describe("Least severe log line written."),
   sandbox,
   pool,
   limits,

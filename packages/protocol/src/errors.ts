@@ -55,5 +55,7 @@ export function toCaissonError(thrown: unknown): CaissonError {
   if (thrown instanceof Error && thrown.name === "AbortError") {
     return new CaissonError("cancelled", "The operation was cancelled.", { cause: thrown });
   }
-  return new CaissonError("internal", "Something failed inside the platform; its log has the details.", { cause: thrown });
+  return new CaissonError("internal", "Something failed inside the platform; its log has the details.", {
+    cause: thrown,
+  });
 }

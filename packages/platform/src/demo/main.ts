@@ -27,7 +27,7 @@ async function main(): Promise<void> {
   chapter("A platform and a sandbox");
   const standIn = await prepareStandIn();
   const platform = await step("a platform in a temporary directory", () => startThrowaway(standIn.config, 180_000));
-  cleanup.push(platform.stop);
+  cleanup.push(() => platform.stop());
   note(`  ${platform.readyLine}`);
   const { sandbox, milliseconds } = await create(platform);
   cleanup.push(() => sandbox.kill());
@@ -44,7 +44,11 @@ async function main(): Promise<void> {
   for (const { outcome } of await attempts(sandbox, "work")) quote(outcome);
   const arrived = standIn.seen.at(-1) === `Bearer ${key}`;
   if (!arrived) stolen++;
-  verdict(arrived, `the API received the real key`, `Bearer ${key.slice(0, 12)}… reached ${api}, ${standIn.seen.length} request`);
+  verdict(
+    arrived,
+    `the API received the real key`,
+    `Bearer ${key.slice(0, 12)}… reached ${api}, ${standIn.seen.length} request`,
+  );
 
   chapter("The same program tries to steal it");
   for (const { attempt, outcome } of await attempts(sandbox, "steal")) {
@@ -62,7 +66,7 @@ async function prepareStandIn() {
   cleanup.push(() => rm(directory, { recursive: true, force: true }));
   const authority = await createAuthority("Caisson demo");
   const standIn = await startStandIn(await authority.issue([api, status]));
-  cleanup.push(standIn.close);
+  cleanup.push(() => standIn.close());
   const ca = join(directory, "ca.pem");
   await writeFile(ca, authority.certificatePem);
   const to = `127.0.0.1:${standIn.port}`;
@@ -101,7 +105,8 @@ async function attempts(sandbox: Sandbox, what: "work" | "steal"): Promise<{ att
     const process = await sandbox.spawn("python3", { args: ["untrusted.py", what], stdout: "piped", stderr: "piped" });
     return process.output();
   });
-  if (!child.status.success) throw new Error(`untrusted.py ${what} ended with ${child.status.code}: ${child.stderrText}`);
+  if (!child.status.success)
+    throw new Error(`untrusted.py ${what} ended with ${child.status.code}: ${child.stderrText}`);
   return (child.stdoutText ?? "")
     .trim()
     .split("\n")

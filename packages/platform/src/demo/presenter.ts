@@ -23,7 +23,10 @@ export async function step<T>(text: string, action: () => Promise<T>): Promise<T
   const started = performance.now();
   const seconds = () => `${((performance.now() - started) / 1000).toFixed(1)} s`;
   const clock = process.stdout.isTTY
-    ? setInterval(() => process.stdout.write(`\r  ${paint("yellow", "…")} ${text} ${paint("dim", seconds())}\x1b[K`), 100)
+    ? setInterval(
+        () => process.stdout.write(`\r  ${paint("yellow", "…")} ${text} ${paint("dim", seconds())}\x1b[K`),
+        100,
+      )
     : undefined;
   const end = (mark: string) => {
     clearInterval(clock);
@@ -56,7 +59,12 @@ export function verdict(held: boolean, attempt: string, outcome: string): void {
 }
 
 export function row(cells: readonly string[], widths: readonly number[]): void {
-  line(`    ${cells.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join("  ").trimEnd()}`);
+  line(
+    `    ${cells
+      .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+      .join("  ")
+      .trimEnd()}`,
+  );
 }
 
 export function note(text: string): void {

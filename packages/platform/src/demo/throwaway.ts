@@ -44,7 +44,8 @@ export async function startThrowaway(config: object, deadline: number): Promise<
 
   try {
     const readyLine = await new Promise<string>((resolve, reject) => {
-      const fail = (why: string) => reject(new CaissonError("unavailable", `The demo's platform ${why}. Its log ends with:\n${log}`));
+      const fail = (why: string) =>
+        reject(new CaissonError("unavailable", `The demo's platform ${why}. Its log ends with:\n${log}`));
       const timer = setTimeout(() => fail(`was not ready after ${deadline / 1000} s`), deadline);
       child.once("exit", (code) => fail(`ended with status ${code}`));
       child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -63,5 +64,7 @@ export async function startThrowaway(config: object, deadline: number): Promise<
 }
 
 function parse(text: string): Record<string, string> {
-  return Object.fromEntries([...text.matchAll(/^export (\w+)='(.*)'$/gm)].map(([, name = "", value = ""]) => [name, value]));
+  return Object.fromEntries(
+    [...text.matchAll(/^export (\w+)='(.*)'$/gm)].map(([, name = "", value = ""]) => [name, value]),
+  );
 }
