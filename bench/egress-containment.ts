@@ -17,12 +17,16 @@ const host = "allowed.example";
 const authority = await createTestAuthority();
 const listener = await Listener.start({ name: host, identity: await authority.issue([host]) });
 const platform = await startEgressPlatform({ authority, egress: { resolve: { [host]: listener.address } } });
-const [crowded, neighbour] = await Promise.all([Sandbox.create({ allowNet: [host] }), Sandbox.create({ allowNet: [host] })]);
+const [crowded, neighbour] = await Promise.all([
+  Sandbox.create({ allowNet: [host] }),
+  Sandbox.create({ allowNet: [host] }),
+]);
 const resident = (): number =>
   descendants(platform.pid)
     .filter(({ command }) => command.includes("egress/src/worker/main"))
     .reduce((sum, { pid }) => sum + processCounters(pid).residentBytes, 0);
-const at = (times: readonly number[], part: number): string => (times[Math.min(times.length - 1, Math.floor(times.length * part))] ?? 0).toFixed(1);
+const at = (times: readonly number[], part: number): string =>
+  (times[Math.min(times.length - 1, Math.floor(times.length * part))] ?? 0).toFixed(1);
 
 await requestTimes(neighbour, host, 20);
 const ratios: number[] = [];

@@ -55,6 +55,9 @@ describe("containment", { timeout: 400_000 }, () => {
     const grown = processCounters(worker().pid).residentBytes - before;
     const beside = await requestTimes(neighbour, allowed, 20);
     await crowd.end();
+    await until(20_000, "an answer after the crowd", async () =>
+      (await attacker.sh`curl -sS -m 5 https://${allowed}/`.noThrow().text()).includes("reached"),
+    );
     const median = (times: number[]): number => times[Math.floor(times.length / 2)] ?? 0;
     context.diagnostic(
       `${crowd.words.trim()}; ${Math.round(grown / 1e6)} MB more; median ${median(alone).toFixed(1)} ms alone, ${median(beside).toFixed(1)} ms beside the crowd`,
@@ -68,15 +71,6 @@ describe("containment", { timeout: 400_000 }, () => {
     );
   });
 
-  test("more connections than one sandbox may have end with an error, and it can go on", async () => {
-    const crowd = await holdConnections(attacker, allowed, 9000, 700);
-    assert.ok(crowd.held >= 500 && crowd.held <= 700, crowd.words);
-    await crowd.end();
-    await until(20_000, "an answer after the crowd", async () =>
-      (await attacker.sh`curl -sS -m 5 https://${allowed}/`.noThrow().text()).includes("reached"),
-    );
-  });
-
   test("kill -9 of the proxy: connections end, nothing opens, service comes back", async () => {
     const killed = worker();
     const seenBefore = bad.connections;
@@ -84,7 +78,7 @@ describe("containment", { timeout: 400_000 }, () => {
     const pushing = await attacker.spawn("bash", {
       args: [
         "-c",
-        `for i in $(seq 60); do curl -sS -k -m 2 https://${denied}/; curl -sS -k -m 2 https://${denied}/ --resolve ${denied}:443:203.0.113.1; sleep 0.05; done`,
+        `for i in $(seq 15); do curl -sS -k -m 2 https://${denied}/; curl -sS -k -m 2 https://${denied}/ --resolve ${denied}:443:203.0.113.1; sleep 0.05; done`,
       ],
       stdout: "piped",
       stderr: "null",

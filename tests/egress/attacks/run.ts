@@ -79,7 +79,14 @@ export async function carryOut(table: AttackTable, defences: Defences): Promise<
           outcome: "[never carried out]",
           milliseconds: Number.POSITIVE_INFINITY,
         };
-        const about = audit.filter((event) => concerns(event, id, names, listeners.evil.port));
+        const about = audit.filter((event) =>
+          concerns(
+            event,
+            id,
+            { ...names, CONTROL: new URL(platform.env.DENO_DEPLOY_ENDPOINT).port },
+            listeners.evil.port,
+          ),
+        );
         return [
           attack.name,
           { id, outcome, milliseconds, key, listeners, audit: about, queries: nameServer?.queries ?? [] },

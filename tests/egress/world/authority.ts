@@ -41,6 +41,8 @@ export async function createTestAuthority(): Promise<TestAuthority> {
         extensions: [
           new x509.BasicConstraintsExtension(false, undefined, true),
           alternativeNames(fault === "wrong-name" ? ["somebody-else.example"] : names),
+          // Python insists on it.
+          await x509.AuthorityKeyIdentifierExtension.create(issuer.keys.publicKey),
         ],
       });
       return { cert: certificate.toString("pem"), key };
@@ -66,8 +68,15 @@ async function selfSigned(name: string, names: readonly string[] = [], given?: w
     notAfter: new Date(Date.now() + 30 * day),
     signingAlgorithm: algorithm,
     keys,
-    extensions:
-      names.length > 0 ? [alternativeNames(names)] : [new x509.BasicConstraintsExtension(true, undefined, true)],
+    extensions: [
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      ...(names.length > 0
+        ? [alternativeNames(names)]
+        : [
+            new x509.BasicConstraintsExtension(true, undefined, true),
+            new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+          ]),
+    ],
   });
   return { certificate, keys };
 }

@@ -124,13 +124,23 @@ function inBody(text: string, seen: Seen, question: (key: string) => string | un
 const webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: true });
 
 /** After the handshake: sends the key as the query's `in` says, and echoes what it gets. */
-export function answerWebSocket(request: IncomingMessage, socket: Duplex, head: Buffer, seen: Seen): void {
+export function answerWebSocket(
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  seen: Seen,
+  hear: (data: Buffer) => void,
+): void {
   socket.on("error", () => undefined);
   webSockets.handleUpgrade(request, socket, head, (webSocket) => {
     const where = URL.parse(seen.target, "https://host")?.searchParams.get("in") ?? "text";
     const key = keyIn(seen);
     webSocket.on("error", () => undefined);
-    webSocket.on("message", (data, binary) => webSocket.send(data as Buffer, { binary }));
+    webSocket.on("ping", hear);
+    webSocket.on("message", (data, binary) => {
+      hear(data as Buffer);
+      webSocket.send(data as Buffer, { binary });
+    });
     if (where === "text") webSocket.send(`you sent ${key}`);
     else if (where === "binary") webSocket.send(Buffer.from(`you sent ${key}`));
     else if (where === "ping") webSocket.ping(key);

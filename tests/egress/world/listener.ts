@@ -151,7 +151,9 @@ export class Listener {
       socket.end(`HTTP/1.1 200 OK\r\n\r\nreached ${this.name}\n`);
     });
     server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      void this.#take(request, false).then((seen) => answerWebSocket(request, socket, head, seen));
+      void this.#take(request, false).then((seen) =>
+        answerWebSocket(request, socket, head, seen, (data) => this.#keep(data)),
+      );
     });
     server.on("clientError", (_error, socket: Duplex) => {
       if (socket.writable)

@@ -5,7 +5,7 @@ it), OTHER (allowed, not approved), EVIL (not allowed), ADDRESS and ADDRESS6 (no
 sandbox holds as its key. What it says with say() is the outcome.
 """
 
-import base64, binascii, gzip, json, os, random, socket, ssl, struct, subprocess, sys, threading, time, traceback
+import base64, binascii, gzip, json, os, random, socket, ssl, struct, subprocess, sys, threading, time, traceback, zlib
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
@@ -348,10 +348,13 @@ def udp(address, port, data=b"hello", limit=2):
     say("answer", sock.recv(2000))
 
 
-def root(code, limit=10):
+def root(code, limit=30):
     """Runs Python as root in the sandbox."""
-    done = subprocess.run(["sudo", "-n", "-E", sys.executable, "-c", code], capture_output=True, timeout=limit)
-    say(done.stdout, done.stderr[-600:])
+    try:
+        done = subprocess.run(["sudo", "-n", "-E", sys.executable, "-c", code], capture_output=True, timeout=limit)
+        say(done.stdout, done.stderr[-600:])
+    except subprocess.TimeoutExpired:
+        say("[hangs]")
 
 
 def web_socket(host, path="/", headers=(), frames=(), wait=1.5):
@@ -370,8 +373,30 @@ def web_socket(host, path="/", headers=(), frames=(), wait=1.5):
             sock.sendall(frame)
     except OSError as error:
         say(f"[{type(error).__name__}: {error}]")
-    say(data, hear(sock, first=wait, idle=wait))
+    start, split, rest = data.partition(b"\r\n\r\n")
+    rest += hear(sock, first=wait, idle=wait)
+    say(start + split, *(ws_payloads(rest) if b" 101 " in start else [rest]))
     sock.close()
+
+
+def ws_payloads(data):
+    """What the frames of a server hold, fragments put together and compression taken off."""
+    message, squeezed = b"", False
+    while len(data) >= 2 and data[0] & 0x30 == 0 and data[1] < 128:
+        size, at = data[1], 2
+        if size == 126:
+            size, at = int.from_bytes(data[2:4], "big"), 4
+        opcode, payload = data[0] & 15, data[at : at + size]
+        squeezed = squeezed or bool(data[0] & 0x40)
+        if opcode >= 8:
+            yield payload
+        else:
+            message += payload
+            if data[0] & 128:
+                yield zlib.decompressobj(-15).decompress(message + b"\0\0\xff\xff") if squeezed else message
+                message, squeezed = b"", False
+        data = data[at + size :]
+    yield data
 
 
 def ws_frame(payload, opcode=1, fin=True):

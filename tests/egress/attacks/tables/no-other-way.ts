@@ -8,7 +8,6 @@ const none = (row: number, name: string, python: string, more: Partial<Attack> =
   python,
   succeeded: answered,
   silent: true,
-  limit: 6_000,
   ...more,
 });
 
