@@ -61,7 +61,7 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       metrics.egress.inc({ kind: event.kind, verdict: event.verdict, rule: event.rule });
       const orgId = sandboxes.orgOf(event.sandboxId);
       if (orgId === undefined) return;
-      meter.countTraffic(event.sandboxId, event.bytesOut, event.bytesIn);
+      meter.countTraffic({ ...event, orgId, live: sandboxes.get(event.sandboxId) !== undefined });
       audit.record(orgId, event);
     });
     await volumes.prepare();

@@ -87,19 +87,27 @@ async function adopt(options: AdoptOptions, record: MachineRecord): Promise<Runn
   try {
     const vm = await host.driver.adopt({ runDirectory: directories.run, disksDirectory: directories.disks }, process);
     const agent = connectAgent(vm.controlSocket);
+    let caCertificatePem: string | undefined;
     try {
       await agent.ready(answerDeadlineMs);
       const { state } = await agent.machine.hello({}, { timeoutMs: answerDeadlineMs });
       if (state !== agentContract.HelloResponse_State.CONFIGURED)
         throw new CaissonError("invalid_state", "The guest was never configured.");
-      await attachEgress(options, id, vm.egressSocket);
+      caCertificatePem = await attachEgress(options, id, vm.egressSocket);
     } catch (error) {
       agent.end();
       vm.release();
       throw error;
     }
     const holdings = Holdings.open(host, record);
-    return new RunningMachine({ id, vm, agent, holdings, onEnd: (exit) => options.onEnd(id, exit) });
+    return new RunningMachine({
+      id,
+      vm,
+      agent,
+      holdings,
+      caCertificatePem,
+      onEnd: (exit) => options.onEnd(id, exit),
+    });
   } catch (error) {
     log.warn({ err: error, machine: id }, "a running machine could not be adopted and is ended");
     return undefined;
@@ -107,11 +115,16 @@ async function adopt(options: AdoptOptions, record: MachineRecord): Promise<Runn
 }
 
 /** Without its policy a machine gets no network at all, which the guest sees as a port that nobody serves. */
-async function attachEgress({ egress, egressOf, log }: AdoptOptions, id: string, socketPath: string): Promise<void> {
-  if (egressOf === undefined) return;
+async function attachEgress(
+  { egress, egressOf, log }: AdoptOptions,
+  id: string,
+  socketPath: string,
+): Promise<string | undefined> {
+  if (egressOf === undefined) return undefined;
   try {
-    await egress.attach({ sandboxId: id, socketPath, ...(await egressOf(id)) });
+    return (await egress.attach({ sandboxId: id, socketPath, ...(await egressOf(id)) })).caCertificatePem;
   } catch (error) {
     log.error({ err: error, machine: id }, "an adopted machine stays without network");
+    return undefined;
   }
 }

@@ -41,7 +41,14 @@ export async function handOut(options: HandOutOptions): Promise<RunningMachine> 
   });
   died.catch(() => undefined);
   await guestError("be configured", Promise.race([configured, died]));
-  const machine = new RunningMachine({ id: spec.id, vm, agent, holdings, onEnd: options.onEnd });
+  const machine = new RunningMachine({
+    id: spec.id,
+    vm,
+    agent,
+    holdings,
+    caCertificatePem,
+    onEnd: options.onEnd,
+  });
   for (const volume of spec.volumes) await machine.attachVolume(volume);
   await holdings.update({
     phase: "claimed",

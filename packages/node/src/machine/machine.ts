@@ -26,6 +26,8 @@ export interface RunningMachineOptions {
   readonly vm: Vm;
   readonly agent: AgentClient;
   readonly holdings: Holdings;
+  /** See `Machine.caCertificatePem`. */
+  readonly caCertificatePem: string | undefined;
   /** Runs after the machine has ended, before what it held is given back. */
   readonly onEnd: (exit: MachineExit) => Promise<void>;
 }
@@ -33,6 +35,7 @@ export interface RunningMachineOptions {
 export class RunningMachine implements Machine {
   readonly id: string;
   readonly agent: Agent;
+  readonly caCertificatePem?: string;
   readonly exited: Promise<MachineExit>;
   readonly #options: RunningMachineOptions;
   #stopping: Promise<void> | undefined;
@@ -42,6 +45,7 @@ export class RunningMachine implements Machine {
     this.#options = options;
     this.id = options.id;
     this.agent = options.agent;
+    if (options.caCertificatePem !== undefined) this.caCertificatePem = options.caCertificatePem;
     this.exited = this.#watch();
   }
 

@@ -9,6 +9,15 @@ interface Sample {
   readonly cpuMicros: number;
 }
 
+export interface Traffic {
+  readonly sandboxId: string;
+  readonly orgId: string;
+  readonly bytesOut: number;
+  readonly bytesIn: number;
+  /** Whether its machine still runs. */
+  readonly live: boolean;
+}
+
 export class UsageMeter {
   readonly #db: Database;
   readonly #log: Logger;
@@ -20,9 +29,17 @@ export class UsageMeter {
     this.#log = log;
   }
 
-  countTraffic(sandboxId: string, bytesOut: number, bytesIn: number): void {
-    const sum = this.#traffic.get(sandboxId) ?? { out: 0, in: 0 };
-    this.#traffic.set(sandboxId, { out: sum.out + bytesOut, in: sum.in + bytesIn });
+  countTraffic({ sandboxId, orgId, bytesOut, bytesIn, live }: Traffic): void {
+    if (live) {
+      const sum = this.#traffic.get(sandboxId) ?? { out: 0, in: 0 };
+      this.#traffic.set(sandboxId, { out: sum.out + bytesOut, in: sum.in + bytesIn });
+    } else if (bytesOut + bytesIn > 0) {
+      // Connections are counted when they end, and the last ones end with their sandbox.
+      const none = { cpuMicros: 0, memoryByteSeconds: 0, diskByteSeconds: 0 };
+      addUsage(this.#db, { sandboxId, orgId, ...none, bytesOut, bytesIn }).catch((error: unknown) =>
+        this.#log.warn({ err: error, sandbox: sandboxId }, "traffic was not counted"),
+      );
+    }
   }
 
   async sampleAll(sandboxes: readonly LiveSandbox[]): Promise<void> {
