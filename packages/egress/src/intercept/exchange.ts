@@ -58,17 +58,33 @@ export async function exchange(conversation: Conversation, request: GuestRequest
       head: (status, headers, ended) => guarded(() => relay.head(status, headers, ended)),
       data: (chunk) => guarded(() => relay.data(chunk)),
       end: (trailers) => guarded(() => relay.end(trailers)),
-      fail: (error) => guarded(() => relay.fail(error)),
+      fail: (error) => {
+        if (repeats-- > 0 && !gone && relay.status === 0 && brokeOff(error))
+          attempt().catch((failed: Error) => relay.fail(failed));
+        else guarded(() => relay.fail(error));
+      },
       upgraded: (socket, headers) =>
         guarded(() => relayWebSocket({ conversation, request, reply, socket, headers, record })),
     };
+    let repeats = isRepeatable(request) ? 1 : 0;
+    const attempt = async (): Promise<void> => {
+      relay.call = await send(conversation, request, origin, upstream, handler);
+      if (gone) relay.call.abort(new Error("The guest went away"));
+    };
     abort = (reason) => relay.fail(reason);
-    relay.call = await send(conversation, request, origin, upstream, handler);
-    if (gone) relay.call.abort(new Error("The guest went away"));
+    await attempt();
   } catch (error) {
     settle(error instanceof Error && "rule" in error ? error : asFailure(error, conversation));
   }
 }
+
+/** An upstream may close a kept connection in the moment in which it is used again (RFC 9110 9.2.2, RFC 9112 9.3.1). */
+const isRepeatable = ({ method, body, protocol }: GuestRequest): boolean =>
+  body === undefined && protocol !== "websocket" && ["GET", "HEAD", "OPTIONS"].includes(method);
+const brokeOff = (error: Error): boolean =>
+  ["UND_ERR_SOCKET", "ECONNRESET", "EPIPE", "ERR_HTTP2_GOAWAY_SESSION"].includes(
+    (error as NodeJS.ErrnoException).code ?? "",
+  );
 
 const asFailure = (error: unknown, { host, port }: Conversation): Error =>
   error instanceof Error && "rule" in error ? error : toFailure(error, formatHostAndPort(host, port));

@@ -1,4 +1,4 @@
-/** Collects events and hands them on in batches; a flood of events costs memory once, and is counted. */
+/** Collects the events of one sandbox and hands them on in batches; a flood loses its own events, and is counted. */
 import type { EgressEvent } from "@caisson/protocol";
 
 export interface Recorder {
@@ -7,13 +7,16 @@ export interface Recorder {
   flush(): void;
 }
 
-const maxQueued = 8192;
+/** In one interval. */
+const maxQueued = 1024;
 const maxBatch = 512;
 const interval = 100;
 const longestText = 512;
 
-/** @param deliver gets a batch and how many events were lost since the last one */
-export function createRecorder(deliver: (events: readonly EgressEvent[], lost: number) => void): Recorder {
+/** Gets a batch, and how many events were lost since the last one. */
+export type Deliver = (events: readonly EgressEvent[], lost: number) => void;
+
+export function createRecorder(deliver: Deliver): Recorder {
   let queue: EgressEvent[] = [];
   let lost = 0;
   let timer: NodeJS.Timeout | undefined;

@@ -114,6 +114,10 @@ test("protocols are told apart by their first bytes", () => {
   ])
     assert.equal(kind(text), "other", text);
   for (const text of ["", "G", "GET", "GET / HTT", "\r\n", "PRI * HT"]) assert.equal(kind(text), "more", text);
+  for (const text of ["\x05\x01\0", "\x05\x02\0\x02", "\x04\x01\x01\xbb\x7f\0\0\x01\0"])
+    assert.equal(kind(text), "socks", JSON.stringify(text));
+  for (const text of ["\x05\0\x0b\x03", "\x05\x01\0extra", "\x04\x03abcdefghi"])
+    assert.equal(kind(text), "other", JSON.stringify(text));
   assert.equal(kind("\x80\x2e\x01\x03\x01\0"), "malformed");
   assert.equal(kind(`GET /${"a".repeat(20_000)}`), "http1");
   assert.equal(kind("\r\n".repeat(300)), "malformed");

@@ -6,6 +6,8 @@ export type Sniffed =
   | { readonly kind: "tls"; readonly hello: ClientHello }
   | { readonly kind: "http1" }
   | { readonly kind: "http2" }
+  /** SOCKS 4 or 5: a request to go on to some other host. */
+  | { readonly kind: "socks" }
   | { readonly kind: "other" }
   | { readonly kind: "malformed"; readonly detail: string };
 
@@ -41,7 +43,18 @@ export function sniff(bytes: Buffer): Sniffed {
   if (preface.equals(http2Preface.subarray(0, preface.length))) {
     return preface.length === http2Preface.length ? { kind: "http2" } : { kind: "more" };
   }
-  return sniffHttp1(bytes);
+  return sniffSocks(bytes) ?? sniffHttp1(bytes);
+}
+
+/** The greeting of RFC 1928 3, or a request of SOCKS 4. */
+function sniffSocks(bytes: Buffer): Sniffed | undefined {
+  if (bytes[0] === 4 && (bytes.length === 1 || bytes[1] === 1 || bytes[1] === 2)) {
+    return { kind: bytes.length >= 9 ? "socks" : "more" };
+  }
+  if (bytes[0] !== 5 || bytes[1] === 0) return undefined;
+  const length = 2 + (bytes[1] ?? 255);
+  if (bytes.length < length) return bytes.length > 16 ? undefined : { kind: "more" };
+  return bytes.length === length ? { kind: "socks" } : undefined;
 }
 
 function sniffHttp1(bytes: Buffer): Sniffed {

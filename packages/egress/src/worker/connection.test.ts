@@ -271,6 +271,13 @@ test("a server that speaks first is heard, and HTTP afterwards is not let by", a
   await restricted.refusal("unclear-protocol");
 });
 
+test("SOCKS to an allowed host is refused, since it would lead on", async () => {
+  tcpSeen.length = 0;
+  assert.equal(await raw(await restricted.guest.connect("api.test:6379"), Buffer.from([5, 1, 0]), 600), "");
+  await restricted.refusal("proxy-protocol");
+  assert.deepEqual(tcpSeen, []);
+});
+
 test("a client that waits before it speaks is judged all the same", async () => {
   const stream = await restricted.guest.connect("api.test:6379");
   await sleep(500);

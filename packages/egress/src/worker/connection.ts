@@ -38,6 +38,12 @@ class Refused extends Error {
   }
 }
 
+/** Closes from our side. Node tells of that as `aborted` too, and destroying the stream then would keep the reset from going out. */
+function cut(stream: ServerHttp2Stream, code: number): void {
+  stream.removeAllListeners("aborted");
+  stream.close(code);
+}
+
 /** Never rejects. */
 export async function acceptConnection(
   sandbox: Sandbox,
@@ -57,7 +63,7 @@ export async function acceptConnection(
       { ":status": status, "caisson-reason": `${rule}: ${message}`.replace(/[^\x20-\x7e]/g, "?") },
       { endStream: true },
     );
-    stream.close(constants.NGHTTP2_NO_ERROR);
+    cut(stream, constants.NGHTTP2_NO_ERROR);
   };
   try {
     if (headers[":method"] !== "CONNECT" || asked === undefined || asked.port === undefined) {
@@ -92,7 +98,7 @@ export async function acceptConnection(
       const failure = toFailure(error, authority);
       record.done("failed", failure.rule, failure.message);
     }
-    stream.close(constants.NGHTTP2_CONNECT_ERROR);
+    cut(stream, constants.NGHTTP2_CONNECT_ERROR);
   }
 }
 
@@ -102,7 +108,7 @@ function count({ sandbox, host, record }: Connection, stream: ServerHttp2Stream)
     record.bytesOut += chunk.length;
     if (sandbox.spend(host, chunk.length)) return;
     record.done("refused", "byte-budget", `The byte budget for ${host.text} is used up.`);
-    stream.close(constants.NGHTTP2_CONNECT_ERROR);
+    cut(stream, constants.NGHTTP2_CONNECT_ERROR);
   });
 }
 
@@ -144,6 +150,10 @@ async function proceed(
       return;
     case "slow":
       if (reads) throw new Refused("unclear-protocol", "The first bytes did not tell in time what is spoken.");
+      return tunnel(connection, socket, await openUpstream(connection, inside));
+    case "socks":
+      if (sandbox.policy.restricted)
+        throw new Refused("proxy-protocol", "SOCKS would lead on to a host that nobody has judged.");
       return tunnel(connection, socket, await openUpstream(connection, inside));
     case "malformed":
       throw new Refused("malformed-hello", first.detail);

@@ -2,7 +2,7 @@
 import { pino } from "pino";
 import type { EgressAttachment } from "@caisson/protocol";
 import { createHttp1Server } from "../intercept/http1-server.ts";
-import { createRecorder } from "../record/recorder.ts";
+import type { Deliver } from "../record/recorder.ts";
 import { createUpstreamTrust } from "../replay/trust.ts";
 import { createResolver } from "../resolve/resolver.ts";
 import type { FromWorker, ToWorker, WorkerConfig } from "./messages.ts";
@@ -26,17 +26,17 @@ function tell(message: FromWorker): void {
 function configure(config: WorkerConfig): void {
   log.level = config.logLevel;
   let dropped = 0;
-  const recorder = createRecorder((events, lost) => {
+  const deliver: Deliver = (events, lost) => {
     if (undelivered > maxUndelivered) {
       dropped += events.length + lost;
       return;
     }
     tell({ type: "events", events, lost: lost + dropped });
     dropped = 0;
-  });
+  };
   shared = {
     resolver: createResolver(config),
-    recorder,
+    deliver,
     http1: createHttp1Server(),
     dialing: {
       trust: createUpstreamTrust(config.extraCa),
@@ -63,7 +63,7 @@ async function detach(sandboxId: string): Promise<void> {
   attached.delete(sandboxId);
   entry.port.close();
   await entry.sandbox.origins.destroy();
-  shared?.recorder.flush();
+  entry.sandbox.flush();
 }
 
 async function handle(message: ToWorker): Promise<void> {

@@ -7,7 +7,7 @@ import type { Http1Server } from "../intercept/http1-server.ts";
 import { TlsTerminator } from "../intercept/terminate-tls.ts";
 import type { Host } from "../policy/canonical-host.ts";
 import { compilePolicy, type Policy } from "../policy/policy.ts";
-import type { Recorder } from "../record/recorder.ts";
+import { createRecorder, type Deliver } from "../record/recorder.ts";
 import { createRedactor } from "../redact/redactor.ts";
 import type { OriginOptions } from "../replay/origin.ts";
 import { Origins } from "../replay/origins.ts";
@@ -17,7 +17,7 @@ import { createVault } from "../secrets/vault.ts";
 /** What all sandboxes of a worker share. Nothing in it belongs to one of them. */
 export interface Shared {
   readonly resolver: Resolver;
-  readonly recorder: Recorder;
+  readonly deliver: Deliver;
   readonly http1: Http1Server;
   readonly dialing: Omit<OriginOptions, "sessions">;
   readonly authoritySeed: Uint8Array;
@@ -28,6 +28,8 @@ export interface Sandbox extends Principal {
   readonly authority: Authority;
   readonly terminator: TlsTerminator;
   readonly shared: Shared;
+  /** Hands on the events that still wait. */
+  flush(): void;
   /** Counts bytes on their way to a host; false when its budget is used up. */
   spend(host: Host, bytes: number): boolean;
 }
@@ -40,6 +42,7 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
   const policy = compilePolicy(attachment.policy);
   const redactor = createRedactor(attachment.secrets);
   const authority = await createSandboxAuthority(shared.authoritySeed, attachment.sandboxId);
+  const recorder = createRecorder(shared.deliver);
   const lookups = limiter(maxLookups);
   const spent = new Map<string, number>();
   return {
@@ -51,11 +54,12 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
     terminator: new TlsTerminator(authority),
     origins: new Origins(shared.dialing),
     shared,
+    flush: () => recorder.flush(),
     resolve: (host, port) => lookups(() => shared.resolver.resolve(host, port)),
     record(event: Omit<EgressEvent, "sandboxId">) {
       // Messages of upstreams and libraries may quote what they were sent.
       const { detail } = event;
-      shared.recorder.record({
+      recorder.record({
         ...event,
         sandboxId: attachment.sandboxId,
         ...(detail !== undefined && { detail: redactor.text(detail) }),

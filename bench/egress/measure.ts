@@ -1,0 +1,81 @@
+/** One way to the host, measured: many small requests, one large body. The client is the same for every way. */
+import type { Duplex } from "node:stream";
+import { Client } from "undici";
+
+export interface Figures {
+  readonly requestsPerSecond: number;
+  /** Milliseconds. */
+  readonly p50: number;
+  readonly p99: number;
+  readonly megabytesPerSecond: number;
+}
+
+export interface MeasureOptions {
+  /** A TLS connection to the host, ready for HTTP/1.1. */
+  readonly connect: () => Promise<Duplex>;
+  readonly headers: Record<string, string>;
+  readonly connections: number;
+  /** Milliseconds of small requests. */
+  readonly duration: number;
+  /** Bytes of the large body. */
+  readonly size: number;
+}
+
+export async function measure(options: MeasureOptions): Promise<Figures> {
+  const clients = Array.from({ length: options.connections }, () => openClient(options.connect));
+  try {
+    await rounds(clients, options, options.duration / 4);
+    const times = await rounds(clients, options, options.duration);
+    times.sort((a, b) => a - b);
+    const at = (share: number): number =>
+      times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? Number.NaN;
+    const rates: number[] = [];
+    for (let round = 0; round < 3; round++) rates.push(await download(clients[0]!, options));
+    return {
+      requestsPerSecond: (times.length / options.duration) * 1000,
+      p50: at(0.5),
+      p99: at(0.99),
+      megabytesPerSecond: Math.max(...rates),
+    };
+  } finally {
+    await Promise.all(clients.map((client) => client.destroy()));
+  }
+}
+
+function openClient(connect: MeasureOptions["connect"]): Client {
+  return new Client("https://api.test", {
+    pipelining: 1,
+    connect: (_, callback) => {
+      connect().then(
+        (socket) => callback(null, socket as never),
+        (error: Error) => callback(error, null),
+      );
+    },
+  });
+}
+
+async function rounds(clients: readonly Client[], { headers }: MeasureOptions, duration: number): Promise<number[]> {
+  const until = performance.now() + duration;
+  const times: number[] = [];
+  await Promise.all(
+    clients.map(async (client) => {
+      while (performance.now() < until) {
+        const began = performance.now();
+        const { statusCode, body } = await client.request({ method: "GET", path: "/", headers });
+        await body.dump();
+        if (statusCode !== 200) throw new Error(`The host answered ${statusCode}`);
+        times.push(performance.now() - began);
+      }
+    }),
+  );
+  return times;
+}
+
+async function download(client: Client, { size, headers }: MeasureOptions): Promise<number> {
+  const began = performance.now();
+  const { body } = await client.request({ method: "GET", path: `/?size=${size}`, headers });
+  let bytes = 0;
+  for await (const chunk of body) bytes += (chunk as Buffer).length;
+  if (bytes !== size) throw new Error(`${bytes} of ${size} bytes arrived`);
+  return bytes / 1e6 / ((performance.now() - began) / 1000);
+}
