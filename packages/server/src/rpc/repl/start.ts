@@ -10,7 +10,7 @@ import { spawn, type Spawned, type SpawnOptions } from "../spawn.ts";
 import { Repl } from "./repl.ts";
 
 const program = readFileSync(new URL("./program.mjs", import.meta.url));
-const connectPipes = 'mkfifo -m 600 "$0/in" "$0/out" || exit 1; cat "$0/out" & exec cat > "$0/in"';
+export const connectPipes = 'mkfifo -m 600 "$0/in" "$0/out" || exit 1; cat "$0/out" & exec cat > "$0/in"';
 /** Milliseconds that a REPL gets to end by itself. */
 const closeGrace = 2000;
 
