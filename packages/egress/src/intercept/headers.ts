@@ -42,15 +42,15 @@ export interface RequestHeaderOptions {
 }
 
 export function requestHeaders(headers: HeaderList, options: RequestHeaderOptions): HeaderList {
-  let kept = endToEnd(headers).filter(([name]) => name !== "content-length");
+  // Extensions of WebSocket (compression) would hide what the frames hold, and frames are read in any case.
+  let kept = endToEnd(headers).filter(([name]) => name !== "content-length" && name !== "sec-websocket-extensions");
   if (options.reads) {
-    // Extensions of WebSocket (compression) would hide what the frames hold; parts of a resource would hold parts of a value.
+    // Parts of a resource would hold parts of a value.
     const hiding = new Set([
       "range",
       "if-range",
       "accept-encoding",
       "grpc-accept-encoding",
-      "sec-websocket-extensions",
       "available-dictionary",
       "dictionary-id",
     ]);

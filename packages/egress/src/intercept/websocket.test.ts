@@ -103,6 +103,25 @@ test("compression is not agreed on, since nobody could read the frames", async (
   client.terminate();
 });
 
+test("a client that offers compression is served in a sandbox without secrets too", async () => {
+  const other = await startHarness({
+    policy: { allow: ["api.test"] },
+    resolve: { "api.test": `127.0.0.1:${upstream.port}` },
+  });
+  try {
+    const socket = await other.guest.connectTls("api.test:443");
+    const client = new WebSocket("wss://api.test/", {
+      createConnection: () => socket as never,
+      perMessageDeflate: true,
+    });
+    await once(client, "open");
+    assert.equal((await reply(client, "x".repeat(5000))).length, 5000);
+    client.terminate();
+  } finally {
+    await other.close();
+  }
+});
+
 test("messages of every size come back as they went", async () => {
   const client = await open();
   for (const size of [0, 1, 125, 126, 127, 65535, 65536, 1_000_000]) {

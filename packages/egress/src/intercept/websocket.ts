@@ -29,10 +29,7 @@ export function relayWebSocket({ conversation, request, reply, socket, headers, 
   const { redactor, vault } = conversation.principal;
   const { host, port, scheme } = conversation;
   socket.on("error", () => {});
-  if (
-    reply.upgrade === undefined ||
-    (redactor.active && headerValue(headers, "sec-websocket-extensions") !== undefined)
-  ) {
+  if (reply.upgrade === undefined || headerValue(headers, "sec-websocket-extensions") !== undefined) {
     socket.destroy();
     const outcome = outcomeOf(
       new UpstreamFailure("upstream-protocol", "The host switched to something that was not asked for"),
