@@ -24,6 +24,8 @@ const (
 	maxFrame = 256 << 10
 	// The largest call is a write of 16 MiB.
 	maxMessage = 17 << 20
+	// System calls on a file system of the user's making may hang, each with a thread; Go gives up at 10,000 threads.
+	maxFileCalls = 1024
 )
 
 // Services is what the control port offers.
@@ -47,7 +49,8 @@ func (s Services) Handler() http.Handler {
 	mux.Handle(agentv1connect.NewMachineHandler(s.Machine, options...))
 	mux.Handle(agentv1connect.NewProcessesHandler(s.Processes, options...))
 	mux.Handle(agentv1connect.NewEnvironmentHandler(s.Environment, options...))
-	mux.Handle(agentv1connect.NewFilesHandler(s.Files, options...))
+	path, files := agentv1connect.NewFilesHandler(s.Files, options...)
+	mux.Handle(path, limited(files, maxFileCalls))
 	mux.Handle("/streams/", s.Streams)
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		if request.Method == http.MethodConnect {
@@ -55,6 +58,19 @@ func (s Services) Handler() http.Handler {
 			return
 		}
 		mux.ServeHTTP(w, request)
+	})
+}
+
+// limited lets that many calls run at once; the others wait for as long as their caller does.
+func limited(handler http.Handler, calls int) http.Handler {
+	slots := make(chan struct{}, calls)
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+			handler.ServeHTTP(w, request)
+		case <-request.Context().Done():
+		}
 	})
 }
 
