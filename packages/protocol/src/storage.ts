@@ -17,6 +17,13 @@ export interface LayerFile {
   readonly sealed: boolean;
 }
 
+export interface OverlayOptions {
+  /** Size of the disk when more than the parent's, bytes. */
+  readonly bytes?: number;
+  /** Default true. False: it goes with its sandbox, so nobody waits until it is on the disk. */
+  readonly durable?: boolean;
+}
+
 export interface LayerFault {
   readonly id: LayerId;
   readonly problem: string;
@@ -27,8 +34,8 @@ export interface LayerStore {
   open(): Promise<void>;
   /** A new layer without parent that holds an empty ext4 of `bytes`. @throws CaissonError `already_exists`, `resource_exhausted` */
   format(id: LayerId, bytes: number): Promise<void>;
-  /** A new empty layer over a parent, as large as it or `bytes` if that is more. Takes a few milliseconds. @throws CaissonError `already_exists`, `not_found`, `invalid_argument` */
-  overlay(id: LayerId, parent: LayerId, bytes?: number): Promise<void>;
+  /** A new empty layer over a parent, as large as it or larger. Takes a few milliseconds. @throws CaissonError `already_exists`, `not_found`, `invalid_argument` */
+  overlay(id: LayerId, parent: LayerId, options?: OverlayOptions): Promise<void>;
   /** Makes a layer read-only for good. Idempotent. */
   seal(id: LayerId): Promise<void>;
   /** Undefined when there is no such layer. @throws CaissonError `internal` when the file is not an image of ours */

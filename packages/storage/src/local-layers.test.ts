@@ -40,7 +40,7 @@ test("an overlay reads through, keeps the parent as it is, and can be larger", a
   await layers.format("base", 300e6);
   io("base", "write -P 1 100M 1M");
   await layers.seal("base");
-  await layers.overlay("top", "base", 400e6);
+  await layers.overlay("top", "base", { bytes: 400e6 });
   reads("top", "1", "100M", "1M");
   io("top", "write -P 2 100M 64k");
   reads("top", "2", "100M", "64k");

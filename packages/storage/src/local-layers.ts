@@ -1,8 +1,15 @@
 /** The layers of one node: `<directory>/<id>.qcow2`, one flat directory, so that backing files are bare file names. */
 import { randomUUID } from "node:crypto";
-import { chmod, chown, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
+import { chmod, chown, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { CaissonError, type LayerFault, type LayerFile, type LayerId, type LayerStore } from "@caisson/protocol";
+import {
+  CaissonError,
+  type LayerFault,
+  type LayerFile,
+  type LayerId,
+  type LayerStore,
+  type OverlayOptions,
+} from "@caisson/protocol";
 import { digestFile, type BlobStore } from "./blobs.ts";
 import { prepareCollapse, type Collapse } from "./collapse.ts";
 import { flush, replace } from "./durable.ts";
@@ -37,18 +44,19 @@ export class LocalLayers implements LayerStore {
     await this.#make(id, (temporary) => formatImage(temporary, wholeBlocks(bytes)));
   }
 
-  async overlay(id: LayerId, parent: LayerId, bytes = 0): Promise<void> {
+  async overlay(id: LayerId, parent: LayerId, { bytes = 0, durable = true }: OverlayOptions = {}): Promise<void> {
     const below = await this.stat(parent);
     if (below === undefined) throw new CaissonError("not_found", `No layer ${parent}.`);
     const image = emptyOverlay(parent + suffix, Math.max(below.virtualBytes, wholeBlocks(bytes)));
-    await this.#make(id, async (temporary) => {
+    const write = async (temporary: string) => {
       const file = await open(temporary, "wx", 0o600);
       try {
         await file.writeFile(image);
       } finally {
         await file.close();
       }
-    });
+    };
+    await this.#make(id, write, durable ? replace : rename);
   }
 
   async seal(id: LayerId): Promise<void> {
@@ -164,14 +172,14 @@ export class LocalLayers implements LayerStore {
   }
 
   /** Makes a file under a temporary name and puts it in place when it is whole and on the disk. */
-  async #make(id: LayerId, write: (temporary: string) => Promise<void>): Promise<void> {
+  async #make(id: LayerId, write: (temporary: string) => Promise<void>, put = replace): Promise<void> {
     const path = this.#path(id);
     if ((await stat(path).catch(ignoreMissing)) !== undefined)
       throw new CaissonError("already_exists", `There is a layer ${id} already.`);
     const temporary = `${path}.${randomUUID()}.tmp`;
     try {
       await write(temporary);
-      await replace(temporary, path);
+      await put(temporary, path);
     } catch (error) {
       await rm(temporary, { force: true });
       if ((error as NodeJS.ErrnoException).code === "ENOSPC") {

@@ -48,7 +48,7 @@ export async function createVolume(ctx: VolumeContext, orgId: string, request: V
   try {
     await (parent === null
       ? ctx.layers.format(volume.head, request.capacity)
-      : ctx.layers.overlay(volume.head, parent, request.capacity));
+      : ctx.layers.overlay(volume.head, parent, { bytes: request.capacity }));
     const formatted =
       parent === null
         ? [...(await ctx.layers.measure(volume.head)).values()].reduce((sum, bytes) => sum + bytes, 0)

@@ -56,10 +56,8 @@ export async function acquireDisks(
         if (throwAway !== undefined) await planThrowAway(trx, sandboxId, throwAway);
       });
       try {
-        if (throwAway !== undefined) {
-          await ctx.layers.overlay(throwAway.id, throwAway.snapshot.layer);
-          await ctx.db.updateTable("layers").set({ state: "ready" }).where("id", "=", throwAway.id).execute();
-        }
+        if (throwAway !== undefined)
+          await ctx.layers.overlay(throwAway.id, throwAway.snapshot.layer, { durable: false });
         return await attachments(
           ctx,
           sandboxId,
@@ -146,7 +144,8 @@ async function planThrowAway(
     throw new CaissonError("not_found", `The snapshot \`${snapshot.slug}\` was deleted in the meantime.`);
   await trx
     .insertInto("layers")
-    .values(plannedLayer({ id, parent: snapshot.layer, kind: "ephemeral" }))
+    // Ready before there is a file: it is nobody's but its sandbox's, and a crash takes back both.
+    .values({ ...plannedLayer({ id, parent: snapshot.layer, kind: "ephemeral" }), state: "ready" })
     .execute();
   await trx
     .insertInto("disk_leases")
