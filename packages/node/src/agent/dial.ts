@@ -21,6 +21,8 @@ export async function dial(
   signal?.throwIfAborted();
   const authority = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   const stream = await openRequest(connection, { ":method": "CONNECT", ":authority": authority }, false);
+  // The guest may break it off at any moment, also when nobody listens; that must not end this process.
+  stream.on("error", () => undefined);
   let reason: CaissonError | undefined;
   const giveUp = (error: CaissonError) => {
     reason = error;
@@ -36,7 +38,6 @@ export async function dial(
     const { status, headers } = await responseStatus(stream);
     if (status === 200) return stream;
     const detail = reasonOf(headers);
-    stream.on("error", () => undefined);
     stream.close();
     if (status === 403)
       throw new CaissonError("policy_denied", `The sandbox may not connect to ${authority}${detail}.`);

@@ -48,6 +48,8 @@ export function readStream(connection: AgentConnection, id: bigint): Readable {
       if (!stream.readableEnded && !readable.destroyed) readable.destroy(broken());
     });
   };
+  // The guest may break it off when whoever read it has left already; that must not end this process.
+  readable.on("error", () => undefined);
   return readable;
 }
 
@@ -82,6 +84,8 @@ export function writeStream(connection: AgentConnection, id: bigint): Writable {
       done(error);
     },
   });
+  // As above: a process that ends after its writer has left.
+  writable.on("error", () => undefined);
   return writable;
 }
 
