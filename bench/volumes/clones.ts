@@ -22,7 +22,7 @@ Object.assign(process.env, platform.env);
 const client = new Client();
 
 async function pooled(): Promise<void> {
-  for (let waited = 0; waited < 60_000; waited += 100) {
+  for (let waited = 0; waited < 240_000; waited += 100) {
     const health = (await (await fetch(`${platform.env["DENO_DEPLOY_ENDPOINT"]}/healthz`)).json()) as {
       pooled: number;
     };
