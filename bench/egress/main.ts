@@ -23,13 +23,19 @@ const [port] = (await once(upstream, "message")) as [number];
 const resolve = { "api.test": `127.0.0.1:${port}` };
 const results = new Map<string, Figures>();
 
-async function way(name: string, connect: () => Promise<Duplex>, headers: Record<string, string> = {}): Promise<void> {
-  const figures = await measure({ ...options, connect, headers });
+async function way(
+  name: string,
+  connect: () => Promise<Duplex>,
+  headers: Record<string, string> = {},
+  pid?: number,
+): Promise<void> {
+  const figures = await measure({ ...options, connect, headers, ...(pid !== undefined && { pid }) });
   results.set(name, figures);
-  const { requestsPerSecond, p50, p99, megabytesPerSecond } = figures;
-  console.log(
-    `${name.padEnd(34)} ${requestsPerSecond.toFixed(0).padStart(6)} req/s  p50 ${p50.toFixed(1)} ms  p99 ${p99.toFixed(1)} ms  ${megabytesPerSecond.toFixed(0)} MB/s`,
-  );
+  const { requestsPerSecond, p50, p99, megabytesPerSecond, cpuPerRequest, cpuPerMegabyte } = figures;
+  const wall = `${requestsPerSecond.toFixed(0).padStart(6)} req/s  p50 ${p50.toFixed(1)} ms  p99 ${p99.toFixed(1)} ms  ${megabytesPerSecond.toFixed(0)} MB/s`;
+  const cpu =
+    pid === undefined ? "" : `  processor: ${cpuPerRequest.toFixed(0)} us/req  ${cpuPerMegabyte.toFixed(2)} ms/MB`;
+  console.log(`${name.padEnd(26)} ${wall}${cpu}`);
 }
 
 async function throughHarness(
@@ -39,7 +45,12 @@ async function throughHarness(
   ca?: string,
 ): Promise<void> {
   try {
-    await way(name, () => harness.guest.connectTls("api.test:443", ca === undefined ? {} : { ca }), headers);
+    await way(
+      name,
+      () => harness.guest.connectTls("api.test:443", ca === undefined ? {} : { ca }),
+      headers,
+      harness.guard.workerPids[0],
+    );
   } finally {
     await harness.close();
   }
@@ -70,7 +81,7 @@ try {
   if (program !== undefined) {
     const mitmproxy = await startMitmproxy(program, upstreamAuthority.certificatePem, port);
     try {
-      await way("mitmproxy", () => mitmproxy.connect());
+      await way("mitmproxy", () => mitmproxy.connect(), {}, mitmproxy.pid);
     } finally {
       await mitmproxy.close();
     }
@@ -83,6 +94,9 @@ try {
 function compare(): void {
   const ratio = (a: string, b: string, figure: keyof Figures): string =>
     ((results.get(a)?.[figure] ?? Number.NaN) / (results.get(b)?.[figure] ?? Number.NaN)).toFixed(2);
+  console.log(
+    `processor time a request, mitmproxy / five secrets: ${ratio("mitmproxy", "caisson, five secrets", "cpuPerRequest")}`,
+  );
   console.log(
     `requests, five secrets / mitmproxy: ${ratio("caisson, five secrets", "mitmproxy", "requestsPerSecond")} (goal 3)`,
   );

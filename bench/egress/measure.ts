@@ -1,4 +1,5 @@
 /** One way to the host, measured: many small requests, one large body. The client is the same for every way. */
+import { readFile } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import { Client } from "undici";
 
@@ -8,6 +9,9 @@ export interface Figures {
   readonly p50: number;
   readonly p99: number;
   readonly megabytesPerSecond: number;
+  /** Processor time of the proxy, where there is one: microseconds a request, milliseconds a megabyte. */
+  readonly cpuPerRequest: number;
+  readonly cpuPerMegabyte: number;
 }
 
 export interface MeasureOptions {
@@ -19,13 +23,17 @@ export interface MeasureOptions {
   readonly duration: number;
   /** Bytes of the large body. */
   readonly size: number;
+  /** The proxy's process. */
+  readonly pid?: number;
 }
 
 export async function measure(options: MeasureOptions): Promise<Figures> {
   const clients = Array.from({ length: options.connections }, () => openClient(options.connect));
   try {
     await rounds(clients, options, options.duration / 4);
+    const before = await cpuSeconds(options.pid);
     const times = await rounds(clients, options, options.duration);
+    const between = await cpuSeconds(options.pid);
     times.sort((a, b) => a - b);
     const at = (share: number): number =>
       times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? Number.NaN;
@@ -36,10 +44,19 @@ export async function measure(options: MeasureOptions): Promise<Figures> {
       p50: at(0.5),
       p99: at(0.99),
       megabytesPerSecond: Math.max(...rates),
+      cpuPerRequest: ((between - before) / times.length) * 1e6,
+      cpuPerMegabyte: (((await cpuSeconds(options.pid)) - between) / (rates.length * options.size)) * 1e9,
     };
   } finally {
     await Promise.all(clients.map((client) => client.destroy()));
   }
+}
+
+/** Linux counts in hundredths of a second (proc(5), fields 14 and 15). */
+async function cpuSeconds(pid: number | undefined): Promise<number> {
+  if (pid === undefined) return Number.NaN;
+  const fields = (await readFile(`/proc/${pid}/stat`, "latin1")).replace(/^.*\) /, "").split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 function openClient(connect: MeasureOptions["connect"]): Client {

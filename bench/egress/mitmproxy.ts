@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connect as tlsConnect, type TLSSocket } from "node:tls";
 
 export interface Mitmproxy {
+  readonly pid: number;
   connect(): Promise<TLSSocket>;
   close(): Promise<void>;
 }
@@ -64,6 +65,7 @@ export async function startMitmproxy(program: string, upstreamCa: string, target
   }
   const trusted = await readFile(join(directory, "mitmproxy-ca-cert.pem"), "utf8");
   return {
+    pid: child.pid!,
     async connect() {
       const socket = tlsConnect({
         socket: await dial(),
