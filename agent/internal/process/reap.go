@@ -10,6 +10,9 @@ import (
 	"caisson/agent/gen/agentv1"
 )
 
+// unusedInput is how long the input stream of an ended process waits for its writer, holding a file descriptor.
+const unusedInput = time.Minute
+
 // reap waits for children for ever. A thread that sleeps in waitid answers sooner than SIGCHLD through the runtime.
 func (t *Table) reap() {
 	for {
@@ -88,6 +91,10 @@ func (t *Table) conclude(process *Process, got exit) {
 	close(process.done)
 	if process.stdin != nil {
 		process.stdin.checkReader()
+	}
+	if process.stdinStream != 0 {
+		// A host that has not begun to write by then never will.
+		time.AfterFunc(unusedInput, func() { t.streams.Drop(process.stdinStream) })
 	}
 	if process.group != nil {
 		t.groups.give(process.group)

@@ -111,12 +111,13 @@ func (s *stdio) offer(streams *stream.Registry, process *Process, answer *agentv
 			answer.StdoutStream = streams.AddOutput(source, nil)
 		}
 		answer.StdinStream, _ = streams.AddInput(terminalSink{s.terminal}, nil)
+		process.stdinStream = answer.StdinStream
 		return
 	}
 	if s.stdin != nil {
 		sink := &stdinPipe{FileSink: stream.FileSink{File: s.stdin}}
 		answer.StdinStream, sink.input = streams.AddInput(sink, nil)
-		process.stdin = sink
+		process.stdin, process.stdinStream = sink, answer.StdinStream
 	}
 	for _, out := range []struct {
 		file *os.File
