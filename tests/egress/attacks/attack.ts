@@ -30,6 +30,8 @@ export interface Attack {
   /** What runs inside the sandbox (see guest/probe.py); one of the two. */
   readonly python?: string;
   readonly bash?: string;
+  /** Python to run instead when the defences are off, for what no policy permits: the same with nothing forbidden in it. */
+  readonly control?: string;
   readonly succeeded: Success;
   /** Must be in what the program was told. Absent: any end that is not silence. */
   readonly told?: RegExp;
@@ -71,6 +73,7 @@ export const saw =
   ({ listeners: { [role]: listener } }) => {
     const all = [
       listener.raw,
+      listener.frames,
       ...listener.requests.map(
         (seen) => `${seen.method} ${seen.target}\n${seen.authority}\n${seen.head}\n${seen.body.toString("latin1")}`,
       ),

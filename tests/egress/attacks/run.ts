@@ -71,7 +71,7 @@ export async function carryOut(table: AttackTable, defences: Defences): Promise<
     const sandbox = await within(30_000, "the sandbox", Sandbox.create(options(table, prepared, key, off)));
     undo.push(() => sandbox.kill());
     if (off) await disarm(sandbox, authority.certificatePem, table.rehearsal);
-    const outcomes = await probe(sandbox, prepared, new URL(platform.env.DENO_DEPLOY_ENDPOINT).port);
+    const outcomes = await probe(sandbox, prepared, new URL(platform.env.DENO_DEPLOY_ENDPOINT).port, off);
     const audit = await settledAudit(platform, sandbox.id);
     const evidence = new Map(
       prepared.map(({ id, attack, listeners, names }): [string, Evidence] => {
@@ -184,14 +184,24 @@ interface Outcome {
   readonly milliseconds: number;
 }
 
-async function probe(sandbox: Sandbox, prepared: readonly Prepared[], control: string): Promise<Map<string, Outcome>> {
+function program({ python, bash, control }: Attack, off: boolean): { python?: string | undefined } | { bash: string } {
+  if (off && control !== undefined) return { python: control };
+  return bash === undefined ? { python } : { bash };
+}
+
+async function probe(
+  sandbox: Sandbox,
+  prepared: readonly Prepared[],
+  control: string,
+  off: boolean,
+): Promise<Map<string, Outcome>> {
   const own = Object.values(networkInterfaces())
     .flatMap((list) => list ?? [])
     .find(({ internal, family }) => !internal && family === "IPv4")?.address;
   const attacks = prepared.map(({ id, attack, names, listeners }) => ({
     id,
-    ...(attack.bash === undefined ? { python: attack.python } : { bash: attack.bash }),
-    names: { ...names, OWN: own ?? "", PORT: listeners.evil.port, CONTROL: Number(control) },
+    ...program(attack, off),
+    names: { ...names, ID: id, OWN: own ?? "", PORT: listeners.evil.port, CONTROL: Number(control) },
   }));
   await sandbox.fs.writeTextFile("/tmp/probe.py", await readFile(join(import.meta.dirname, "guest/probe.py"), "utf8"));
   await sandbox.fs.writeTextFile("/tmp/attacks.json", JSON.stringify(attacks));

@@ -408,7 +408,7 @@ def ws_frame(payload, opcode=1, fin=True):
 
 def carry_out(attack):
     said.lines = []
-    scope = dict(globals(), ID=attack["id"], **attack["names"])
+    scope = dict(globals(), **attack["names"])
     began = time.monotonic()
     try:
         if "bash" in attack:

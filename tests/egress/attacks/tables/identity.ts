@@ -141,6 +141,7 @@ export const identity: AttackTable = {
     {
       row: 5,
       name: "server name of another host",
+      control: `talk(tls(HOST), head("GET", "/", HOST))`,
       python: `talk(tls(HOST, sni=EVIL), head("GET", "/", HOST))`,
       succeeded: requested("host"),
       rule: "sni-mismatch",
@@ -148,6 +149,7 @@ export const identity: AttackTable = {
     {
       row: 5,
       name: "server name of another allowed host",
+      control: `talk(tls(HOST), head("GET", "/", HOST))`,
       python: `talk(tls(HOST, sni=OTHER), head("GET", "/", OTHER))`,
       succeeded: requested("host"),
       rule: "sni-mismatch",
@@ -162,6 +164,7 @@ export const identity: AttackTable = {
     {
       row: 16,
       name: "two server names",
+      control: `hello_answer(HOST, client_hello(HOST))`,
       python: `hello_answer(HOST, extend_hello(client_hello(HOST), lambda es: [server_names(HOST, EVIL) if k == 0 else (k, b) for k, b in es]))`,
       succeeded: reached("host"),
       rule: "malformed-hello",
@@ -169,6 +172,7 @@ export const identity: AttackTable = {
     {
       row: 16,
       name: "server name twice",
+      control: `hello_answer(HOST, client_hello(HOST))`,
       python: `hello_answer(HOST, extend_hello(client_hello(HOST), lambda es: es + [server_names(EVIL)]))`,
       succeeded: reached("host"),
       rule: "malformed-hello",
@@ -176,6 +180,7 @@ export const identity: AttackTable = {
     {
       row: 16,
       name: "server name of an address",
+      control: `hello_answer(HOST, client_hello(HOST))`,
       python: `hello_answer(HOST, extend_hello(client_hello(HOST), lambda es: [server_names(ADDRESS) if k == 0 else (k, b) for k, b in es]))`,
       succeeded: reached("host"),
       rule: "sni-mismatch",
@@ -203,6 +208,7 @@ talk(two, head("GET", "/", HOST))`,
     {
       row: 16,
       name: "hello in many records",
+      control: `hello_answer(HOST, client_hello(HOST))`,
       python: String.raw`
 hello = client_hello(EVIL)[5:]
 hello_answer(HOST, b"".join(b"\x16\x03\x01" + struct.pack(">H", len(hello[i:i+7])) + hello[i:i+7] for i in range(0, len(hello), 7)))`,
@@ -222,6 +228,7 @@ hello_answer(HOST, b"".join(b"\x16\x03\x01" + struct.pack(">H", len(hello[i:i+7]
     {
       ...atAddress,
       name: "address, Host of the allowed one",
+      control: `talk(tcp(ADDRESS, 80), head("GET", "/", ADDRESS))`,
       python: `talk(tcp(ADDRESS, 80), head("GET", "/", HOST))`,
     },
     {

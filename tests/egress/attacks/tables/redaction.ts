@@ -36,9 +36,11 @@ export const redaction: AttackTable = {
     echo("trailer", "in=trailer"),
     echo("error page", "status=500"),
     echo("not-found page", "status=404&as=html"),
-    ...["gzip", "deflate", "br", "zstd", "gzip,br"].map((coding) =>
-      echo(`compressed with ${coding}, unasked`, `coding=${coding}`),
-    ),
+    ...["gzip", "deflate", "br", "zstd", "gzip,br"].map((coding): Attack => ({
+      ...echoed,
+      name: `compressed with ${coding}, unasked`,
+      bash: `curl -sS -m 8 --compressed -H "accept-encoding:" -H "authorization: Bearer $KEY" "https://$HOST/echo?coding=${coding}"`,
+    })),
     echo("chunks of one byte", "split=1"),
     echo("chunks of two bytes, Base64", "split=2&as=base64-after-one"),
     echo("chunks of seven bytes with pauses", "split=7&pace=60"),

