@@ -11,17 +11,23 @@ function image(path: string, ...args: readonly string[]): string {
   return path;
 }
 
+/** A qcow2 image with an empty ext4. */
+function formatted(directory: string, name: string, size: string): string {
+  const [raw, path] = [join(directory, "raw"), join(directory, `${name}.qcow2`)];
+  execFileSync("truncate", ["-s", size, raw]);
+  execFileSync("mke2fs", ["-q", "-F", "-t", "ext4", raw]);
+  execFileSync("qemu-img", ["convert", "-O", "qcow2", raw, path]);
+  execFileSync("rm", [raw]);
+  return path;
+}
+
 test("a volume is mounted, overlaid while frozen, and its images come back", { timeout: 240_000 }, async () => {
   const home = await temporaryHome();
   const node = await engine(home);
   try {
     const images = join(home, "volumes");
     await mkdir(images);
-    const first = join(images, "first.qcow2");
-    execFileSync("sh", [
-      "-c",
-      `truncate -s 1G ${images}/raw && mke2fs -q -F -t ext4 ${images}/raw && qemu-img convert -O qcow2 ${images}/raw ${first} && rm ${images}/raw`,
-    ]);
+    const first = formatted(images, "first", "1G");
     await node.start({ wanted: () => false });
     const spec = machineSpec();
     const machine = await node.create({
@@ -63,3 +69,29 @@ test("a volume is mounted, overlaid while frozen, and its images come back", { t
     await rm(home, { recursive: true, force: true });
   }
 });
+
+test(
+  "a root disk of the owner's is the root, keeps what was written, and has its own size",
+  { timeout: 240_000 },
+  async () => {
+    const home = await temporaryHome();
+    const node = await engine(home);
+    try {
+      const images = join(home, "volumes");
+      await mkdir(images);
+      const root = formatted(images, "root", "3G");
+      await node.start({ wanted: () => false });
+      const disk = { image: root, readOnly: false, serial: "mine" };
+      const first = await node.create({ ...machineSpec(), root: disk });
+      assert.match(await sh(first, "df --output=size -BM / | tail -n 1"), /^\s*(2[5-9]|30)\d\dM$/);
+      await sh(first, "echo kept > /home/app/kept");
+      assert.deepEqual([...(await first.diskImages())], [["mine", "root.qcow2"]]);
+      await first.stop();
+      const second = await node.create({ ...machineSpec(), root: disk });
+      assert.equal(await sh(second, "cat /home/app/kept"), "kept");
+    } finally {
+      await node.close("end");
+      await rm(home, { recursive: true, force: true });
+    }
+  },
+);
