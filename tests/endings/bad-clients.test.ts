@@ -32,6 +32,15 @@ async function cutInTheMiddle(): Promise<void> {
   client.notify("$sandbox.stream.start", { streamId: 1 });
   client.request("writeFile", { path: "/tmp/never-finished", contentStreamId: 1 });
   client.request("open", { path: "/etc/hostname" });
+  // Input for programs that end before it does, and for one that outlives its writer.
+  for (const [streamId, command] of [
+    [2, "true"],
+    [3, "cat"],
+  ] as const) {
+    client.notify("$sandbox.stream.start", { streamId });
+    client.request("spawn", { command, stdinStreamId: streamId, stdout: "piped", stderr: "null" });
+    client.notify("$sandbox.stream.enqueue", { streamId, data: Buffer.alloc(60_000).toString("base64") });
+  }
   client.request("spawn", { command: "sleep", args: ["1000"], stdout: "piped", stderr: "piped" });
   client.request("walk", { path: "/usr" });
   await client.ok("envGet", { key: "HOME" });
