@@ -177,6 +177,12 @@ func (c *cgroup) populated() bool {
 	return err == nil && bytes.Contains(content, []byte("populated 1"))
 }
 
+// usable tells whether the group is still there, as a group for processes.
+func (c *cgroup) usable() bool {
+	kind, err := os.ReadFile(c.path + "/cgroup.type")
+	return err == nil && string(kind) == "domain\n"
+}
+
 func (c *cgroup) remove() {
 	unix.Close(c.fd)
 	os.Remove(c.path)

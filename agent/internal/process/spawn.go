@@ -72,7 +72,7 @@ func (t *Table) start(request *agentv1.SpawnRequest) (*agentv1.SpawnResponse, er
 	t.begin()
 	argv := append([]string{request.Command}, request.Args...)
 	process.pid, err = forkExec(program, argv, &syscall.ProcAttr{Dir: cwd, Env: env, Files: stdio.child[:], Sys: attributes})
-	if process.group != nil && (err == unix.ENODEV || err == unix.EBUSY || err == unix.EOPNOTSUPP) {
+	if err != nil && process.group != nil && !process.group.usable() {
 		// Somebody with privileges in the sandbox has removed or changed the group; it only cost them its accounting.
 		process.group.remove()
 		process.group, attributes.UseCgroupFD = nil, false
