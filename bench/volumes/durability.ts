@@ -125,7 +125,7 @@ try {
   await last.kill();
   process.stderr.write("\n");
   if (total < announced) throw new Error(`${announced} records were announced, ${total} found`);
-  await platform.stop();
+  await platform.stop(60_000);
   const check = execFileSync(
     process.execPath,
     [join(import.meta.dirname, "../../packages/platform/src/volumes.ts"), "check"],
