@@ -76,7 +76,7 @@ class Node implements SandboxNode {
     };
     const pool = new Pool({
       config: config.pool,
-      make: () => this.#makePooled(),
+      make: (stop) => this.#makePooled(stop),
       busy: () => this.#creating.size > 0,
       log,
     });
@@ -229,13 +229,17 @@ class Node implements SandboxNode {
     return template;
   }
 
-  async #makePooled(): Promise<Clone> {
+  async #makePooled(signal: AbortSignal): Promise<Clone> {
     const { host } = this.#running();
     const { memoryDefault, vcpus } = this.#options.config.sandbox;
     const shape = this.#shape(vcpus);
     const template = await this.#template(shape);
     const clone = await restoreClone(host, { shape, template, memory: memoryDefault, background: true });
+    // A clone that nobody will use is not waited for; what waits for it fails with it.
+    const abandon = () => void clone.discard().catch(() => undefined);
+    signal.addEventListener("abort", abandon, { once: true });
     try {
+      signal.throwIfAborted();
       await clone.personalized;
       await warmUp(clone.agent);
       await clone.vm.pause();
@@ -244,6 +248,8 @@ class Node implements SandboxNode {
     } catch (error) {
       await clone.discard();
       throw error;
+    } finally {
+      signal.removeEventListener("abort", abandon);
     }
   }
 

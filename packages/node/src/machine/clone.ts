@@ -47,11 +47,13 @@ export async function restoreClone(
   const holdings = await Holdings.create(host, { shape, memory: want.memory, template: template.key });
   let vm: Vm | undefined;
   let agent: AgentClient | undefined;
-  const discard = async () => {
+  let discarding: Promise<void> | undefined;
+  const end = async () => {
     agent?.end();
     await vm?.stop().catch(() => undefined);
     await holdings.giveBack();
   };
+  const discard = () => (discarding ??= end());
   try {
     const place = { directory: holdings.directories.disks, uid: holdings.uid };
     const [root] = await Promise.all([

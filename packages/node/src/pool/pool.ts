@@ -9,7 +9,7 @@ import { poolTarget } from "./target.ts";
 export interface PoolOptions {
   readonly config: Config["pool"];
   /** A paused clone, ready to be handed out. */
-  readonly make: () => Promise<Clone>;
+  readonly make: (signal: AbortSignal) => Promise<Clone>;
   /** Whether somebody waits for a machine right now. */
   readonly busy: () => boolean;
   readonly log: Logger;
@@ -94,7 +94,7 @@ export class Pool {
         continue;
       }
       try {
-        const clone = await this.#options.make();
+        const clone = await this.#options.make(signal);
         if (signal.aborted) {
           await clone.discard();
           return;
