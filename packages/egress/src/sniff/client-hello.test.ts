@@ -103,14 +103,23 @@ test("protocols are told apart by their first bytes", () => {
     "GET\t/\tHTTP/1.1\r\n",
   ])
     assert.equal(kind(text), "http1", text);
+  for (const text of [
+    "GET\x0b/\x0bHTTP/1.1\r\n",
+    "\x0b\x0cGET / HTTP/1.1\r\n",
+    "GET / HTTP/1.1;x\r\n",
+    "GET / HTTP/1.1 \x01\n",
+    "GET\xa0/\x85HTTP/1.1\r\n",
+  ])
+    assert.equal(kind(text), "http1", JSON.stringify(text));
+  assert.equal(kind("\x16\x02\x01\0\x05"), "malformed");
   assert.equal(kind("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), "http2");
   for (const text of [
     "SSH-2.0-OpenSSH_9.2 Debian\r\n",
     "EHLO client.example\r\n",
+    "get /key\r\n",
     "\0\0\0\x08\x04\xd2\x16\x2f",
     "*1\r\n$4\r\nPING\r\n",
     "\x10\x0c\0\x04MQTT",
-    "\x16\x02\0\0",
   ])
     assert.equal(kind(text), "other", text);
   for (const text of ["", "G", "GET", "GET / HTT", "\r\n", "PRI * HT"]) assert.equal(kind(text), "more", text);

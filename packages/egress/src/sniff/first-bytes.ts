@@ -16,10 +16,15 @@ const http2Preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 /** A request line longer than this is refused by the HTTP parser too. */
 export const maxSniff = maxHello;
 
-/** Blank lines first, which servers skip; a method in any case, since some servers do not mind it. */
-const requestStart = /^[\r\n\t ]*[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}[ \t]/;
-const requestStartSoFar = /^[\r\n\t ]*[!#$%&'*+\-.^_`|~0-9A-Za-z]{0,64}$/;
-const requestLine = /^[\r\n\t ]*\S+[ \t][^\n]*HTTP\/[0-9.]+[ \t]*\r?$/i;
+/**
+ * Blank lines first, which servers skip; a method in any case, since some servers do not mind it; and whatever the
+ * languages that servers are written in take for a space (Python's `split`, for one, also these).
+ */
+const space = "[\\t\\x0b-\\r\\x1c-\\x20\\x85\\xa0]";
+const requestStart = new RegExp(`^[\\t-\\r\\x1c-\\x20\\x85\\xa0]*[!#$%&'*+\\-.^_\`|~0-9A-Za-z]{1,64}${space}`);
+const requestStartSoFar = /^[\t-\r\x1c-\x20\x85\xa0]*[!#$%&'*+\-.^_`|~0-9A-Za-z]{0,64}$/;
+/** A version anywhere in the line. Without one it is HTTP/0.9, which names no host (and memcached, which says `get` too). */
+const requestLine = /HTTP\/[0-9]/i;
 
 /**
  * Errs on the side of HTTP and TLS: what a lenient server could take for one of them is treated as it and then parsed
@@ -28,7 +33,8 @@ const requestLine = /^[\r\n\t ]*\S+[ \t][^\n]*HTTP\/[0-9.]+[ \t]*\r?$/i;
 export function sniff(bytes: Buffer): Sniffed {
   if (bytes.length === 0) return { kind: "more" };
   if (bytes[0] === 22) {
-    if (bytes.length >= 2 && bytes[1] !== 3) return { kind: "other" };
+    // Servers are told to ignore the version of a record (RFC 8446 5.1), and some ignore all of it.
+    if (bytes.length >= 2 && bytes[1] !== 3) return { kind: "malformed", detail: "unknown record version" };
     const hello = readClientHello(bytes);
     if (hello.kind === "hello") return { kind: "tls", hello };
     if (hello.kind === "more")
@@ -62,9 +68,9 @@ function sniffHttp1(bytes: Buffer): Sniffed {
   if (requestStartSoFar.test(head))
     return head.length > 256 ? { kind: "malformed", detail: "blank lines do not end" } : { kind: "more" };
   if (!requestStart.test(head)) return { kind: "other" };
-  const start = /^[\r\n\t ]*/.exec(head)![0].length;
+  const start = /^[\t-\r\x1c-\x20\x85\xa0]*/.exec(head)![0].length;
   const end = head.indexOf("\n", start);
-  if (end >= 0) return requestLine.test(head.slice(0, end)) ? { kind: "http1" } : { kind: "other" };
+  if (end >= 0) return requestLine.test(head.slice(start, end)) ? { kind: "http1" } : { kind: "other" };
   // A line that never ends is no request line of a server's making; a parser will say so.
   return bytes.length > 16 * 1024 ? { kind: "http1" } : { kind: "more" };
 }

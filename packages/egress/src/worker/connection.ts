@@ -156,7 +156,8 @@ async function proceed(
         throw new Refused("proxy-protocol", "SOCKS would lead on to a host that nobody has judged.");
       return tunnel(connection, socket, await openUpstream(connection, inside));
     case "malformed":
-      throw new Refused("malformed-hello", first.detail);
+      if (reads) throw new Refused("malformed-hello", first.detail);
+      return tunnel(connection, socket, await openUpstream(connection, inside));
     case "tls":
       if (inside !== undefined) {
         if (reads && sandbox.policy.restricted) throw new Refused("nested-tls", "TLS inside TLS cannot be judged.");
