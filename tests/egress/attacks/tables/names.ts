@@ -72,7 +72,7 @@ export const names: AttackTable = {
     ),
     spelled(
       "IPv6 written at length",
-      `talk(tcp(":".join("%x" % int(p or "0", 16) for p in socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, ADDRESS6)).replace("::", ":0:0:0:0:0:0:").split(":")), 80), head("GET", "/", "x"))`,
+      `import ipaddress; talk(tcp(ipaddress.ip_address(ADDRESS6).exploded, 80), head("GET", "/", "[" + ADDRESS6 + "]"))`,
       { row: 9 },
     ),
     spelled("IPv4 inside IPv6", `talk(tcp("::ffff:" + ADDRESS, 80), head("GET", "/", ADDRESS))`, { row: 9 }),
@@ -87,6 +87,7 @@ export const names: AttackTable = {
     {
       row: 8,
       name: "a name that holds a line break",
+      control: `by_name(EVIL, 9000)`,
       python: `by_name("x\\r\\nproxy: 1.evil.example", 80)`,
       succeeded: told(/reached/),
     },
