@@ -1,0 +1,60 @@
+/** A connection that policy granted, and the ways it may go on. */
+import type { Duplex } from "node:stream";
+import type { Host } from "../policy/canonical-host.ts";
+import { dialSecure } from "../replay/connect.ts";
+import { dial } from "../resolve/dial.ts";
+import type { Target } from "../resolve/resolver.ts";
+import { relay } from "../tunnel/relay.ts";
+import type { ConnectionRecord } from "./connection-record.ts";
+import type { Sandbox } from "./sandbox.ts";
+
+export interface Connection {
+  readonly sandbox: Sandbox;
+  readonly host: Host;
+  readonly port: number;
+  readonly target: Target;
+  readonly record: ConnectionRecord;
+  /** Whether the bytes have to be understood: a secret may go there, or only some hosts are allowed. */
+  readonly reads: boolean;
+}
+
+/** Thrown to end a connection for a reason that the audit should know. */
+export class Refused extends Error {
+  readonly rule: string;
+  constructor(rule: string, message: string) {
+    super(message);
+    this.rule = rule;
+  }
+}
+
+/** What is inside TLS that we ended, or nothing. */
+export interface Inside {
+  readonly alpn: string | undefined;
+}
+
+/** Opens a connection to the checked address, inside verified TLS where the guest's own TLS was ended. */
+export async function openUpstream(
+  { sandbox, host, target, record }: Connection,
+  inside: Inside | undefined,
+): Promise<Duplex> {
+  const { dialing } = sandbox.shared;
+  const alpn = inside?.alpn === undefined ? [] : [inside.alpn];
+  const { socket, address } =
+    inside === undefined
+      ? await dial(target, dialing)
+      : await dialSecure(host.text, target, { ...dialing, alpn, sessions: new Map() });
+  record.address = address;
+  return socket;
+}
+
+export function tunnel(connection: Connection, guest: Duplex, upstream: Duplex): void {
+  const { record, sandbox } = connection;
+  if (record.protocol === "unknown") record.protocol = "tcp";
+  relay({
+    guest,
+    upstream,
+    redactor: sandbox.redactor,
+    onBytesIn: (bytes) => (record.bytesIn += bytes),
+    onEnd: () => record.done("allowed", "allowed"),
+  });
+}

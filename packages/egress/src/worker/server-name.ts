@@ -1,0 +1,21 @@
+/** The name inside TLS must be the name that was asked for. */
+import { canonicalHost } from "../policy/canonical-host.ts";
+import type { ClientHello } from "../sniff/client-hello.ts";
+import { Refused, type Connection } from "./granted.ts";
+
+/** @throws Refused */
+export function checkServerName({ sandbox, host, reads }: Connection, hello: ClientHello): void {
+  if (hello.serverName === undefined) {
+    if (host.kind === "name" && reads)
+      throw new Refused("sni-missing", `TLS for ${host.text} does not name the host (SNI).`);
+    return;
+  }
+  const named = canonicalHost(hello.serverName);
+  if (named !== undefined && named.text === host.text) return;
+  // Whoever may reach every address may also call it by any name.
+  if (host.kind === "ip" && !sandbox.policy.restricted && named !== undefined) return;
+  throw new Refused(
+    "sni-mismatch",
+    `The connection is for ${host.text}, but TLS names ${JSON.stringify(hello.serverName.slice(0, 253))}.`,
+  );
+}

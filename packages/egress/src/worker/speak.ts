@@ -1,0 +1,97 @@
+/** What is spoken on a granted connection, layer by layer, and who takes it over. */
+import type { Duplex } from "node:stream";
+import { serveHttp2 } from "../intercept/http2-server.ts";
+import { PlainSocket } from "../intercept/plain-socket.ts";
+import { canonicalHost } from "../policy/canonical-host.ts";
+import type { ClientHello } from "../sniff/client-hello.ts";
+import { firstBytesOf, type FirstBytes } from "../sniff/first-bytes-of.ts";
+import { openUpstream, Refused, tunnel, type Connection, type Inside } from "./granted.ts";
+import { listenFirst } from "./server-first.ts";
+import { checkServerName } from "./server-name.ts";
+
+/** Milliseconds. */
+const waits = { serverFirst: 300, firstBytes: 30_000 } as const;
+/** On these the client always speaks first. */
+const clientFirstPorts = new Set([80, 443]);
+
+/** @throws Refused, and what dialling throws */
+export async function speak(connection: Connection, socket: Duplex, inside?: Inside): Promise<void> {
+  // What was agreed on in the handshake need not be guessed.
+  if (inside?.alpn === "h2") return await proceed(connection, socket, { kind: "http2" }, inside);
+  const serverMayBegin = !clientFirstPorts.has(connection.port);
+  const first = await firstBytesOf(socket, {
+    patience: waits.firstBytes,
+    ...(serverMayBegin && { silence: waits.serverFirst }),
+  });
+  if (first.kind !== "silent") return await proceed(connection, socket, first, inside);
+  const said = await listenFirst(connection, socket, await openUpstream(connection, inside));
+  if (said !== undefined) await proceed(connection, socket, said, inside);
+}
+
+async function proceed(
+  connection: Connection,
+  socket: Duplex,
+  first: FirstBytes,
+  inside: Inside | undefined,
+): Promise<void> {
+  const { sandbox, record, reads } = connection;
+  const conversation = {
+    principal: sandbox,
+    connection: record.id,
+    scheme: inside === undefined ? ("http" as const) : ("https" as const),
+    host: connection.host,
+    port: connection.port,
+  };
+  switch (first.kind) {
+    case "ended":
+      socket.destroy();
+      return;
+    case "slow":
+      if (reads) throw new Refused("unclear-protocol", "The first bytes did not tell in time what is spoken.");
+      return tunnel(connection, socket, await openUpstream(connection, inside));
+    case "socks":
+      if (sandbox.policy.restricted)
+        throw new Refused("proxy-protocol", "SOCKS would lead on to a host that nobody has judged.");
+      return tunnel(connection, socket, await openUpstream(connection, inside));
+    case "malformed":
+      if (reads) throw new Refused("malformed-hello", first.detail);
+      return tunnel(connection, socket, await openUpstream(connection, inside));
+    case "tls":
+      if (inside !== undefined) {
+        if (reads && sandbox.policy.restricted) throw new Refused("nested-tls", "TLS inside TLS cannot be judged.");
+        return tunnel(connection, socket, await openUpstream(connection, inside));
+      }
+      return await speakTls(connection, socket, first.hello);
+    case "http1":
+      if (inside === undefined) record.protocol = "http/1.1";
+      sandbox.shared.http1.serve(inside === undefined ? new PlainSocket(socket) : socket, conversation);
+      return;
+    case "http2":
+      if (inside === undefined) record.protocol = "h2";
+      serveHttp2(socket, conversation);
+      return;
+    default:
+      return tunnel(connection, socket, await openUpstream(connection, inside));
+  }
+}
+
+async function speakTls(connection: Connection, socket: Duplex, hello: ClientHello): Promise<void> {
+  const { sandbox, host, record, reads } = connection;
+  record.protocol = "tls";
+  checkServerName(connection, hello);
+  if (!reads) return tunnel(connection, socket, await openUpstream(connection, undefined));
+  const tls = await sandbox.terminator.terminate(socket, host.text, hello.alpn).catch((error: unknown) => {
+    throw new Refused(
+      "tls-with-guest",
+      `The TLS handshake with the program in the sandbox failed: ${(error as Error).message}`,
+    );
+  });
+  tls.on("error", () => socket.destroy());
+  tls.on("close", () => socket.destroy());
+  // OpenSSL's reading of the name must be the same as ours.
+  const name = (tls as { servername?: string | false | null }).servername;
+  if (typeof name === "string" && name !== "" && canonicalHost(name)?.text !== host.text)
+    throw new Refused("sni-mismatch", "Two readings of the server name differ.");
+  const alpn = tls.alpnProtocol === false || tls.alpnProtocol === null ? undefined : tls.alpnProtocol;
+  await speak(connection, tls, { alpn });
+}
