@@ -1,5 +1,6 @@
 /** cgroup version 1, also as the hybrid layout: one hierarchy per controller. Documentation/admin-guide/cgroup-v1 of the kernel. */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { type Cgroup, type Cgroups, cpuPeriodMicros, groupDirectory } from "./cgroup.ts";
 import { groupsIn, removeGroup } from "./directory.ts";
@@ -16,6 +17,8 @@ export async function createV1(hierarchies: ReadonlyMap<string, string>): Promis
     if (hierarchy === undefined) throw new Error(`the host has no ${controller} hierarchy`);
     const base = join(hierarchy, groupDirectory);
     await mkdir(base, { recursive: true });
+    // Another user may have made it.
+    await access(base, constants.W_OK);
     bases.set(controller, base);
   }
   const baseOf = (controller: Controller) => bases.get(controller) ?? "";

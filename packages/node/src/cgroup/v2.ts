@@ -1,5 +1,6 @@
 /** cgroup version 2: one hierarchy. Documentation/admin-guide/cgroup-v2.rst of the kernel names the files. */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Cgroup, type Cgroups, cpuPeriodMicros, groupDirectory } from "./cgroup.ts";
 import { groupsIn, removeGroup } from "./directory.ts";
@@ -14,6 +15,8 @@ export async function createV2(parent: string): Promise<Cgroups> {
   const missing = controllers.filter((name) => !available.includes(name));
   if (missing.length > 0) throw new Error(`controllers ${missing.join(", ")} are not available in ${parent}`);
   await mkdir(base, { recursive: true });
+  // Another user may have made it.
+  await access(base, constants.W_OK);
   const enable = controllers.map((name) => `+${name}`).join(" ");
   // A controller works in a group only when every group above it passes it down.
   await writeFile(join(parent, "cgroup.subtree_control"), enable);

@@ -1,6 +1,7 @@
 /** Turns a clone into its owner's machine: name, environment, trust, network, volumes. */
 import { createHash } from "node:crypto";
 import { CaissonError, type EgressGuard, type MachineExit, type MachineSpec } from "@caisson/protocol";
+import { processCpuMicros } from "../runtime/process-identity.ts";
 import { type Clone, unixNanos } from "./clone.ts";
 import { guestError } from "./guest-error.ts";
 import { RunningMachine } from "./machine.ts";
@@ -21,7 +22,7 @@ const configureDeadlineMs = 30_000;
 export async function handOut(options: HandOutOptions): Promise<RunningMachine> {
   const { clone, spec, egress } = options;
   const { vm, agent, holdings } = clone;
-  const cpuBaseMicros = (await holdings.cgroup.cpuMicros().catch(() => undefined)) ?? 0;
+  const cpuBaseMicros = (await holdings.cgroup.cpuMicros()) ?? (await processCpuMicros(vm.process.pid));
   const attachment = {
     sandboxId: spec.id,
     socketPath: vm.egressSocket,
