@@ -7,7 +7,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
-import type { Duplex } from "node:stream";
+import { PassThrough, type Duplex } from "node:stream";
 import type { HeaderList } from "../secrets/substitute.ts";
 import type { Conversation } from "./conversation.ts";
 import { exchange } from "./exchange.ts";
@@ -70,10 +70,19 @@ function guestRequest(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, e
     target: headers[":path"] ?? "",
     authorities: [headers[":authority"], headers.host].filter((value) => value !== undefined),
     headers: list,
-    ...(!ended && { body: stream }),
+    ...(!ended && { body: bodyOf(stream) }),
     ...(!ended && length !== undefined && /^[0-9]{1,16}$/.test(length) && { bodyLength: Number(length) }),
     trailers: () => Object.entries(trailers).map(([name, value]) => [name, String(value ?? "")]),
   };
+}
+
+/** Whoever has read a body to its end destroys it; the stream itself still has an answer to carry. */
+function bodyOf(stream: ServerHttp2Stream): PassThrough {
+  const body = new PassThrough();
+  body.on("error", () => {});
+  body.once("close", () => stream.resume());
+  stream.once("close", () => body.writableEnded || body.destroy(new Error("The guest ended the request early")));
+  return stream.pipe(body);
 }
 
 class Http2Reply implements GuestReply {

@@ -59,8 +59,6 @@ export class WorkerProcess {
         process.execPath,
         "--disable-warning=ExperimentalWarning",
         `--max-old-space-size=${limits.heap}`,
-        // Most of what a proxy allocates lives for one request; a larger nursery halves the time spent collecting.
-        "--max-semi-space-size=32",
         main,
       ],
       {
