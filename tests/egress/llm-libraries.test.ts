@@ -128,12 +128,12 @@ async function packLibraries(): Promise<string> {
 
 async function execute(program: string, ...args: string[]): Promise<string> {
   const child = await sandbox.spawn(program, { args, cwd: "/opt/llm", stdout: "piped", stderr: "piped" });
-  const { status, stdoutText, stderrText } = await within(90_000, args.join(" "), child.output());
+  const { status, stdoutText, stderrText } = await within(240_000, args.join(" "), child.output());
   assert.ok(status.success, stderrText ?? "");
   return stdoutText ?? "";
 }
 
-describe("libraries of language models", { timeout: 400_000 }, () => {
+describe("libraries of language models", { timeout: 900_000 }, () => {
   for (const [file, maker] of [
     ["openai.mjs", openai],
     ["anthropic.mjs", anthropic],

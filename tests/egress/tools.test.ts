@@ -21,7 +21,7 @@ interface Run {
 }
 
 /** Runs a command where the home folder is empty, so that one tool's leftovers cannot help another. */
-async function run(where: Sandbox, command: string, limit = 120_000): Promise<Run> {
+async function run(where: Sandbox, command: string, limit = 240_000): Promise<Run> {
   const { npm, pip } = registries;
   const start = performance.now();
   const child = await where.spawn("bash", {
@@ -55,7 +55,7 @@ after(async () => {
   await git?.close();
 });
 
-describe("with their registries allowed", { timeout: 400_000 }, () => {
+describe("with their registries allowed", { timeout: 900_000 }, () => {
   test("git clone over HTTPS", () =>
     works(
       `git clone --quiet https://${gitHost}${git.path} clone && git -C clone rev-parse HEAD && cat clone/README`,

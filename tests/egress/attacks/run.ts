@@ -206,7 +206,7 @@ async function probe(
     stdout: "piped",
     stderr: "piped",
   });
-  const { stdoutText, stderrText, status } = await within(150_000, "the attacks", child.output());
+  const { stdoutText, stderrText, status } = await within(280_000, "the attacks", child.output());
   if (!status.success) throw new Error(`The probes ended with ${status.code}: ${stderrText}`);
   const lines = (stdoutText ?? "")
     .trim()
@@ -265,7 +265,7 @@ export function judge(attack: Attack, found: Evidence): void {
 
 /** One test for each attack of the table; `more` gets the campaign for further tests in the same sandbox. */
 export function testTable(table: AttackTable, more?: (campaign: () => Campaign) => void): void {
-  describe(table.title, { timeout: 300_000 }, () => {
+  describe(table.title, { timeout: 600_000 }, () => {
     let campaign: Campaign | undefined;
     const current = (): Campaign => {
       if (campaign === undefined) throw new Error("The attacks were not carried out.");

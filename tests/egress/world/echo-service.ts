@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { WebSocketServer } from "ws";
 import { spellings } from "./spellings.ts";
-import type { Seen } from "./listener.ts";
+import type { Seen } from "./seen.ts";
 
 export interface Answer {
   readonly status: number;

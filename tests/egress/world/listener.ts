@@ -3,24 +3,13 @@
  * keeps everything that reached it.
  */
 import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer } from "node:http";
-import { performServerHandshake, type IncomingHttpHeaders } from "node:http2";
+import { performServerHandshake } from "node:http2";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { Duplex, Transform } from "node:stream";
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from "node:tls";
 import { answer, answerWebSocket, storedFor, type Answer } from "./echo-service.ts";
 import type { Identity } from "./authority.ts";
-
-export interface Seen {
-  readonly protocol: "http/1.1" | "h2";
-  readonly method: string;
-  readonly target: string;
-  /** Host header or `:authority`. */
-  readonly authority: string;
-  /** Every header as `name: value`, one a line, names in lower case. */
-  readonly head: string;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: Buffer;
-}
+import type { Seen } from "./seen.ts";
 
 export interface ListenerOptions {
   /** Stands in its answers, so that a guest can tell who answered. */
