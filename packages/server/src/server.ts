@@ -33,7 +33,7 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
     const sandboxStore = new SandboxStore(db, { lockRows: databaseUrl !== undefined });
     const auditStore = new AuditStore(db);
     const extraCa = await Promise.all(config.egress.extraCa.map((path) => readFile(path, "utf8")));
-    const volumes = new Volumes({
+    const volumes: Volumes = new Volumes({
       db,
       lockRows: databaseUrl !== undefined,
       layers,
@@ -43,7 +43,7 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       ending: (id) => sandboxes.ending(id),
       log,
     });
-    const sandboxes = new Sandboxes({
+    const sandboxes: Sandboxes = new Sandboxes({
       config,
       node,
       egress,
