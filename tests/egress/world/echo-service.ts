@@ -107,7 +107,7 @@ function inBody(text: string, seen: Seen, question: (key: string) => string | un
   const coding = question("coding");
   for (const name of coding?.split(",") ?? []) body = codings[name]?.(body) ?? body;
   if (coding !== undefined) headers.push(["content-encoding", coding.replaceAll(",", ", ")]);
-  const range = /^bytes=(\d+)-(\d+)$/.exec(String(seen.headers.range ?? ""));
+  const range = /^bytes=(\d+)-(\d+)$/.exec(seen.headers.range ?? "");
   if (range !== null) {
     const [from, to] = [Number(range[1]), Number(range[2])];
     headers.push(["content-range", `bytes ${from}-${to}/${body.length}`]);

@@ -46,7 +46,7 @@ export async function startGitServer(identity: Identity): Promise<GitServer> {
         QUERY_STRING: url.search.slice(1),
         REQUEST_METHOD: request.method ?? "GET",
         CONTENT_TYPE: request.headers["content-type"] ?? "",
-        HTTP_CONTENT_ENCODING: String(request.headers["content-encoding"] ?? ""),
+        HTTP_CONTENT_ENCODING: request.headers["content-encoding"] ?? "",
         ...(request.headers["git-protocol"] !== undefined && { GIT_PROTOCOL: String(request.headers["git-protocol"]) }),
       },
       stdio: ["pipe", "pipe", "ignore"],

@@ -122,7 +122,7 @@ export class Listener {
       (request, response) => {
         void this.#take(request).then(async (seen) => {
           const reply = answer(this.name, seen);
-          if (reply.hints !== undefined) response.writeEarlyHints(reply.hints as Record<string, string>);
+          if (reply.hints !== undefined) response.writeEarlyHints(reply.hints);
           response.sendDate = false;
           response.writeHead(
             reply.status,
@@ -195,9 +195,9 @@ export class Listener {
       stream.on("data", (chunk: Buffer) => chunks.push(chunk));
       const seen = (): Seen => ({
         protocol: "h2",
-        method: String(headers[":method"] ?? ""),
-        target: String(headers[":path"] ?? ""),
-        authority: String(headers[":authority"] ?? headers.host ?? ""),
+        method: headers[":method"] ?? "",
+        target: headers[":path"] ?? "",
+        authority: headers[":authority"] ?? headers.host ?? "",
         head: Object.entries(headers)
           .map(([name, value]) => `${name}: ${String(value)}`)
           .join("\n"),

@@ -51,7 +51,7 @@ async function readAudit({ env }: PlatformProcess, sandboxId: string): Promise<E
     const query = new URLSearchParams({ sandbox: sandboxId, limit: String(page) });
     const last = events.at(-1);
     if (last !== undefined) query.set("cursor", last.id);
-    const answer = await fetch(`${env.DENO_DEPLOY_ENDPOINT}/api/v1/audit?${query}`, {
+    const answer = await fetch(`${env.DENO_DEPLOY_ENDPOINT}/api/v1/audit?${query.toString()}`, {
       headers: { authorization: `Bearer ${env.DENO_DEPLOY_TOKEN}` },
       signal: AbortSignal.timeout(10_000),
     });

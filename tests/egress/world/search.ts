@@ -18,7 +18,7 @@ export function needlesFor(key: string): Map<string, Buffer> {
     );
   }
   needles.set("UTF-16", Buffer.from(key, "utf16le"));
-  needles.set("reversed", Buffer.from(key).reverse());
+  needles.set("reversed", Buffer.from(Array.from(Buffer.from(key)).toReversed()));
   return needles;
 }
 
