@@ -61,9 +61,9 @@ export const requested =
 
 /** So many bytes of HTTP/2 arrived there that they can only be the flood itself. */
 export const flooded =
-  (role: Role): Success =>
+  (role: Role, bytes = 10_000): Success =>
   ({ listeners }) =>
-    listeners[role].frames.length > 10_000
+    listeners[role].frames.length > bytes
       ? `${listeners[role].frames.length} bytes of frames reached ${role}`
       : undefined;
 

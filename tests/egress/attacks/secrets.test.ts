@@ -65,9 +65,7 @@ function further(campaign: () => Campaign): void {
     const authority = await sandbox.sh`cat /usr/local/share/ca-certificates/caisson.crt`.text();
     await second.fs.writeTextFile("/tmp/foreign.pem", authority);
     const judged =
-      await second.sh`curl -sS -m 8 --capath /var/empty --cacert /tmp/foreign.pem https://s01.ok.example/ 2>&1`
-        .noThrow()
-        .text();
+      await second.sh`curl -sS -m 8 --capath /var/empty --cacert /tmp/foreign.pem https://s01.ok.example/ 2>&1 || true`.text();
     assert.match(judged, /certificate|self.signed|issuer/i);
     assert.doesNotMatch(judged, /reached/);
   });

@@ -87,7 +87,8 @@ block = fields(HOST, path="/reset")
 for i in range(3000):
     s.quiet(H2.frame(HEADERS, 5, 1 + 2 * i, block) + H2.frame(RST, 0, 1 + 2 * i, b"\\0\\0\\0\\x08"))
 s.hear(wait=3)`,
-      succeeded: flooded("host"),
+      // Whole, it is 74 kB. A burst of resets is granted to clients that cancel much, and reaches the host.
+      succeeded: flooded("host", 40_000),
       limit: 20_000,
     },
     {

@@ -85,7 +85,7 @@ threading.Event().wait()
     none(
       10,
       "raw IP socket",
-      `root("import socket; s=socket.socket(2,3,1); s.settimeout(2); s.sendto(b'\\\\x08\\\\x00\\\\xf7\\\\xff\\\\0\\\\0\\\\0\\\\0',('198.51.100.1',0)); print('answer', s.recv(100))")`,
+      `root("import socket; s=socket.socket(2,3,1); s.settimeout(2); s.sendto(b'\\\\x08\\\\x00\\\\xf7\\\\xff\\\\0\\\\0\\\\0\\\\0',('198.51.100.1',0)); print('ans' + 'wer', s.recv(100))")`,
     ),
     none(10, "Ethernet frame", `root(${JSON.stringify(frame)})`),
   ],
