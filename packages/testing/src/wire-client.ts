@@ -45,6 +45,8 @@ export interface WireOptions {
   readonly headers?: Record<string, string>;
   /** Leave out the header `x-deno-sandbox-config`. */
   readonly withoutConfig?: boolean;
+  /** Answer no protocol pings. */
+  readonly withoutPongs?: boolean;
 }
 
 export class WireClient {
@@ -87,6 +89,7 @@ export class WireClient {
     const socket = new WebSocket(base + path, {
       headers: { ...headers, ...options.headers },
       perMessageDeflate: false,
+      autoPong: options.withoutPongs !== true,
     });
     const opened = new Promise<WireClient>((resolve, reject) => {
       socket.once("error", reject);

@@ -162,6 +162,35 @@ test("a walk is one entry a chunk, and its start comes apart from the reply", as
   assert.deepEqual(Object.keys(entries[0] ?? {}).toSorted(), ["isDirectory", "isFile", "isSymlink", "name", "path"]);
 });
 
+test("a walk starts only when the client is known to have its reply", async () => {
+  // Read together with the reply, `start` makes the JavaScript client forget to tell us that it broke off, and it dies of the
+  // `end` that follows. Only an answered ping shows that the reply was read; without one the server waits a second.
+  const silent = await WireClient.open({ env, id: client.sandboxId, withoutPongs: true });
+  const id = silent.request("walk", { path: "/tmp/walked" });
+  const reply = await silent.reply(id);
+  assert.ok(reply.result?.ok);
+  const { streamId } = reply.result.ok as { streamId: number };
+  await silent.streamBytes(streamId);
+  const replied = silent.frames.find((frame) => frame.json?.["id"] === id);
+  const waited = (silent.stream(streamId)[0]?.at ?? 0) - (replied?.at ?? 0);
+  assert.ok(waited > 500, `started ${waited} ms after the reply`);
+  await silent.close();
+});
+
+test("nothing comes for a walk after its cancel was read", async () => {
+  const spawned = await spawn("mkdir -p /tmp/many && cd /tmp/many && seq 1 3000 | xargs touch");
+  await client.ok("processWait", { pid: spawned.pid });
+  for (let round = 0; round < 5; round++) {
+    const { streamId } = (await client.ok("walk", { path: "/tmp/many" })) as { streamId: number };
+    await until(10_000, "entries", () => client.stream(streamId).length > 5, 1);
+    client.notify("$sandbox.stream.cancel", { streamId, reason: null });
+    await client.ok("envGet", { key: "HOME" });
+    const seen = client.stream(streamId).length;
+    for (let call = 0; call < 3; call++) await client.ok("envGet", { key: "HOME" });
+    assert.equal(client.stream(streamId).length, seen);
+  }
+});
+
 test("walk takes its options nested as well, as the Python client sends them", async () => {
   const { streamId } = (await client.ok("walk", { path: "/tmp/walked", options: { maxDepth: 0 } })) as {
     streamId: number;

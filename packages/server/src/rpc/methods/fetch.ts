@@ -1,6 +1,5 @@
 /** HTTP from inside the sandbox, as the client's `fetch` (wire contract 4.5, T24). */
 import { Readable } from "node:stream";
-import { setTimeout as sleep } from "node:timers/promises";
 import { CaissonError } from "@caisson/protocol";
 import { fetch, type RequestInit, type Response } from "undici";
 import { z } from "zod";
@@ -8,7 +7,6 @@ import { method, optional, pid, type Call, type Methods } from "../call.ts";
 import { abortError, OperationFailure, typeError } from "../errors.ts";
 import { httpThrough } from "../in-sandbox-connector.ts";
 import { asDeadProcess } from "./processes.ts";
-import { startDelay } from "./file-walks.ts";
 
 /** Milliseconds that a process gets to listen when the client did not wait for that. */
 const listenTimeout = 30_000;
@@ -65,7 +63,7 @@ async function run(params: z.infer<typeof schema>, body: Readable | undefined, c
     }
     const source = Readable.fromWeb(response.body);
     const ended = new Promise<void>((resolve) => source.once("close", resolve));
-    const bodyStreamId = connection.outbound.open(source, { gate: replied.then(() => sleep(startDelay)) });
+    const bodyStreamId = connection.outbound.open(source, { gate: replied });
     const onAbort = () => connection.outbound.fail(bodyStreamId, abortError);
     signal.addEventListener("abort", onAbort, { once: true });
     void ended.then(() => {

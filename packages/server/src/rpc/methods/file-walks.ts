@@ -1,12 +1,8 @@
 /** Directory walks and globs: streams with one JSON document in each chunk (T14). */
 import { Readable } from "node:stream";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { agentContract } from "@caisson/protocol";
 import { z } from "zod";
 import { method, optional, path, type Call, type Methods } from "../call.ts";
-
-/** Milliseconds between a reply and the start of the stream it names (T26). */
-export const startDelay = 10;
 
 const flag = optional(z.boolean());
 const regex = z.object({ source: z.string().max(4096), flags: z.string().max(16) });
@@ -81,7 +77,7 @@ function stream(walk: Walk, { connection, replied }: Call): number {
   const abort = new AbortController();
   const source = Readable.from(documents(walk, abort.signal));
   source.once("close", () => abort.abort());
-  return connection.outbound.open(source, { gate: replied.then(() => sleep(startDelay)) });
+  return connection.outbound.open(source, { gate: replied });
 }
 
 /** The call begins with the first read: an answer that nobody reads yet is taken for broken when its stream closes. */

@@ -66,6 +66,9 @@ export class OutboundStreams {
     const { source, abort } = stream;
     try {
       await Promise.race([gate, aborted(abort.signal)]).catch(() => {});
+      // Whoever reads the reply and `start` at once cannot cancel the stream later (T26), and a busy client may read both at once
+      // however long the pause between them: its pong alone shows that it has the reply. Process output waits for `processWait`.
+      if (!stream.processOutput && !abort.signal.aborted) await this.#roundTrip();
       if (!abort.signal.aborted) this.#start(stream);
       // Not destroyed when left early: whoever aborts decides between that and draining.
       for await (const chunk of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
