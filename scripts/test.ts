@@ -137,7 +137,9 @@ function parseGoEvent(line: string): GoEvent | undefined {
 async function nodeTests(paths: readonly string[], concurrency: number, limit: number): Promise<Count> {
   const count = { passed: 0, failed: 0 };
   if (paths.length === 0) return count;
-  const stream = run({ files: paths.map((path) => join(root, path)), concurrency, timeout: limit });
+  // A test that failed leaves connections open; they must not hold up the rest.
+  const execArgv = ["--test-force-exit"];
+  const stream = run({ files: paths.map((path) => join(root, path)), concurrency, timeout: limit, execArgv });
   stream.on("test:fail", (event) => {
     if (event.todo === undefined && event.details.error.message !== "test failed") {
       failures.push(`${event.file === undefined ? "" : `${relative(root, event.file)}: `}${event.name}`);
