@@ -91,6 +91,7 @@ function plainArguments(
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-chardev", `socket,id=control,path=${socket},server=on,wait=off`],
     ...["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=control,name=caisson.control"],
+    ...["-chardev", "null,id=egress", "-device", "virtserialport,chardev=egress,name=caisson.egress"],
     ...[
       "-drive",
       `if=none,id=base,file=${image.base},format=raw,readonly=on`,
