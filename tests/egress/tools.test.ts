@@ -120,7 +120,7 @@ describe("with nothing allowed they fail soon and say so", { timeout: 200_000 },
       assert.ok(milliseconds < 30_000, `took ${Math.round(milliseconds)} ms: ${output}`);
       assert.match(
         output,
-        /forbidden|resolve|refused|not known|ENOTFOUND|ECONNREFUSED|EAI_AGAIN|not allowed|resolution|dns error|unreachable|closed|reset/i,
+        /connection failed|forbidden|resolve|refused|not known|ENOTFOUND|ECONNREFUSED|EAI_AGAIN|not allowed|resolution|dns error|unreachable|closed|reset/i,
       );
     });
   }
