@@ -54,3 +54,16 @@ test(
     }
   },
 );
+
+test("nothing is left of what a clone in the pool was warmed with", { timeout: 60_000 }, async () => {
+  await using sandbox = await Sandbox.create();
+  const authorities = await sandbox.sh`grep -c '^# Caisson' /etc/ssl/certs/ca-certificates.crt`.text();
+  assert.equal(authorities.trim(), "1");
+  const links =
+    await sandbox.sh`find /etc/ssl/certs -lname ${"/usr/local/share/ca-certificates/caisson.crt"} | wc -l`.text();
+  assert.equal(links.trim(), "1");
+  assert.equal((await sandbox.sh`ls -A /tmp`.text()).trim(), "");
+  const names = await sandbox.sh`hostname; cat /etc/hostname`.text();
+  const [name, ...others] = new Set(names.trim().split("\n"));
+  assert.deepEqual([others, name === "sandbox"], [[], false]);
+});

@@ -45,26 +45,32 @@ func TrustVariables() map[string]string {
 // Trust makes a certificate a trust anchor of the system, in place of the one of an earlier life of this root.
 // With an empty string it only removes that. It does by hand what update-ca-certificates takes seconds for.
 func Trust(certificate string) error {
+	_, err := trust(certificate)
+	return err
+}
+
+// trust also returns the link by hash if it made one.
+func trust(certificate string) (link string, err error) {
 	if certificate != "" {
 		block, _ := pem.Decode([]byte(certificate))
 		if block == nil || block.Type != "CERTIFICATE" {
-			return failure.Errno(unix.EINVAL, "the authority's certificate is not PEM")
+			return "", failure.Errno(unix.EINVAL, "the authority's certificate is not PEM")
 		}
 		parsed, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return failure.Errno(unix.EINVAL, "the authority's certificate: %v", err)
+			return "", failure.Errno(unix.EINVAL, "the authority's certificate: %v", err)
 		}
-		if err := linkByHash(parsed); err != nil {
-			return failure.From(err)
+		if link, err = linkByHash(parsed); err != nil {
+			return "", failure.From(err)
 		}
 		certificate = string(pem.EncodeToMemory(block))
 		if err := put(anchorFile, certificate, 0o644); err != nil {
-			return failure.From(err)
+			return "", failure.From(err)
 		}
 	} else if err := os.Remove(anchorFile); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return failure.From(err)
+		return "", failure.From(err)
 	}
-	return failure.From(rewriteBundle(certificate))
+	return link, failure.From(rewriteBundle(certificate))
 }
 
 // rewriteBundle puts the certificate at the end of the bundle, where the one before was.
@@ -118,27 +124,27 @@ func rewriteBundle(certificate string) error {
 	return bundle.Truncate(size + int64(len(addition)))
 }
 
-// linkByHash makes the link by which OpenSSL finds a certificate in a directory of them.
-func linkByHash(certificate *x509.Certificate) error {
+// linkByHash makes the link by which OpenSSL finds a certificate in a directory of them, and returns its path; "" when it was there.
+func linkByHash(certificate *x509.Certificate) (string, error) {
 	hash, err := subjectHash(certificate.RawSubject)
 	if err != nil {
-		return err
+		return "", err
 	}
 	folder := filepath.Dir(bundleFile)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return err
+		return "", err
 	}
 	for i := range 10 {
 		link := filepath.Join(folder, fmt.Sprintf("%08x.%d", hash, i))
 		target, err := os.Readlink(link)
 		if err == nil && target == anchorFile {
-			return nil
+			return "", nil
 		}
 		if errors.Is(err, os.ErrNotExist) {
-			return os.Symlink(anchorFile, link)
+			return link, os.Symlink(anchorFile, link)
 		}
 	}
-	return fmt.Errorf("no free name for %08x in %s", hash, folder)
+	return "", fmt.Errorf("no free name for %08x in %s", hash, folder)
 }
 
 // subjectHash is X509_NAME_hash of OpenSSL: SHA-1 over the attributes of the name, with values as UTF-8, in lower case and

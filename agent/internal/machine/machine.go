@@ -213,6 +213,16 @@ func (m *Machine) configure(request *agentv1.ConfigureRequest) error {
 	return nil
 }
 
+// rehearse leaves a machine that belongs to somebody alone.
+func (m *Machine) rehearse() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.borrowed || m.state == agentv1.HelloResponse_STATE_CONFIGURED {
+		return nil
+	}
+	return boot.Rehearse()
+}
+
 // SetClock sets the wall clock.
 func (m *Machine) SetClock(_ context.Context, request *connect.Request[agentv1.SetClockRequest]) (*connect.Response[agentv1.Empty], error) {
 	if m.borrowed {

@@ -1,0 +1,3 @@
+module caisson/bench/fork-exec
+
+go 1.23
