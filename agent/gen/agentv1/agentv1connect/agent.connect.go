@@ -186,7 +186,7 @@ type MachineClient interface {
 	// Sets the wall clock, after the machine was paused.
 	SetClock(context.Context, *connect.Request[agentv1.SetClockRequest]) (*connect.Response[agentv1.Empty], error)
 	Stats(context.Context, *connect.Request[agentv1.Empty]) (*connect.Response[agentv1.StatsResponse], error)
-	// Runs a few harmless programs so that the emulator and the page cache have seen them.
+	// Rehearses Configure and runs a few harmless programs, so that the emulator and the page cache have seen them.
 	WarmUp(context.Context, *connect.Request[agentv1.WarmUpRequest]) (*connect.Response[agentv1.Empty], error)
 	MountVolume(context.Context, *connect.Request[agentv1.MountVolumeRequest]) (*connect.Response[agentv1.Empty], error)
 	UnmountVolume(context.Context, *connect.Request[agentv1.UnmountVolumeRequest]) (*connect.Response[agentv1.Empty], error)
@@ -387,7 +387,7 @@ type MachineHandler interface {
 	// Sets the wall clock, after the machine was paused.
 	SetClock(context.Context, *connect.Request[agentv1.SetClockRequest]) (*connect.Response[agentv1.Empty], error)
 	Stats(context.Context, *connect.Request[agentv1.Empty]) (*connect.Response[agentv1.StatsResponse], error)
-	// Runs a few harmless programs so that the emulator and the page cache have seen them.
+	// Rehearses Configure and runs a few harmless programs, so that the emulator and the page cache have seen them.
 	WarmUp(context.Context, *connect.Request[agentv1.WarmUpRequest]) (*connect.Response[agentv1.Empty], error)
 	MountVolume(context.Context, *connect.Request[agentv1.MountVolumeRequest]) (*connect.Response[agentv1.Empty], error)
 	UnmountVolume(context.Context, *connect.Request[agentv1.UnmountVolumeRequest]) (*connect.Response[agentv1.Empty], error)

@@ -1921,7 +1921,7 @@ export declare const Machine: GenService<{
     output: typeof StatsResponseSchema;
   },
   /**
-   * Runs a few harmless programs so that the emulator and the page cache have seen them.
+   * Rehearses Configure and runs a few harmless programs, so that the emulator and the page cache have seen them.
    *
    * @generated from rpc caisson.agent.v1.Machine.WarmUp
    */
