@@ -94,9 +94,16 @@ func (r *redirector) carry(conn *net.TCPConn) {
 	up := &upstream{conn: conn, ended: make(chan struct{})}
 	down, err := r.tunnel.Open(context.Background(), net.JoinHostPort(host, strconv.Itoa(int(target.Port()))), target.String(), up)
 	if err != nil {
-		reset(conn)
+		opening := up.takeBack()
+		var refusal *Refusal
+		if errors.As(err, &refusal) {
+			explanation{host, target.Port(), refusal}.give(conn, opening)
+		} else {
+			reset(conn)
+		}
 		return
 	}
+	up.granted()
 	defer down.Close()
 	buffer := copyBuffers.Get().(*[copyBuffer]byte)
 	// Hide ReadFrom, which would allocate a buffer of its own.
@@ -116,17 +123,33 @@ func (r *redirector) carry(conn *net.TCPConn) {
 	conn.Close()
 }
 
-// upstream is what a program sends.
+// upstream is what a program sends. It is read while the host still decides.
 type upstream struct {
 	conn  *net.TCPConn
 	once  sync.Once
 	ended chan struct{}
 	// The other side takes no more, although the program may go on.
 	unwanted atomic.Bool
+
+	// Held while reading.
+	reading sync.Mutex
+	// What was read until the host has decided, nil afterwards.
+	opening []byte
+	decided atomic.Bool
 }
 
 func (u *upstream) Read(into []byte) (int, error) {
+	u.reading.Lock()
+	defer u.reading.Unlock()
+	if u.unwanted.Load() {
+		return 0, io.EOF
+	}
 	n, err := u.conn.Read(into)
+	if u.decided.Load() {
+		u.opening = nil
+	} else {
+		u.opening = append(u.opening, into[:min(n, maxOpening-len(u.opening))]...)
+	}
 	if err != nil {
 		u.once.Do(func() { close(u.ended) })
 		if !errors.Is(err, io.EOF) && !u.unwanted.Load() {
@@ -135,6 +158,17 @@ func (u *upstream) Read(into []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// granted is called when the host has connected.
+func (u *upstream) granted() { u.decided.Store(true) }
+
+// takeBack ends the reading and returns how the program began. The connection is the caller's again.
+func (u *upstream) takeBack() []byte {
+	u.Close()
+	u.reading.Lock()
+	defer u.reading.Unlock()
+	return u.opening
 }
 
 // Close is called when the tunnel wants no more.
