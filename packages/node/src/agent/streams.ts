@@ -41,6 +41,8 @@ export function readStream(connection: AgentConnection, id: bigint): Readable {
       // Node ends a stream that was reset, too.
       if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || stream.aborted) readable.destroy(broken());
       else if (flowing) readable.push(null);
+      // Reset with code 0 in place of an answer.
+      else readable.destroy(broken());
     });
     stream.on("error", (cause) => readable.destroy(broken(cause)));
     // Cut off without an error code, the bytes so far would look like all of them.

@@ -1,0 +1,50 @@
+/** Seeds are files in `seeds/<target>/` beside the target: what it begins with, and every input that ever failed. */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** How an input is written to a file. */
+export interface Codec<T> {
+  readonly extension: string;
+  encode(value: T): Buffer;
+  decode(bytes: Buffer): T;
+}
+
+export const asBytes: Codec<Buffer> = { extension: "bin", encode: (value) => value, decode: (bytes) => bytes };
+export const asText: Codec<string> = {
+  extension: "txt",
+  encode: (value) => Buffer.from(value),
+  decode: (bytes) => bytes.toString("utf8"),
+};
+export function asJson<T>(): Codec<T> {
+  return {
+    extension: "json",
+    encode: (value) => Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`),
+    decode: (bytes) => JSON.parse(bytes.toString("utf8")) as T,
+  };
+}
+
+export interface Seed<T> {
+  readonly file: string;
+  readonly value: T;
+}
+
+export function readSeeds<T>(directory: string, name: string, codec: Codec<T>): Seed<T>[] {
+  const folder = join(directory, "seeds", name);
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((file) => file.endsWith(`.${codec.extension}`))
+    .toSorted()
+    .map((file) => ({ file, value: codec.decode(readFileSync(join(folder, file))) }));
+}
+
+/** @returns the path; the same input gets the same name */
+export function keepSeed<T>(directory: string, name: string, codec: Codec<T>, value: T): string {
+  const bytes = codec.encode(value);
+  const folder = join(directory, "seeds", name);
+  mkdirSync(folder, { recursive: true });
+  const hash = createHash("sha256").update(bytes).digest("hex").slice(0, 8);
+  const path = join(folder, `found-${hash}.${codec.extension}`);
+  writeFileSync(path, bytes);
+  return path;
+}
