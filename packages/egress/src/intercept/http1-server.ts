@@ -20,6 +20,10 @@ export interface Http1Server {
 export function createHttp1Server(): Http1Server {
   const conversations = new WeakMap<Duplex, Conversation>();
   const of = (socket: Duplex): Conversation => conversations.get(socket)!;
+  /** Requests of a connection whose answers are not finished. */
+  const unanswered = new WeakMap<Duplex, number>();
+  const count = (socket: Duplex, change: 1 | -1): void =>
+    void unanswered.set(socket, (unanswered.get(socket) ?? 0) + change);
   const server: Server = createServer({
     insecureHTTPParser: false,
     requireHostHeader: false,
@@ -34,7 +38,10 @@ export function createHttp1Server(): Http1Server {
   server.maxHeadersCount = 256;
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
     response.sendDate = false;
-    const conversation = of(request.socket);
+    const { socket } = request;
+    const conversation = of(socket);
+    count(socket, 1);
+    response.once("close", () => count(socket, -1));
     const reply = new Http1Reply(request, response);
     const unclear = ambiguity(request);
     if (unclear === undefined) void exchange(conversation, guestRequest(request, "http/1.1"), reply);
@@ -47,7 +54,23 @@ export function createHttp1Server(): Http1Server {
     handle(request, response);
   });
   server.on("checkExpectation", handle);
+  /**
+   * A CONNECT or an upgrade that comes before the answers to what was asked earlier: whoever means it waits for them. Node hands the
+   * connection over all the same, with the earlier answer still attached to it.
+   */
+  const tooEarly = (request: IncomingMessage, socket: Duplex): boolean => {
+    if ((unanswered.get(socket) ?? 0) === 0) return false;
+    socket.on("error", () => {});
+    socket.destroy();
+    requestRecord(of(socket), guestRequest(request, "http/1.1")).done({
+      verdict: "refused",
+      rule: "malformed-request",
+      detail: "A change of protocol was asked for before the answers to earlier requests.",
+    });
+    return true;
+  };
   server.on("connect", (request: IncomingMessage, socket: Duplex) => {
+    if (tooEarly(request, socket)) return;
     refuse(
       of(socket),
       request,
@@ -58,6 +81,7 @@ export function createHttp1Server(): Http1Server {
     );
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    if (tooEarly(request, socket)) return;
     if (head.length > 0) socket.unshift(head);
     const reply = new UpgradeReply(request, socket);
     const unclear = ambiguity(request) ?? upgradeFault(request);

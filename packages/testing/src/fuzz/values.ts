@@ -96,7 +96,12 @@ function apply(value: Json, { kind, at, value: other }: Change): Json {
       if (kind === "remove") return { keep: false, value: null };
       if (kind === "wrap") return { keep: true, value: [part] };
       if (kind === "repeat") return { keep: true, value: part, times: 50 };
-      if (kind === "rename") return { keep: true, value: part, name: (typeof other === "string" ? other : JSON.stringify(other)).slice(0, 300) };
+      if (kind === "rename")
+        return {
+          keep: true,
+          value: part,
+          name: (typeof other === "string" ? other : JSON.stringify(other)).slice(0, 300),
+        };
       return { keep: true, value: other };
     }
     if (typeof part !== "object" || part === null) return { keep: true, value: part };
