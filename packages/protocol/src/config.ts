@@ -68,6 +68,11 @@ const egress = z
       .optional()
       .describe("HTTP proxy for all outgoing connections."),
     extraCa: z.array(z.string()).default([]).describe("PEM files trusted for upstream certificates."),
+    maxBytesOutPerHost: z
+      .int()
+      .min(0)
+      .optional()
+      .describe("Bytes that one sandbox may send to any one host in its life. Absent: no limit."),
     workers: z.int().min(1).max(64).default(1).describe("Proxy processes."),
     auditRetentionDays: z.int().min(1).default(30).describe("How long audit events are kept, days."),
   })

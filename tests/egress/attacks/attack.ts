@@ -130,6 +130,8 @@ export interface AttackTable {
   readonly leadsToEvil?: (index: number) => readonly string[];
   /** Ranges that are open when the defences are off. */
   readonly openRanges?: readonly string[];
+  /** Keys of the operator's `egress` that are set while the defences are on. */
+  readonly operator?: Readonly<Record<string, unknown>>;
   /** A name server of the test's, in place of the host's: address by name, or several for one answer after another. */
   readonly zone?: (id: string, index: number) => Readonly<Record<string, readonly string[]>>;
   /** What is wrong with the certificate of `host`. */

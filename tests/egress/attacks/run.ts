@@ -63,6 +63,7 @@ export async function carryOut(table: AttackTable, defences: Defences): Promise<
       egress: {
         resolve: addresses(table, prepared, off),
         allowRanges: ["127.99.0.1/32", ...(off ? (table.openRanges ?? []) : [])],
+        ...(!off && table.operator),
       },
       ...(nameServer !== undefined && { launcher: nameServer.launcher }),
     });

@@ -29,6 +29,7 @@ export class Listener {
   raw = "";
   /** The same of HTTP/2. */
   frames = "";
+  #bytesOfEnded = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #port = 0;
@@ -41,7 +42,10 @@ export class Listener {
       this.connections++;
       this.#sockets.add(socket);
       socket.on("error", () => undefined);
-      socket.once("close", () => this.#sockets.delete(socket));
+      socket.once("close", () => {
+        this.#sockets.delete(socket);
+        this.#bytesOfEnded += socket.bytesRead;
+      });
       socket.once("readable", () => {
         const first = socket.read() as Buffer | null;
         if (first === null) return;
@@ -64,6 +68,11 @@ export class Listener {
 
   get port(): number {
     return this.#port;
+  }
+
+  /** All that was sent here, in whatever protocol. */
+  get bytes(): number {
+    return [...this.#sockets].reduce((sum, socket) => sum + socket.bytesRead, this.#bytesOfEnded);
   }
 
   get address(): string {

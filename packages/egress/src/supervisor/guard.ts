@@ -80,7 +80,8 @@ export function createEgressGuard({
 
   return {
     validate: (policy, secrets) => validateEgress(policy, secrets),
-    async attach(attachment, options = {}) {
+    async attach(asked, options = {}) {
+      const attachment = withBudget(asked, config.maxBytesOutPerHost);
       validateEgress(attachment.policy, attachment.secrets);
       checkSecrets(attachment.secrets);
       attachments.set(attachment.sandboxId, attachment);
@@ -115,6 +116,14 @@ export function createEgressGuard({
       return workers.flatMap((worker) => worker.pid ?? []);
     },
   };
+}
+
+/** The operator's budget holds for everyone; a sandbox may have a smaller one of its own. */
+function withBudget(attachment: EgressAttachment, budget: number | undefined): EgressAttachment {
+  if (budget === undefined) return attachment;
+  const { policy } = attachment;
+  const maxBytesOutPerHost = Math.min(budget, policy.maxBytesOutPerHost ?? budget);
+  return { ...attachment, policy: { ...policy, maxBytesOutPerHost } };
 }
 
 /** Fails here, where somebody reads it, and not in a worker that starts again and again. */

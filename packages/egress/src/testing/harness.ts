@@ -78,6 +78,7 @@ export interface HarnessOptions {
   readonly trustUpstreams?: boolean;
   readonly authoritySeed?: Uint8Array;
   readonly workers?: number;
+  readonly maxBytesOutPerHost?: number;
   readonly nameServers?: readonly string[];
 }
 
@@ -128,6 +129,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       ...(options.upstreamProxy !== undefined && { upstreamProxy: options.upstreamProxy }),
       ...(options.trustUpstreams !== false && { extraCa: [caFile] }),
       ...(options.workers !== undefined && { workers: options.workers }),
+      ...(options.maxBytesOutPerHost !== undefined && { maxBytesOutPerHost: options.maxBytesOutPerHost }),
     },
   });
   const log = pino({ level: process.env["CAISSON_TEST_LOG"] ?? "silent" }, pino.destination(2));

@@ -348,19 +348,44 @@ test("an upstream proxy is asked for the checked address, and credentials go to 
   }
 });
 
-test("a byte budget ends what goes to one host, and only that", async () => {
+test("a byte budget counts short connections from their first byte on", async () => {
   const harness = await startHarness({
     policy: { maxBytesOutPerHost: 100_000 },
-    resolve: { "api.test": `127.0.0.1:${https.port}`, "pass.test:80": `127.0.0.1:${http.port}` },
+    resolve: { "api.test": `127.0.0.1:${https.port}` },
     secrets: [secret],
   });
   try {
-    assert.equal((await ask(harness.guest, "api.test")).status, 200);
-    await assert.rejects(ask(harness.guest, "api.test", { method: "POST", body: Buffer.alloc(300_000) }));
-    await harness.refusal("byte-budget");
-    await refused(harness, "api.test:443", 403, "byte-budget");
-    assert.equal((await askPlain(harness.guest, "pass.test")).status, 200);
+    const headers = { "x-long": "x".repeat(10_000) };
+    let carried = 0;
+    const all = async (): Promise<void> => {
+      for (; carried < 10; carried++) assert.equal((await ask(harness.guest, "api.test", { headers })).status, 200);
+    };
+    await assert.rejects(all());
+    assert.ok(carried > 4, `${carried} requests`);
+    assert.ok((await harness.refusal("byte-budget")).bytesOut <= 100_000);
+    assert.ok((await harness.event(({ kind, rule }) => kind === "connection" && rule === "allowed")).bytesOut > 10_000);
   } finally {
     await harness.close();
   }
 });
+
+for (const [whose, budget] of Object.entries({
+  "sandbox's": { policy: { maxBytesOutPerHost: 100_000 } },
+  "operator's": { policy: { maxBytesOutPerHost: 10_000_000 }, maxBytesOutPerHost: 100_000 },
+}))
+  test(`the ${whose} byte budget ends what goes to one host, and only that`, async () => {
+    const harness = await startHarness({
+      ...budget,
+      resolve: { "api.test": `127.0.0.1:${https.port}`, "pass.test:80": `127.0.0.1:${http.port}` },
+      secrets: [secret],
+    });
+    try {
+      assert.equal((await ask(harness.guest, "api.test")).status, 200);
+      await assert.rejects(ask(harness.guest, "api.test", { method: "POST", body: Buffer.alloc(300_000) }));
+      await harness.refusal("byte-budget");
+      await refused(harness, "api.test:443", 403, "byte-budget");
+      assert.equal((await askPlain(harness.guest, "pass.test")).status, 200);
+    } finally {
+      await harness.close();
+    }
+  });

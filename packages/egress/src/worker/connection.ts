@@ -59,8 +59,8 @@ export async function acceptConnection(
     stream.respond({ ":status": 200 });
     stream.on("close", () => record.done("allowed", "allowed"));
     const connection: Connection = { sandbox, host, port, target: resolution.target, record, reads };
-    await speak(connection, stream);
     count(connection, stream);
+    await speak(connection, stream);
   } catch (error) {
     if (error instanceof Refused) record.done("refused", error.rule, error.message);
     else {
@@ -71,12 +71,18 @@ export async function acceptConnection(
   }
 }
 
-/** After whoever reads the stream has begun to; a listener for data any earlier would let bytes pass unread. */
+/**
+ * Counts bytes where they arrive, so that each counts once, also those that were looked at and given back, and nobody's
+ * reading is disturbed. What goes beyond the budget is not passed on.
+ */
 function count({ sandbox, host, record }: Connection, stream: ServerHttp2Stream): void {
-  stream.on("data", (chunk: Buffer) => {
+  const push = stream.push.bind(stream);
+  stream.push = (chunk: Buffer | null, encoding?: BufferEncoding) => {
+    if (chunk === null) return push(chunk);
     record.bytesOut += chunk.length;
-    if (sandbox.spend(host, chunk.length)) return;
+    if (sandbox.spend(host, chunk.length)) return push(chunk, encoding);
     record.done("refused", "byte-budget", `The byte budget for ${host.text} is used up.`);
-    cut(stream, constants.NGHTTP2_CONNECT_ERROR);
-  });
+    setImmediate(cut, stream, constants.NGHTTP2_CONNECT_ERROR);
+    return false;
+  };
 }

@@ -10,6 +10,7 @@ import { redaction } from "./redaction.ts";
 import { secrets } from "./secrets.ts";
 import { smuggling } from "./smuggling.ts";
 import { tunnels } from "./tunnels.ts";
+import { uploads } from "./uploads.ts";
 
 export const tables: readonly AttackTable[] = [
   secrets,
@@ -22,4 +23,5 @@ export const tables: readonly AttackTable[] = [
   tunnels,
   smuggling,
   http2,
+  uploads,
 ];

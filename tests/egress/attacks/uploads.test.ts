@@ -1,0 +1,4 @@
+import { uploads } from "./tables/uploads.ts";
+import { testTable } from "./run.ts";
+
+testTable(uploads);
