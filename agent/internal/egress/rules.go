@@ -58,7 +58,11 @@ func setRules() error {
 	accept := []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}
 	refuse(to(netip.MustParsePrefix("127.0.0.0/8")), accept)
 	refuse(to(netip.MustParsePrefix("::1/128")), accept)
-	refuse(outgoing(), []expr.Any{&expr.Reject{Type: rejectICMPX, Code: portUnreachable}})
+	reject := []expr.Any{&expr.Reject{Type: rejectICMPX, Code: portUnreachable}}
+	refuse(outgoing(), reject)
+	// The same for namespaces, where something in the sandbox has made the kernel forward.
+	refuseForwarded := chain("refuse-forwarded", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
+	refuseForwarded(outgoing(), reject)
 	if err := rules.Flush(); err != nil {
 		return fmt.Errorf("set nftables rules: %w", err)
 	}

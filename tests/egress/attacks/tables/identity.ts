@@ -193,6 +193,14 @@ export const identity: AttackTable = {
     },
     {
       row: 16,
+      name: "encrypted hello that shows the name of another host",
+      control: `hello_answer(HOST, client_hello(HOST))`,
+      python: `hello_answer(HOST, extend_hello(client_hello(EVIL), lambda es: es + [(0xFE0D, b"\\x00\\x00\\x01\\x00\\x01\\x2a\\x00\\x20" + os.urandom(32) + b"\\x00\\xb0" + os.urandom(176))]))`,
+      succeeded: reached("host"),
+      rule: "sni-mismatch",
+    },
+    {
+      row: 16,
       name: "session of one host resumed at another",
       python: String.raw`
 made = context(False)
