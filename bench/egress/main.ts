@@ -15,6 +15,7 @@ import {
 } from "../../packages/egress/src/testing/harness.ts";
 import { measure, type Figures } from "./measure.ts";
 import { startMitmproxy } from "./mitmproxy.ts";
+import { startPipe } from "./pipe.ts";
 
 // Otherwise the client spends more time on collecting what it was sent than any of the ways on sending it.
 const flags = ["--max-semi-space-size=1"];
@@ -74,6 +75,12 @@ try {
     await once(socket, "secureConnect");
     return socket;
   });
+  const pipe = await startPipe(port);
+  try {
+    await way("TLS ended, nothing read", () => pipe.guest.connectTls("api.test:443"), {}, pipe.pid);
+  } finally {
+    await pipe.close();
+  }
   const ca = upstreamAuthority.certificatePem;
   await throughHarness("caisson, passed through", await startHarness({ resolve }), {}, ca);
   await throughHarness("caisson, intercepted", await startHarness({ resolve, policy: { allow: ["api.test"] } }));
@@ -109,6 +116,9 @@ function compare(): void {
   );
   console.log(
     `large body, five secrets / direct: ${ratio("caisson, five secrets", "direct", "megabytesPerSecond")} (goal 0.40)`,
+  );
+  console.log(
+    `large body, TLS ended and nothing read / direct: ${ratio("TLS ended, nothing read", "direct", "megabytesPerSecond")}`,
   );
   console.log(
     `large body, five secrets / none: ${ratio("caisson, five secrets", "caisson, intercepted", "megabytesPerSecond")} (goal 0.75)`,

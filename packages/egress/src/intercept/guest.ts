@@ -2,6 +2,12 @@
 import type { Duplex, Readable } from "node:stream";
 import type { HeaderList } from "../secrets/substitute.ts";
 
+/**
+ * Bytes that may wait for the guest before the upstream is paused. Less would pause it after every few records, and
+ * stopping and starting costs more than carrying.
+ */
+export const mayWait = 256 * 1024;
+
 export interface GuestRequest {
   readonly protocol: "http/1.1" | "h2" | "websocket";
   readonly method: string;

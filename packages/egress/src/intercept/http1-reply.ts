@@ -3,7 +3,7 @@ import { ServerResponse, type IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { HeaderList } from "../secrets/substitute.ts";
-import type { GuestReply } from "./guest.ts";
+import { mayWait, type GuestReply } from "./guest.ts";
 
 export class Http1Reply implements GuestReply {
   protected readonly response: ServerResponse;
@@ -26,7 +26,7 @@ export class Http1Reply implements GuestReply {
   }
 
   write(chunk: Buffer): boolean {
-    return this.response.destroyed || this.response.write(chunk);
+    return this.response.destroyed || this.response.write(chunk) || this.response.writableLength < mayWait;
   }
 
   end(trailers: HeaderList): void {

@@ -11,7 +11,7 @@ import { PassThrough, type Duplex } from "node:stream";
 import type { HeaderList } from "../secrets/substitute.ts";
 import type { Conversation } from "./conversation.ts";
 import { exchange } from "./exchange.ts";
-import type { GuestReply, GuestRequest } from "./guest.ts";
+import { mayWait, type GuestReply, type GuestRequest } from "./guest.ts";
 
 /** Bounds on one session of a hostile client: bytes, counts, milliseconds. */
 const limits = {
@@ -114,7 +114,8 @@ class Http2Reply implements GuestReply {
   }
 
   write(chunk: Buffer): boolean {
-    return this.#stream.destroyed || this.#stream.writableEnded || this.#stream.write(chunk);
+    const stream = this.#stream;
+    return stream.destroyed || stream.writableEnded || stream.write(chunk) || stream.writableLength < mayWait;
   }
 
   end(trailers: HeaderList): void {

@@ -15,6 +15,9 @@ export interface Found<Tag> {
 
 /** Shifts are kept in bytes. */
 const longestWindow = 255;
+/** Bytes from which on searching in quarters is worth it. */
+const lanesFrom = 1024;
+const none: readonly never[] = [];
 
 export class Matcher<Tag> {
   /** Bytes of the longest needle. */
@@ -52,27 +55,66 @@ export class Matcher<Tag> {
 
   /** The leftmost needle at or after `from`, the longest where several begin. */
   find(data: Buffer, from = 0): Found<Tag> | undefined {
-    if (this.empty) return undefined;
-    const shift = this.#shift;
-    const window = this.#window;
+    if (this.empty || (data.length - from > lanesFrom && this.#isClean(data, from))) return undefined;
     const length = data.length;
-    let last = from + window - 1;
-    while (last < length) {
-      const block = (data[last - 1]! << 8) | data[last]!;
-      const step = shift[block]!;
-      if (step !== 0) {
-        last += step;
-        continue;
-      }
-      const start = last - window + 1;
-      const candidates = this.#byBlock.get(block);
-      if (candidates !== undefined) {
-        for (const needle of candidates) {
-          if (matchesAt(data, start, needle.bytes, needle.bytes.length)) return { start, needle };
-        }
-      }
-      last++;
+    for (let last = from + this.#window - 1; last < length;) {
+      const step = this.#shift[(data[last - 1]! << 8) | data[last]!]!;
+      if (step === 0) {
+        const needle = this.#endingAt(data, last);
+        if (needle !== undefined) return { start: last - this.#window + 1, needle };
+        last++;
+      } else last += step;
     }
+    return undefined;
+  }
+
+  /**
+   * Whether nothing is to be found, which is so nearly always. Each step has to wait for memory, so four searches of a
+   * quarter each go on at a time.
+   */
+  #isClean(data: Buffer, from: number): boolean {
+    const shift = this.#shift;
+    const { length } = data;
+    let a = from + this.#window - 1;
+    const quarter = (length - a) >> 2;
+    const [endA, endB, endC] = [a + quarter, a + 2 * quarter, a + 3 * quarter];
+    let [b, c, d] = [endA, endB, endC];
+    while (a < endA && b < endB && c < endC && d < length) {
+      const stepA = shift[(data[a - 1]! << 8) | data[a]!]!;
+      const stepB = shift[(data[b - 1]! << 8) | data[b]!]!;
+      const stepC = shift[(data[c - 1]! << 8) | data[c]!]!;
+      const stepD = shift[(data[d - 1]! << 8) | data[d]!]!;
+      if (stepA === 0 && this.#endingAt(data, a++) !== undefined) return false;
+      if (stepB === 0 && this.#endingAt(data, b++) !== undefined) return false;
+      if (stepC === 0 && this.#endingAt(data, c++) !== undefined) return false;
+      if (stepD === 0 && this.#endingAt(data, d++) !== undefined) return false;
+      a += stepA;
+      b += stepB;
+      c += stepC;
+      d += stepD;
+    }
+    return (
+      this.#isCleanFrom(data, a, endA) &&
+      this.#isCleanFrom(data, b, endB) &&
+      this.#isCleanFrom(data, c, endC) &&
+      this.#isCleanFrom(data, d, length)
+    );
+  }
+
+  #isCleanFrom(data: Buffer, from: number, end: number): boolean {
+    for (let last = from; last < end;) {
+      const step = this.#shift[(data[last - 1]! << 8) | data[last]!]!;
+      if (step === 0 && this.#endingAt(data, last) !== undefined) return false;
+      last += step || 1;
+    }
+    return true;
+  }
+
+  /** A needle whose first bytes, as many as the window has, end at `last`. */
+  #endingAt(data: Buffer, last: number): Needle<Tag> | undefined {
+    const start = last - this.#window + 1;
+    for (const needle of this.#byBlock.get((data[last - 1]! << 8) | data[last]!) ?? none)
+      if (matchesAt(data, start, needle.bytes, needle.bytes.length)) return needle;
     return undefined;
   }
 

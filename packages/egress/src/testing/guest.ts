@@ -50,9 +50,10 @@ export class Guest {
     this.sessions++;
     const session = http2Connect("http://caisson.egress", {
       createConnection: () => socket,
-      settings: { enablePush: false, initialWindowSize: 2 ** 20 },
+      // As the agent asks for (`agent/internal/egress/tunnel.go`).
+      settings: { enablePush: false, initialWindowSize: 512 * 1024, maxFrameSize: 64 * 1024 },
     });
-    session.once("connect", () => session.setLocalWindowSize(16 * 2 ** 20));
+    session.once("connect", () => session.setLocalWindowSize(64 * 2 ** 20));
     session.on("error", () => {});
     session.once("close", () => {
       if (this.#session === session) this.#session = undefined;

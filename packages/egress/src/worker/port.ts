@@ -16,7 +16,8 @@ const limits = {
   streams: 512,
   headerBytes: 8 * 1024,
   headerPairs: 16,
-  streamWindow: 2 ** 20,
+  // Node grants more of the session's window as soon as bytes arrive, so streams times this is what may wait here.
+  streamWindow: 256 * 1024,
   sessionWindow: 16 * 2 ** 20,
   memory: 64,
   rejected: 100_000,
