@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -53,12 +54,20 @@ const (
 	hostsBegin = "# Written by Caisson, line by line at each start:"
 )
 
+// More than this is no table of hosts.
+const maxHosts = 1 << 20
+
 // putHosts writes the agent's lines at the top of /etc/hosts and keeps what the user added.
 func putHosts(name string) error {
-	old, err := os.ReadFile(hostsFile)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	old, err := content(hostsFile, maxHosts)
+	if err != nil {
 		return err
 	}
+	return put(hostsFile, hosts(old, name), 0o644)
+}
+
+// hosts is the table with the agent's lines of now.
+func hosts(old []byte, name string) string {
 	var kept []byte
 	if bytes.HasPrefix(old, []byte(hostsBegin)) {
 		lines := bytes.SplitAfterN(old, []byte("\n"), 4)
@@ -66,7 +75,23 @@ func putHosts(name string) error {
 			kept = lines[3]
 		}
 	}
-	return put(hostsFile, fmt.Sprintf("%s\n127.0.0.1 localhost %s\n::1 localhost ip6-localhost ip6-loopback %s\n%s", hostsBegin, name, name, kept), 0o644)
+	return fmt.Sprintf("%s\n127.0.0.1 localhost %s\n::1 localhost ip6-localhost ip6-loopback %s\n%s", hostsBegin, name, name, kept)
+}
+
+// content is empty when there is no file, or something else in its place: what blocks or never ends must not hold up a start.
+func content(path string, limit int64) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ELOOP) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > limit {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(file, limit))
 }
 
 // put writes a file unless it has that content; a symbolic link in its place is replaced.

@@ -70,18 +70,18 @@ func trust(certificate string) (link string, err error) {
 	} else if err := os.Remove(anchorFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", failure.From(err)
 	}
-	return link, failure.From(rewriteBundle(certificate))
+	return link, failure.From(rewriteBundle(bundleFile, certificate))
 }
 
 // rewriteBundle puts the certificate at the end of the bundle, where the one before was.
-func rewriteBundle(certificate string) error {
+func rewriteBundle(bundleFile, certificate string) error {
 	if err := os.MkdirAll(filepath.Dir(bundleFile), 0o755); err != nil {
 		return err
 	}
-	flags := os.O_RDWR | os.O_CREATE
+	flags := os.O_RDWR | os.O_CREATE | unix.O_NONBLOCK
 	if certificate == "" {
 		// Opening for writing would copy the base image's file up.
-		flags = os.O_RDONLY
+		flags = os.O_RDONLY | unix.O_NONBLOCK
 	}
 	bundle, err := os.OpenFile(bundleFile, flags, 0o644)
 	if err != nil {
@@ -94,6 +94,9 @@ func rewriteBundle(certificate string) error {
 	info, err := bundle.Stat()
 	if err != nil {
 		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no file", bundleFile)
 	}
 	if info.Size() > maxBundle {
 		return fmt.Errorf("%s has %d bytes", bundleFile, info.Size())

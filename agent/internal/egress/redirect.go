@@ -204,12 +204,16 @@ func originalTarget(conn *net.TCPConn) (netip.AddrPort, error) {
 			return
 		}
 		bytes := (*[unix.SizeofSockaddrInet6]byte)(unsafe.Pointer(&info.Addr))
-		port := binary.BigEndian.Uint16(bytes[2:4])
-		if level == unix.SOL_IP {
-			target = netip.AddrPortFrom(netip.AddrFrom4([4]byte(bytes[4:8])), port)
-		} else {
-			target = netip.AddrPortFrom(netip.AddrFrom16([16]byte(bytes[8:24])).Unmap(), port)
-		}
+		target = addressOf(bytes, level == unix.SOL_IP)
 	})
 	return target, errors.Join(err, failed)
+}
+
+// addressOf reads a sockaddr_in or a sockaddr_in6.
+func addressOf(bytes *[unix.SizeofSockaddrInet6]byte, v4 bool) netip.AddrPort {
+	port := binary.BigEndian.Uint16(bytes[2:4])
+	if v4 {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(bytes[4:8])), port)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(bytes[8:24])).Unmap(), port)
 }

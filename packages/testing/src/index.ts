@@ -2,6 +2,7 @@
 export * from "./counters.ts";
 export * from "./deadline.ts";
 export * from "./env-file.ts";
+export * from "./jailed-agent.ts";
 export * from "./platform-process.ts";
 export * from "./process-table.ts";
 export * from "./shared-platform.ts";

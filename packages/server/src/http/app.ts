@@ -33,7 +33,8 @@ export function createApp(context: ServerContext): Hono<HttpVariables> {
     );
   });
   app.onError((error, c) => {
-    const { status, body } = toErrorAnswer(error, c.get("log"));
+    const thrown = (error as NodeJS.ErrnoException).code === "ECONNRESET" ? goneWithin(error) : error;
+    const { status, body } = toErrorAnswer(thrown, c.get("log"));
     return c.json(body, status as ContentfulStatusCode, { [traceHeader]: c.get("requestId") });
   });
   app.notFound((c) => {
@@ -57,4 +58,9 @@ export function createApp(context: ServerContext): Hono<HttpVariables> {
   app.route("/", auditRoutes(context));
   app.route("/", volumeRoutes(context));
   return app;
+}
+
+/** What reading the body of a client throws that has left: no fault of ours, and nobody reads the answer. */
+function goneWithin(cause: Error): CaissonError {
+  return new CaissonError("cancelled", "The client went away before the end of its request.", { cause });
 }

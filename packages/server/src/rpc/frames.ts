@@ -58,6 +58,12 @@ export function notificationFrame(method: string, params: unknown): string {
   return JSON.stringify({ jsonrpc: "2.0", method, params });
 }
 
+/** Data of a stream. Put together by hand: base64 needs no escapes, and `JSON.stringify` would look for them in every byte. */
+export function enqueueFrame(streamId: number, data: Buffer): string {
+  const base64 = data.toString("base64");
+  return `{"jsonrpc":"2.0","method":"$sandbox.stream.enqueue","params":{"streamId":${streamId},"data":"${base64}"}}`;
+}
+
 /** The form in which the Python client reads a validation failure: JSON in JSON, every item with `expected` and a path of strings. */
 export function invalidParams(error: z.ZodError): RpcFault {
   const items = error.issues.map((issue) => ({

@@ -2,7 +2,7 @@
 import type { Readable } from "node:stream";
 import type { Logger } from "pino";
 import { serialiseError } from "../errors.ts";
-import { notificationFrame, type SerialisedError } from "../frames.ts";
+import { enqueueFrame, notificationFrame, type SerialisedError } from "../frames.ts";
 import type { Sender } from "../sender.ts";
 import { nextStreamId } from "./stream-ids.ts";
 
@@ -94,8 +94,7 @@ export class OutboundStreams {
         () => true,
       );
       if (cancelled) return this.#sender.pass();
-      const data = chunk.subarray(from, from + chunkBytes).toString("base64");
-      this.#sender.send(notificationFrame("$sandbox.stream.enqueue", { streamId: id, data }));
+      this.#sender.send(enqueueFrame(id, chunk.subarray(from, from + chunkBytes)));
     }
   }
 
