@@ -43,7 +43,11 @@ type Tunnel struct {
 
 // NewTunnel makes a tunnel without a host.
 func NewTunnel() *Tunnel {
-	return &Tunnel{transport: &http2.Transport{AllowHTTP: true, DisableCompression: true, MaxReadFrameSize: maxFrame}}
+	transport := newTransport()
+	transport.AllowHTTP = true
+	transport.DisableCompression = true
+	transport.MaxReadFrameSize = maxFrame
+	return &Tunnel{transport: transport}
 }
 
 // Serve lets one host after the other carry the connections, until the line ends.
