@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Sandbox } from "@deno/sandbox";
-import { processesNaming, startPlatform, until } from "@caisson/testing";
+import { descendants, startPlatform, until } from "@caisson/testing";
 import { quantiles, report } from "./report.ts";
 
 const { values } = parseArgs({
@@ -34,7 +34,7 @@ try {
     process.stderr.write(`\r${index + 1} of ${values.sandboxes}`);
   }
   await sleep(settleMs);
-  const monitors = processesNaming(platform.home).filter(({ command }) => command.startsWith("qemu-system"));
+  const monitors = descendants(platform.pid).filter(({ command }) => /^\S*qemu-system/.test(command));
   // Clones that wait in the pool are sandboxes that do nothing, too.
   if (monitors.length < sandboxes.length) throw new Error(`${monitors.length} monitors of ${sandboxes.length}`);
   const before = monitors.map(({ pid }) => ticks(pid));

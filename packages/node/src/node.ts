@@ -30,8 +30,8 @@ import { type Template, TemplateStore } from "./template/store.ts";
 const qemu = "/usr/bin/qemu-system-x86_64";
 /** Never given to sandboxes, MiB. */
 const hostReserve = 512;
-/** What the guest's kernel keeps of its memory before `free` counts it, MiB; so the smallest size needs no plugging. Measured. */
-const kernelShare = 120;
+/** What the guest's kernel keeps of its memory before `free` counts it, MiB: of any size, and per MiB for its books. Measured. */
+const kernelShare = { fixed: 108, perMebibyte: 1 / 64 } as const;
 const firstCloneDeadlineMs = 15_000;
 
 interface Started {
@@ -90,7 +90,8 @@ class Node implements SandboxNode {
       log,
     });
     for (const machine of machines) this.#keep(machine);
-    await this.#template(this.#shape(config.sandbox.vcpus), signal);
+    const { vcpus, memoryMin, memoryDefault } = config.sandbox;
+    for (const memory of [memoryDefault, memoryMin]) await this.#template(this.#shape(vcpus, memory), signal);
     await this.#templates.prune();
     pool.start();
     await pool.firstClone(firstCloneDeadlineMs);
@@ -106,7 +107,7 @@ class Node implements SandboxNode {
     let clone: Clone | undefined;
     try {
       await requireMemory(spec.memory);
-      const shape = this.#shape(spec.vcpus);
+      const shape = this.#shape(spec.vcpus, spec.memory);
       const claimed = pool.claim((candidate) => fits(candidate, shape, spec.memory));
       const source: StartSource = claimed === undefined ? "restore" : "pool";
       let ready: Promise<void>;
@@ -196,14 +197,18 @@ class Node implements SandboxNode {
       throw new CaissonError("already_exists", `There is already a machine ${id}.`);
   }
 
-  #shape(vcpus: number): VmShape {
-    const { memoryMin, memoryMax } = this.#options.config.sandbox;
-    const baseMemory = even(memoryMin + kernelShare);
-    // Room for rounding, and for kernels that keep a little more.
+  /**
+   * There are two templates, for the default size and for the smallest: what a sandbox wants beyond is plugged in, which costs it
+   * time and memory for the kernel's books, so most sandboxes should not need it.
+   */
+  #shape(vcpus: number, memory: number): VmShape {
+    const { memoryMin, memoryDefault, memoryMax } = this.#options.config.sandbox;
+    const smallest = memory < memoryDefault ? memoryMin : memoryDefault;
     return {
       vcpus,
-      baseMemory,
-      pluggableMemory: roundUp(memoryMax - memoryMin + 64, 128),
+      baseMemory: roundUp(smallest + kernelShare.fixed + smallest * kernelShare.perMebibyte, 2),
+      // Room for rounding, and for kernels that keep a little more.
+      pluggableMemory: roundUp(memoryMax - smallest + 64, 128),
       accelerator: this.#running().accelerator,
     };
   }
@@ -232,7 +237,7 @@ class Node implements SandboxNode {
   async #makePooled(signal: AbortSignal): Promise<Clone> {
     const { host } = this.#running();
     const { memoryDefault, vcpus } = this.#options.config.sandbox;
-    const shape = this.#shape(vcpus);
+    const shape = this.#shape(vcpus, memoryDefault);
     const template = await this.#template(shape);
     const clone = await restoreClone(host, { shape, template, memory: memoryDefault, background: true });
     // A clone that nobody will use is not waited for; what waits for it fails with it.
@@ -298,10 +303,6 @@ async function requireMemory(mebibytes: number): Promise<void> {
       `This host has ${available} MiB of memory left, too little for another sandbox of ${mebibytes} MiB. End one, or ask for less memory.`,
     );
   }
-}
-
-function even(mebibytes: number): number {
-  return roundUp(mebibytes, 2);
 }
 
 function roundUp(value: number, step: number): number {

@@ -89,9 +89,13 @@ export function qemuArguments(options: MachineArguments): readonly string[] {
 
 const commonKernelArguments =
   "console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on memhp_default_state=online_movable " +
-  // A sandbox's start consists of mounts, which wait for the kernel's grace periods. No AppArmor profile is loaded, and nothing
-  // reads audit records.
-  "rcupdate.rcu_expedited=1 apparmor=0 audit=0";
+  // A sandbox's start consists of mounts, which wait for the kernel's grace periods.
+  "rcupdate.rcu_expedited=1 " +
+  // No policy is loaded for the other security modules, nothing reads audit records or pressure figures, and each would be asked
+  // or written at every system call.
+  "lsm=landlock,yama audit=0 psi=0 " +
+  // A machine that is paused looks like one that hangs. Nobody waits for large pages; idle, these only wake the processors.
+  "nowatchdog tsc=reliable transparent_hugepage=madvise";
 
 /**
  * Emulated processors do not speculate, so mitigations protect nothing and cost much. On a busy host they keep no time: a delay
