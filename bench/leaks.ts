@@ -72,6 +72,8 @@ try {
   // The first few open what the server keeps for good: its database's files, its connections to the proxy.
   await rounds(Number(values["at-a-time"]));
   const settled = async (): Promise<Counts> => {
+    // The client's connections that wait for another request are closed within 5 s, by either side.
+    await pause(7000);
     let last = "";
     return until(60_000, "counters that stand still", async () => {
       await pause(1000);
