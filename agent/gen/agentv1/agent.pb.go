@@ -471,7 +471,11 @@ type ChangeRootRequest struct {
 	// Grow the file system to its disk.
 	GrowRoot bool `protobuf:"varint,2,opt,name=grow_root,json=growRoot,proto3" json:"grow_root,omitempty"`
 	// Wait this long for the disk to appear.
-	TimeoutMs     uint32 `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	TimeoutMs uint32 `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	// Size of the disk, when known: the guest believes in that of a former content for a while.
+	DiskBytes uint64 `protobuf:"varint,4,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`
+	// Do all of it in a mount namespace that then goes: the machine keeps its root, and the disk can be taken away.
+	Rehearsal     bool `protobuf:"varint,5,opt,name=rehearsal,proto3" json:"rehearsal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -525,6 +529,20 @@ func (x *ChangeRootRequest) GetTimeoutMs() uint32 {
 		return x.TimeoutMs
 	}
 	return 0
+}
+
+func (x *ChangeRootRequest) GetDiskBytes() uint64 {
+	if x != nil {
+		return x.DiskBytes
+	}
+	return 0
+}
+
+func (x *ChangeRootRequest) GetRehearsal() bool {
+	if x != nil {
+		return x.Rehearsal
+	}
+	return false
 }
 
 type ConfigureRequest struct {
@@ -4203,13 +4221,16 @@ const file_agent_proto_rawDesc = "" +
 	"machine_id\x18\x03 \x01(\tR\tmachineId\x12\x1f\n" +
 	"\vroot_serial\x18\x04 \x01(\tR\n" +
 	"rootSerial\x12\x1b\n" +
-	"\tgrow_root\x18\x05 \x01(\bR\bgrowRoot\"p\n" +
+	"\tgrow_root\x18\x05 \x01(\bR\bgrowRoot\"\xad\x01\n" +
 	"\x11ChangeRootRequest\x12\x1f\n" +
 	"\vroot_serial\x18\x01 \x01(\tR\n" +
 	"rootSerial\x12\x1b\n" +
 	"\tgrow_root\x18\x02 \x01(\bR\bgrowRoot\x12\x1d\n" +
 	"\n" +
-	"timeout_ms\x18\x03 \x01(\rR\ttimeoutMs\"\xfd\x01\n" +
+	"timeout_ms\x18\x03 \x01(\rR\ttimeoutMs\x12\x1d\n" +
+	"\n" +
+	"disk_bytes\x18\x04 \x01(\x04R\tdiskBytes\x12\x1c\n" +
+	"\trehearsal\x18\x05 \x01(\bR\trehearsal\"\xfd\x01\n" +
 	"\x10ConfigureRequest\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12(\n" +
 	"\x10clock_unix_nanos\x18\x02 \x01(\x03R\x0eclockUnixNanos\x12=\n" +

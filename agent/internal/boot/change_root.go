@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,22 +16,34 @@ import (
 // nextRoot is where the next root is mounted, in the root that is about to go.
 const nextRoot = "/.caisson-next"
 
+// NextRoot says onto which disk to move.
+type NextRoot struct {
+	Serial string
+	// Size of the disk; 0: any.
+	Bytes uint64
+	// Make the file system as large as its disk.
+	Grow bool
+}
+
+// afterwards is when the first commands have run and nobody waits for what a former root takes to be cleared away.
+const afterwards = 10 * time.Second
+
 // ChangeRoot moves the machine from its writable layer onto that of another disk. Nothing but the agent may run.
 // After an error the machine is good for nothing.
-func ChangeRoot(ctx context.Context, old *Disk, serial string, grow bool) (*Disk, error) {
-	device, err := waitDisk(ctx, serial)
+func ChangeRoot(ctx context.Context, old *Disk, next NextRoot) (*Disk, error) {
+	device, err := waitDisk(ctx, next.Serial, next.Bytes)
 	if err != nil {
 		return nil, err
 	}
 	folder := hiddenPath(nextFolder)
-	if err := unix.Mount(device, folder, "ext4", unix.MS_NOATIME, "discard"); err != nil {
-		return nil, failure.From(fmt.Errorf("mount the root disk: %w", err))
+	if err := mountLayer(device, folder); err != nil {
+		return nil, err
 	}
-	disk, err := openDisk(serial, device, folder)
+	disk, err := openDisk(next.Serial, device, folder)
 	if err != nil {
 		return nil, failure.From(err)
 	}
-	if grow {
+	if next.Grow {
 		if err := disk.grow(); err != nil {
 			return nil, failure.From(fmt.Errorf("grow the root disk: %w", err))
 		}
@@ -41,15 +54,29 @@ func ChangeRoot(ctx context.Context, old *Disk, serial string, grow bool) (*Disk
 	if err := layOver(hiddenPath(baseFolder), folder, nextRoot); err != nil {
 		return nil, err
 	}
+	// What is open stays mounted, out of everybody's sight.
+	former, err := os.OpenFile("/", unix.O_PATH, 0)
+	if err != nil {
+		return nil, failure.From(err)
+	}
 	if err := pivot(nextRoot); err != nil {
 		return nil, err
 	}
-	// Nobody reads the former layer any more.
-	old.top.Close()
 	if err := unix.Unmount(hiddenPath(diskFolder), unix.MNT_DETACH); err != nil {
 		return nil, failure.From(fmt.Errorf("unmount the former layer: %w", err))
 	}
+	time.AfterFunc(afterwards, func() {
+		former.Close()
+		old.top.Close()
+	})
 	return disk, nil
+}
+
+func mountLayer(device, folder string) error {
+	if err := unix.Mount(device, folder, "ext4", unix.MS_NOATIME, "discard"); err != nil {
+		return failure.From(fmt.Errorf("mount the root disk: %w", err))
+	}
+	return nil
 }
 
 // pivot makes a mount the root and lets go of the former one. switchRoot cannot: that one is the kernel's own.

@@ -42,25 +42,25 @@ func diskSerial(folder string) string {
 }
 
 // usable tells a disk from one whose driver is still looking at it: its node is there before it can be opened (ENXIO).
-func usable(device string) error {
+func usable(device string, bytes uint64) error {
 	file, err := os.Open(device)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
 	size, err := deviceSize(file)
-	if err == nil && size == 0 {
+	if err == nil && (size == 0 || bytes != 0 && size != bytes) {
 		return unix.ENXIO
 	}
 	return err
 }
 
-// waitDisk waits for a hot-plugged disk and its device node.
-func waitDisk(ctx context.Context, serial string) (string, error) {
-	for pause := 5 * time.Millisecond; ; pause = min(pause*3/2, 50*time.Millisecond) {
+// waitDisk waits for a hot-plugged disk and its device node, and for it to have a size: that one, unless it is 0.
+func waitDisk(ctx context.Context, serial string, bytes uint64) (string, error) {
+	for pause := time.Millisecond; ; pause = min(pause*3/2, 50*time.Millisecond) {
 		device, err := findDisk(serial)
 		if err == nil {
-			if err = usable(device); err == nil {
+			if err = usable(device, bytes); err == nil {
 				return device, nil
 			}
 		}

@@ -19,9 +19,14 @@ var (
 	hostname  = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
 )
 
-// Personal writes the files that tell this machine from its siblings, and removes what an earlier life left in a root
-// that was saved.
+// Personal makes a clone tell itself from its siblings.
 func Personal(id string) error {
+	return errors.Join(failure.From(freshBootID()), Identify(id), failure.From(putHosts("sandbox")))
+}
+
+// Identify writes the files by which this machine is known, and removes what an earlier life left in a root that was saved. The
+// host's name, and the file that it is in, come with the owner.
+func Identify(id string) error {
 	if !machineID.MatchString(id) {
 		return failure.Errno(unix.EINVAL, "machine id")
 	}
@@ -30,10 +35,8 @@ func Personal(id string) error {
 		os.Remove(stale)
 	}
 	return failure.From(errors.Join(
-		freshBootID(),
 		put("/etc/machine-id", id+"\n", 0o444),
 		put("/etc/resolv.conf", "nameserver 127.0.0.53\noptions timeout:5 attempts:2\n", 0o644),
-		putHosts("sandbox"),
 	))
 }
 

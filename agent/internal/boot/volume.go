@@ -47,7 +47,7 @@ func (d *Disks) MountVolume(ctx context.Context, serial, path string, readOnly b
 	if !filepath.IsAbs(path) || filepath.Clean(path) == "/" {
 		return failure.Errno(unix.EINVAL, "mount point %q", path)
 	}
-	device, err := waitDisk(ctx, serial)
+	device, err := waitDisk(ctx, serial, 0)
 	if err != nil {
 		return err
 	}

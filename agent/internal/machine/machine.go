@@ -154,20 +154,24 @@ func (m *Machine) ChangeRoot(ctx context.Context, request *connect.Request[agent
 	if m.borrowed {
 		return nil, failure.State("this machine's root is its own")
 	}
-	m.rootChanged = true
 	wait := min(time.Duration(request.Msg.TimeoutMs)*time.Millisecond, maxDiskWait)
 	if wait == 0 {
 		wait = defaultDiskWait
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	root, err := boot.ChangeRoot(ctx, m.root, request.Msg.RootSerial, request.Msg.GrowRoot)
+	next := boot.NextRoot{Serial: request.Msg.RootSerial, Bytes: request.Msg.DiskBytes, Grow: request.Msg.GrowRoot}
+	if request.Msg.Rehearsal {
+		return done(boot.RehearseRoot(ctx, next))
+	}
+	m.rootChanged = true
+	root, err := boot.ChangeRoot(ctx, m.root, next)
 	if err != nil {
 		return done(err)
 	}
 	m.disks.Replace(m.root, root)
 	m.root = root
-	return done(boot.Personal(m.id))
+	return done(boot.Identify(m.id))
 }
 
 // Configure hands the machine to its owner.

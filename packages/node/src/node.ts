@@ -19,7 +19,7 @@ import { availableMebibytes } from "./host/memory.ts";
 import { type Clone, type CloneHost, plugMemory, restoreClone } from "./machine/clone.ts";
 import { handOut } from "./machine/hand-out.ts";
 import { machineLimits } from "./machine/limits.ts";
-import { changeRoot } from "./machine/change-root.ts";
+import { changeRoot, rehearseChangeRoot } from "./machine/change-root.ts";
 import type { RunningMachine } from "./machine/machine.ts";
 import type { NodeOptions, StartSource } from "./options.ts";
 import { Pool } from "./pool/pool.ts";
@@ -247,6 +247,8 @@ class Node implements SandboxNode {
       signal.throwIfAborted();
       await clone.personalized;
       await warmUp(clone.agent);
+      // A real processor has nothing to translate.
+      if (shape.accelerator === "tcg") await rehearseChangeRoot(clone, template.files);
       await clone.vm.pause();
       await clone.holdings.update({ phase: "pooled" });
       return clone;

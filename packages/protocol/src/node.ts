@@ -12,6 +12,8 @@ export interface DiskAttachment {
    */
   readonly backing?: readonly string[];
   readonly readOnly: boolean;
+  /** It goes with its machine, so a flush of the guest need not reach the host's disk. */
+  readonly throwAway?: boolean;
   /** Unique within the machine, at most 20 characters from a-z 0-9 -. */
   readonly serial: string;
 }

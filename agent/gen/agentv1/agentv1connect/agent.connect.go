@@ -179,7 +179,8 @@ type MachineClient interface {
 	Prepare(context.Context, *connect.Request[agentv1.PrepareRequest]) (*connect.Response[agentv1.Empty], error)
 	// Makes a restored clone an individual: entropy, clock, machine identity, root file system. Once per clone.
 	Personalize(context.Context, *connect.Request[agentv1.PersonalizeRequest]) (*connect.Response[agentv1.Empty], error)
-	// Moves a personalized clone onto another writable layer, on a disk that was added since. Before Configure; at most once.
+	// Moves a personalized clone onto another writable layer, on a disk that was added since. Before Configure; at most once, after
+	// any number of rehearsals.
 	ChangeRoot(context.Context, *connect.Request[agentv1.ChangeRootRequest]) (*connect.Response[agentv1.Empty], error)
 	// Hands the clone to its owner: name, clock, environment, trust. Once, before user code.
 	Configure(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error)
@@ -380,7 +381,8 @@ type MachineHandler interface {
 	Prepare(context.Context, *connect.Request[agentv1.PrepareRequest]) (*connect.Response[agentv1.Empty], error)
 	// Makes a restored clone an individual: entropy, clock, machine identity, root file system. Once per clone.
 	Personalize(context.Context, *connect.Request[agentv1.PersonalizeRequest]) (*connect.Response[agentv1.Empty], error)
-	// Moves a personalized clone onto another writable layer, on a disk that was added since. Before Configure; at most once.
+	// Moves a personalized clone onto another writable layer, on a disk that was added since. Before Configure; at most once, after
+	// any number of rehearsals.
 	ChangeRoot(context.Context, *connect.Request[agentv1.ChangeRootRequest]) (*connect.Response[agentv1.Empty], error)
 	// Hands the clone to its owner: name, clock, environment, trust. Once, before user code.
 	Configure(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error)

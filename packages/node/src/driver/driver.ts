@@ -25,6 +25,9 @@ export interface TemplateFiles {
 /** The serial of the root disk inside every guest. */
 export const rootSerial = "root";
 
+/** The serial of the disk that is kept free for an owner's root: every machine has it, without a size until something is in it. */
+export const ownerRootSerial = "owner-root";
+
 /** A disk image with everything below it, under the names that the jailed monitor sees. */
 export interface DiskSource {
   /** Top first; each is the backing file of the one before. */
@@ -89,6 +92,10 @@ export interface Vm {
   resume(): Promise<void>;
   /** Asks the guest to take this much memory beyond its base, MiB; a whole number of `memoryGranularity`. */
   plugMemory(mebibytes: number): Promise<void>;
+  /** Puts an image into the disk `ownerRootSerial`. @returns its size, bytes */
+  insertOwnerRoot(disk: DiskSource): Promise<number>;
+  /** Makes that disk empty again; the guest must not have it mounted. */
+  removeOwnerRoot(): Promise<void>;
   attachDisk(disk: DiskSource): Promise<void>;
   detachDisk(serial: string): Promise<void>;
   /** Lays overlay number `generation` (from 1) over a disk: the guest writes there from now on. */

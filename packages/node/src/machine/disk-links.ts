@@ -5,7 +5,7 @@
 import { chmod, chown, link, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CaissonError, type DiskAttachment } from "@caisson/protocol";
-import type { DiskFile, DiskSource } from "../driver/driver.ts";
+import { type DiskFile, type DiskSource, ownerRootSerial } from "../driver/driver.ts";
 
 export interface LinkPlace {
   readonly directory: string;
@@ -21,7 +21,7 @@ export async function linkDisk(place: LinkPlace, attachment: DiskAttachment, ser
     await linkImage(place, image, name, index === 0 && !attachment.readOnly);
     chain.push({ place: "disks", name });
   }
-  return { chain, readOnly: attachment.readOnly, serial, durable: true };
+  return { chain, readOnly: attachment.readOnly, serial, durable: attachment.throwAway !== true };
 }
 
 export async function linkOverlay(
@@ -65,5 +65,5 @@ async function linkImage(place: LinkPlace, image: string, name: string, writable
 
 /** A machine's name for a disk may differ from the control plane's: the root that it was restored with has that name already. */
 export function guestSerial(attachment: { readonly serial: string; readonly root: boolean }): string {
-  return attachment.root ? "owner-root" : attachment.serial;
+  return attachment.root ? ownerRootSerial : attachment.serial;
 }

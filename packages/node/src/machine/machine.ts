@@ -10,7 +10,7 @@ import {
   type VolumeMount,
 } from "@caisson/protocol";
 import type { AgentClient } from "../agent/client.ts";
-import type { Vm } from "../driver/driver.ts";
+import { ownerRootSerial, rootSerial, type Vm } from "../driver/driver.ts";
 import { processCpuMicros, processMemoryBytes } from "../runtime/process-identity.ts";
 import { guestError } from "./guest-error.ts";
 import { guestSerial, linkDisk, linkOverlay, unlinkDisk } from "./disk-links.ts";
@@ -85,7 +85,7 @@ export class RunningMachine implements Machine {
   async attachVolume(volume: VolumeMount): Promise<void> {
     const { holdings, vm } = this.#options;
     const { serial, readOnly, image } = volume;
-    if (!/^[a-z0-9-]{1,20}$/.test(serial) || serial === "root" || serial === "base") {
+    if (!/^[a-z0-9-]{1,20}$/.test(serial) || ["base", rootSerial, ownerRootSerial].includes(serial)) {
       throw new CaissonError("invalid_argument", `"${serial}" cannot name a disk: use 1 to 20 of a-z, 0-9 and hyphen.`);
     }
     const { disks } = holdings.record;

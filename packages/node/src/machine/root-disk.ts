@@ -7,8 +7,12 @@ import { diskFiles } from "../template/blank-disk.ts";
 import type { LinkPlace } from "./disk-links.ts";
 
 /** A fresh layer that goes with the machine: an empty overlay over the template's formatted disk. */
-export async function createFreshRoot(place: LinkPlace, template: TemplateFiles): Promise<DiskSource> {
-  const name = `${rootSerial}.0`;
+export async function createFreshRoot(
+  place: LinkPlace,
+  template: TemplateFiles,
+  serial = rootSerial,
+): Promise<DiskSource> {
+  const name = `${serial}.0`;
   const path = join(place.directory, name);
   await copyFile(join(template.directory, diskFiles.layer), path, constants.COPYFILE_FICLONE);
   if (place.uid !== undefined) await chown(path, place.uid, place.uid);
@@ -18,7 +22,7 @@ export async function createFreshRoot(place: LinkPlace, template: TemplateFiles)
       { place: "template", name: template.blankDisk },
     ],
     readOnly: false,
-    serial: rootSerial,
+    serial,
     // It does not outlive the host, so a flush inside the guest need not reach the host's disk.
     durable: false,
   };

@@ -205,6 +205,20 @@ export declare type ChangeRootRequest = Message<"caisson.agent.v1.ChangeRootRequ
    * @generated from field: uint32 timeout_ms = 3;
    */
   timeoutMs: number;
+
+  /**
+   * Size of the disk, when known: the guest believes in that of a former content for a while.
+   *
+   * @generated from field: uint64 disk_bytes = 4;
+   */
+  diskBytes: bigint;
+
+  /**
+   * Do all of it in a mount namespace that then goes: the machine keeps its root, and the disk can be taken away.
+   *
+   * @generated from field: bool rehearsal = 5;
+   */
+  rehearsal: boolean;
 };
 
 /**
@@ -1883,7 +1897,8 @@ export declare const Machine: GenService<{
     output: typeof EmptySchema;
   },
   /**
-   * Moves a personalized clone onto another writable layer, on a disk that was added since. Before Configure; at most once.
+   * Moves a personalized clone onto another writable layer, on a disk that was added since. Before Configure; at most once, after
+   * any number of rehearsals.
    *
    * @generated from rpc caisson.agent.v1.Machine.ChangeRoot
    */

@@ -163,7 +163,14 @@ async function attachments(
   const volumes: VolumeMount[] = [];
   for (const lease of leases) {
     const [image = "", ...backing] = await checkedPaths(ctx, lease.layer);
-    const disk: DiskAttachment = { image, backing, readOnly: false, serial: lease.serial };
+    const disk: DiskAttachment = {
+      image,
+      backing,
+      readOnly: false,
+      serial: lease.serial,
+      // Only the layer over a snapshot belongs to no volume.
+      throwAway: lease.volume === null,
+    };
     const path = mounts.find(({ id }) => id === lease.volume)?.path;
     if (lease.serial === rootSerial) root = disk;
     else if (path !== undefined) volumes.push({ ...disk, path });

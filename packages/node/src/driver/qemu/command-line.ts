@@ -1,5 +1,5 @@
 /** Builds QEMU's arguments. Pure: what is in here is the whole machine that a guest can see. */
-import { type DiskFile, type DiskSource, rootSerial, type VmShape } from "../driver.ts";
+import { type DiskFile, type DiskSource, ownerRootSerial, rootSerial, type VmShape } from "../driver.ts";
 
 /** Paths inside the jail. */
 export const jailPaths = {
@@ -11,7 +11,13 @@ export const jailPaths = {
 } as const;
 
 /** Names of QEMU objects that commands refer to later. */
-export const ids = { memory: "more0", scsi: "scsi", console: "console" } as const;
+export const ids = {
+  memory: "more0",
+  scsi: "scsi",
+  console: "console",
+  ownerRoot: "owner-root",
+  nothing: "nothing",
+} as const;
 
 export interface Descriptors {
   readonly qmp: number;
@@ -68,6 +74,12 @@ export function qemuArguments(options: MachineArguments): readonly string[] {
     ["-device", "virtio-blk-pci,bus=pcie.0,addr=3,drive=base,serial=base"],
     ["-blockdev", JSON.stringify(options.root)],
     ["-device", `virtio-blk-pci,bus=pcie.0,addr=4,drive=${nodeName(rootSerial, 0)},serial=${rootSerial}`],
+    // Inserting an image costs the guest an interrupt, adding a disk costs it a scan of the bus.
+    ["-blockdev", JSON.stringify({ driver: "null-co", "node-name": ids.nothing, size: 0 })],
+    [
+      "-device",
+      `virtio-blk-pci,id=${ids.ownerRoot},bus=pcie.0,addr=7,drive=${ids.nothing},serial=${ownerRootSerial},num-queues=1`,
+    ],
     ["-device", `virtio-scsi-pci,id=${ids.scsi},bus=pcie.0,addr=5,num_queues=1`],
     // Tells the guest's kernel by itself that it is a copy.
     ["-device", "vmgenid,guid=auto"],

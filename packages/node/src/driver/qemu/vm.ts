@@ -2,7 +2,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { CaissonError } from "@caisson/protocol";
 import { isAlive, killProcess, type ProcessIdentity } from "../../runtime/process-identity.ts";
-import type { DiskFile, DiskSource, TemplateFiles, Vm, VmExit } from "../driver.ts";
+import {
+  type DiskFile,
+  type DiskSource,
+  ownerRootSerial,
+  type TemplateFiles,
+  type Vm,
+  type VmExit,
+} from "../driver.ts";
 import { ids, jailPaths, nodeName, parseNodeName, qcow2Chain } from "./command-line.ts";
 import { migrate } from "./migration.ts";
 import type { Qmp } from "./qmp.ts";
@@ -51,6 +58,27 @@ export class QemuVm implements Vm {
 
   async plugMemory(mebibytes: number): Promise<void> {
     await this.#qmp.execute("qom-set", { path: ids.memory, property: "requested-size", value: mebibytes * 2 ** 20 });
+  }
+
+  async insertOwnerRoot(disk: DiskSource): Promise<number> {
+    const node = nodeName(ownerRootSerial, 0);
+    await this.#qmp.execute("blockdev-add", qcow2Chain(node, disk.chain, disk) ?? {});
+    await this.#qmp.execute("qom-set", { path: ids.ownerRoot, property: "drive", value: node });
+    const nodes = (await this.#qmp.execute("query-named-block-nodes", { flat: true })) as readonly {
+      "node-name": unknown;
+      image: { "virtual-size": number };
+    }[];
+    const bytes = nodes.find((entry) => entry["node-name"] === node)?.image["virtual-size"] ?? 0;
+    // Changes nothing, but has the guest told of the size.
+    await this.#qmp.execute("block_resize", { "node-name": node, size: bytes });
+    return bytes;
+  }
+
+  async removeOwnerRoot(): Promise<void> {
+    const node = nodeName(ownerRootSerial, 0);
+    await this.#qmp.execute("block_resize", { "node-name": node, size: 0 });
+    await this.#qmp.execute("qom-set", { path: ids.ownerRoot, property: "drive", value: ids.nothing });
+    await this.#qmp.execute("blockdev-del", { "node-name": node });
   }
 
   async attachDisk(disk: DiskSource): Promise<void> {

@@ -1,0 +1,79 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"caisson/agent/internal/failure"
+)
+
+// RehearseRoot does with a disk that is thrown away what ChangeRoot will do with an owner's, and leaves the machine on the root
+// that it has.
+func RehearseRoot(ctx context.Context, next NextRoot) error {
+	device, err := waitDisk(ctx, next.Serial, next.Bytes)
+	if err != nil {
+		return err
+	}
+	folder := hiddenPath(nextFolder)
+	if err := mountLayer(device, folder); err != nil {
+		return err
+	}
+	err = rehearseOver(folder)
+	return failure.From(errors.Join(err, unix.Unmount(folder, 0), waitReleased(ctx, device)))
+}
+
+func rehearseOver(folder string) error {
+	if err := os.Mkdir(nextRoot, 0o700); err != nil {
+		return err
+	}
+	defer os.Remove(nextRoot)
+	if err := layOver(hiddenPath(baseFolder), folder, nextRoot); err != nil {
+		return err
+	}
+	return errors.Join(inOwnNamespace(func() error { return pivot(nextRoot) }), unix.Unmount(nextRoot, 0))
+}
+
+// inOwnNamespace runs a function on a thread that has its own copy of all mounts, root and working directory, and then ends.
+func inOwnNamespace(action func() error) error {
+	result := make(chan error, 1)
+	var run func()
+	run = func() {
+		// Never unlocked: so the thread ends with its goroutine.
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The first thread would stay.
+			defer runtime.UnlockOSThread()
+			done := make(chan struct{})
+			go func() { defer close(done); run() }()
+			<-done
+			return
+		}
+		err := os.NewSyscallError("unshare", unix.Unshare(unix.CLONE_NEWNS|unix.CLONE_FS))
+		if err == nil {
+			err = action()
+		}
+		result <- err
+	}
+	go run()
+	return <-result
+}
+
+// waitReleased waits until no mount, of whatever namespace, uses a disk any more.
+func waitReleased(ctx context.Context, device string) error {
+	for {
+		file, err := os.OpenFile(device, os.O_RDONLY|unix.O_EXCL, 0)
+		if err == nil {
+			return file.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
