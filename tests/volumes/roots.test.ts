@@ -71,17 +71,42 @@ test(
       .map((name) => ({ name, at: statSync(join(directory, name)).birthtimeMs }))
       .toSorted((a, b) => b.at - a.at)[0]!.name;
     execFileSync("qemu-io", ["-c", "write -P 0 0 8M", join(directory, newest)]);
-    const before = holdings(home).processes.length;
-    const started = performance.now();
-    const attempt = Sandbox.create({ root: volume.id });
-    await assert.rejects(attempt, ({ status, code, message }: { status: number; code: string; message: string }) => {
-      assert.deepEqual([status, code], [502, "GUEST_ERROR"]);
-      assert.match(message, /could not start from its root disk/);
-      return true;
-    });
-    assert.ok(performance.now() - started < 10_000);
-    // The pool may be making a clone in the place of the one that was used up.
-    await until(20_000, "the end of the failed machine", () => holdings(home).processes.length <= before + 1);
+    await refused(volume.id, /could not start from its root disk/);
     await client.volumes.delete(volume.id);
   },
 );
+
+/** The error of a create, which must come in time and leave no machine. */
+async function refused(root: string, words: RegExp): Promise<void> {
+  const before = holdings(home).processes.length;
+  const started = performance.now();
+  const attempt = Sandbox.create({ root });
+  await assert.rejects(attempt, ({ status, code, message }: { status: number; code: string; message: string }) => {
+    assert.deepEqual([status, code], [502, "GUEST_ERROR"]);
+    assert.match(message, words);
+    return true;
+  });
+  assert.ok(performance.now() - started < 10_000);
+  // The pool may be making a clone in the place of the one that was used up.
+  await until(20_000, "the end of the failed machine", () => holdings(home).processes.length <= before + 1);
+}
+
+test("a root without a shell is refused with that reason; a full one still starts", { timeout: 120_000 }, async () => {
+  const options = { region: "ord", capacity: "600MB", from: "builtin:debian-13" } as const;
+  const bare = await client.volumes.create({ slug: `bare-${run}`, ...options });
+  const stripper = await Sandbox.create({ root: bare.id });
+  await stripper.sh`sudo rm -f /usr/bin/sh /usr/bin/dash`;
+  await stripper.kill();
+  await refused(bare.id, /no \/bin\/sh/);
+  const full = await client.volumes.create({ slug: `full-${run}`, ...options });
+  const filler = await Sandbox.create({ root: full.id });
+  const left = "df --output=avail / | tail -1";
+  await filler.sh`sudo sh -c ${`dd if=/dev/zero of=/filler bs=1M oflag=direct 2>/dev/null; cat /dev/zero > /rest 2>/dev/null; ${left}`}`.text();
+  await filler.kill();
+  const cleaner = await Sandbox.create({ root: full.id });
+  assert.match(await cleaner.sh`sh -c ${left}`.text(), /^\s*\d{1,3}\s*$/, "it is full, in KiB");
+  await cleaner.sh`sudo rm /filler && echo room > ~/room`;
+  await cleaner.kill();
+  await client.volumes.delete(bare.id);
+  await client.volumes.delete(full.id);
+});
