@@ -10,8 +10,9 @@ import (
 	"caisson/agent/gen/agentv1"
 )
 
-// unusedInput is how long the input stream of an ended process waits for its writer, holding a file descriptor.
-const unusedInput = time.Minute
+// unusedStream is how long a stream of an ended process waits for its writer or reader, holding a file descriptor. The host opens
+// them as soon as it has their names, however slow its own client is: one that has not begun by then never will.
+var unusedStream = time.Minute
 
 // reap waits for children for ever. A thread that sleeps in waitid answers sooner than SIGCHLD through the runtime.
 func (t *Table) reap() {
@@ -92,9 +93,12 @@ func (t *Table) conclude(process *Process, got exit) {
 	if process.stdin != nil {
 		process.stdin.checkReader()
 	}
-	if process.stdinStream != 0 {
-		// A host that has not begun to write by then never will.
-		time.AfterFunc(unusedInput, func() { t.streams.Drop(process.stdinStream) })
+	if len(process.streamIDs) > 0 {
+		time.AfterFunc(unusedStream, func() {
+			for _, id := range process.streamIDs {
+				t.streams.Drop(id)
+			}
+		})
 	}
 	if process.group != nil {
 		t.groups.give(process.group)

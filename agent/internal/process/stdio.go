@@ -106,18 +106,24 @@ func (s *stdio) closeOwn() {
 
 // offer makes streams of the agent's ends.
 func (s *stdio) offer(streams *stream.Registry, process *Process, answer *agentv1.SpawnResponse) {
+	defer func() {
+		for _, id := range []uint64{answer.StdinStream, answer.StdoutStream, answer.StderrStream} {
+			if id != 0 {
+				process.streamIDs = append(process.streamIDs, id)
+			}
+		}
+	}()
 	if s.terminal != nil {
 		if source, err := stream.OfFile(s.terminal); err == nil {
 			answer.StdoutStream = streams.AddOutput(source, nil)
 		}
 		answer.StdinStream, _ = streams.AddInput(terminalSink{s.terminal}, nil)
-		process.stdinStream = answer.StdinStream
 		return
 	}
 	if s.stdin != nil {
 		sink := &stdinPipe{FileSink: stream.FileSink{File: s.stdin}}
 		answer.StdinStream, sink.input = streams.AddInput(sink, nil)
-		process.stdin, process.stdinStream = sink, answer.StdinStream
+		process.stdin = sink
 	}
 	for _, out := range []struct {
 		file *os.File

@@ -28,8 +28,7 @@ type Process struct {
 	sandboxOomAt uint64
 	terminal     *os.File
 	stdin        *stdinPipe
-	// Zero without an input stream.
-	stdinStream uint64
+	streamIDs    []uint64
 	// Set under the table's lock when it was reaped; from then on its pid may belong to another.
 	reaped bool
 	done   chan struct{}

@@ -82,10 +82,14 @@ func (r *Registry) AddInput(sink Sink, owner *session.Session) (uint64, *Input) 
 	return id, in
 }
 
-// Drop closes an input that nobody has begun to write.
+// Drop closes a stream that nobody has begun to read or write.
 func (r *Registry) Drop(id uint64) {
 	if in := r.takeInput(id); in != nil {
 		in.finish(errAbandoned)
+		r.release()
+	}
+	if out := r.takeOutput(id); out != nil {
+		out.source.Close()
 		r.release()
 	}
 }
