@@ -16,10 +16,11 @@ import (
 const (
 	// A waiting call per process and up to three streams; far above what a sandbox needs.
 	maxStreams = 8192
-	// Buffered per upload until its reader takes it.
-	uploadWindow = 512 << 10
+	// Buffered per upload until its reader takes it. What is under way while the processors have other things to do must fit, or
+	// the host waits for the guest: 512 KiB cost a quarter of the throughput.
+	uploadWindow = 2 << 20
 	// So many stalled uploads fit in the connection's window before they hold up others.
-	stalledUploads = 128
+	stalledUploads = 32
 	// Frames that the host may send.
 	maxFrame = 256 << 10
 	// The largest call is a write of 16 MiB.

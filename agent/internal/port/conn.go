@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// ahead is the most that one read of the driver returns: the host fills buffers of one page. A frame's header and a frame's end
+// are read together with what follows them, or every frame would cost two more system calls.
+const ahead = 4096
+
 // Conn is the line during one host connection. Deadlines are not supported and ignored.
 type Conn struct {
 	port  *Port
@@ -14,9 +18,11 @@ type Conn struct {
 	// Only sync lines came so far: the host repeats them until it has seen the answer.
 	greeting bool
 	pending  []byte
-	lost     atomic.Bool
-	closed   sync.Once
-	gone     chan struct{}
+	// Where pending lies once the greeting is over.
+	buffer [ahead]byte
+	lost   atomic.Bool
+	closed sync.Once
+	gone   chan struct{}
 }
 
 // Lost tells whether the line has failed or was closed: the host has gone or a new one has come.
@@ -52,18 +58,23 @@ func (c *Conn) Read(into []byte) (int, error) {
 			continue
 		}
 		target := into
-		if c.greeting {
-			target = make([]byte, 256)
+		if c.greeting || len(into) < ahead {
+			target = c.buffer[:]
 		}
 		n, err := c.port.device.Read(target)
 		if err != nil {
 			c.lost.Store(true)
 			return 0, err
 		}
-		if !c.greeting {
+		switch {
+		case c.greeting:
+			c.pending = append(c.pending, target[:n]...)
+		case len(into) < ahead:
+			// Everything before it was handed out.
+			c.pending = target[:n]
+		default:
 			return n, nil
 		}
-		c.pending = append(c.pending, target[:n]...)
 	}
 }
 

@@ -22,6 +22,8 @@ type Port struct {
 	device Device
 	// Bytes that belong to the next handshake.
 	stale []byte
+	// The connection before: the next host's handshake may be among what it read and did not hand out.
+	last *Conn
 	// Held while the device is read or written, so that a connection that was closed has left before the next one starts.
 	reading, writing sync.Mutex
 }
@@ -43,12 +45,16 @@ func (p *Port) Accept() (*Conn, error) {
 	var lines finder
 	buffer := make([]byte, 4096)
 	chunk := p.stale
-	p.stale = nil
+	if p.last != nil && chunk == nil {
+		chunk = p.last.pending
+	}
+	p.stale, p.last = nil, nil
 	for {
 		if token, rest, found := lines.feed(chunk); found {
 			err := p.echo(token)
 			if err == nil {
-				return &Conn{port: p, token: token, greeting: true, pending: append([]byte(nil), rest...), gone: make(chan struct{})}, nil
+				p.last = &Conn{port: p, token: token, greeting: true, pending: append([]byte(nil), rest...), gone: make(chan struct{})}
+				return p.last, nil
 			}
 			if !errors.Is(err, os.ErrDeadlineExceeded) {
 				return nil, err

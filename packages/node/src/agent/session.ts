@@ -7,7 +7,7 @@ import { CaissonError } from "@caisson/protocol";
 export const agentOrigin = "http://agent";
 
 /** What the guest may send on one stream before somebody reads it; the most of it that one stream can hold in our memory. */
-const streamWindowBytes = 2 ** 20;
+const streamWindowBytes = 2 * 2 ** 20;
 /** Sum over all streams. Node gives connection-level credit back at once, so this limits bursts, not what is held. */
 const sessionWindowBytes = 64 * 2 ** 20;
 const maximumHeaderBytes = 16 * 1024;
