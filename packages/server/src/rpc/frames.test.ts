@@ -1,11 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
-import { invalidParams, messageSchema, okFrame } from "./frames.ts";
+import { enqueueFrame, invalidParams, messageSchema, notificationFrame, okFrame } from "./frames.ts";
 
 test("a result that is undefined is sent as null", () => {
   assert.equal(okFrame(0, undefined), '{"jsonrpc":"2.0","id":0,"result":{"ok":null}}');
   assert.equal(okFrame("a", false), '{"jsonrpc":"2.0","id":"a","result":{"ok":false}}');
+});
+
+test("data of a stream is framed as any other notification", () => {
+  for (const data of [Buffer.from([0]), Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))]) {
+    const params = { streamId: 2 ** 53 - 1, data: data.toString("base64") };
+    assert.equal(enqueueFrame(params.streamId, data), notificationFrame("$sandbox.stream.enqueue", params));
+  }
 });
 
 test("every item of a validation failure has what the Python client reads", () => {
