@@ -6,7 +6,7 @@
  *   agent    agent/: what the guest agent reads from programs beside it and from the host (Go's own fuzzing)
  *
  * `--seconds 600` (the default) is the time of each side, shared equally by its targets. `--only guest` (or client, agent) runs one side,
- * words filter targets by path, `--seed 5` repeats a run. A failing input is kept beside its target, as a seed that runs first from
+ * words filter targets by path, `--seed 5` repeats a run, `--executions 500` ends the agent's targets by count instead. A failing input is kept beside its target, as a seed that runs first from
  * then on. The last line is `N passed, N failed`.
  */
 import { spawn } from "node:child_process";
@@ -23,6 +23,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: "string", default: "600" },
     only: { type: "string", multiple: true },
     seed: { type: "string" },
+    executions: { type: "string" },
   },
   allowPositionals: true,
 });
@@ -97,7 +98,7 @@ function goTarget(path: string, name: string): Target {
         "-fuzz",
         `^${name}$`,
         "-fuzztime",
-        `${Math.ceil(seconds)}s`,
+        values.executions === undefined ? `${Math.ceil(seconds)}s` : `${values.executions}x`,
         "-parallel",
         "2",
         `./${directory}`,
@@ -114,7 +115,7 @@ function goTarget(path: string, name: string): Target {
 interface Ended {
   readonly how: string;
   readonly output: string;
-  /** MiB by which its processes grew after the first five seconds. */
+  /** MiB by which its processes grew after the first seconds. */
   readonly growth: number;
 }
 
@@ -139,8 +140,9 @@ function program(
     let [first, peak, ticks] = [0, 0, 0];
     const watch = setInterval(() => {
       const now = residentOfGroup(child.pid ?? 0);
-      if (++ticks === 5) first = now;
-      if (ticks > 5) peak = Math.max(peak, now);
+      // Go builds first.
+      if (++ticks <= 5 || (command === "go" && !output.includes("now fuzzing"))) first = peak = now;
+      peak = Math.max(peak, now);
       if (ticks > limit) process.kill(-(child.pid ?? 0), "SIGKILL");
     }, 1000);
     const finish = (how: string) => {

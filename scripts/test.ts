@@ -4,9 +4,10 @@
  *   checks           scripts/check.ts: format, lint, types, dependency direction, ...
  *   agent            `go test` in agent/
  *   unit tests       packages/ and scripts/: no sandbox
+ *   fuzz targets     each for about a second, with the same inputs every time; `npm run fuzz` is for long
  *   sandbox tests    tests/: one platform for all files, real microVMs
  *
- * `npm test -- --only unit` (or checks, agent, sandbox) runs one part; further words filter test files by path.
+ * `npm test -- --only unit` (or checks, agent, fuzz, sandbox) runs one part; further words filter test files by path.
  */
 import { spawn } from "node:child_process";
 import { existsSync, globSync } from "node:fs";
@@ -81,6 +82,27 @@ async function checks(): Promise<Count> {
   if (code !== 0 && count.failed === 0) {
     failures.push("checks: ended before the end");
     count.failed = 1;
+  }
+  return count;
+}
+
+/** The targets in TypeScript as tests; those in Go, which `go test` runs with their seeds alone, by the runner. */
+async function fuzzTargets(): Promise<Count> {
+  const count = await nodeTests(files("packages/**/*.fuzz.ts"), 2, 2 * 60_000);
+  const runner = [join(root, "scripts/fuzz.ts"), "--only", "agent", "--executions", "500", ...positionals];
+  let ended = false;
+  await program(process.execPath, runner, root, (line) => {
+    const match = /^(\d+) passed, (\d+) failed$/.exec(line);
+    if (match !== null) {
+      ended = true;
+      count.passed += Number(match[1]);
+      count.failed += Number(match[2]);
+    }
+    if (line.startsWith("FAILED ")) failures.push(`fuzz: ${line.slice(7)}`);
+  });
+  if (!ended) {
+    count.failed++;
+    failures.push("fuzz: the runner ended before the end");
   }
   return count;
 }
@@ -186,6 +208,7 @@ const parts: readonly (readonly [string, string, () => Promise<Count>])[] = [
   ["checks", "Checks", checks],
   ["agent", "Guest agent", agent],
   ["unit", "Unit tests", () => nodeTests(files("packages/**/*.test.ts", "scripts/**/*.test.ts"), 2, 5 * 60_000)],
+  ["fuzz", "Fuzz targets, shortly", fuzzTargets],
   ["sandbox", "Sandbox tests", sandboxTests],
 ];
 

@@ -85,7 +85,8 @@ const operations: readonly ((agent: AgentClient, signal: AbortSignal) => Promise
   async (agent, signal) => {
     const stream = await agent.dial("localhost", 80, { signal });
     stream.write("to the guest");
-    await new Promise<void>((resolve) => stream.resume().once("close", resolve));
+    // It may have closed before anybody could listen.
+    if (!stream.closed) await new Promise<void>((resolve) => stream.resume().once("close", resolve));
   },
 ];
 

@@ -10,6 +10,8 @@ import { openSession } from "./session.ts";
 /** A guest under emulation and load may need seconds to be scheduled; one that is paused does not answer at all. */
 const handshakeDeadlineMs = 60_000;
 const longestPauseMs = 1000;
+/** How long a session may outlive the agent's farewell, in which what was received is still read. */
+const drainMs = 200;
 
 export class AgentConnection {
   /** Resolves once `end` was called. */
@@ -77,6 +79,8 @@ export class AgentConnection {
           this.#session = undefined;
           if (!this.#ended.signal.aborted) this.#opening = this.#open();
         });
+        // A session that was told to go away and then gets an invalid frame is left by Node as it is, with its streams open for ever.
+        session.once("goaway", () => setTimeout(() => session.destroy(), drainMs).unref());
         if (this.#ended.signal.aborted) socket.destroy();
         this.#session = session;
         return session;

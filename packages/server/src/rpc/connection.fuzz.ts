@@ -82,8 +82,8 @@ fuzz<Session>({
       const closed = await Promise.race([client.closed, client.reply(sentinel, 12_000).then(() => undefined)]);
       if (closed !== undefined) assert.ok(closeCodes.has(closed.code), `closed with ${closed.code} ${closed.reason}`);
       // What does not wait for something in the sandbox is answered by then.
-      for (let wait = 0; wait < 40 && closed === undefined && client.frames.length < asked.size + 1; wait++)
-        await sleep(5);
+      const complete = () => closed !== undefined || client.frames.length > asked.size;
+      for (let wait = 0; wait < 40 && !complete(); wait++) await sleep(5);
       const answers = new Map<unknown, number>();
       for (const { json, text } of client.frames) {
         if (text === "pong") continue;
