@@ -18,7 +18,7 @@ const limits = {
   headerBytes: 64 * 1024,
   headerPairs: 256,
   streams: 128,
-  window: 2 ** 20,
+  window: 256 * 1024,
   memory: 16,
   idle: 120_000,
   resetBurst: 500,
