@@ -1,6 +1,6 @@
 /**
- * 100 volumes by 8 clients at once: each creates, reads, snapshots, makes a volume from the snapshot, and deletes in random order.
- * Afterwards store and disk agree and nothing is left. `node bench/volumes/many.ts [--volumes 100] [--clients 8]`
+ * 100 volumes by 8 clients at once: each creates one, mounts and writes it in a sandbox, snapshots it while it is mounted, makes a
+ * volume from the snapshot, and deletes all in random order. Afterwards store and disk agree and nothing is left. `node bench/volumes/many.ts [--volumes 100] [--clients 8]`
  */
 import { execFileSync } from "node:child_process";
 import { readdirSync } from "node:fs";
@@ -8,7 +8,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { Client } from "@deno/sandbox";
+import { Client, Sandbox } from "@deno/sandbox";
 import { startPlatform, until } from "@caisson/testing";
 import { quantiles, report } from "../report.ts";
 
@@ -25,7 +25,13 @@ const home = await mkdtemp(join(tmpdir(), "csn-"));
 const limits = { maxCount: total * 4, maxBytes: total * 2e9, reclaimAfter: 0 };
 const platform = await startPlatform({ home, config: { pool: { size: 0 }, volumes: limits, logLevel: "warn" } });
 Object.assign(process.env, platform.env);
-const samples: Record<string, number[]> = { create: [], snapshot: [], "create from snapshot": [], delete: [] };
+const samples: Record<string, number[]> = {
+  create: [],
+  attach: [],
+  snapshot: [],
+  "create from snapshot": [],
+  delete: [],
+};
 
 async function timed<T>(what: string, action: Promise<T>): Promise<T> {
   const started = performance.now();
@@ -40,7 +46,13 @@ async function work(number: number): Promise<void> {
     const name = `v-${index}`;
     const volume = await timed("create", client.volumes.create({ slug: name, region: "ord", capacity: "500MB" }));
     if ((await client.volumes.get(name))?.id !== volume.id) throw new Error(`${name} is not what was made`);
+    const sandbox = await timed(
+      "attach",
+      Sandbox.create({ volumes: { "/data": volume.id }, memory: "768MiB", timeout: "20m" }),
+    );
+    await sandbox.sh`echo ${name} > /data/name`;
     const snapshot = await timed("snapshot", client.volumes.snapshot(volume.id, { slug: `${name}-s` }));
+    await sandbox.kill();
     const options = { slug: `${name}-c`, region: "ord" as const, capacity: "500MB" as const, from: snapshot.id };
     const copy = await timed("create from snapshot", client.volumes.create(options));
     const deletes = [
