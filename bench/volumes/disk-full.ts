@@ -1,6 +1,6 @@
 /**
  * A host whose disk runs full: new volumes are refused early, a machine that writes is stopped instead of damaged, and goes on by
- * itself once there is room. On a small loop file system; needs root. `node bench/volumes/disk-full.ts`
+ * itself once there is room. On a small loop file system; needs root. Ends with status 1 when that is not so. `node bench/volumes/disk-full.ts`
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -73,6 +73,7 @@ try {
     );
     if (digest === undefined || !again.startsWith(digest) || !kept.startsWith(digest))
       throw new Error("What was written is not what is there.");
+    if (refusal !== "429 DISK_FULL" || answers !== "stopped") process.exitCode = 1;
     report({
       "a new volume on the nearly full host": refusal,
       "a machine whose write finds no room": answers,
