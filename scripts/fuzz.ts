@@ -6,7 +6,7 @@
  *   agent    agent/: what the guest agent reads from programs beside it and from the host (Go's own fuzzing)
  *
  * `--seconds 600` (the default) is the time of each side, shared equally by its targets. `--only guest` (or client, agent) runs one side,
- * words filter targets by path, `--seed 5` repeats a run, `--executions 500` ends the agent's targets by count instead. A failing input is kept beside its target, as a seed that runs first from
+ * words filter targets by path, `--seed 5` repeats a run. A failing input is kept beside its target, as a seed that runs first from
  * then on. The last line is `N passed, N failed`.
  */
 import { spawn } from "node:child_process";
@@ -23,7 +23,6 @@ const { values, positionals } = parseArgs({
     seconds: { type: "string", default: "600" },
     only: { type: "string", multiple: true },
     seed: { type: "string" },
-    executions: { type: "string" },
   },
   allowPositionals: true,
 });
@@ -98,15 +97,18 @@ function goTarget(path: string, name: string): Target {
         "-fuzz",
         `^${name}$`,
         "-fuzztime",
-        values.executions === undefined ? `${Math.ceil(seconds)}s` : `${values.executions}x`,
+        `${Math.ceil(seconds)}s`,
         "-parallel",
         "2",
         `./${directory}`,
       ];
       const ended = await program("go", args, join(root, "agent"), {}, seconds + 240);
-      const executions = Number([...ended.output.matchAll(/execs: (\d+)/g)].at(-1)?.[1] ?? 0);
+      // With much in Go's cache of inputs, a short run may only get through these.
+      const executions = Number([...ended.output.matchAll(/(?:execs|coverage): (\d+)/g)].at(-1)?.[1] ?? 0);
       const failure =
-        ended.how === "status 0" && executions > 0 ? undefined : `${ended.how}\n${ended.output.slice(-4000)}`;
+        ended.how === "status 0" && /^PASS$/m.test(ended.output)
+          ? undefined
+          : `${ended.how}\n${ended.output.slice(-4000)}`;
       return { executions, seconds, growth: ended.growth, failure };
     },
   };
