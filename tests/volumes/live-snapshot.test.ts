@@ -7,7 +7,9 @@ import { sharedPlatform } from "@caisson/testing";
 await sharedPlatform();
 const client = new Client();
 const run = Math.random().toString(36).slice(2, 8);
-const rounds = 3;
+const rounds = 20;
+/** Copies that one sandbox looks at. */
+const together = 5;
 
 /** Commits one row after another, each flushed to the disk, and tells of each after its commit. */
 const writer = `
@@ -25,14 +27,14 @@ while True:
 `;
 
 const check = `
-import sqlite3
-db = sqlite3.connect("/data/work.db")
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
 print(db.execute("PRAGMA integrity_check").fetchone()[0], db.execute("SELECT count(*), max(id) FROM log").fetchone())
 `;
 
 test(
   "snapshots of a mounted volume under load are whole and hold what was committed",
-  { timeout: 240_000 },
+  { timeout: 480_000 },
   async () => {
     const volume = await client.volumes.create({ slug: `sql-${run}`, region: "ord", capacity: "1GB" });
     const taken: { id: string; committed: number }[] = [];
@@ -54,20 +56,22 @@ test(
     } finally {
       await sandbox.kill();
     }
-    for (const { id, committed } of taken) {
-      const copy = await client.volumes.create({
-        slug: `copy-${id.slice(-8)}`,
-        region: "ord",
-        capacity: "1GB",
-        from: id,
-      });
-      const reader = await Sandbox.create({ volumes: { "/data": copy.id } });
+    for (let from = 0; from < taken.length; from += together) {
+      const volumes: Record<string, string> = {};
+      for (const [index, { id }] of taken.slice(from, from + together).entries()) {
+        const slug = `copy-${id.slice(-8)}`;
+        const copy = await client.volumes.create({ slug, region: "ord", capacity: "1GB", from: id });
+        volumes[`/copy-${index}`] = copy.id;
+      }
+      const reader = await Sandbox.create({ volumes });
       try {
-        const output = await reader.sh`python3 -c ${check}`.text();
-        const [, count, last] = /^ok \((\d+), (\d+)\)$/.exec(output.trim()) ?? [];
-        assert.ok(count !== undefined, output);
-        assert.equal(count, last);
-        assert.ok(Number(count) >= committed, `${count} rows, but ${committed} were committed before the snapshot`);
+        for (const [index, { committed }] of taken.slice(from, from + together).entries()) {
+          const output = await reader.sh`python3 -c ${check} ${`/copy-${index}/work.db`}`.text();
+          const [, count, last] = /^ok \((\d+), (\d+)\)$/.exec(output.trim()) ?? [];
+          assert.ok(count !== undefined, output);
+          assert.equal(count, last);
+          assert.ok(Number(count) >= committed, `${count} rows, but ${committed} were committed before the snapshot`);
+        }
       } finally {
         await reader.kill();
       }
