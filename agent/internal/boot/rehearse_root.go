@@ -13,18 +13,23 @@ import (
 )
 
 // RehearseRoot does with a disk that is thrown away what ChangeRoot will do with an owner's, and leaves the machine on the root
-// that it has.
+// that it has. The second time finds what the first has left, as in a root that has been in use.
 func RehearseRoot(ctx context.Context, next NextRoot) error {
 	device, err := waitDisk(ctx, next.Serial, next.Bytes)
 	if err != nil {
 		return err
 	}
 	folder := hiddenPath(nextFolder)
-	if err := mountLayer(device, folder); err != nil {
-		return err
+	for range 2 {
+		if err := mountLayer(device, folder); err != nil {
+			return err
+		}
+		err := rehearseOver(folder)
+		if err := errors.Join(err, unix.Unmount(folder, 0), waitReleased(ctx, device)); err != nil {
+			return failure.From(err)
+		}
 	}
-	err = rehearseOver(folder)
-	return failure.From(errors.Join(err, unix.Unmount(folder, 0), waitReleased(ctx, device)))
+	return nil
 }
 
 func rehearseOver(folder string) error {

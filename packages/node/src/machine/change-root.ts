@@ -4,7 +4,7 @@ import { ownerRootSerial, type TemplateFiles } from "../driver/driver.ts";
 import type { Clone } from "./clone.ts";
 import { linkDisk, unlinkDisk } from "./disk-links.ts";
 import { guestError } from "./guest-error.ts";
-import { createFreshRoot } from "./root-disk.ts";
+import { createRehearsalRoot } from "./root-disk.ts";
 
 /** Emulated guests on a busy host; a disk that cannot be mounted fails at once. */
 const changeRootDeadlineMs = 20_000;
@@ -45,7 +45,7 @@ export async function changeRoot(
  */
 export async function rehearseChangeRoot({ vm, agent, holdings }: Clone, template: TemplateFiles): Promise<void> {
   const place = { directory: holdings.directories.disks, uid: holdings.uid };
-  const disk = await createFreshRoot(place, template, ownerRootSerial);
+  const disk = await createRehearsalRoot(place, template);
   const bytes = await vm.insertOwnerRoot(disk);
   const rehearsed = agent.machine.changeRoot(
     {
@@ -60,6 +60,6 @@ export async function rehearseChangeRoot({ vm, agent, holdings }: Clone, templat
   await vm.removeOwnerRoot();
   await unlinkDisk(
     place,
-    disk.chain.filter((file) => file.place === "disks").map(({ name }) => name),
+    disk.chain.map(({ name }) => name),
   );
 }

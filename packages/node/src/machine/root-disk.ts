@@ -2,28 +2,35 @@
 import { constants } from "node:fs";
 import { chown, copyFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type DiskSource, rootSerial, type TemplateFiles } from "../driver/driver.ts";
+import { type DiskSource, ownerRootSerial, rootSerial, type TemplateFiles } from "../driver/driver.ts";
 import { diskFiles } from "../template/blank-disk.ts";
 import type { LinkPlace } from "./disk-links.ts";
 
 /** A fresh layer that goes with the machine: an empty overlay over the template's formatted disk. */
-export async function createFreshRoot(
-  place: LinkPlace,
-  template: TemplateFiles,
-  serial = rootSerial,
-): Promise<DiskSource> {
-  const name = `${serial}.0`;
-  const path = join(place.directory, name);
-  await copyFile(join(template.directory, diskFiles.layer), path, constants.COPYFILE_FICLONE);
-  if (place.uid !== undefined) await chown(path, place.uid, place.uid);
+export async function createFreshRoot(place: LinkPlace, template: TemplateFiles): Promise<DiskSource> {
+  const name = `${rootSerial}.0`;
+  await copyForMonitor(place, join(template.directory, diskFiles.layer), name);
   return {
     chain: [
       { place: "disks", name },
       { place: "template", name: template.blankDisk },
     ],
     readOnly: false,
-    serial,
+    serial: rootSerial,
     // It does not outlive the host, so a flush inside the guest need not reach the host's disk.
     durable: false,
   };
+}
+
+/** A disk like an owner's root, to be thrown away after a rehearsal. */
+export async function createRehearsalRoot(place: LinkPlace, template: TemplateFiles): Promise<DiskSource> {
+  const name = `${ownerRootSerial}.0`;
+  await copyForMonitor(place, join(template.directory, diskFiles.rehearsal), name);
+  return { chain: [{ place: "disks", name }], readOnly: false, serial: ownerRootSerial, durable: false };
+}
+
+async function copyForMonitor(place: LinkPlace, from: string, name: string): Promise<void> {
+  const path = join(place.directory, name);
+  await copyFile(from, path, constants.COPYFILE_FICLONE);
+  if (place.uid !== undefined) await chown(path, place.uid, place.uid);
 }

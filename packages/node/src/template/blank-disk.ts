@@ -8,7 +8,7 @@ import { CaissonError } from "@caisson/protocol";
 const run = promisify(execFile);
 const deadlineMs = 60_000;
 
-export const diskFiles = { blank: "blank.qcow2", layer: "layer.qcow2" } as const;
+export const diskFiles = { blank: "blank.qcow2", layer: "layer.qcow2", rehearsal: "rehearsal.qcow2" } as const;
 
 /**
  * Inode tables and journal count as written: zeros in a sparse file cost nothing and vanish in the qcow2, whereas tables marked as
@@ -19,16 +19,16 @@ const ext4Features = "^metadata_csum,^orphan_file";
 const ext4Extended = "discard,lazy_itable_init=0,lazy_journal_init=0";
 const ext4Options = ["-q", "-F", "-t", "ext4", "-m", "0", "-L", "caisson", "-O", ext4Features, "-E", ext4Extended];
 
+/** A disk like those of volumes, which keep checksums: clones rehearse with it what they will do with an owner's root. */
+const volumeOptions = ["-q", "-F", "-t", "ext4", "-m", "0", "-O", "^orphan_file", "-E", ext4Extended];
+const rehearsalBytes = 256 * 2 ** 20;
+
 /** @throws CaissonError `internal` when mke2fs or qemu-img fails */
 export async function createBlankDisk(directory: string, bytes: number): Promise<void> {
-  const raw = join(directory, "blank.raw");
   const blank = join(directory, diskFiles.blank);
   try {
-    const file = await open(raw, "wx");
-    await file.truncate(bytes);
-    await file.close();
-    await run("/usr/sbin/mke2fs", [...ext4Options, raw], { timeout: deadlineMs });
-    await run("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", raw, blank], { timeout: deadlineMs });
+    await format(blank, bytes, ext4Options);
+    await format(join(directory, diskFiles.rehearsal), rehearsalBytes, volumeOptions);
     await run(
       "qemu-img",
       ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", diskFiles.blank, join(directory, diskFiles.layer)],
@@ -38,6 +38,17 @@ export async function createBlankDisk(directory: string, bytes: number): Promise
     );
   } catch (cause) {
     throw new CaissonError("internal", "The writable layer could not be formatted; see the cause.", { cause });
+  }
+}
+
+async function format(image: string, bytes: number, options: readonly string[]): Promise<void> {
+  const raw = `${image}.raw`;
+  try {
+    const file = await open(raw, "wx");
+    await file.truncate(bytes);
+    await file.close();
+    await run("/usr/sbin/mke2fs", [...options, raw], { timeout: deadlineMs });
+    await run("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", raw, image], { timeout: deadlineMs });
   } finally {
     await rm(raw, { force: true });
   }

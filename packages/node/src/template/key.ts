@@ -4,7 +4,7 @@ import type { VmDriver, VmShape } from "../driver/driver.ts";
 import type { ImageManifest } from "../options.ts";
 
 /** Raise when the way of building changes what ends up in a template. */
-const recipe = 5;
+const recipe = 6;
 
 export interface TemplateInput {
   readonly image: ImageManifest;
