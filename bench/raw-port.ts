@@ -15,8 +15,14 @@ export interface PortSpeed {
   readonly in: number;
 }
 
-/** @param bytes to move in each direction */
-export async function rawPortSpeed(bytes: number): Promise<PortSpeed> {
+/** What Caisson gives to emulated machines, see the QEMU driver; `max` alone is what QEMU would. */
+export const processorModel = "max,-erms,-fsrm";
+
+/**
+ * @param bytes to move in each direction
+ * @param model of the processor where it is emulated
+ */
+export async function rawPortSpeed(bytes: number, model = processorModel): Promise<PortSpeed> {
   const directory = await mkdtemp(join(tmpdir(), "csn-raw-"));
   const cache =
     process.env["CAISSON_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "caisson");
@@ -39,10 +45,11 @@ export async function rawPortSpeed(bytes: number): Promise<PortSpeed> {
   );
   const path = join(directory, "port");
   const accelerator = probe.accelerator === "kvm" ? "kvm" : "tcg,thread=multi";
+  const processor = probe.accelerator === "kvm" ? "host" : model;
   const machine = spawn(
     "qemu-system-x86_64",
     [
-      `-M q35 -accel ${accelerator} -cpu max -smp 2 -m 768 -nodefaults -no-user-config -display none -no-reboot`.split(
+      `-M q35 -accel ${accelerator} -cpu ${processor} -smp 2 -m 768 -nodefaults -no-user-config -display none -no-reboot`.split(
         " ",
       ),
       [
