@@ -10,7 +10,9 @@ export function sqliteDialect(path: string): SqliteDialect {
 function openSqlite(path: string): SqliteDatabase {
   const database = new DatabaseSync(path, { timeout: 5000 });
   // FULL: what was answered to a client survives a power cut, at the cost of one fsync for each write.
-  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;");
+  database.exec(
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;",
+  );
   return {
     close: () => database.close(),
     prepare(sql) {
