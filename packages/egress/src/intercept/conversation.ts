@@ -13,6 +13,8 @@ export interface Principal {
   readonly redactor: Redactor;
   readonly origins: Origins;
   resolve(host: Host, port: number): Promise<Resolution>;
+  /** Takes a place for one more exchange, and returns how to give it back; undefined when all are taken. */
+  enter(): (() => void) | undefined;
   record(event: Omit<EgressEvent, "sandboxId">): void;
 }
 

@@ -10,7 +10,7 @@ import { checkRequest } from "./check.ts";
 import type { Conversation } from "./conversation.ts";
 import type { GuestReply, GuestRequest } from "./guest.ts";
 import { headerValue, isGrpc, requestHeaders } from "./headers.ts";
-import { explain, outcomeOf } from "./refusal.ts";
+import { explain, outcomeOf, Refusal } from "./refusal.ts";
 import { requestRecord } from "./request-record.ts";
 import { prepareBody } from "./request-body.ts";
 import { ResponseRelay } from "./response-relay.ts";
@@ -19,7 +19,8 @@ import { relayWebSocket } from "./websocket.ts";
 /** Never rejects: every outcome is told to the guest and recorded. */
 export async function exchange(conversation: Conversation, request: GuestRequest, reply: GuestReply): Promise<void> {
   const { principal } = conversation;
-  const record = requestRecord(conversation, request);
+  const leave = principal.enter();
+  const record = requestRecord(conversation, request, leave);
   let gone = false;
   let abort: ((reason: Error) => void) | undefined;
   reply.onGone(() => {
@@ -34,6 +35,12 @@ export async function exchange(conversation: Conversation, request: GuestRequest
     explain(reply, outcome, conversation.host.text, request.protocol !== "h2");
     record.done({ verdict: outcome.verdict, rule: outcome.rule, status: outcome.status, detail: outcome.message });
   };
+  if (leave === undefined) {
+    settle(new Refusal(503, "too-many-requests", "The sandbox has too many requests under way; wait for some to end."));
+    // Nobody will read it. On HTTP/1.1 that goes with the connection.
+    if (request.protocol === "h2") request.body?.destroy();
+    return;
+  }
   try {
     const prepared = await prepare(conversation, request, record);
     if (gone) return settle(new Error("gone"));

@@ -12,6 +12,7 @@ export type RefusalRule =
   | "malformed-request"
   | "unreadable-response"
   | "body-timeout"
+  | "too-many-requests"
   | "byte-budget";
 
 /** A request that is not let through. */

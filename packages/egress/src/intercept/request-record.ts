@@ -19,7 +19,12 @@ export interface RequestRecord {
   done(outcome: RequestOutcome): void;
 }
 
-export function requestRecord(conversation: Conversation, request: GuestRequest): RequestRecord {
+/** @param onDone called once, with the completion */
+export function requestRecord(
+  conversation: Conversation,
+  request: GuestRequest,
+  onDone?: (() => void) | undefined,
+): RequestRecord {
   const { principal, connection, host, port } = conversation;
   const at = Date.now();
   const began = performance.now();
@@ -32,6 +37,7 @@ export function requestRecord(conversation: Conversation, request: GuestRequest)
     done(outcome) {
       if (over) return;
       over = true;
+      onDone?.();
       const secrets = record.secrets();
       principal.record({
         kind: "request",

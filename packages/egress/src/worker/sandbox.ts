@@ -37,6 +37,11 @@ export interface Sandbox extends Principal {
 /** Queries for names that are under way at once; more wait in line, so that one sandbox cannot crowd out the resolver. */
 const maxLookups = 32;
 const maxBudgets = 10_000;
+/**
+ * Requests under way at once, over all connections: as many as there may be connections. HTTP/2 would allow a hundred on each of
+ * them, and every one may hold a window of its upload and what waits of its answer.
+ */
+export const maxExchanges = 512;
 
 export async function createSandbox(attachment: EgressAttachment, shared: Shared): Promise<Sandbox> {
   const policy = compilePolicy(attachment.policy);
@@ -45,6 +50,7 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
   const recorder = createRecorder(shared.deliver);
   const lookups = limiter(maxLookups);
   const spent = new Map<string, number>();
+  let exchanges = 0;
   return {
     id: attachment.sandboxId,
     policy,
@@ -56,6 +62,11 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
     shared,
     flush: () => recorder.flush(),
     resolve: (host, port) => lookups(() => shared.resolver.resolve(host, port)),
+    enter() {
+      if (exchanges >= maxExchanges) return undefined;
+      exchanges++;
+      return () => void exchanges--;
+    },
     record(event: Omit<EgressEvent, "sandboxId">) {
       // Messages of upstreams and libraries may quote what they were sent.
       const { detail } = event;
