@@ -34,12 +34,16 @@ try {
     process.stderr.write(`\r${index + 1} of ${values.sandboxes}`);
   }
   await sleep(settleMs);
-  const monitors = descendants(platform.pid).filter(({ command }) => /^\S*qemu-system/.test(command));
-  // Clones that wait in the pool are sandboxes that do nothing, too.
-  if (monitors.length < sandboxes.length) throw new Error(`${monitors.length} monitors of ${sandboxes.length}`);
-  const before = monitors.map(({ pid }) => ticks(pid));
+  const before = new Map(
+    descendants(platform.pid)
+      .filter(({ command }) => /^\S*qemu-system/.test(command))
+      .map(({ pid }) => [pid, ticks(pid)]),
+  );
   await sleep(Number(values.seconds) * 1000);
-  const used = monitors.map(({ pid }, index) => ticks(pid) - (before[index] ?? 0));
+  // A pool gives clones back when demand ebbs. What waits in it does nothing, too.
+  const monitors = descendants(platform.pid).filter(({ pid }) => before.has(pid));
+  if (monitors.length < sandboxes.length) throw new Error(`${monitors.length} monitors of ${sandboxes.length}`);
+  const used = monitors.map(({ pid }) => ticks(pid) - (before.get(pid) ?? 0));
   const processor = quantiles(used.map((count) => (count / ticksASecond / Number(values.seconds)) * 100));
   const memory = monitors.map(({ pid }) => rollup(pid));
   process.stderr.write("\n");
