@@ -111,7 +111,7 @@ async function prepare(
   const destination: Destination = { host, port, scheme };
   const head = { method: request.method, target: checkRequest(conversation, request), headers: request.headers };
   const substituted = substituteHead(principal.vault, destination, head);
-  const plan = planBody(principal.vault, destination, head);
+  const plan = request.body === undefined ? undefined : planBody(principal.vault, destination, head);
   const body = await prepareBody(request, plan);
   const inBody = plan?.used ?? new Set<string>();
   record.secrets = () => [...new Set([...substituted.used, ...inBody])];
