@@ -8,7 +8,8 @@ import { until, within } from "./deadline.ts";
 import { readEnvFile, type ClientEnvironment } from "./env-file.ts";
 
 const repository = fileURLToPath(new URL("../../../", import.meta.url));
-const entry = join(repository, "packages/platform/src/main.ts");
+/** As `npm start` does. */
+const entry = ["--max-semi-space-size=4", join(repository, "packages/platform/src/main.ts")];
 
 export interface PlatformOptions {
   /** Written to `config.json`. */
@@ -46,7 +47,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   await mkdir(home, { recursive: true });
   if (options.config !== undefined) await writeFile(join(home, "config.json"), JSON.stringify(options.config));
   await rm(join(home, "env"), { force: true });
-  const [program, ...args] = [...(options.launcher ?? []), process.execPath, entry];
+  const [program = process.execPath, ...args] = [...(options.launcher ?? []), process.execPath, ...entry];
   const child = spawn(program, args, {
     cwd: repository,
     env: {
