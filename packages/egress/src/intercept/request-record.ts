@@ -23,7 +23,7 @@ export interface RequestRecord {
 export function requestRecord(
   conversation: Conversation,
   request: GuestRequest,
-  onDone?: (() => void) | undefined,
+  onDone?: () => void,
 ): RequestRecord {
   const { principal, connection, host, port } = conversation;
   const at = Date.now();
