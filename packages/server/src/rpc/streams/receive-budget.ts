@@ -3,10 +3,11 @@
  * reading from the socket; but replies, kills and pings come over the same socket, so it is never stopped for good: when nothing is
  * consumed for a while the bound grows, and at its end the largest stream is dropped.
  */
-const softBytes = 8 * 2 ** 20;
+/** What waits longer than a moment outlives V8's young generation, and is then kept for long after it was used. */
+const softBytes = 2 * 2 ** 20;
 const hardBytes = 64 * 2 ** 20;
 /** Milliseconds without any consumption after which a stopped socket is read again. */
-const usualPatience = 5000;
+const usualPatience = 3000;
 
 export interface BudgetOwner {
   pause(): void;
