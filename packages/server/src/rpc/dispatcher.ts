@@ -58,12 +58,15 @@ export class Dispatcher {
       observe("unknown", "fault", 0);
       return;
     }
-    const parsed = method.schema.safeParse(rawParams ?? {});
-    if (!parsed.success || this.#pending.size >= maxPending) {
+    const parsed = this.#parse(method, name, rawParams);
+    if (parsed === undefined || !parsed.success || this.#pending.size >= maxPending) {
       this.#discardStreams(rawParams);
-      const fault = parsed.success
-        ? { code: rpcCodes.server, message: "Too many unanswered requests" }
-        : invalidParams(parsed.error);
+      const fault =
+        parsed === undefined
+          ? { code: rpcCodes.internal, message: "Something failed inside the platform; its log says what" }
+          : parsed.success
+            ? { code: rpcCodes.server, message: "Too many unanswered requests" }
+            : invalidParams(parsed.error);
       sender.send(faultFrame(id, fault));
       observe(name, "fault", 0);
       return;
@@ -71,6 +74,16 @@ export class Dispatcher {
     const pending = { id, method, answered: false };
     this.#pending.add(pending);
     void this.#run(pending, name, parsed.data);
+  }
+
+  /** Undefined when a schema is at fault: an exception here would end the server, and with it every client's connection. */
+  #parse(method: Method, name: string, rawParams: unknown): ReturnType<Method["schema"]["safeParse"]> | undefined {
+    try {
+      return method.schema.safeParse(rawParams ?? {});
+    } catch (error) {
+      this.#options.log.error({ err: error, method: name }, "the parameters of a request could not be checked");
+      return undefined;
+    }
   }
 
   async #run(pending: Pending, name: string, params: Record<string, unknown>): Promise<void> {

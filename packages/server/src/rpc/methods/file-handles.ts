@@ -15,7 +15,7 @@ const { HandleSeekRequest_Whence: Whence } = agentContract;
 const whences = [Whence.START, Whence.CURRENT, Whence.END];
 
 const handle = z.object({ fileHandleId: z.number() });
-const length = z.number().min(0).max(Number.MAX_SAFE_INTEGER).transform(BigInt);
+const length = z.int().min(0).transform(BigInt);
 const offset = z.union([
   z.int().transform(BigInt),
   z

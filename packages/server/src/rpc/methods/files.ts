@@ -10,7 +10,7 @@ const onePath = z.object({ path });
 const makeTemp = z.object({
   options: optional(z.object({ dir: optional(path), prefix: optional(path), suffix: optional(path) })),
 });
-const length = z.number().min(0).max(Number.MAX_SAFE_INTEGER).transform(BigInt);
+const length = z.int().min(0).transform(BigInt);
 
 export const files: Methods = {
   readDir: method(
