@@ -20,11 +20,7 @@ export interface RequestRecord {
 }
 
 /** @param onDone called once, with the completion */
-export function requestRecord(
-  conversation: Conversation,
-  request: GuestRequest,
-  onDone?: () => void,
-): RequestRecord {
+export function requestRecord(conversation: Conversation, request: GuestRequest, onDone?: () => void): RequestRecord {
   const { principal, connection, host, port } = conversation;
   const at = Date.now();
   const began = performance.now();
