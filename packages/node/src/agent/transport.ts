@@ -18,6 +18,8 @@ const unbounded = new Set([
   "ExpandGlob",
   "CopyFile",
   "Remove",
+  // To a FIFO whose reader is slow.
+  "WriteFile",
   "WriteFileFinish",
   "WarmUp",
 ]);

@@ -9,6 +9,8 @@ import { OperationFailure } from "../errors.ts";
 
 /** Up to here content travels in the call to the agent, beyond it as a stream; bytes. */
 const inlineBytes = 1024 * 1024;
+/** A stream of at most so many bytes whose end comes this soon (milliseconds) is written by one call to the agent, not three. */
+const smallStream = { bytes: 64 * 1024, patience: 50 };
 
 const abortId = optional(z.number());
 const readSchema = z.object({ path, abortId });
@@ -95,6 +97,11 @@ async function write(params: WriteParams, encoding: "base64" | "utf8", call: Cal
   }
   const source = inbound ?? Readable.from([content]);
   try {
+    const small = await inbound?.whole(smallStream.bytes, smallStream.patience, signal);
+    if (small !== undefined) {
+      await agent.files.writeFile({ ...request, data: small }, { signal });
+      return;
+    }
     const { stream } = await agent.files.writeFileBegin(request, { signal });
     const target = agent.writeStream(stream);
     // Of two failures that of the agent says what happened; that of the stream is only that it broke.

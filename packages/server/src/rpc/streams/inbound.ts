@@ -38,6 +38,8 @@ export class InboundStream extends Readable {
   #queued = 0;
   #ended = false;
   #hungry = false;
+  /** Told of everything that comes in, see `whole`. */
+  #changed: (() => void) | undefined;
 
   constructor(streamId: number, budget: ReceiveBudget, onDestroy: (stream: InboundStream) => void) {
     super({ highWaterMark: 64 * 1024, autoDestroy: true });
@@ -64,12 +66,41 @@ export class InboundStream extends Readable {
     this.#queued += data.length;
     this.#budget.add(data.length);
     if (this.#hungry) this.#feed();
+    this.#changed?.();
   }
 
   end(): void {
     this.onFrame?.();
     this.#ended = true;
     if (this.#hungry) this.#feed();
+    this.#changed?.();
+  }
+
+  /**
+   * All of a small content, when the client sends its end soon. It counts as unread until the stream is destroyed. Nobody may have
+   * read from the stream before.
+   * @param limit bytes
+   * @param patience milliseconds
+   * @returns undefined when there is more, or when it takes longer: read the stream
+   * @throws what made the stream fail, or the reason of the signal
+   */
+  async whole(limit: number, patience: number, signal: AbortSignal): Promise<Buffer | undefined> {
+    signal.throwIfAborted();
+    const waiting = Promise.withResolvers<void>();
+    const decided = () => this.#ended || this.destroyed || this.#queued > limit;
+    this.#changed = () => {
+      if (decided()) waiting.resolve();
+    };
+    this.#changed();
+    const timer = setTimeout(waiting.resolve, patience);
+    signal.addEventListener("abort", waiting.resolve as () => void, { once: true });
+    await waiting.promise;
+    clearTimeout(timer);
+    signal.removeEventListener("abort", waiting.resolve as () => void);
+    this.#changed = undefined;
+    signal.throwIfAborted();
+    if (this.errored) throw this.errored;
+    return this.#ended && !this.destroyed && this.#queued <= limit ? Buffer.concat(this.#queue) : undefined;
   }
 
   fail(error: SerialisedError): void {
@@ -99,6 +130,7 @@ export class InboundStream extends Readable {
     this.#budget.release(this.#queued);
     this.#queue = [];
     this.#queued = 0;
+    this.#changed?.();
     this.#onDestroy(this);
     callback(error);
   }
