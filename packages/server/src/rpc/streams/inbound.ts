@@ -87,16 +87,17 @@ export class InboundStream extends Readable {
   async whole(limit: number, patience: number, signal: AbortSignal): Promise<Buffer | undefined> {
     signal.throwIfAborted();
     const waiting = Promise.withResolvers<void>();
+    const wake = () => waiting.resolve();
     const decided = () => this.#ended || this.destroyed || this.#queued > limit;
     this.#changed = () => {
-      if (decided()) waiting.resolve();
+      if (decided()) wake();
     };
     this.#changed();
-    const timer = setTimeout(waiting.resolve, patience);
-    signal.addEventListener("abort", waiting.resolve as () => void, { once: true });
+    const timer = setTimeout(wake, patience);
+    signal.addEventListener("abort", wake, { once: true });
     await waiting.promise;
     clearTimeout(timer);
-    signal.removeEventListener("abort", waiting.resolve as () => void);
+    signal.removeEventListener("abort", wake);
     this.#changed = undefined;
     signal.throwIfAborted();
     if (this.errored) throw this.errored;
