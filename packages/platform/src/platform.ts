@@ -1,10 +1,11 @@
-/** Wires the rooms: egress guard, node, server. Starts in that order, ends in the reverse one. */
+/** Wires the rooms: egress guard, node, gateway, server. Starts in that order, ends in the reverse one. */
 import { basename, dirname, join } from "node:path";
 import type { Logger } from "pino";
 import { createEgressGuard } from "@caisson/egress";
 import { createNode } from "@caisson/node";
 import type { Config } from "@caisson/protocol";
 import { createServer, loadKey } from "@caisson/server";
+import { openGateway } from "./gateway.ts";
 import { openLayers } from "./layers.ts";
 import { writeEnvironment } from "./home.ts";
 import { currentImage } from "./image.ts";
@@ -42,11 +43,13 @@ export async function startPlatform({ home, cache, config, log, signal }: Platfo
     const image = await currentImage(cache);
     const node = createNode({ home, cache, image, config, egress, log: log.child({ room: "node" }) });
     undo.push(() => node.close("end"));
+    const gateway = await openGateway({ home, config, seed: authoritySeed, log: log.child({ room: "gateway" }) });
     const server = await createServer({
       home,
       config,
       node,
       egress,
+      gateway: gateway.previews,
       layers: openLayers(home),
       // The folder is named by the recipe of the base image alone: a new kernel or agent does not matter to root file systems.
       baseImage: basename(dirname(image.base)),
@@ -64,6 +67,7 @@ export async function startPlatform({ home, cache, config, log, signal }: Platfo
       DENO_DEPLOY_ORG: server.development.org,
       CAISSON_URL: url,
       CAISSON_PID: String(process.pid),
+      ...(gateway.authority !== undefined && { CAISSON_GATEWAY_CA: gateway.authority }),
     });
     const { accelerator, pooled } = node.status();
     const seconds = ((performance.now() - started) / 1000).toFixed(1);

@@ -78,6 +78,46 @@ const egress = z
   })
   .prefault({});
 
+const domainName = /^(?=.{1,200}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/;
+
+const gateway = z
+  .strictObject({
+    host: z
+      .string()
+      .default("127.0.0.1")
+      .describe("Address on which exposed ports are served; the port is `httpsPort`."),
+    domain: z
+      .string()
+      .regex(domainName, "must be a domain name in lower case, without a final dot")
+      .default("localhost")
+      .describe(
+        "Exposed ports get names below it. Use it for nothing else: pages that nobody reviewed are served there.",
+      ),
+    publicPort: z
+      .int()
+      .min(1)
+      .max(65535)
+      .optional()
+      .describe("Port in the addresses that clients get, when it is not the one listened on."),
+    tls: z.boolean().default(true).describe("`false`: plain HTTP, for a proxy in front that ends TLS."),
+    cert: z
+      .string()
+      .optional()
+      .describe("PEM file, certificate chain for `*.<domain>`. Absent: an authority of this installation signs."),
+    key: z.string().optional().describe("PEM file, private key of `gateway.cert`."),
+    namesPerSandbox: z.int().min(1).default(16).describe("Names that one sandbox may hold."),
+    connectionsPerSandbox: z
+      .int()
+      .min(1)
+      .default(256)
+      .describe("Requests and WebSockets from outside that are under way to one sandbox."),
+  })
+  .refine(
+    (value) => (value.cert === undefined) === (value.key === undefined),
+    "needs both `cert` and `key`, or neither",
+  )
+  .prefault({});
+
 const volumes = z
   .strictObject({
     maxCount: z.int().min(0).default(200).describe("Volumes and snapshots of one organisation."),
@@ -103,7 +143,7 @@ export const configSchema = z.strictObject({
     .min(0)
     .max(65535)
     .default(8443)
-    .describe("Port kept for the HTTPS gateway, which does not listen yet. `CAISSON_HTTPS_PORT` wins."),
+    .describe("Port on which exposed ports of sandboxes are served; 0 picks a free one. `CAISSON_HTTPS_PORT` wins."),
   sshPort: z
     .int()
     .min(0)
@@ -120,6 +160,7 @@ export const configSchema = z.strictObject({
   pool,
   limits,
   egress,
+  gateway,
   volumes,
 });
 

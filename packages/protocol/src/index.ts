@@ -3,6 +3,7 @@ export * from "./agent.ts";
 export * from "./config.ts";
 export * from "./egress.ts";
 export * from "./errors.ts";
+export * from "./gateway.ts";
 export * from "./ids.ts";
 export * from "./node.ts";
 export * from "./storage.ts";

@@ -32,6 +32,13 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  readonly visits = new Counter({
+    name: "caisson_preview_visits_total",
+    help: "Requests and WebSockets from outside that reached exposed ports.",
+    labelNames: ["kind", "status"],
+    registers: [this.registry],
+  });
+
   constructor(sandboxes: Sandboxes, node: SandboxNode) {
     collectDefaultMetrics({ register: this.registry });
     const gauge = (name: string, help: string, read: () => number) =>

@@ -1,6 +1,7 @@
 /** Builds the control plane from its parts, starts it, and ends it in the reverse order. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { PreviewGateway } from "@caisson/protocol";
 import { Tokens } from "./auth/tokens.ts";
 import type { ServerContext } from "./http/context.ts";
 import { HttpListener } from "./http/listener.ts";
@@ -10,8 +11,10 @@ import { closeCodes, Sandboxes } from "./lifecycle/sandboxes.ts";
 import { UsageMeter } from "./lifecycle/usage-meter.ts";
 import { Metrics } from "./metrics.ts";
 import type { CaissonServer, ServerOptions } from "./options.ts";
+import { Previews } from "./previews/previews.ts";
 import { AuditStore } from "./store/audit.ts";
 import { openDatabase } from "./store/open.ts";
+import { PreviewStore } from "./store/previews.ts";
 import { SandboxStore } from "./store/sandboxes.ts";
 import { createSealer, loadKey } from "./store/sealing.ts";
 import { SecretStore } from "./store/secrets.ts";
@@ -24,7 +27,7 @@ const retentionInterval = 3600_000;
 const day = 24 * 3600_000;
 /** Opens the store and brings it in line with what runs. @throws CaissonError when that is not possible */
 export async function createServer(options: ServerOptions): Promise<CaissonServer> {
-  const { home, config, node, egress, layers, baseImage, databaseUrl, log, signal } = options;
+  const { home, config, node, egress, gateway, layers, baseImage, databaseUrl, log, signal } = options;
   const db = await openDatabase({ home, url: databaseUrl, log });
   try {
     const sealer = createSealer(await loadKey(join(home, "secret.key")));
@@ -53,9 +56,15 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       extraCa,
       log,
     });
+    const previews = new Previews({
+      store: new PreviewStore(db),
+      gateway,
+      namesPerSandbox: config.gateway.namesPerSandbox,
+    });
     const meter = new UsageMeter(db, log);
     const audit = new AuditLog(auditStore, log);
     const metrics = new Metrics(sandboxes, node);
+    sandboxes.onEnding((sandbox) => previews.release(sandbox.id));
     sandboxes.onEnding((sandbox) => meter.finish(sandbox));
     egress.onEvent((event) => {
       metrics.egress.inc({ kind: event.kind, verdict: event.verdict, rule: event.rule });
@@ -64,8 +73,15 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       meter.countTraffic({ ...event, orgId, live: sandboxes.get(event.sandboxId) !== undefined });
       audit.record(orgId, event);
     });
+    gateway?.onVisit(({ sandboxId, kind, status, bytesIn, bytesOut }) => {
+      metrics.visits.inc({ kind, status: status < 200 ? status : `${Math.floor(status / 100)}xx` });
+      const orgId = sandboxes.orgOf(sandboxId);
+      if (orgId === undefined) return;
+      meter.countTraffic({ sandboxId, orgId, bytesIn, bytesOut, live: sandboxes.get(sandboxId) !== undefined });
+    });
     await volumes.prepare();
     await sandboxes.reconcile(signal);
+    await previews.restore((id) => sandboxes.get(id));
     await volumes.start();
     const repetitions = [
       repeat(sweepInterval, "ending overdue sandboxes", log, async () => {
@@ -88,6 +104,7 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       tokens,
       sandboxes,
       volumes,
+      previews,
       sandboxStore,
       auditStore,
       audit,
@@ -99,11 +116,12 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
     return {
       development,
       listen: async (address) => {
+        await gateway?.listen(previews);
         const local = await http.listen(address);
         url = config.publicUrl?.replace(/\/+$/, "") ?? local;
         return { url: local };
       },
-      close: (what = "end") => close({ http, sandboxes, volumes, repetitions, audit, db, what }),
+      close: (what = "end") => close({ http, gateway, sandboxes, volumes, repetitions, audit, db, what }),
     };
   } catch (error) {
     await db.destroy();
@@ -113,6 +131,7 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
 
 interface Closing {
   readonly http: HttpListener;
+  readonly gateway: PreviewGateway | undefined;
   readonly sandboxes: Sandboxes;
   readonly volumes: Volumes;
   readonly repetitions: readonly Repetition[];
@@ -121,8 +140,9 @@ interface Closing {
   readonly what: "end" | "leave";
 }
 
-async function close({ http, sandboxes, volumes, repetitions, audit, db, what }: Closing): Promise<void> {
+async function close({ http, gateway, sandboxes, volumes, repetitions, audit, db, what }: Closing): Promise<void> {
   http.refuse();
+  await gateway?.close();
   await Promise.all(repetitions.map((repetition) => repetition.stop()));
   await sandboxes.close(what);
   await http.close();

@@ -6,6 +6,8 @@ export interface ClientEnvironment {
   readonly DENO_SANDBOX_ENDPOINT: string;
   readonly DENO_DEPLOY_TOKEN: string;
   readonly DENO_DEPLOY_ORG: string;
+  /** Certificate (PEM file) that visitors of exposed ports trust; absent where the operator brings his own. */
+  readonly CAISSON_GATEWAY_CA?: string;
 }
 
 const names = ["DENO_DEPLOY_ENDPOINT", "DENO_SANDBOX_ENDPOINT", "DENO_DEPLOY_TOKEN", "DENO_DEPLOY_ORG"] as const;
@@ -23,7 +25,11 @@ export async function readEnvFile(path: string): Promise<ClientEnvironment> {
     if (value === undefined || value === "") throw new Error(`${path} does not set ${name}.`);
     return [name, value] as const;
   });
-  return Object.fromEntries(entries) as unknown as ClientEnvironment;
+  const authority = values.get("CAISSON_GATEWAY_CA");
+  return {
+    ...(Object.fromEntries(entries) as unknown as ClientEnvironment),
+    ...(authority !== undefined && { CAISSON_GATEWAY_CA: authority }),
+  };
 }
 
 function unquote(value: string): string {

@@ -14,9 +14,16 @@ export async function createSandboxAuthority(seed: Uint8Array, sandboxId: string
   return await authorityFrom(`Caisson sandbox authority ${fingerprint}`, await deriveKeys(seed, sandboxId));
 }
 
-async function deriveKeys(seed: Uint8Array, sandboxId: string): Promise<webcrypto.CryptoKeyPair> {
+/** Signs for the names of exposed ports. Trusted by whoever visits them and was given its certificate; by no sandbox. */
+export async function createGatewayAuthority(seed: Uint8Array): Promise<Authority> {
+  const fingerprint = createHmac("sha256", seed).update("name:gateway").digest("hex").slice(0, 12);
+  return await authorityFrom(`Caisson gateway authority ${fingerprint}`, await deriveKeys(seed, "gateway"));
+}
+
+/** @param owner a sandbox's id, or a word that is none */
+async function deriveKeys(seed: Uint8Array, owner: string): Promise<webcrypto.CryptoKeyPair> {
   // 128 bits more than the order needs make the bias of the remainder immaterial (FIPS 186-5, A.2.1).
-  const material = Buffer.from(hkdfSync("sha256", seed, "caisson egress authority", sandboxId, 48));
+  const material = Buffer.from(hkdfSync("sha256", seed, "caisson egress authority", owner, 48));
   const scalar = (BigInt(`0x${material.toString("hex")}`) % (groupOrder - 1n)) + 1n;
   const secret = Buffer.from(scalar.toString(16).padStart(64, "0"), "hex");
   const curve = createECDH("prime256v1");

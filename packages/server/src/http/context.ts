@@ -5,6 +5,7 @@ import type { Org, Tokens } from "../auth/tokens.ts";
 import type { AuditLog } from "../lifecycle/audit-log.ts";
 import type { Sandboxes } from "../lifecycle/sandboxes.ts";
 import type { Metrics } from "../metrics.ts";
+import type { Previews } from "../previews/previews.ts";
 import type { AuditStore } from "../store/audit.ts";
 import type { SandboxStore } from "../store/sandboxes.ts";
 import type { Volumes } from "../volumes/index.ts";
@@ -15,6 +16,7 @@ export interface ServerContext {
   readonly tokens: Tokens;
   readonly sandboxes: Sandboxes;
   readonly volumes: Volumes;
+  readonly previews: Previews;
   readonly sandboxStore: SandboxStore;
   readonly auditStore: AuditStore;
   readonly audit: AuditLog;

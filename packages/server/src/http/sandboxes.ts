@@ -11,7 +11,7 @@ import { extendRequest } from "./schemas.ts";
 
 export function sandboxRoutes(context: ServerContext): Hono<HttpVariables> {
   const app = new Hono<HttpVariables>();
-  const { sandboxes } = context;
+  const { sandboxes, previews } = context;
 
   for (const path of ["/api/v2/sandboxes", "/api/v3/sandboxes"]) app.get(path, (c) => list(c, context));
 
@@ -28,9 +28,16 @@ export function sandboxRoutes(context: ServerContext): Hono<HttpVariables> {
     });
   }
 
-  app.post("/api/v3/sandbox/:id/expose/:what{http|ssh|vscode}", async (c) => {
+  // The Python client sends what it will bind the name to, and binds it by RPC all the same.
+  app.post("/api/v3/sandbox/:id/expose/http", async (c) => {
+    const { id } = await findOwn(c, context);
+    const sandbox = sandboxes.get(id);
+    if (sandbox === undefined || sandbox.ended) throw new CaissonError("gone", `Sandbox ${id} has ended.`);
+    return c.json({ domain: await previews.reserve(sandbox) });
+  });
+  app.post("/api/v3/sandbox/:id/expose/:what{ssh|vscode}", async (c) => {
     await findOwn(c, context);
-    throw new CaissonError("unsupported", "This server does not expose sandboxes to the outside yet.");
+    throw new CaissonError("unsupported", "This server offers neither SSH nor VS Code from outside yet.");
   });
   return app;
 }

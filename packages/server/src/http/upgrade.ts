@@ -132,10 +132,11 @@ export class Upgrades {
   }
 
   #serve(socket: WebSocket, sandbox: LiveSandbox, primary: boolean, log: Logger, onEnd: () => void): void {
-    const { config, metrics } = this.#context;
+    const { config, metrics, previews } = this.#context;
     new Connection({
       socket,
       sandbox,
+      previews,
       grace: config.sandbox.sessionGrace * 1000,
       // Base64 takes 4/3; a little is left for the frame around it.
       replyBytes: Math.floor((config.limits.messageBytes - 4096) * 0.75),

@@ -3,12 +3,15 @@ import type { Agent } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { z } from "zod";
 import type { LiveSandbox } from "../lifecycle/live-sandbox.ts";
+import type { Previews } from "../previews/previews.ts";
 import type { ConnectionState } from "./connection-state.ts";
 
 export interface Call {
   readonly sandbox: LiveSandbox;
   readonly agent: Agent;
   readonly connection: ConnectionState;
+  /** Public names of ports. */
+  readonly previews: Previews;
   /** Aborted by the client's `abort`, and when the connection ends. */
   readonly signal: AbortSignal;
   /** Resolves after the reply was sent. */

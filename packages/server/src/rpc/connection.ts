@@ -2,6 +2,7 @@
 import type { Logger } from "pino";
 import type { WebSocket } from "ws";
 import type { LiveSandbox, SandboxConnection } from "../lifecycle/live-sandbox.ts";
+import type { Previews } from "../previews/previews.ts";
 import type { ConnectionState } from "./connection-state.ts";
 import { Dispatcher, type DispatcherOptions } from "./dispatcher.ts";
 import { invalidJson, invalidMessage, messageSchema, notificationFrame } from "./frames.ts";
@@ -22,6 +23,7 @@ const maxUnsent = 16 * 2 ** 20;
 export interface ConnectionOptions {
   readonly socket: WebSocket;
   readonly sandbox: LiveSandbox;
+  readonly previews: Previews;
   /** Silence after which the client counts as gone, milliseconds. */
   readonly grace: number;
   readonly replyBytes: number;
@@ -50,6 +52,7 @@ export class Connection implements SandboxConnection {
       methods,
       state: this.#state,
       sandbox,
+      previews: options.previews,
       sender: this.#sender,
       replyBytes: options.replyBytes,
       log,

@@ -2,6 +2,7 @@
 import { CaissonError } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { LiveSandbox } from "../lifecycle/live-sandbox.ts";
+import type { Previews } from "../previews/previews.ts";
 import type { Call, Method, Methods } from "./call.ts";
 import type { ConnectionState } from "./connection-state.ts";
 import { abortError, serialiseError } from "./errors.ts";
@@ -24,6 +25,7 @@ export interface DispatcherOptions {
   readonly methods: Methods;
   readonly state: ConnectionState;
   readonly sandbox: LiveSandbox;
+  readonly previews: Previews;
   readonly sender: Sender;
   readonly replyBytes: number;
   readonly log: Logger;
@@ -87,7 +89,7 @@ export class Dispatcher {
   }
 
   async #run(pending: Pending, name: string, params: Record<string, unknown>): Promise<void> {
-    const { state, sandbox, replyBytes, log, observe } = this.#options;
+    const { state, sandbox, previews, replyBytes, log, observe } = this.#options;
     const { method } = pending;
     const started = performance.now();
     const { promise: replied, resolve: onReplied } = Promise.withResolvers<void>();
@@ -100,6 +102,7 @@ export class Dispatcher {
       sandbox,
       agent: sandbox.machine.agent,
       connection: state,
+      previews,
       signal: AbortSignal.any([abort.signal, state.signal]),
       replied,
       extendAbort: (done) => {

@@ -52,6 +52,15 @@ export interface SecretsTable {
   sealed: string;
 }
 
+/** Names of exposed ports; rows live as long as their sandbox. Neither port nor pid: reserved. */
+export interface PreviewsTable {
+  /** DNS label, unique for ever. */
+  label: string;
+  sandbox_id: string;
+  port: number | null;
+  pid: number | null;
+}
+
 export interface AuditTable {
   /** Sorts by time. */
   id: string;
@@ -83,6 +92,7 @@ export interface Tables extends VolumeTables {
   tokens: TokensTable;
   sandboxes: SandboxesTable;
   secrets: SecretsTable;
+  previews: PreviewsTable;
   audit_events: AuditTable;
   usage: UsageTable;
 }

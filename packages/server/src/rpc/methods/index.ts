@@ -3,6 +3,7 @@ import type { Methods } from "../call.ts";
 import { abort } from "./abort.ts";
 import { deno } from "./deno.ts";
 import { environment } from "./environment.ts";
+import { expose } from "./expose.ts";
 import { fetchMethods } from "./fetch.ts";
 import { fileContents } from "./file-contents.ts";
 import { fileHandles } from "./file-handles.ts";
@@ -23,5 +24,6 @@ export const methods: Methods = {
   ...deno,
   ...repl,
   ...fetchMethods,
+  ...expose,
   ...unsupported,
 };

@@ -8,6 +8,5 @@ const notYet = (what: string) =>
   });
 
 export const unsupported: Methods = {
-  exposeHttp: notYet("exposed HTTP ports"),
   vscode: notYet("VS Code"),
 };

@@ -1,0 +1,388 @@
+/** The gateway over real sockets and real TLS, in front of a program of this host in place of one in a sandbox. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type RequestListener } from "node:http";
+import { request } from "node:https";
+import { connect, createServer as createTcpServer, type AddressInfo, type Socket } from "node:net";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connect as connectTls } from "node:tls";
+import { createGatewayAuthority } from "@caisson/egress";
+import { CaissonError, configSchema, type Preview, type PreviewGateway, type Visit } from "@caisson/protocol";
+import { pino } from "pino";
+import { WebSocket, WebSocketServer } from "ws";
+import { createGateway } from "./index.ts";
+
+const authority = await createGatewayAuthority(Buffer.alloc(32, 1));
+const ca = authority.certificatePem;
+const issue = (hosts: readonly string[]) => authority.issue(hosts);
+const host = "abc.localhost";
+const seen: IncomingMessage[] = [];
+const visits: Visit[] = [];
+let answer: RequestListener;
+let gateway: PreviewGateway;
+let port: number;
+/** Where the preview leads. */
+let inside: number;
+let ended: AbortController;
+
+const log = pino({ level: "silent" });
+const config = configSchema.parse({ gateway: { connectionsPerSandbox: 3 } }).gateway;
+
+async function dial(): Promise<Socket> {
+  const socket = connect(inside, "127.0.0.1");
+  await once(socket, "connect").catch((cause: unknown) => {
+    throw new CaissonError("unavailable", "Nothing listens.", { cause });
+  });
+  return socket;
+}
+
+const program = createServer((incoming, outgoing) => {
+  seen.push(incoming);
+  answer(incoming, outgoing);
+});
+const sockets = new WebSocketServer({ noServer: true });
+program.on("upgrade", (incoming: IncomingMessage, socket: Socket, head) => {
+  seen.push(incoming);
+  if (incoming.url === "/refused") socket.end("HTTP/1.1 401 No\r\ncontent-length: 4\r\n\r\nnope");
+  else sockets.handleUpgrade(incoming, socket, head, (client) => client.on("message", (data) => client.send(data)));
+});
+
+before(async () => {
+  program.listen(0, "127.0.0.1");
+  await once(program, "listening");
+  gateway = createGateway({ config, port: 0, issue, log });
+  gateway.onVisit((visit) => visits.push(visit));
+  await gateway.listen({
+    find: (label): Preview | "reserved" | undefined =>
+      label === "new"
+        ? "reserved"
+        : label === "abc"
+          ? { sandboxId: "s", ended: ended.signal, connect: dial }
+          : undefined,
+  });
+  port = Number(gateway.addressOf("abc").split(":")[1]);
+});
+
+beforeEach(() => {
+  seen.length = 0;
+  visits.length = 0;
+  inside = (program.address() as AddressInfo).port;
+  ended = new AbortController();
+  answer = (_, outgoing) => outgoing.end("ok");
+});
+
+after(async () => {
+  await gateway.close();
+  for (const client of sockets.clients) client.terminate();
+  program.closeAllConnections();
+  program.close();
+});
+
+interface Answer {
+  readonly status: number;
+  readonly headers: IncomingMessage["headers"];
+  readonly rule: string | undefined;
+  readonly body: string;
+}
+
+function visit(path: string, options: Record<string, unknown> = {}, body: string | Buffer = ""): Promise<Answer> {
+  const { headers, ...rest } = options;
+  return new Promise((resolve, reject) => {
+    const all = { host: `${host}:${port}`, ...(headers as Record<string, string>) };
+    const sent = request(
+      { host: "127.0.0.1", port, servername: host, ca, agent: false, path, ...rest, headers: all },
+      (response) => {
+        let text = "";
+        response.setEncoding("latin1").on("data", (chunk: string) => (text += chunk));
+        response.on("error", reject);
+        response.on("end", () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            rule: response.headers["caisson-gateway"] as string | undefined,
+            body: text,
+          }),
+        );
+      },
+    );
+    sent.on("error", reject).end(body);
+  });
+}
+
+/** What comes back for these very bytes, until the connection ends or falls silent. */
+async function raw(bytes: string, servername = host): Promise<string> {
+  const socket = connectTls({ host: "127.0.0.1", port, servername, ca, rejectUnauthorized: false });
+  let text = "";
+  socket.setEncoding("latin1").on("data", (chunk: string) => (text += chunk));
+  socket.on("error", () => undefined);
+  await once(socket, "secureConnect");
+  socket.write(bytes, "latin1");
+  await Promise.race([once(socket, "close"), sleep(400)]);
+  socket.destroy();
+  return text;
+}
+
+describe("a request to an exposed port", { timeout: 30_000 }, () => {
+  test("arrives as it was sent, with our word for who sent it", async () => {
+    answer = (incoming, outgoing) => {
+      let text = "";
+      incoming.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+      incoming.on("end", () => outgoing.writeHead(207, { "x-own": "caf\u00e9", via: "1.1 x" }).end(text.toUpperCase()));
+    };
+    const given = {
+      authorization: "Bearer theirs",
+      cookie: "a=1",
+      "x-forwarded-for": "10.0.0.1",
+      "x-forwarded-proto": "gopher",
+      forwarded: "for=10.0.0.1",
+      "x-real-ip": "10.0.0.1",
+      te: "trailers",
+      "x-hop": "1",
+      connection: "x-hop",
+    };
+    const { status, headers, body } = await visit("/a%20b?q=1//2", { method: "PATCH", headers: given }, "words");
+    assert.deepEqual([status, headers["x-own"], body], [207, "caf\u00e9", "WORDS"]);
+    const [{ url, method, headers: got } = assert.fail()] = seen;
+    assert.deepEqual([url, method], ["/a%20b?q=1//2", "PATCH"]);
+    const { "content-length": _, ...rest } = got;
+    assert.deepEqual(rest, {
+      host: `${host}:${port}`,
+      connection: "close",
+      authorization: "Bearer theirs",
+      cookie: "a=1",
+      "x-forwarded-for": "127.0.0.1",
+      "x-forwarded-host": `${host}:${port}`,
+      "x-forwarded-proto": "https",
+    });
+  });
+
+  test("bodies of unknown length and answers to HEAD", async () => {
+    answer = (incoming, outgoing) => incoming.pipe(outgoing);
+    const body = Buffer.alloc(2_000_000, "b");
+    const chunked = await visit("/", { method: "POST", headers: { "transfer-encoding": "chunked" } }, body);
+    assert.equal(chunked.body.length, body.length);
+    answer = (_, outgoing) => outgoing.writeHead(200, { "content-length": 7 }).end();
+    const head = await visit("/", { method: "HEAD" });
+    assert.deepEqual([head.status, head.headers["content-length"], head.body], [200, "7", ""]);
+  });
+
+  test("pieces of an answer come as they are made, and a visitor who leaves ends it", async () => {
+    const { promise: left, resolve } = Promise.withResolvers<void>();
+    answer = (_, outgoing) => {
+      outgoing.write("first");
+      outgoing.once("close", resolve);
+    };
+    const sent = request({ host: "127.0.0.1", port, servername: host, ca, agent: false, headers: { host } });
+    sent.on("error", () => undefined).end();
+    const [response] = (await once(sent, "response")) as [IncomingMessage];
+    assert.equal(String((await once(response, "data"))[0]), "first");
+    sent.destroy();
+    await left;
+  });
+
+  test("nobody listens: 502 that says so; unfinished and false answers are no answers", async () => {
+    inside = 1;
+    assert.deepEqual(await visit("/").then(({ status, rule }) => [status, rule]), [502, "not-listening"]);
+    for (const words of [
+      "garbage\r\n\r\n",
+      "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+      "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+      `HTTP/1.1 200 OK\r\nx: ${"y".repeat(70_000)}\r\n\r\n`,
+    ]) {
+      const liar = createTcpServer((socket) =>
+        socket.on("error", () => undefined).once("data", () => socket.end(words)),
+      );
+      liar.listen(0, "127.0.0.1");
+      await once(liar, "listening");
+      inside = (liar.address() as AddressInfo).port;
+      assert.deepEqual(
+        await visit("/").then(({ status, rule }) => [status, rule]),
+        [502, "bad-answer"],
+        words.slice(0, 40),
+      );
+      liar.close();
+    }
+  });
+
+  test("an answer sent too early is nobody else's", async () => {
+    const liar = createTcpServer((socket) => {
+      const one = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\none";
+      socket.on("error", () => undefined).once("data", () => socket.write(one + one.replace("one", "two")));
+    });
+    liar.listen(0, "127.0.0.1");
+    await once(liar, "listening");
+    inside = (liar.address() as AddressInfo).port;
+    const ask = `GET / HTTP/1.1\r\nhost: ${host}\r\n\r\n`;
+    const text = await raw(ask + ask);
+    assert.deepEqual(text.match(/one|two/g), ["one", "one"]);
+    liar.close();
+  });
+
+  test("no more at once than allowed", async () => {
+    const { promise: go, resolve } = Promise.withResolvers<void>();
+    answer = (_, outgoing) => void go.then(() => outgoing.end("ok"));
+    const waiting = [1, 2, 3].map(() => visit("/"));
+    while (seen.length < 3) await sleep(5);
+    assert.equal((await visit("/")).rule, "too-many-connections");
+    resolve();
+    assert.deepEqual(
+      (await Promise.all(waiting)).map(({ status }) => status),
+      [200, 200, 200],
+    );
+    assert.equal((await visit("/")).status, 200);
+  });
+
+  test("the end of its sandbox ends it, and is told", async () => {
+    answer = () => ended.abort();
+    assert.deepEqual(await visit("/").then(({ status, rule }) => [status, rule]), [410, "sandbox-ended"]);
+  });
+
+  test("is told to whoever counts", async () => {
+    await visit("/", { method: "POST" }, Buffer.alloc(10_000));
+    while (visits.length === 0) await sleep(5);
+    const [{ sandboxId, kind, status, bytesIn, bytesOut } = assert.fail()] = visits;
+    assert.deepEqual([sandboxId, kind, status, bytesIn > 10_000, bytesOut > 10], ["s", "request", 200, true, true]);
+  });
+});
+
+describe("who is meant", { timeout: 30_000 }, () => {
+  test("case, a final dot and the port do not matter", async () => {
+    for (const name of ["ABC.LocalHost", "abc.localhost.", `abc.localhost.:${port}`, "abc.localhost:1"])
+      assert.equal((await visit("/", { headers: { host: name } })).status, 200, name);
+  });
+
+  test("everything else is nobody's", async () => {
+    const trust = { rejectUnauthorized: false };
+    const cases: [string, string, number, string][] = [
+      ["xyz.localhost", "xyz.localhost", 404, "no-such-preview"],
+      ["new.localhost", "new.localhost", 404, "not-exposed-yet"],
+      ["localhost", "localhost", 421, "foreign-host"],
+      ["a.abc.localhost", "a.abc.localhost", 421, "foreign-host"],
+      ["abc.localhost.evil.example", host, 421, "foreign-host"],
+      ["127.0.0.1", host, 421, "foreign-host"],
+      ["abc.localhost@evil.example", host, 421, "foreign-host"],
+      ["abc.localhost", "xyz.localhost", 421, "server-name-mismatch"],
+    ];
+    for (const [name, servername, status, rule] of cases) {
+      const found = await visit("/", { ...trust, servername, headers: { host: name } });
+      assert.deepEqual([found.status, found.rule], [status, rule], `${name} over ${servername}`);
+    }
+    assert.equal(seen.length, 0);
+  });
+
+  test("whoever names no host by TLS gets no connection", async () => {
+    await assert.rejects(visit("/", { servername: "", rejectUnauthorized: false }), { code: "EPROTO" });
+  });
+
+  test("a certificate is made for names that lead somewhere, and for no others", async () => {
+    assert.equal((await visit("/")).status, 200);
+    await assert.rejects(visit("/", { servername: "xyz.localhost" }), { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
+  });
+
+  test("requests that two readers could read in two ways are refused", async () => {
+    const lines = (...more: string[]) => `POST / HTTP/1.1\r\n${more.join("\r\n")}\r\n\r\n`;
+    const cases = [
+      lines(`host: ${host}`, "content-length: 5", "transfer-encoding: chunked") + "0\r\n\r\n",
+      lines(`host: ${host}`, "content-length: 5", "content-length: 6") + "hello",
+      lines(`host: ${host}`, "transfer-encoding: xchunked") + "0\r\n\r\n",
+      lines(`host: ${host}`, "transfer-encoding: gzip, chunked") + "0\r\n\r\n",
+      lines(`host: ${host}`, "host: xyz.localhost"),
+      lines("x: y"),
+      lines(`host: ${host}`, "x: y\n  z"),
+      lines(`host: ${host}`, "x : y"),
+      lines(`host: ${host}`).replaceAll("\r\n", "\n"),
+      lines(`host: ${host}`).replace("/ ", `https://${host}/ `),
+      lines(`host: ${host}`).replace("POST /", "OPTIONS *"),
+      lines(`host: ${host}`).replace("POST /", `CONNECT ${host}:443`),
+      lines(`host: ${host}`, "connection: upgrade", "upgrade: websocket", "content-length: 1") + "x",
+    ];
+    for (const bytes of cases) assert.match(await raw(bytes), /^HTTP\/1\.1 4\d\d (?!.*^HTTP)/ms, bytes);
+    assert.equal(seen.length, 0);
+  });
+});
+
+describe("cookies", () => {
+  const cases: [string, boolean][] = [
+    ["a=1", true],
+    ["a=1; Path=/; HttpOnly; Secure", true],
+    ["a=1; Domain=abc.localhost", true],
+    ["a=1; domain = .ABC.localhost", true],
+    ["a=1; Domain=", true],
+    ["a=1; Domain=localhost", false],
+    ["a=1; Path=/; DOMAIN=.localhost", false],
+    ["a=1; Domain=abc.localhost; Domain=localhost", false],
+    ["a=1; Domain=xyz.localhost", false],
+    ["domain=localhost", true],
+  ];
+  test("for its own host alone", async () => {
+    answer = (_, outgoing) => outgoing.writeHead(200, { "set-cookie": cases.map(([cookie]) => cookie) }).end();
+    const { headers } = await visit("/");
+    assert.deepEqual(
+      headers["set-cookie"],
+      cases.filter(([, stays]) => stays).map(([cookie]) => cookie),
+    );
+  });
+});
+
+describe("WebSockets", { timeout: 30_000 }, () => {
+  const trust = { ca, servername: host, headers: { host } };
+  const open = (path = "/") => new WebSocket(`wss://127.0.0.1:${port}${path}`, trust);
+
+  test("go through in both directions and end together", async () => {
+    const client = open("/chat");
+    await once(client, "open");
+    const text = "x".repeat(300_000);
+    client.send(text);
+    assert.equal(String((await once(client, "message"))[0]), text);
+    assert.equal(seen[0]?.headers["x-forwarded-for"], "127.0.0.1");
+    client.close();
+    await once(client, "close");
+    while (visits.length === 0) await sleep(5);
+    assert.deepEqual([visits[0]?.kind, visits[0]?.status], ["websocket", 101]);
+  });
+
+  test("a refusal of the program inside is passed on, and the connection ends", async () => {
+    const client = open("/refused");
+    const [, response] = (await once(client, "unexpected-response")) as [unknown, IncomingMessage];
+    assert.equal(response.statusCode, 401);
+    assert.equal(String((await once(response, "data"))[0]), "nope");
+  });
+
+  test("the end of the sandbox ends them", async () => {
+    const client = open();
+    await once(client, "open");
+    ended.abort();
+    await once(client, "close");
+  });
+
+  test("what is pipelined before one is not mixed with it", async () => {
+    answer = () => undefined;
+    const handshake =
+      "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    const text = await raw(`GET / HTTP/1.1\r\nhost: ${host}\r\n\r\nGET / HTTP/1.1\r\nhost: ${host}\r\n${handshake}`);
+    assert.equal(text, "");
+  });
+});
+
+test("plain HTTP for a proxy in front", async () => {
+  const plain = createGateway({ config: { ...config, tls: false }, port: 0, issue, log });
+  await plain.listen({ find: () => ({ sandboxId: "s", ended: ended.signal, connect: dial }) });
+  const at = Number(plain.addressOf("abc").split(":")[1]);
+  const fronted = createGateway({
+    config: { ...config, tls: false, publicPort: 443 },
+    port: at,
+    issue,
+    log,
+  });
+  assert.equal(fronted.addressOf("abc"), "abc.localhost");
+  await assert.rejects(
+    fronted.listen({ find: () => undefined }),
+    /Another program uses that port; set CAISSON_HTTPS_PORT/,
+  );
+  const socket = connect(at, "127.0.0.1");
+  socket.write(`GET / HTTP/1.1\r\nhost: ${host}\r\n\r\n`);
+  assert.match(String((await once(socket, "data"))[0]), /^HTTP\/1\.1 200 /);
+  assert.equal(seen[0]?.headers["x-forwarded-proto"], "https");
+  await plain.close();
+});

@@ -1,0 +1,19 @@
+/** Bounds of the gateway. Milliseconds and bytes. */
+export const limits = {
+  /** One request head, from either side. */
+  headerBytes: 64 * 1024,
+  headerFields: 256,
+  /** Until a visitor has sent the head of a request, and until a TLS handshake is over. */
+  headers: 20_000,
+  handshake: 10_000,
+  /** Until the program inside has taken a connection. */
+  connect: 10_000,
+  /** Until the program inside begins its answer, and between two pieces of a body. */
+  silence: 300_000,
+  /** Without a byte in either direction of a WebSocket. */
+  quietSocket: 15 * 60_000,
+  keepAlive: 65_000,
+  connections: 4096,
+  /** Names with a certificate in memory. */
+  certificates: 4096,
+} as const;

@@ -1,0 +1,29 @@
+/** Names of previews. They are kept so that a sandbox that outlives its server keeps its addresses. */
+import type { Selectable } from "kysely";
+import type { Database, PreviewsTable } from "./tables.ts";
+
+export type PreviewRow = Selectable<PreviewsTable>;
+
+export class PreviewStore {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  all(): Promise<PreviewRow[]> {
+    return this.#db.selectFrom("previews").selectAll().execute();
+  }
+
+  async insert(label: string, sandboxId: string): Promise<void> {
+    await this.#db.insertInto("previews").values({ label, sandbox_id: sandboxId, port: null, pid: null }).execute();
+  }
+
+  async bind(label: string, target: Pick<PreviewRow, "port" | "pid">): Promise<void> {
+    await this.#db.updateTable("previews").set(target).where("label", "=", label).execute();
+  }
+
+  async removeOf(sandboxId: string): Promise<void> {
+    await this.#db.deleteFrom("previews").where("sandbox_id", "=", sandboxId).execute();
+  }
+}
