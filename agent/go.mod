@@ -9,6 +9,7 @@ require (
 	github.com/google/nftables v0.3.0
 	github.com/miekg/dns v1.1.63
 	github.com/vishvananda/netlink v1.3.0
+	golang.org/x/crypto v0.36.0
 	golang.org/x/net v0.38.0
 	golang.org/x/sys v0.31.0
 	google.golang.org/protobuf v1.36.6

@@ -1,8 +1,9 @@
 /** Root disks: lines of snapshots of any depth, software that is installed once, and a root that is broken. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { X509Certificate } from "node:crypto";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { Client, Sandbox } from "@deno/sandbox";
 import { holdings, sharedPlatform, until } from "@caisson/testing";
@@ -110,3 +111,33 @@ test("a root without a shell is refused with that reason; a full one still start
   await client.volumes.delete(bare.id);
   await client.volumes.delete(full.id);
 });
+
+test(
+  "Java in a root that was saved trusts the authority of the sandbox that it is in",
+  { timeout: 60_000 },
+  async () => {
+    const options = { region: "ord", capacity: "600MB", from: "builtin:debian-13" } as const;
+    const volume = await client.volumes.create({ slug: `java-${run}`, ...options });
+    // As Debian's Java packages leave it, with two authorities.
+    const sample = readFileSync(join(import.meta.dirname, "../../agent/internal/boot/testdata/cacerts.jks"));
+    const store = "/etc/ssl/certs/java/cacerts";
+    const installer = await Sandbox.create({ root: volume.id });
+    await installer.sh`sudo mkdir ${dirname(store)} && sudo chown app ${dirname(store)}`;
+    await installer.fs.writeFile(store, sample);
+    await installer.kill();
+    for (let life = 1; life <= 2; life++) {
+      const sandbox = await Sandbox.create({ root: volume.id });
+      try {
+        const pem = await sandbox.fs.readTextFile("/usr/local/share/ca-certificates/caisson.crt");
+        const own = new X509Certificate(pem).raw;
+        const content = Buffer.from(await sandbox.fs.readFile(store));
+        assert.ok(content.includes(own), `life ${life}`);
+        // An entry is as long as its certificate and 43 bytes of names, date and lengths.
+        assert.equal(content.length, sample.length + own.length + 43);
+      } finally {
+        await sandbox.kill();
+      }
+    }
+    await client.volumes.delete(volume.id);
+  },
+);

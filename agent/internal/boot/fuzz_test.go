@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func FuzzHosts(f *testing.F) {
@@ -79,6 +80,26 @@ func FuzzSubjectHash(f *testing.F) {
 		second, err2 := subjectHash(bytes.Clone(raw))
 		if first != second || (err1 == nil) != (err2 == nil) {
 			t.Fatal("two hashes of one name")
+		}
+	})
+}
+
+func FuzzJavaStore(f *testing.F) {
+	sample := javaSample(f)
+	f.Add(sample[:len(sample)-20], []byte("certificate"))
+	f.Add(mustHex("feedfeed0000000200000000"), []byte("certificate"))
+	f.Fuzz(func(t *testing.T, content, certificate []byte) {
+		now := time.Unix(1_700_000_000, 0)
+		store, ok := renewJavaStore(signed(content), certificate, now)
+		if !ok {
+			return
+		}
+		again, ok := renewJavaStore(store, certificate, now)
+		if !ok || !bytes.Equal(store, again) {
+			t.Fatalf("%x, again %x", store, again)
+		}
+		if none, ok := renewJavaStore(store, nil, now); !ok || len(none) > len(content)+20 {
+			t.Fatalf("%x is left of %x", none, content)
 		}
 	})
 }

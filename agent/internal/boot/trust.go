@@ -51,6 +51,7 @@ func Trust(certificate string) error {
 
 // trust also returns the link by hash if it made one.
 func trust(certificate string) (link string, err error) {
+	var der []byte
 	if certificate != "" {
 		block, _ := pem.Decode([]byte(certificate))
 		if block == nil || block.Type != "CERTIFICATE" {
@@ -63,6 +64,7 @@ func trust(certificate string) (link string, err error) {
 		if link, err = linkByHash(parsed); err != nil {
 			return "", failure.From(err)
 		}
+		der = block.Bytes
 		certificate = string(pem.EncodeToMemory(block))
 		if err := put(anchorFile, certificate, 0o644); err != nil {
 			return "", failure.From(err)
@@ -70,6 +72,7 @@ func trust(certificate string) (link string, err error) {
 	} else if err := os.Remove(anchorFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", failure.From(err)
 	}
+	trustInJava(der)
 	return link, failure.From(rewriteBundle(bundleFile, certificate))
 }
 

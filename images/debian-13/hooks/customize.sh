@@ -46,6 +46,13 @@ done
 unpack "$RUNTIMES/deno-linux-x64-glibc.tgz" "$root/usr/local/bin" package/deno
 chmod 0755 "$root/usr/local/bin/node" "$root/usr/local/bin/deno" "$root/usr/local/lib/node_modules/npm/bin/"*-cli.js
 
+# Manual pages are left out (dpkg.cfg), but update-alternatives fails, and with it the installation of Java or PostgreSQL, where
+# their folders do not exist.
+for section in 1 2 3 4 5 6 7 8 9; do mkdir -p "$root/usr/share/man/man$section"; done
+
+# The authority of a sandbox comes with its owner. Java's packages look for it under this name, as update-ca-certificates makes it.
+ln -s /usr/local/share/ca-certificates/caisson.crt "$root/etc/ssl/certs/caisson.pem"
+
 # Nothing that identifies one machine, nothing that only caches. Not /tmp: mmdebstrap keeps its configuration of apt there,
 # and without that its next apt works on the host. What /tmp holds is left out of the image by pack.sh.
 : > "$root/etc/machine-id"
