@@ -81,7 +81,7 @@ test(
       await mkdir(images);
       const root = formatted(images, "root", "3G");
       await node.start({ wanted: () => false });
-      const disk = { image: root, readOnly: false, serial: "mine" };
+      const disk = { image: root, readOnly: false, serial: "mine", bytes: 3 * 2 ** 30 };
       const first = await node.create({ ...machineSpec(), root: disk });
       assert.match(await sh(first, "df --output=size -BM / | tail -n 1"), /^\s*(2[5-9]|30)\d\dM$/);
       await sh(first, "echo kept > /home/app/kept");

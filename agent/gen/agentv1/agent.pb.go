@@ -465,35 +465,32 @@ func (x *PersonalizeRequest) GetGrowRoot() bool {
 	return false
 }
 
-type ChangeRootRequest struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	RootSerial string                 `protobuf:"bytes,1,opt,name=root_serial,json=rootSerial,proto3" json:"root_serial,omitempty"`
-	// Grow the file system to its disk.
-	GrowRoot bool `protobuf:"varint,2,opt,name=grow_root,json=growRoot,proto3" json:"grow_root,omitempty"`
-	// Wait this long for the disk to appear.
-	TimeoutMs uint32 `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
-	// Size of the disk, when known: the guest believes in that of a former content for a while.
-	DiskBytes uint64 `protobuf:"varint,4,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`
-	// Do all of it in a mount namespace that then goes: the machine keeps its root, and the disk can be taken away.
-	Rehearsal     bool `protobuf:"varint,5,opt,name=rehearsal,proto3" json:"rehearsal,omitempty"`
+// A disk with a writable layer, put into the machine since it was personalized.
+type RootDisk struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Serial string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	// Its size: the guest believes in that of a former content for a while. The file system is grown to it.
+	Bytes uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Wait this long for it to appear.
+	TimeoutMs     uint32 `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ChangeRootRequest) Reset() {
-	*x = ChangeRootRequest{}
+func (x *RootDisk) Reset() {
+	*x = RootDisk{}
 	mi := &file_agent_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ChangeRootRequest) String() string {
+func (x *RootDisk) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ChangeRootRequest) ProtoMessage() {}
+func (*RootDisk) ProtoMessage() {}
 
-func (x *ChangeRootRequest) ProtoReflect() protoreflect.Message {
+func (x *RootDisk) ProtoReflect() protoreflect.Message {
 	mi := &file_agent_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -505,44 +502,30 @@ func (x *ChangeRootRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ChangeRootRequest.ProtoReflect.Descriptor instead.
-func (*ChangeRootRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use RootDisk.ProtoReflect.Descriptor instead.
+func (*RootDisk) Descriptor() ([]byte, []int) {
 	return file_agent_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *ChangeRootRequest) GetRootSerial() string {
+func (x *RootDisk) GetSerial() string {
 	if x != nil {
-		return x.RootSerial
+		return x.Serial
 	}
 	return ""
 }
 
-func (x *ChangeRootRequest) GetGrowRoot() bool {
+func (x *RootDisk) GetBytes() uint64 {
 	if x != nil {
-		return x.GrowRoot
+		return x.Bytes
 	}
-	return false
+	return 0
 }
 
-func (x *ChangeRootRequest) GetTimeoutMs() uint32 {
+func (x *RootDisk) GetTimeoutMs() uint32 {
 	if x != nil {
 		return x.TimeoutMs
 	}
 	return 0
-}
-
-func (x *ChangeRootRequest) GetDiskBytes() uint64 {
-	if x != nil {
-		return x.DiskBytes
-	}
-	return 0
-}
-
-func (x *ChangeRootRequest) GetRehearsal() bool {
-	if x != nil {
-		return x.Rehearsal
-	}
-	return false
 }
 
 type ConfigureRequest struct {
@@ -552,8 +535,10 @@ type ConfigureRequest struct {
 	Env            map[string]string      `protobuf:"bytes,3,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// PEM, trusted by every tool in the image when not empty.
 	CaCertificatePem string `protobuf:"bytes,4,opt,name=ca_certificate_pem,json=caCertificatePem,proto3" json:"ca_certificate_pem,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Move onto this writable layer before anything else.
+	Root          *RootDisk `protobuf:"bytes,5,opt,name=root,proto3" json:"root,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConfigureRequest) Reset() {
@@ -612,6 +597,13 @@ func (x *ConfigureRequest) GetCaCertificatePem() string {
 		return x.CaCertificatePem
 	}
 	return ""
+}
+
+func (x *ConfigureRequest) GetRoot() *RootDisk {
+	if x != nil {
+		return x.Root
+	}
+	return nil
 }
 
 type SetClockRequest struct {
@@ -4221,21 +4213,18 @@ const file_agent_proto_rawDesc = "" +
 	"machine_id\x18\x03 \x01(\tR\tmachineId\x12\x1f\n" +
 	"\vroot_serial\x18\x04 \x01(\tR\n" +
 	"rootSerial\x12\x1b\n" +
-	"\tgrow_root\x18\x05 \x01(\bR\bgrowRoot\"\xad\x01\n" +
-	"\x11ChangeRootRequest\x12\x1f\n" +
-	"\vroot_serial\x18\x01 \x01(\tR\n" +
-	"rootSerial\x12\x1b\n" +
-	"\tgrow_root\x18\x02 \x01(\bR\bgrowRoot\x12\x1d\n" +
+	"\tgrow_root\x18\x05 \x01(\bR\bgrowRoot\"W\n" +
+	"\bRootDisk\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x1d\n" +
 	"\n" +
-	"timeout_ms\x18\x03 \x01(\rR\ttimeoutMs\x12\x1d\n" +
-	"\n" +
-	"disk_bytes\x18\x04 \x01(\x04R\tdiskBytes\x12\x1c\n" +
-	"\trehearsal\x18\x05 \x01(\bR\trehearsal\"\xfd\x01\n" +
+	"timeout_ms\x18\x03 \x01(\rR\ttimeoutMs\"\xad\x02\n" +
 	"\x10ConfigureRequest\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12(\n" +
 	"\x10clock_unix_nanos\x18\x02 \x01(\x03R\x0eclockUnixNanos\x12=\n" +
 	"\x03env\x18\x03 \x03(\v2+.caisson.agent.v1.ConfigureRequest.EnvEntryR\x03env\x12,\n" +
-	"\x12ca_certificate_pem\x18\x04 \x01(\tR\x10caCertificatePem\x1a6\n" +
+	"\x12ca_certificate_pem\x18\x04 \x01(\tR\x10caCertificatePem\x12.\n" +
+	"\x04root\x18\x05 \x01(\v2\x1a.caisson.agent.v1.RootDiskR\x04root\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\";\n" +
@@ -4508,13 +4497,12 @@ const file_agent_proto_rawDesc = "" +
 	"\vatime_nanos\x18\x02 \x01(\x03R\n" +
 	"atimeNanos\x12\x1f\n" +
 	"\vmtime_nanos\x18\x03 \x01(\x03R\n" +
-	"mtimeNanos2\xa7\a\n" +
+	"mtimeNanos2\xa4\a\n" +
 	"\aMachine\x12A\n" +
 	"\x05Hello\x12\x17.caisson.agent.v1.Empty\x1a\x1f.caisson.agent.v1.HelloResponse\x12D\n" +
 	"\aPrepare\x12 .caisson.agent.v1.PrepareRequest\x1a\x17.caisson.agent.v1.Empty\x12L\n" +
-	"\vPersonalize\x12$.caisson.agent.v1.PersonalizeRequest\x1a\x17.caisson.agent.v1.Empty\x12J\n" +
-	"\n" +
-	"ChangeRoot\x12#.caisson.agent.v1.ChangeRootRequest\x1a\x17.caisson.agent.v1.Empty\x12H\n" +
+	"\vPersonalize\x12$.caisson.agent.v1.PersonalizeRequest\x1a\x17.caisson.agent.v1.Empty\x12G\n" +
+	"\bRehearse\x12\".caisson.agent.v1.ConfigureRequest\x1a\x17.caisson.agent.v1.Empty\x12H\n" +
 	"\tConfigure\x12\".caisson.agent.v1.ConfigureRequest\x1a\x17.caisson.agent.v1.Empty\x12F\n" +
 	"\bSetClock\x12!.caisson.agent.v1.SetClockRequest\x1a\x17.caisson.agent.v1.Empty\x12A\n" +
 	"\x05Stats\x12\x17.caisson.agent.v1.Empty\x1a\x1f.caisson.agent.v1.StatsResponse\x12B\n" +
@@ -4596,7 +4584,7 @@ var file_agent_proto_goTypes = []any{
 	(*HelloResponse)(nil),          // 5: caisson.agent.v1.HelloResponse
 	(*PrepareRequest)(nil),         // 6: caisson.agent.v1.PrepareRequest
 	(*PersonalizeRequest)(nil),     // 7: caisson.agent.v1.PersonalizeRequest
-	(*ChangeRootRequest)(nil),      // 8: caisson.agent.v1.ChangeRootRequest
+	(*RootDisk)(nil),               // 8: caisson.agent.v1.RootDisk
 	(*ConfigureRequest)(nil),       // 9: caisson.agent.v1.ConfigureRequest
 	(*SetClockRequest)(nil),        // 10: caisson.agent.v1.SetClockRequest
 	(*WarmUpRequest)(nil),          // 11: caisson.agent.v1.WarmUpRequest
@@ -4666,133 +4654,134 @@ var file_agent_proto_goTypes = []any{
 var file_agent_proto_depIdxs = []int32{
 	0,  // 0: caisson.agent.v1.HelloResponse.state:type_name -> caisson.agent.v1.HelloResponse.State
 	70, // 1: caisson.agent.v1.ConfigureRequest.env:type_name -> caisson.agent.v1.ConfigureRequest.EnvEntry
-	71, // 2: caisson.agent.v1.WarmUpRequest.commands:type_name -> caisson.agent.v1.WarmUpRequest.Command
-	72, // 3: caisson.agent.v1.SpawnRequest.env:type_name -> caisson.agent.v1.SpawnRequest.EnvEntry
-	18, // 4: caisson.agent.v1.SpawnRequest.terminal:type_name -> caisson.agent.v1.Terminal
-	1,  // 5: caisson.agent.v1.WaitResponse.oom:type_name -> caisson.agent.v1.WaitResponse.Oom
-	73, // 6: caisson.agent.v1.EnvListResponse.values:type_name -> caisson.agent.v1.EnvListResponse.ValuesEntry
-	39, // 7: caisson.agent.v1.ReadDirResponse.entries:type_name -> caisson.agent.v1.DirEntry
-	52, // 8: caisson.agent.v1.WalkRequest.match:type_name -> caisson.agent.v1.RegularExpression
-	52, // 9: caisson.agent.v1.WalkRequest.skip:type_name -> caisson.agent.v1.RegularExpression
-	55, // 10: caisson.agent.v1.WalkBatch.entries:type_name -> caisson.agent.v1.WalkEntry
-	2,  // 11: caisson.agent.v1.HandleSeekRequest.whence:type_name -> caisson.agent.v1.HandleSeekRequest.Whence
-	4,  // 12: caisson.agent.v1.Machine.Hello:input_type -> caisson.agent.v1.Empty
-	6,  // 13: caisson.agent.v1.Machine.Prepare:input_type -> caisson.agent.v1.PrepareRequest
-	7,  // 14: caisson.agent.v1.Machine.Personalize:input_type -> caisson.agent.v1.PersonalizeRequest
-	8,  // 15: caisson.agent.v1.Machine.ChangeRoot:input_type -> caisson.agent.v1.ChangeRootRequest
-	9,  // 16: caisson.agent.v1.Machine.Configure:input_type -> caisson.agent.v1.ConfigureRequest
-	10, // 17: caisson.agent.v1.Machine.SetClock:input_type -> caisson.agent.v1.SetClockRequest
-	4,  // 18: caisson.agent.v1.Machine.Stats:input_type -> caisson.agent.v1.Empty
-	11, // 19: caisson.agent.v1.Machine.WarmUp:input_type -> caisson.agent.v1.WarmUpRequest
-	13, // 20: caisson.agent.v1.Machine.MountVolume:input_type -> caisson.agent.v1.MountVolumeRequest
-	14, // 21: caisson.agent.v1.Machine.UnmountVolume:input_type -> caisson.agent.v1.UnmountVolumeRequest
-	15, // 22: caisson.agent.v1.Machine.Freeze:input_type -> caisson.agent.v1.FreezeRequest
-	16, // 23: caisson.agent.v1.Machine.Thaw:input_type -> caisson.agent.v1.ThawRequest
-	4,  // 24: caisson.agent.v1.Machine.Shutdown:input_type -> caisson.agent.v1.Empty
-	17, // 25: caisson.agent.v1.Processes.Spawn:input_type -> caisson.agent.v1.SpawnRequest
-	20, // 26: caisson.agent.v1.Processes.Wait:input_type -> caisson.agent.v1.WaitRequest
-	22, // 27: caisson.agent.v1.Processes.Kill:input_type -> caisson.agent.v1.KillRequest
-	23, // 28: caisson.agent.v1.Processes.ResizeTerminal:input_type -> caisson.agent.v1.ResizeTerminalRequest
-	24, // 29: caisson.agent.v1.Processes.WaitListening:input_type -> caisson.agent.v1.WaitListeningRequest
-	26, // 30: caisson.agent.v1.Environment.Get:input_type -> caisson.agent.v1.EnvGetRequest
-	28, // 31: caisson.agent.v1.Environment.Set:input_type -> caisson.agent.v1.EnvSetRequest
-	29, // 32: caisson.agent.v1.Environment.Delete:input_type -> caisson.agent.v1.EnvDeleteRequest
-	4,  // 33: caisson.agent.v1.Environment.List:input_type -> caisson.agent.v1.Empty
-	35, // 34: caisson.agent.v1.Files.ReadFile:input_type -> caisson.agent.v1.ReadFileRequest
-	37, // 35: caisson.agent.v1.Files.WriteFile:input_type -> caisson.agent.v1.WriteFileRequest
-	37, // 36: caisson.agent.v1.Files.WriteFileBegin:input_type -> caisson.agent.v1.WriteFileRequest
-	38, // 37: caisson.agent.v1.Files.WriteFileFinish:input_type -> caisson.agent.v1.WriteFileFinishRequest
-	31, // 38: caisson.agent.v1.Files.ReadDir:input_type -> caisson.agent.v1.PathRequest
-	41, // 39: caisson.agent.v1.Files.Remove:input_type -> caisson.agent.v1.RemoveRequest
-	42, // 40: caisson.agent.v1.Files.Mkdir:input_type -> caisson.agent.v1.MkdirRequest
-	33, // 41: caisson.agent.v1.Files.Rename:input_type -> caisson.agent.v1.TwoPathsRequest
-	33, // 42: caisson.agent.v1.Files.CopyFile:input_type -> caisson.agent.v1.TwoPathsRequest
-	43, // 43: caisson.agent.v1.Files.Stat:input_type -> caisson.agent.v1.StatRequest
-	45, // 44: caisson.agent.v1.Files.Chmod:input_type -> caisson.agent.v1.ChmodRequest
-	46, // 45: caisson.agent.v1.Files.Chown:input_type -> caisson.agent.v1.ChownRequest
-	33, // 46: caisson.agent.v1.Files.Link:input_type -> caisson.agent.v1.TwoPathsRequest
-	33, // 47: caisson.agent.v1.Files.Symlink:input_type -> caisson.agent.v1.TwoPathsRequest
-	31, // 48: caisson.agent.v1.Files.ReadLink:input_type -> caisson.agent.v1.PathRequest
-	31, // 49: caisson.agent.v1.Files.RealPath:input_type -> caisson.agent.v1.PathRequest
-	47, // 50: caisson.agent.v1.Files.MakeTempDir:input_type -> caisson.agent.v1.MakeTempRequest
-	47, // 51: caisson.agent.v1.Files.MakeTempFile:input_type -> caisson.agent.v1.MakeTempRequest
-	48, // 52: caisson.agent.v1.Files.Truncate:input_type -> caisson.agent.v1.TruncateRequest
-	49, // 53: caisson.agent.v1.Files.Umask:input_type -> caisson.agent.v1.UmaskRequest
-	51, // 54: caisson.agent.v1.Files.Utime:input_type -> caisson.agent.v1.UtimeRequest
-	53, // 55: caisson.agent.v1.Files.Walk:input_type -> caisson.agent.v1.WalkRequest
-	54, // 56: caisson.agent.v1.Files.ExpandGlob:input_type -> caisson.agent.v1.ExpandGlobRequest
-	57, // 57: caisson.agent.v1.Files.Open:input_type -> caisson.agent.v1.OpenRequest
-	59, // 58: caisson.agent.v1.Files.Close:input_type -> caisson.agent.v1.HandleRequest
-	60, // 59: caisson.agent.v1.Files.Read:input_type -> caisson.agent.v1.HandleReadRequest
-	62, // 60: caisson.agent.v1.Files.Write:input_type -> caisson.agent.v1.HandleWriteRequest
-	64, // 61: caisson.agent.v1.Files.Seek:input_type -> caisson.agent.v1.HandleSeekRequest
-	59, // 62: caisson.agent.v1.Files.HandleStat:input_type -> caisson.agent.v1.HandleRequest
-	66, // 63: caisson.agent.v1.Files.Sync:input_type -> caisson.agent.v1.HandleSyncRequest
-	67, // 64: caisson.agent.v1.Files.HandleTruncate:input_type -> caisson.agent.v1.HandleTruncateRequest
-	68, // 65: caisson.agent.v1.Files.Lock:input_type -> caisson.agent.v1.HandleLockRequest
-	59, // 66: caisson.agent.v1.Files.Unlock:input_type -> caisson.agent.v1.HandleRequest
-	69, // 67: caisson.agent.v1.Files.HandleUtime:input_type -> caisson.agent.v1.HandleUtimeRequest
-	5,  // 68: caisson.agent.v1.Machine.Hello:output_type -> caisson.agent.v1.HelloResponse
-	4,  // 69: caisson.agent.v1.Machine.Prepare:output_type -> caisson.agent.v1.Empty
-	4,  // 70: caisson.agent.v1.Machine.Personalize:output_type -> caisson.agent.v1.Empty
-	4,  // 71: caisson.agent.v1.Machine.ChangeRoot:output_type -> caisson.agent.v1.Empty
-	4,  // 72: caisson.agent.v1.Machine.Configure:output_type -> caisson.agent.v1.Empty
-	4,  // 73: caisson.agent.v1.Machine.SetClock:output_type -> caisson.agent.v1.Empty
-	12, // 74: caisson.agent.v1.Machine.Stats:output_type -> caisson.agent.v1.StatsResponse
-	4,  // 75: caisson.agent.v1.Machine.WarmUp:output_type -> caisson.agent.v1.Empty
-	4,  // 76: caisson.agent.v1.Machine.MountVolume:output_type -> caisson.agent.v1.Empty
-	4,  // 77: caisson.agent.v1.Machine.UnmountVolume:output_type -> caisson.agent.v1.Empty
-	4,  // 78: caisson.agent.v1.Machine.Freeze:output_type -> caisson.agent.v1.Empty
-	4,  // 79: caisson.agent.v1.Machine.Thaw:output_type -> caisson.agent.v1.Empty
-	4,  // 80: caisson.agent.v1.Machine.Shutdown:output_type -> caisson.agent.v1.Empty
-	19, // 81: caisson.agent.v1.Processes.Spawn:output_type -> caisson.agent.v1.SpawnResponse
-	21, // 82: caisson.agent.v1.Processes.Wait:output_type -> caisson.agent.v1.WaitResponse
-	4,  // 83: caisson.agent.v1.Processes.Kill:output_type -> caisson.agent.v1.Empty
-	4,  // 84: caisson.agent.v1.Processes.ResizeTerminal:output_type -> caisson.agent.v1.Empty
-	25, // 85: caisson.agent.v1.Processes.WaitListening:output_type -> caisson.agent.v1.WaitListeningResponse
-	27, // 86: caisson.agent.v1.Environment.Get:output_type -> caisson.agent.v1.EnvGetResponse
-	4,  // 87: caisson.agent.v1.Environment.Set:output_type -> caisson.agent.v1.Empty
-	4,  // 88: caisson.agent.v1.Environment.Delete:output_type -> caisson.agent.v1.Empty
-	30, // 89: caisson.agent.v1.Environment.List:output_type -> caisson.agent.v1.EnvListResponse
-	36, // 90: caisson.agent.v1.Files.ReadFile:output_type -> caisson.agent.v1.ReadFileResponse
-	4,  // 91: caisson.agent.v1.Files.WriteFile:output_type -> caisson.agent.v1.Empty
-	34, // 92: caisson.agent.v1.Files.WriteFileBegin:output_type -> caisson.agent.v1.StreamResponse
-	4,  // 93: caisson.agent.v1.Files.WriteFileFinish:output_type -> caisson.agent.v1.Empty
-	40, // 94: caisson.agent.v1.Files.ReadDir:output_type -> caisson.agent.v1.ReadDirResponse
-	4,  // 95: caisson.agent.v1.Files.Remove:output_type -> caisson.agent.v1.Empty
-	4,  // 96: caisson.agent.v1.Files.Mkdir:output_type -> caisson.agent.v1.Empty
-	4,  // 97: caisson.agent.v1.Files.Rename:output_type -> caisson.agent.v1.Empty
-	4,  // 98: caisson.agent.v1.Files.CopyFile:output_type -> caisson.agent.v1.Empty
-	44, // 99: caisson.agent.v1.Files.Stat:output_type -> caisson.agent.v1.FileInfo
-	4,  // 100: caisson.agent.v1.Files.Chmod:output_type -> caisson.agent.v1.Empty
-	4,  // 101: caisson.agent.v1.Files.Chown:output_type -> caisson.agent.v1.Empty
-	4,  // 102: caisson.agent.v1.Files.Link:output_type -> caisson.agent.v1.Empty
-	4,  // 103: caisson.agent.v1.Files.Symlink:output_type -> caisson.agent.v1.Empty
-	32, // 104: caisson.agent.v1.Files.ReadLink:output_type -> caisson.agent.v1.PathResponse
-	32, // 105: caisson.agent.v1.Files.RealPath:output_type -> caisson.agent.v1.PathResponse
-	32, // 106: caisson.agent.v1.Files.MakeTempDir:output_type -> caisson.agent.v1.PathResponse
-	32, // 107: caisson.agent.v1.Files.MakeTempFile:output_type -> caisson.agent.v1.PathResponse
-	4,  // 108: caisson.agent.v1.Files.Truncate:output_type -> caisson.agent.v1.Empty
-	50, // 109: caisson.agent.v1.Files.Umask:output_type -> caisson.agent.v1.UmaskResponse
-	4,  // 110: caisson.agent.v1.Files.Utime:output_type -> caisson.agent.v1.Empty
-	56, // 111: caisson.agent.v1.Files.Walk:output_type -> caisson.agent.v1.WalkBatch
-	56, // 112: caisson.agent.v1.Files.ExpandGlob:output_type -> caisson.agent.v1.WalkBatch
-	58, // 113: caisson.agent.v1.Files.Open:output_type -> caisson.agent.v1.OpenResponse
-	4,  // 114: caisson.agent.v1.Files.Close:output_type -> caisson.agent.v1.Empty
-	61, // 115: caisson.agent.v1.Files.Read:output_type -> caisson.agent.v1.HandleReadResponse
-	63, // 116: caisson.agent.v1.Files.Write:output_type -> caisson.agent.v1.HandleWriteResponse
-	65, // 117: caisson.agent.v1.Files.Seek:output_type -> caisson.agent.v1.HandleSeekResponse
-	44, // 118: caisson.agent.v1.Files.HandleStat:output_type -> caisson.agent.v1.FileInfo
-	4,  // 119: caisson.agent.v1.Files.Sync:output_type -> caisson.agent.v1.Empty
-	4,  // 120: caisson.agent.v1.Files.HandleTruncate:output_type -> caisson.agent.v1.Empty
-	4,  // 121: caisson.agent.v1.Files.Lock:output_type -> caisson.agent.v1.Empty
-	4,  // 122: caisson.agent.v1.Files.Unlock:output_type -> caisson.agent.v1.Empty
-	4,  // 123: caisson.agent.v1.Files.HandleUtime:output_type -> caisson.agent.v1.Empty
-	68, // [68:124] is the sub-list for method output_type
-	12, // [12:68] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	8,  // 2: caisson.agent.v1.ConfigureRequest.root:type_name -> caisson.agent.v1.RootDisk
+	71, // 3: caisson.agent.v1.WarmUpRequest.commands:type_name -> caisson.agent.v1.WarmUpRequest.Command
+	72, // 4: caisson.agent.v1.SpawnRequest.env:type_name -> caisson.agent.v1.SpawnRequest.EnvEntry
+	18, // 5: caisson.agent.v1.SpawnRequest.terminal:type_name -> caisson.agent.v1.Terminal
+	1,  // 6: caisson.agent.v1.WaitResponse.oom:type_name -> caisson.agent.v1.WaitResponse.Oom
+	73, // 7: caisson.agent.v1.EnvListResponse.values:type_name -> caisson.agent.v1.EnvListResponse.ValuesEntry
+	39, // 8: caisson.agent.v1.ReadDirResponse.entries:type_name -> caisson.agent.v1.DirEntry
+	52, // 9: caisson.agent.v1.WalkRequest.match:type_name -> caisson.agent.v1.RegularExpression
+	52, // 10: caisson.agent.v1.WalkRequest.skip:type_name -> caisson.agent.v1.RegularExpression
+	55, // 11: caisson.agent.v1.WalkBatch.entries:type_name -> caisson.agent.v1.WalkEntry
+	2,  // 12: caisson.agent.v1.HandleSeekRequest.whence:type_name -> caisson.agent.v1.HandleSeekRequest.Whence
+	4,  // 13: caisson.agent.v1.Machine.Hello:input_type -> caisson.agent.v1.Empty
+	6,  // 14: caisson.agent.v1.Machine.Prepare:input_type -> caisson.agent.v1.PrepareRequest
+	7,  // 15: caisson.agent.v1.Machine.Personalize:input_type -> caisson.agent.v1.PersonalizeRequest
+	9,  // 16: caisson.agent.v1.Machine.Rehearse:input_type -> caisson.agent.v1.ConfigureRequest
+	9,  // 17: caisson.agent.v1.Machine.Configure:input_type -> caisson.agent.v1.ConfigureRequest
+	10, // 18: caisson.agent.v1.Machine.SetClock:input_type -> caisson.agent.v1.SetClockRequest
+	4,  // 19: caisson.agent.v1.Machine.Stats:input_type -> caisson.agent.v1.Empty
+	11, // 20: caisson.agent.v1.Machine.WarmUp:input_type -> caisson.agent.v1.WarmUpRequest
+	13, // 21: caisson.agent.v1.Machine.MountVolume:input_type -> caisson.agent.v1.MountVolumeRequest
+	14, // 22: caisson.agent.v1.Machine.UnmountVolume:input_type -> caisson.agent.v1.UnmountVolumeRequest
+	15, // 23: caisson.agent.v1.Machine.Freeze:input_type -> caisson.agent.v1.FreezeRequest
+	16, // 24: caisson.agent.v1.Machine.Thaw:input_type -> caisson.agent.v1.ThawRequest
+	4,  // 25: caisson.agent.v1.Machine.Shutdown:input_type -> caisson.agent.v1.Empty
+	17, // 26: caisson.agent.v1.Processes.Spawn:input_type -> caisson.agent.v1.SpawnRequest
+	20, // 27: caisson.agent.v1.Processes.Wait:input_type -> caisson.agent.v1.WaitRequest
+	22, // 28: caisson.agent.v1.Processes.Kill:input_type -> caisson.agent.v1.KillRequest
+	23, // 29: caisson.agent.v1.Processes.ResizeTerminal:input_type -> caisson.agent.v1.ResizeTerminalRequest
+	24, // 30: caisson.agent.v1.Processes.WaitListening:input_type -> caisson.agent.v1.WaitListeningRequest
+	26, // 31: caisson.agent.v1.Environment.Get:input_type -> caisson.agent.v1.EnvGetRequest
+	28, // 32: caisson.agent.v1.Environment.Set:input_type -> caisson.agent.v1.EnvSetRequest
+	29, // 33: caisson.agent.v1.Environment.Delete:input_type -> caisson.agent.v1.EnvDeleteRequest
+	4,  // 34: caisson.agent.v1.Environment.List:input_type -> caisson.agent.v1.Empty
+	35, // 35: caisson.agent.v1.Files.ReadFile:input_type -> caisson.agent.v1.ReadFileRequest
+	37, // 36: caisson.agent.v1.Files.WriteFile:input_type -> caisson.agent.v1.WriteFileRequest
+	37, // 37: caisson.agent.v1.Files.WriteFileBegin:input_type -> caisson.agent.v1.WriteFileRequest
+	38, // 38: caisson.agent.v1.Files.WriteFileFinish:input_type -> caisson.agent.v1.WriteFileFinishRequest
+	31, // 39: caisson.agent.v1.Files.ReadDir:input_type -> caisson.agent.v1.PathRequest
+	41, // 40: caisson.agent.v1.Files.Remove:input_type -> caisson.agent.v1.RemoveRequest
+	42, // 41: caisson.agent.v1.Files.Mkdir:input_type -> caisson.agent.v1.MkdirRequest
+	33, // 42: caisson.agent.v1.Files.Rename:input_type -> caisson.agent.v1.TwoPathsRequest
+	33, // 43: caisson.agent.v1.Files.CopyFile:input_type -> caisson.agent.v1.TwoPathsRequest
+	43, // 44: caisson.agent.v1.Files.Stat:input_type -> caisson.agent.v1.StatRequest
+	45, // 45: caisson.agent.v1.Files.Chmod:input_type -> caisson.agent.v1.ChmodRequest
+	46, // 46: caisson.agent.v1.Files.Chown:input_type -> caisson.agent.v1.ChownRequest
+	33, // 47: caisson.agent.v1.Files.Link:input_type -> caisson.agent.v1.TwoPathsRequest
+	33, // 48: caisson.agent.v1.Files.Symlink:input_type -> caisson.agent.v1.TwoPathsRequest
+	31, // 49: caisson.agent.v1.Files.ReadLink:input_type -> caisson.agent.v1.PathRequest
+	31, // 50: caisson.agent.v1.Files.RealPath:input_type -> caisson.agent.v1.PathRequest
+	47, // 51: caisson.agent.v1.Files.MakeTempDir:input_type -> caisson.agent.v1.MakeTempRequest
+	47, // 52: caisson.agent.v1.Files.MakeTempFile:input_type -> caisson.agent.v1.MakeTempRequest
+	48, // 53: caisson.agent.v1.Files.Truncate:input_type -> caisson.agent.v1.TruncateRequest
+	49, // 54: caisson.agent.v1.Files.Umask:input_type -> caisson.agent.v1.UmaskRequest
+	51, // 55: caisson.agent.v1.Files.Utime:input_type -> caisson.agent.v1.UtimeRequest
+	53, // 56: caisson.agent.v1.Files.Walk:input_type -> caisson.agent.v1.WalkRequest
+	54, // 57: caisson.agent.v1.Files.ExpandGlob:input_type -> caisson.agent.v1.ExpandGlobRequest
+	57, // 58: caisson.agent.v1.Files.Open:input_type -> caisson.agent.v1.OpenRequest
+	59, // 59: caisson.agent.v1.Files.Close:input_type -> caisson.agent.v1.HandleRequest
+	60, // 60: caisson.agent.v1.Files.Read:input_type -> caisson.agent.v1.HandleReadRequest
+	62, // 61: caisson.agent.v1.Files.Write:input_type -> caisson.agent.v1.HandleWriteRequest
+	64, // 62: caisson.agent.v1.Files.Seek:input_type -> caisson.agent.v1.HandleSeekRequest
+	59, // 63: caisson.agent.v1.Files.HandleStat:input_type -> caisson.agent.v1.HandleRequest
+	66, // 64: caisson.agent.v1.Files.Sync:input_type -> caisson.agent.v1.HandleSyncRequest
+	67, // 65: caisson.agent.v1.Files.HandleTruncate:input_type -> caisson.agent.v1.HandleTruncateRequest
+	68, // 66: caisson.agent.v1.Files.Lock:input_type -> caisson.agent.v1.HandleLockRequest
+	59, // 67: caisson.agent.v1.Files.Unlock:input_type -> caisson.agent.v1.HandleRequest
+	69, // 68: caisson.agent.v1.Files.HandleUtime:input_type -> caisson.agent.v1.HandleUtimeRequest
+	5,  // 69: caisson.agent.v1.Machine.Hello:output_type -> caisson.agent.v1.HelloResponse
+	4,  // 70: caisson.agent.v1.Machine.Prepare:output_type -> caisson.agent.v1.Empty
+	4,  // 71: caisson.agent.v1.Machine.Personalize:output_type -> caisson.agent.v1.Empty
+	4,  // 72: caisson.agent.v1.Machine.Rehearse:output_type -> caisson.agent.v1.Empty
+	4,  // 73: caisson.agent.v1.Machine.Configure:output_type -> caisson.agent.v1.Empty
+	4,  // 74: caisson.agent.v1.Machine.SetClock:output_type -> caisson.agent.v1.Empty
+	12, // 75: caisson.agent.v1.Machine.Stats:output_type -> caisson.agent.v1.StatsResponse
+	4,  // 76: caisson.agent.v1.Machine.WarmUp:output_type -> caisson.agent.v1.Empty
+	4,  // 77: caisson.agent.v1.Machine.MountVolume:output_type -> caisson.agent.v1.Empty
+	4,  // 78: caisson.agent.v1.Machine.UnmountVolume:output_type -> caisson.agent.v1.Empty
+	4,  // 79: caisson.agent.v1.Machine.Freeze:output_type -> caisson.agent.v1.Empty
+	4,  // 80: caisson.agent.v1.Machine.Thaw:output_type -> caisson.agent.v1.Empty
+	4,  // 81: caisson.agent.v1.Machine.Shutdown:output_type -> caisson.agent.v1.Empty
+	19, // 82: caisson.agent.v1.Processes.Spawn:output_type -> caisson.agent.v1.SpawnResponse
+	21, // 83: caisson.agent.v1.Processes.Wait:output_type -> caisson.agent.v1.WaitResponse
+	4,  // 84: caisson.agent.v1.Processes.Kill:output_type -> caisson.agent.v1.Empty
+	4,  // 85: caisson.agent.v1.Processes.ResizeTerminal:output_type -> caisson.agent.v1.Empty
+	25, // 86: caisson.agent.v1.Processes.WaitListening:output_type -> caisson.agent.v1.WaitListeningResponse
+	27, // 87: caisson.agent.v1.Environment.Get:output_type -> caisson.agent.v1.EnvGetResponse
+	4,  // 88: caisson.agent.v1.Environment.Set:output_type -> caisson.agent.v1.Empty
+	4,  // 89: caisson.agent.v1.Environment.Delete:output_type -> caisson.agent.v1.Empty
+	30, // 90: caisson.agent.v1.Environment.List:output_type -> caisson.agent.v1.EnvListResponse
+	36, // 91: caisson.agent.v1.Files.ReadFile:output_type -> caisson.agent.v1.ReadFileResponse
+	4,  // 92: caisson.agent.v1.Files.WriteFile:output_type -> caisson.agent.v1.Empty
+	34, // 93: caisson.agent.v1.Files.WriteFileBegin:output_type -> caisson.agent.v1.StreamResponse
+	4,  // 94: caisson.agent.v1.Files.WriteFileFinish:output_type -> caisson.agent.v1.Empty
+	40, // 95: caisson.agent.v1.Files.ReadDir:output_type -> caisson.agent.v1.ReadDirResponse
+	4,  // 96: caisson.agent.v1.Files.Remove:output_type -> caisson.agent.v1.Empty
+	4,  // 97: caisson.agent.v1.Files.Mkdir:output_type -> caisson.agent.v1.Empty
+	4,  // 98: caisson.agent.v1.Files.Rename:output_type -> caisson.agent.v1.Empty
+	4,  // 99: caisson.agent.v1.Files.CopyFile:output_type -> caisson.agent.v1.Empty
+	44, // 100: caisson.agent.v1.Files.Stat:output_type -> caisson.agent.v1.FileInfo
+	4,  // 101: caisson.agent.v1.Files.Chmod:output_type -> caisson.agent.v1.Empty
+	4,  // 102: caisson.agent.v1.Files.Chown:output_type -> caisson.agent.v1.Empty
+	4,  // 103: caisson.agent.v1.Files.Link:output_type -> caisson.agent.v1.Empty
+	4,  // 104: caisson.agent.v1.Files.Symlink:output_type -> caisson.agent.v1.Empty
+	32, // 105: caisson.agent.v1.Files.ReadLink:output_type -> caisson.agent.v1.PathResponse
+	32, // 106: caisson.agent.v1.Files.RealPath:output_type -> caisson.agent.v1.PathResponse
+	32, // 107: caisson.agent.v1.Files.MakeTempDir:output_type -> caisson.agent.v1.PathResponse
+	32, // 108: caisson.agent.v1.Files.MakeTempFile:output_type -> caisson.agent.v1.PathResponse
+	4,  // 109: caisson.agent.v1.Files.Truncate:output_type -> caisson.agent.v1.Empty
+	50, // 110: caisson.agent.v1.Files.Umask:output_type -> caisson.agent.v1.UmaskResponse
+	4,  // 111: caisson.agent.v1.Files.Utime:output_type -> caisson.agent.v1.Empty
+	56, // 112: caisson.agent.v1.Files.Walk:output_type -> caisson.agent.v1.WalkBatch
+	56, // 113: caisson.agent.v1.Files.ExpandGlob:output_type -> caisson.agent.v1.WalkBatch
+	58, // 114: caisson.agent.v1.Files.Open:output_type -> caisson.agent.v1.OpenResponse
+	4,  // 115: caisson.agent.v1.Files.Close:output_type -> caisson.agent.v1.Empty
+	61, // 116: caisson.agent.v1.Files.Read:output_type -> caisson.agent.v1.HandleReadResponse
+	63, // 117: caisson.agent.v1.Files.Write:output_type -> caisson.agent.v1.HandleWriteResponse
+	65, // 118: caisson.agent.v1.Files.Seek:output_type -> caisson.agent.v1.HandleSeekResponse
+	44, // 119: caisson.agent.v1.Files.HandleStat:output_type -> caisson.agent.v1.FileInfo
+	4,  // 120: caisson.agent.v1.Files.Sync:output_type -> caisson.agent.v1.Empty
+	4,  // 121: caisson.agent.v1.Files.HandleTruncate:output_type -> caisson.agent.v1.Empty
+	4,  // 122: caisson.agent.v1.Files.Lock:output_type -> caisson.agent.v1.Empty
+	4,  // 123: caisson.agent.v1.Files.Unlock:output_type -> caisson.agent.v1.Empty
+	4,  // 124: caisson.agent.v1.Files.HandleUtime:output_type -> caisson.agent.v1.Empty
+	69, // [69:125] is the sub-list for method output_type
+	13, // [13:69] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }

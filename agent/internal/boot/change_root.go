@@ -13,16 +13,14 @@ import (
 	"caisson/agent/internal/failure"
 )
 
-// nextRoot is where the next root is mounted, in the root that is about to go.
-const nextRoot = "/.caisson-next"
+// nextRoot is where the next root is mounted: a directory that the base image has, in the root that is about to go.
+const nextRoot = "/mnt"
 
 // NextRoot says onto which disk to move.
 type NextRoot struct {
 	Serial string
-	// Size of the disk; 0: any.
+	// Size of the disk. The file system is made as large.
 	Bytes uint64
-	// Make the file system as large as its disk.
-	Grow bool
 }
 
 // afterwards is when the first commands have run and nobody waits for what a former root takes to be cleared away.
@@ -43,13 +41,8 @@ func ChangeRoot(ctx context.Context, old *Disk, next NextRoot) (*Disk, error) {
 	if err != nil {
 		return nil, failure.From(err)
 	}
-	if next.Grow {
-		if err := disk.grow(); err != nil {
-			return nil, failure.From(fmt.Errorf("grow the root disk: %w", err))
-		}
-	}
-	if err := os.Mkdir(nextRoot, 0o700); err != nil {
-		return nil, failure.From(err)
+	if err := disk.growTo(next.Bytes); err != nil {
+		return nil, failure.From(fmt.Errorf("grow the root disk: %w", err))
 	}
 	if err := layOver(hiddenPath(baseFolder), folder, nextRoot); err != nil {
 		return nil, err

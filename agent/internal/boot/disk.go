@@ -76,6 +76,11 @@ func (d *Disk) grow() error {
 	if err != nil {
 		return err
 	}
+	return d.growTo(size)
+}
+
+// growTo makes the mounted file system as large as its disk, whose size is known.
+func (d *Disk) growTo(size uint64) error {
 	var stat unix.Statfs_t
 	if err := unix.Fstatfs(int(d.top.Fd()), &stat); err != nil {
 		return err

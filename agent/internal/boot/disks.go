@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,10 +13,16 @@ import (
 	"caisson/agent/internal/failure"
 )
 
+// lastFound are the names of disks by serial, where to look first.
+var lastFound sync.Map
+
 // findDisk returns the device of the disk with that serial. ENODEV when there is none.
 func findDisk(serial string) (string, error) {
 	if serial == "" {
 		return "", failure.Errno(unix.EINVAL, "a disk needs a serial")
+	}
+	if name, there := lastFound.Load(serial); there && diskSerial(filepath.Join("/sys/block", name.(string))) == serial {
+		return filepath.Join("/dev", name.(string)), nil
 	}
 	disks, err := os.ReadDir("/sys/block")
 	if err != nil {
@@ -23,6 +30,7 @@ func findDisk(serial string) (string, error) {
 	}
 	for _, disk := range disks {
 		if diskSerial(filepath.Join("/sys/block", disk.Name())) == serial {
+			lastFound.Store(serial, disk.Name())
 			return filepath.Join("/dev", disk.Name()), nil
 		}
 	}

@@ -100,9 +100,7 @@ func content(path string, limit int64) ([]byte, error) {
 // put writes a file unless it has that content; a symbolic link in its place is replaced.
 func put(path, content string, mode os.FileMode) error {
 	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
-		if old, err := os.ReadFile(path); err == nil && string(old) == content {
-			return nil
-		}
+		return overwrite(path, info.Size(), content)
 	} else if err == nil {
 		if err := os.Remove(path); err != nil {
 			return err
@@ -112,4 +110,26 @@ func put(path, content string, mode os.FileMode) error {
 		return err
 	}
 	return os.WriteFile(path, []byte(content), mode)
+}
+
+// overwrite gives a file other content in its place: a file that is emptied first is written to the disk at once (auto_da_alloc of
+// ext4), and that is waited for. Opening for writing copies a file of the base image up, so a file with that content is left alone.
+func overwrite(path string, size int64, content string) error {
+	if size == int64(len(content)) {
+		if old, err := os.ReadFile(path); err == nil && string(old) == content {
+			return nil
+		}
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err := file.WriteString(content); err != nil {
+		return err
+	}
+	if size <= int64(len(content)) {
+		return nil
+	}
+	return file.Truncate(int64(len(content)))
 }

@@ -13,8 +13,9 @@ import (
 )
 
 // RehearseRoot does with a disk that is thrown away what ChangeRoot will do with an owner's, and leaves the machine on the root
-// that it has. The second time finds what the first has left, as in a root that has been in use.
-func RehearseRoot(ctx context.Context, next NextRoot) error {
+// that it has; in the other, `inside` does what follows a change. The second time finds what the first has left, as in a root that
+// has been in use.
+func RehearseRoot(ctx context.Context, next NextRoot, inside func() error) error {
 	device, err := waitDisk(ctx, next.Serial, next.Bytes)
 	if err != nil {
 		return err
@@ -24,7 +25,7 @@ func RehearseRoot(ctx context.Context, next NextRoot) error {
 		if err := mountLayer(device, folder); err != nil {
 			return err
 		}
-		err := rehearseOver(folder)
+		err := rehearseOver(folder, inside)
 		if err := errors.Join(err, unix.Unmount(folder, 0), waitReleased(ctx, device)); err != nil {
 			return failure.From(err)
 		}
@@ -32,15 +33,17 @@ func RehearseRoot(ctx context.Context, next NextRoot) error {
 	return nil
 }
 
-func rehearseOver(folder string) error {
-	if err := os.Mkdir(nextRoot, 0o700); err != nil {
-		return err
-	}
-	defer os.Remove(nextRoot)
+func rehearseOver(folder string, inside func() error) error {
 	if err := layOver(hiddenPath(baseFolder), folder, nextRoot); err != nil {
 		return err
 	}
-	return errors.Join(inOwnNamespace(func() error { return pivot(nextRoot) }), unix.Unmount(nextRoot, 0))
+	change := func() error {
+		if err := pivot(nextRoot); err != nil {
+			return err
+		}
+		return inside()
+	}
+	return errors.Join(inOwnNamespace(change), unix.Unmount(nextRoot, 0))
 }
 
 // inOwnNamespace runs a function on a thread that has its own copy of all mounts, root and working directory, and then ends.

@@ -51,14 +51,19 @@ func hiddenPath(folder string) string {
 // layOver mounts the root file system: the writable layer of a disk over the base image.
 func layOver(lower, disk, target string) error {
 	upper, work := filepath.Join(disk, "upper"), filepath.Join(disk, "work")
-	for _, folder := range []string{upper, work} {
-		if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-			return failure.From(err)
-		}
-	}
 	// redirect_dir lets rename(2) move directories of the base image.
 	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,redirect_dir=on", lower, upper, work)
-	if err := unix.Mount("overlay", target, "overlay", unix.MS_NOATIME, options); err != nil {
+	err := unix.Mount("overlay", target, "overlay", unix.MS_NOATIME, options)
+	if errors.Is(err, os.ErrNotExist) {
+		// A new disk.
+		for _, folder := range []string{upper, work} {
+			if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+				return failure.From(err)
+			}
+		}
+		err = unix.Mount("overlay", target, "overlay", unix.MS_NOATIME, options)
+	}
+	if err != nil {
 		return failure.From(fmt.Errorf("lay the writable layer over the base image: %w", err))
 	}
 	return checkShell(target)

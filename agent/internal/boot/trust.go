@@ -127,7 +127,10 @@ func rewriteBundle(bundleFile, certificate string) error {
 	if _, err := bundle.WriteAt([]byte(addition), size); err != nil {
 		return err
 	}
-	return bundle.Truncate(size + int64(len(addition)))
+	if size += int64(len(addition)); size >= info.Size() {
+		return nil
+	}
+	return bundle.Truncate(size)
 }
 
 // linkByHash makes the link by which OpenSSL finds a certificate in a directory of them, and returns its path; "" when it was there.

@@ -3,6 +3,8 @@ package machine
 
 import (
 	"context"
+	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -33,7 +35,7 @@ type Machine struct {
 	root      *boot.Disk
 	// 32 hexadecimal digits, once personalized.
 	id string
-	// ChangeRoot was called, with whatever result.
+	// A change of the root was begun, with whatever result.
 	rootChanged bool
 
 	mu    sync.Mutex
@@ -144,48 +146,51 @@ func (m *Machine) personalize(request *agentv1.PersonalizeRequest) error {
 	return nil
 }
 
-// ChangeRoot moves the machine onto another root disk.
-func (m *Machine) ChangeRoot(ctx context.Context, request *connect.Request[agentv1.ChangeRootRequest]) (*connect.Response[agentv1.Empty], error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.state != agentv1.HelloResponse_STATE_PERSONALIZED || m.rootChanged {
-		return nil, failure.State("ChangeRoot comes once, after Personalize and before Configure")
-	}
-	if m.borrowed {
-		return nil, failure.State("this machine's root is its own")
-	}
-	wait := min(time.Duration(request.Msg.TimeoutMs)*time.Millisecond, maxDiskWait)
-	if wait == 0 {
-		wait = defaultDiskWait
-	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	next := boot.NextRoot{Serial: request.Msg.RootSerial, Bytes: request.Msg.DiskBytes, Grow: request.Msg.GrowRoot}
-	if request.Msg.Rehearsal {
-		return done(boot.RehearseRoot(ctx, next))
+// changeRoot moves the machine onto another root disk.
+func (m *Machine) changeRoot(ctx context.Context, disk *agentv1.RootDisk) error {
+	if m.rootChanged {
+		return failure.State("the root changes once")
 	}
 	m.rootChanged = true
-	root, err := boot.ChangeRoot(ctx, m.root, next)
+	ctx, cancel := waitForDisk(ctx, disk.TimeoutMs)
+	defer cancel()
+	root, err := boot.ChangeRoot(ctx, m.root, nextRoot(disk))
 	if err != nil {
-		return done(err)
+		return err
 	}
 	m.disks.Replace(m.root, root)
 	m.root = root
-	return done(boot.Identify(m.id))
+	return boot.Identify(m.id)
+}
+
+func nextRoot(disk *agentv1.RootDisk) boot.NextRoot {
+	return boot.NextRoot{Serial: disk.Serial, Bytes: disk.Bytes}
+}
+
+// waitForDisk limits how long a disk is waited for.
+func waitForDisk(ctx context.Context, timeoutMs uint32) (context.Context, context.CancelFunc) {
+	wait := min(time.Duration(timeoutMs)*time.Millisecond, maxDiskWait)
+	if wait == 0 {
+		wait = defaultDiskWait
+	}
+	return context.WithTimeout(ctx, wait)
 }
 
 // Configure hands the machine to its owner.
-func (m *Machine) Configure(_ context.Context, request *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error) {
+func (m *Machine) Configure(ctx context.Context, request *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.state != agentv1.HelloResponse_STATE_PERSONALIZED {
 		return nil, failure.State("Configure comes once, after Personalize")
 	}
+	if m.borrowed && request.Msg.Root != nil {
+		return nil, failure.State("this machine's root is its own")
+	}
 	if err := m.env.Merge(request.Msg.Env); err != nil {
 		return nil, err
 	}
 	if !m.borrowed {
-		if err := m.configure(request.Msg); err != nil {
+		if err := m.configure(ctx, request.Msg); err != nil {
 			return done(err)
 		}
 	}
@@ -193,9 +198,14 @@ func (m *Machine) Configure(_ context.Context, request *connect.Request[agentv1.
 	return done(nil)
 }
 
-func (m *Machine) configure(request *agentv1.ConfigureRequest) error {
+func (m *Machine) configure(ctx context.Context, request *agentv1.ConfigureRequest) error {
 	if request.ClockUnixNanos != 0 {
 		if err := boot.SetClock(request.ClockUnixNanos); err != nil {
+			return err
+		}
+	}
+	if request.Root != nil {
+		if err := m.changeRoot(ctx, request.Root); err != nil {
 			return err
 		}
 	}
@@ -217,14 +227,27 @@ func (m *Machine) configure(request *agentv1.ConfigureRequest) error {
 	return nil
 }
 
-// rehearse leaves a machine that belongs to somebody alone.
-func (m *Machine) rehearse() error {
+// Rehearse does what Configure will do, and takes it back.
+func (m *Machine) Rehearse(ctx context.Context, request *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.borrowed || m.state == agentv1.HelloResponse_STATE_CONFIGURED {
-		return nil
+	if m.borrowed {
+		return done(nil)
 	}
-	return boot.Rehearse()
+	if m.root == nil || m.state == agentv1.HelloResponse_STATE_CONFIGURED {
+		return nil, failure.State("Rehearse comes after Prepare and before Configure")
+	}
+	// Or the garbage of all this is collected while the owner waits for Configure.
+	defer runtime.GC()
+	name, authority, disk := request.Msg.Hostname, request.Msg.CaCertificatePem, request.Msg.Root
+	if disk == nil {
+		return done(boot.Rehearse(name, authority))
+	}
+	ctx, cancel := waitForDisk(ctx, disk.TimeoutMs)
+	defer cancel()
+	return done(boot.RehearseRoot(ctx, nextRoot(disk), func() error {
+		return errors.Join(boot.Identify(m.id), boot.SetHostname(name), boot.Trust(authority))
+	}))
 }
 
 // SetClock sets the wall clock.
@@ -246,11 +269,7 @@ func (m *Machine) MountVolume(ctx context.Context, request *connect.Request[agen
 	if err := m.Ready(); err != nil {
 		return nil, err
 	}
-	wait := min(time.Duration(request.Msg.TimeoutMs)*time.Millisecond, maxDiskWait)
-	if wait == 0 {
-		wait = defaultDiskWait
-	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
+	ctx, cancel := waitForDisk(ctx, request.Msg.TimeoutMs)
 	defer cancel()
 	return done(m.disks.MountVolume(ctx, request.Msg.Serial, request.Msg.Path, request.Msg.ReadOnly))
 }

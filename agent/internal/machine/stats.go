@@ -51,12 +51,9 @@ const (
 	maxWarmUpCommands = 32
 )
 
-// WarmUp rehearses Configure, then runs programs one after the other and ignores what becomes of them.
+// WarmUp runs programs one after the other and ignores what becomes of them.
 func (m *Machine) WarmUp(ctx context.Context, request *connect.Request[agentv1.WarmUpRequest]) (*connect.Response[agentv1.Empty], error) {
 	if err := m.Ready(); err != nil {
-		return nil, err
-	}
-	if err := m.rehearse(); err != nil {
 		return nil, err
 	}
 	for _, command := range request.Msg.Commands[:min(len(request.Msg.Commands), maxWarmUpCommands)] {

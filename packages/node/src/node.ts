@@ -19,7 +19,7 @@ import { availableMebibytes } from "./host/memory.ts";
 import { type Clone, type CloneHost, plugMemory, restoreClone } from "./machine/clone.ts";
 import { handOut } from "./machine/hand-out.ts";
 import { machineLimits } from "./machine/limits.ts";
-import { changeRoot, rehearseChangeRoot } from "./machine/change-root.ts";
+import { insertRoot, rehearseRoot } from "./machine/owner-root.ts";
 import type { RunningMachine } from "./machine/machine.ts";
 import type { NodeOptions, StartSource } from "./options.ts";
 import { Pool } from "./pool/pool.ts";
@@ -122,14 +122,14 @@ class Node implements SandboxNode {
         clone = restored;
       } else {
         clone = claimed;
-        ready = this.#wake(claimed, spec.memory);
-        ready.catch(() => undefined);
+        ready = Promise.resolve();
       }
       if (spec.root !== undefined) {
         this.#lastRoot = performance.now();
-        ready = changeRoot(clone, spec.root, ready);
-        ready.catch(() => undefined);
+        ready = Promise.all([ready, insertRoot(clone, spec.root)]).then(() => undefined);
       }
+      if (claimed !== undefined) ready = this.#wake(claimed, spec.memory, ready);
+      ready.catch(() => undefined);
       const machine = await handOut({
         clone,
         ready,
@@ -254,7 +254,7 @@ class Node implements SandboxNode {
       await warmUp(clone.agent);
       // A real processor has nothing to translate.
       const rehearse = shape.accelerator === "tcg" && performance.now() - this.#lastRoot < rootDemandMs;
-      if (rehearse) await rehearseChangeRoot(clone, template.files);
+      if (rehearse) await rehearseRoot(clone, template.files);
       await clone.vm.pause();
       await clone.holdings.update({ phase: "pooled" });
       return clone;
@@ -266,16 +266,20 @@ class Node implements SandboxNode {
     }
   }
 
-  async #wake(clone: Clone, memory: number): Promise<void> {
+  /** @param before what a paused machine's monitor does faster than one whose processors run */
+  async #wake(clone: Clone, memory: number, before: Promise<void>): Promise<void> {
     const { host } = this.#running();
     const { cgroup } = clone.holdings;
     await Promise.all([
       cgroup.setPriority("normal"),
       memory === clone.memory ? undefined : cgroup.setMemoryLimit(machineLimits(clone.shape, memory).memoryBytes),
+      before,
     ]);
     if (memory !== clone.memory)
       await plugMemory(host.driver, clone.vm, (await this.#template(clone.shape)).visibleMemory, memory);
     await clone.vm.resume();
+    // The first call after a pause takes the guest ten milliseconds; nobody waits for this one.
+    void clone.agent.machine.hello({}).catch(() => undefined);
   }
 
   #keep(machine: RunningMachine): void {

@@ -18,6 +18,11 @@ export interface DiskAttachment {
   readonly serial: string;
 }
 
+export interface RootDisk extends DiskAttachment {
+  /** What the guest sees as the size of the disk, bytes. */
+  readonly bytes: number;
+}
+
 export interface VolumeMount extends DiskAttachment {
   /** Absolute path inside the sandbox. */
   readonly path: string;
@@ -32,7 +37,7 @@ export interface MachineSpec {
   /** Environment for every process, secrets already replaced by placeholders. */
   readonly env: Readonly<Record<string, string>>;
   /** Absent: a fresh writable layer that goes with the machine. */
-  readonly root?: DiskAttachment;
+  readonly root?: RootDisk;
   readonly volumes: readonly VolumeMount[];
   readonly egress: { readonly policy: EgressPolicy; readonly secrets: readonly SecretBinding[] };
 }

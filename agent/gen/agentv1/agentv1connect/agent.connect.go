@@ -61,8 +61,8 @@ const (
 	MachinePrepareProcedure = "/caisson.agent.v1.Machine/Prepare"
 	// MachinePersonalizeProcedure is the fully-qualified name of the Machine's Personalize RPC.
 	MachinePersonalizeProcedure = "/caisson.agent.v1.Machine/Personalize"
-	// MachineChangeRootProcedure is the fully-qualified name of the Machine's ChangeRoot RPC.
-	MachineChangeRootProcedure = "/caisson.agent.v1.Machine/ChangeRoot"
+	// MachineRehearseProcedure is the fully-qualified name of the Machine's Rehearse RPC.
+	MachineRehearseProcedure = "/caisson.agent.v1.Machine/Rehearse"
 	// MachineConfigureProcedure is the fully-qualified name of the Machine's Configure RPC.
 	MachineConfigureProcedure = "/caisson.agent.v1.Machine/Configure"
 	// MachineSetClockProcedure is the fully-qualified name of the Machine's SetClock RPC.
@@ -179,15 +179,16 @@ type MachineClient interface {
 	Prepare(context.Context, *connect.Request[agentv1.PrepareRequest]) (*connect.Response[agentv1.Empty], error)
 	// Makes a restored clone an individual: entropy, clock, machine identity, root file system. Once per clone.
 	Personalize(context.Context, *connect.Request[agentv1.PersonalizeRequest]) (*connect.Response[agentv1.Empty], error)
-	// Moves a personalized clone onto another writable layer, on a disk that was added since. Before Configure; at most once, after
-	// any number of rehearsals.
-	ChangeRoot(context.Context, *connect.Request[agentv1.ChangeRootRequest]) (*connect.Response[agentv1.Empty], error)
-	// Hands the clone to its owner: name, clock, environment, trust. Once, before user code.
+	// Does what Configure will do with the owner's values, and takes it back, so that the emulator and the page cache have seen it. With
+	// a root disk in a mount namespace that then goes: the machine keeps its root, and the disk can be taken away. After Prepare (with a
+	// root disk: after Personalize) and before Configure, any number of times.
+	Rehearse(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error)
+	// Hands the clone to its owner: root disk, name, clock, environment, trust. Once, before user code.
 	Configure(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error)
 	// Sets the wall clock, after the machine was paused.
 	SetClock(context.Context, *connect.Request[agentv1.SetClockRequest]) (*connect.Response[agentv1.Empty], error)
 	Stats(context.Context, *connect.Request[agentv1.Empty]) (*connect.Response[agentv1.StatsResponse], error)
-	// Rehearses Configure and runs a few harmless programs, so that the emulator and the page cache have seen them.
+	// Runs a few harmless programs, so that the emulator and the page cache have seen them.
 	WarmUp(context.Context, *connect.Request[agentv1.WarmUpRequest]) (*connect.Response[agentv1.Empty], error)
 	MountVolume(context.Context, *connect.Request[agentv1.MountVolumeRequest]) (*connect.Response[agentv1.Empty], error)
 	UnmountVolume(context.Context, *connect.Request[agentv1.UnmountVolumeRequest]) (*connect.Response[agentv1.Empty], error)
@@ -227,10 +228,10 @@ func NewMachineClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			connect.WithSchema(machineMethods.ByName("Personalize")),
 			connect.WithClientOptions(opts...),
 		),
-		changeRoot: connect.NewClient[agentv1.ChangeRootRequest, agentv1.Empty](
+		rehearse: connect.NewClient[agentv1.ConfigureRequest, agentv1.Empty](
 			httpClient,
-			baseURL+MachineChangeRootProcedure,
-			connect.WithSchema(machineMethods.ByName("ChangeRoot")),
+			baseURL+MachineRehearseProcedure,
+			connect.WithSchema(machineMethods.ByName("Rehearse")),
 			connect.WithClientOptions(opts...),
 		),
 		configure: connect.NewClient[agentv1.ConfigureRequest, agentv1.Empty](
@@ -295,7 +296,7 @@ type machineClient struct {
 	hello         *connect.Client[agentv1.Empty, agentv1.HelloResponse]
 	prepare       *connect.Client[agentv1.PrepareRequest, agentv1.Empty]
 	personalize   *connect.Client[agentv1.PersonalizeRequest, agentv1.Empty]
-	changeRoot    *connect.Client[agentv1.ChangeRootRequest, agentv1.Empty]
+	rehearse      *connect.Client[agentv1.ConfigureRequest, agentv1.Empty]
 	configure     *connect.Client[agentv1.ConfigureRequest, agentv1.Empty]
 	setClock      *connect.Client[agentv1.SetClockRequest, agentv1.Empty]
 	stats         *connect.Client[agentv1.Empty, agentv1.StatsResponse]
@@ -322,9 +323,9 @@ func (c *machineClient) Personalize(ctx context.Context, req *connect.Request[ag
 	return c.personalize.CallUnary(ctx, req)
 }
 
-// ChangeRoot calls caisson.agent.v1.Machine.ChangeRoot.
-func (c *machineClient) ChangeRoot(ctx context.Context, req *connect.Request[agentv1.ChangeRootRequest]) (*connect.Response[agentv1.Empty], error) {
-	return c.changeRoot.CallUnary(ctx, req)
+// Rehearse calls caisson.agent.v1.Machine.Rehearse.
+func (c *machineClient) Rehearse(ctx context.Context, req *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error) {
+	return c.rehearse.CallUnary(ctx, req)
 }
 
 // Configure calls caisson.agent.v1.Machine.Configure.
@@ -381,15 +382,16 @@ type MachineHandler interface {
 	Prepare(context.Context, *connect.Request[agentv1.PrepareRequest]) (*connect.Response[agentv1.Empty], error)
 	// Makes a restored clone an individual: entropy, clock, machine identity, root file system. Once per clone.
 	Personalize(context.Context, *connect.Request[agentv1.PersonalizeRequest]) (*connect.Response[agentv1.Empty], error)
-	// Moves a personalized clone onto another writable layer, on a disk that was added since. Before Configure; at most once, after
-	// any number of rehearsals.
-	ChangeRoot(context.Context, *connect.Request[agentv1.ChangeRootRequest]) (*connect.Response[agentv1.Empty], error)
-	// Hands the clone to its owner: name, clock, environment, trust. Once, before user code.
+	// Does what Configure will do with the owner's values, and takes it back, so that the emulator and the page cache have seen it. With
+	// a root disk in a mount namespace that then goes: the machine keeps its root, and the disk can be taken away. After Prepare (with a
+	// root disk: after Personalize) and before Configure, any number of times.
+	Rehearse(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error)
+	// Hands the clone to its owner: root disk, name, clock, environment, trust. Once, before user code.
 	Configure(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error)
 	// Sets the wall clock, after the machine was paused.
 	SetClock(context.Context, *connect.Request[agentv1.SetClockRequest]) (*connect.Response[agentv1.Empty], error)
 	Stats(context.Context, *connect.Request[agentv1.Empty]) (*connect.Response[agentv1.StatsResponse], error)
-	// Rehearses Configure and runs a few harmless programs, so that the emulator and the page cache have seen them.
+	// Runs a few harmless programs, so that the emulator and the page cache have seen them.
 	WarmUp(context.Context, *connect.Request[agentv1.WarmUpRequest]) (*connect.Response[agentv1.Empty], error)
 	MountVolume(context.Context, *connect.Request[agentv1.MountVolumeRequest]) (*connect.Response[agentv1.Empty], error)
 	UnmountVolume(context.Context, *connect.Request[agentv1.UnmountVolumeRequest]) (*connect.Response[agentv1.Empty], error)
@@ -425,10 +427,10 @@ func NewMachineHandler(svc MachineHandler, opts ...connect.HandlerOption) (strin
 		connect.WithSchema(machineMethods.ByName("Personalize")),
 		connect.WithHandlerOptions(opts...),
 	)
-	machineChangeRootHandler := connect.NewUnaryHandler(
-		MachineChangeRootProcedure,
-		svc.ChangeRoot,
-		connect.WithSchema(machineMethods.ByName("ChangeRoot")),
+	machineRehearseHandler := connect.NewUnaryHandler(
+		MachineRehearseProcedure,
+		svc.Rehearse,
+		connect.WithSchema(machineMethods.ByName("Rehearse")),
 		connect.WithHandlerOptions(opts...),
 	)
 	machineConfigureHandler := connect.NewUnaryHandler(
@@ -493,8 +495,8 @@ func NewMachineHandler(svc MachineHandler, opts ...connect.HandlerOption) (strin
 			machinePrepareHandler.ServeHTTP(w, r)
 		case MachinePersonalizeProcedure:
 			machinePersonalizeHandler.ServeHTTP(w, r)
-		case MachineChangeRootProcedure:
-			machineChangeRootHandler.ServeHTTP(w, r)
+		case MachineRehearseProcedure:
+			machineRehearseHandler.ServeHTTP(w, r)
 		case MachineConfigureProcedure:
 			machineConfigureHandler.ServeHTTP(w, r)
 		case MachineSetClockProcedure:
@@ -534,8 +536,8 @@ func (UnimplementedMachineHandler) Personalize(context.Context, *connect.Request
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("caisson.agent.v1.Machine.Personalize is not implemented"))
 }
 
-func (UnimplementedMachineHandler) ChangeRoot(context.Context, *connect.Request[agentv1.ChangeRootRequest]) (*connect.Response[agentv1.Empty], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("caisson.agent.v1.Machine.ChangeRoot is not implemented"))
+func (UnimplementedMachineHandler) Rehearse(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("caisson.agent.v1.Machine.Rehearse is not implemented"))
 }
 
 func (UnimplementedMachineHandler) Configure(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error) {

@@ -3,6 +3,7 @@
  * where processors are emulated. It leaves nothing behind.
  */
 import type { AgentClient } from "./client.ts";
+import { rehearsal } from "./rehearsal.ts";
 
 type Commands = readonly (readonly string[])[];
 
@@ -30,6 +31,7 @@ export async function warmUp(agent: AgentClient, programs: Commands = []): Promi
   await run(agent, everybody, signal);
   await runThroughStreams(agent, signal);
   await useFiles(agent, signal);
+  await agent.machine.rehearse(rehearsal(), { signal });
   if (programs.length > 0) await run(agent, programs, signal);
 }
 

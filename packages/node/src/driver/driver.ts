@@ -92,8 +92,8 @@ export interface Vm {
   resume(): Promise<void>;
   /** Asks the guest to take this much memory beyond its base, MiB; a whole number of `memoryGranularity`. */
   plugMemory(mebibytes: number): Promise<void>;
-  /** Puts an image into the disk `ownerRootSerial`. @returns its size, bytes */
-  insertOwnerRoot(disk: DiskSource): Promise<number>;
+  /** Puts an image of so many bytes into the disk `ownerRootSerial`. */
+  insertOwnerRoot(disk: DiskSource, bytes: number): Promise<void>;
   /** Makes that disk empty again; the guest must not have it mounted. */
   removeOwnerRoot(): Promise<void>;
   attachDisk(disk: DiskSource): Promise<void>;

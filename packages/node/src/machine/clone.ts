@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { CaissonError } from "@caisson/protocol";
 import { type AgentClient, connectAgent } from "../agent/client.ts";
+import { unixNanos } from "../agent/clock.ts";
 import { rootSerial, type Vm, type VmDriver, type VmShape } from "../driver/driver.ts";
 import type { ImageManifest } from "../options.ts";
 import type { Template } from "../template/store.ts";
@@ -107,8 +108,4 @@ async function personalize(vm: Vm, agent: AgentClient): Promise<void> {
     { timeoutMs: personalizeDeadlineMs },
   );
   await Promise.race([done, died]);
-}
-
-export function unixNanos(): bigint {
-  return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e6));
 }

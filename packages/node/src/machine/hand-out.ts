@@ -1,10 +1,12 @@
-/** Turns a clone into its owner's machine: name, environment, trust, network, volumes. */
+/** Turns a clone into its owner's machine: root disk, name, environment, trust, network, volumes. */
 import { createHash } from "node:crypto";
 import { CaissonError, type EgressGuard, type MachineExit, type MachineSpec } from "@caisson/protocol";
+import { unixNanos } from "../agent/clock.ts";
 import { processCpuMicros } from "../runtime/process-identity.ts";
-import { type Clone, unixNanos } from "./clone.ts";
+import type { Clone } from "./clone.ts";
 import { guestError } from "./guest-error.ts";
 import { RunningMachine } from "./machine.ts";
+import { rootInGuest } from "./owner-root.ts";
 
 export interface HandOutOptions {
   readonly clone: Clone;
@@ -34,14 +36,23 @@ export async function handOut(options: HandOutOptions): Promise<RunningMachine> 
     options.ready,
   ]);
   const configured = agent.machine.configure(
-    { hostname: spec.hostname, clockUnixNanos: unixNanos(), env: { ...spec.env }, caCertificatePem },
+    {
+      hostname: spec.hostname,
+      clockUnixNanos: unixNanos(),
+      env: { ...spec.env },
+      caCertificatePem,
+      ...(spec.root === undefined ? {} : { root: rootInGuest(spec.root.bytes) }),
+    },
     { timeoutMs: configureDeadlineMs, ...(options.signal === undefined ? {} : { signal: options.signal }) },
   );
   const died = vm.exited.then(({ detail }) => {
     throw new CaissonError("guest_error", `The sandbox ended while it started: ${detail}`);
   });
   died.catch(() => undefined);
-  await guestError("be configured", Promise.race([configured, died]));
+  await guestError(
+    spec.root === undefined ? "be configured" : "start from its root disk",
+    Promise.race([configured, died]),
+  );
   const machine = new RunningMachine({
     id: spec.id,
     vm,

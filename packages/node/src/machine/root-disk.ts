@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { chown, copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type DiskSource, ownerRootSerial, rootSerial, type TemplateFiles } from "../driver/driver.ts";
-import { diskFiles } from "../template/blank-disk.ts";
+import { diskFiles, rehearsalBytes } from "../template/blank-disk.ts";
 import type { LinkPlace } from "./disk-links.ts";
 
 /** A fresh layer that goes with the machine: an empty overlay over the template's formatted disk. */
@@ -23,10 +23,16 @@ export async function createFreshRoot(place: LinkPlace, template: TemplateFiles)
 }
 
 /** A disk like an owner's root, to be thrown away after a rehearsal. */
-export async function createRehearsalRoot(place: LinkPlace, template: TemplateFiles): Promise<DiskSource> {
+export async function createRehearsalRoot(
+  place: LinkPlace,
+  template: TemplateFiles,
+): Promise<{ disk: DiskSource; bytes: number }> {
   const name = `${ownerRootSerial}.0`;
   await copyForMonitor(place, join(template.directory, diskFiles.rehearsal), name);
-  return { chain: [{ place: "disks", name }], readOnly: false, serial: ownerRootSerial, durable: false };
+  return {
+    disk: { chain: [{ place: "disks", name }], readOnly: false, serial: ownerRootSerial, durable: false },
+    bytes: rehearsalBytes,
+  };
 }
 
 async function copyForMonitor(place: LinkPlace, from: string, name: string): Promise<void> {

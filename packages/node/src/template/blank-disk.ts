@@ -21,7 +21,7 @@ const ext4Options = ["-q", "-F", "-t", "ext4", "-m", "0", "-L", "caisson", "-O",
 
 /** A disk like those of volumes, which keep checksums: clones rehearse with it what they will do with an owner's root. */
 const volumeOptions = ["-q", "-F", "-t", "ext4", "-m", "0", "-O", "^orphan_file", "-E", ext4Extended];
-const rehearsalBytes = 256 * 2 ** 20;
+export const rehearsalBytes = 256 * 2 ** 20;
 
 /** @throws CaissonError `internal` when mke2fs or qemu-img fails */
 export async function createBlankDisk(directory: string, bytes: number): Promise<void> {

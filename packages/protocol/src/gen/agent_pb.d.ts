@@ -184,48 +184,36 @@ export declare type PersonalizeRequest = Message<"caisson.agent.v1.PersonalizeRe
 export declare const PersonalizeRequestSchema: GenMessage<PersonalizeRequest>;
 
 /**
- * @generated from message caisson.agent.v1.ChangeRootRequest
+ * A disk with a writable layer, put into the machine since it was personalized.
+ *
+ * @generated from message caisson.agent.v1.RootDisk
  */
-export declare type ChangeRootRequest = Message<"caisson.agent.v1.ChangeRootRequest"> & {
+export declare type RootDisk = Message<"caisson.agent.v1.RootDisk"> & {
   /**
-   * @generated from field: string root_serial = 1;
+   * @generated from field: string serial = 1;
    */
-  rootSerial: string;
+  serial: string;
 
   /**
-   * Grow the file system to its disk.
+   * Its size: the guest believes in that of a former content for a while. The file system is grown to it.
    *
-   * @generated from field: bool grow_root = 2;
+   * @generated from field: uint64 bytes = 2;
    */
-  growRoot: boolean;
+  bytes: bigint;
 
   /**
-   * Wait this long for the disk to appear.
+   * Wait this long for it to appear.
    *
    * @generated from field: uint32 timeout_ms = 3;
    */
   timeoutMs: number;
-
-  /**
-   * Size of the disk, when known: the guest believes in that of a former content for a while.
-   *
-   * @generated from field: uint64 disk_bytes = 4;
-   */
-  diskBytes: bigint;
-
-  /**
-   * Do all of it in a mount namespace that then goes: the machine keeps its root, and the disk can be taken away.
-   *
-   * @generated from field: bool rehearsal = 5;
-   */
-  rehearsal: boolean;
 };
 
 /**
- * Describes the message caisson.agent.v1.ChangeRootRequest.
- * Use `create(ChangeRootRequestSchema)` to create a new message.
+ * Describes the message caisson.agent.v1.RootDisk.
+ * Use `create(RootDiskSchema)` to create a new message.
  */
-export declare const ChangeRootRequestSchema: GenMessage<ChangeRootRequest>;
+export declare const RootDiskSchema: GenMessage<RootDisk>;
 
 /**
  * @generated from message caisson.agent.v1.ConfigureRequest
@@ -252,6 +240,13 @@ export declare type ConfigureRequest = Message<"caisson.agent.v1.ConfigureReques
    * @generated from field: string ca_certificate_pem = 4;
    */
   caCertificatePem: string;
+
+  /**
+   * Move onto this writable layer before anything else.
+   *
+   * @generated from field: caisson.agent.v1.RootDisk root = 5;
+   */
+  root?: RootDisk | undefined;
 };
 
 /**
@@ -1897,18 +1892,19 @@ export declare const Machine: GenService<{
     output: typeof EmptySchema;
   },
   /**
-   * Moves a personalized clone onto another writable layer, on a disk that was added since. Before Configure; at most once, after
-   * any number of rehearsals.
+   * Does what Configure will do with the owner's values, and takes it back, so that the emulator and the page cache have seen it. With
+   * a root disk in a mount namespace that then goes: the machine keeps its root, and the disk can be taken away. After Prepare (with a
+   * root disk: after Personalize) and before Configure, any number of times.
    *
-   * @generated from rpc caisson.agent.v1.Machine.ChangeRoot
+   * @generated from rpc caisson.agent.v1.Machine.Rehearse
    */
-  changeRoot: {
+  rehearse: {
     methodKind: "unary";
-    input: typeof ChangeRootRequestSchema;
+    input: typeof ConfigureRequestSchema;
     output: typeof EmptySchema;
   },
   /**
-   * Hands the clone to its owner: name, clock, environment, trust. Once, before user code.
+   * Hands the clone to its owner: root disk, name, clock, environment, trust. Once, before user code.
    *
    * @generated from rpc caisson.agent.v1.Machine.Configure
    */
@@ -1936,7 +1932,7 @@ export declare const Machine: GenService<{
     output: typeof StatsResponseSchema;
   },
   /**
-   * Rehearses Configure and runs a few harmless programs, so that the emulator and the page cache have seen them.
+   * Runs a few harmless programs, so that the emulator and the page cache have seen them.
    *
    * @generated from rpc caisson.agent.v1.Machine.WarmUp
    */

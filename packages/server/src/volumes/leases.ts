@@ -1,6 +1,6 @@
 /** Hands disks to sandboxes and takes them back. A volume belongs to one sandbox at a time, a snapshot to any number. */
 import { posix } from "node:path";
-import { CaissonError, type DiskAttachment, type VolumeMount } from "@caisson/protocol";
+import { CaissonError, type DiskAttachment, type LayerId, type RootDisk, type VolumeMount } from "@caisson/protocol";
 import type { Transaction } from "kysely";
 import type { Tables } from "../store/tables.ts";
 import { checkedPaths, newLayerId, plannedLayer, requireRoom, waitForEnd, type VolumeContext } from "./context.ts";
@@ -16,7 +16,7 @@ export interface DiskRequest {
 }
 
 export interface Disks {
-  readonly root?: DiskAttachment;
+  readonly root?: RootDisk;
   readonly volumes: readonly VolumeMount[];
 }
 
@@ -159,7 +159,7 @@ async function attachments(
   mounts: readonly { id: string; path: string }[],
 ): Promise<Disks> {
   const leases = await ctx.db.selectFrom("disk_leases").selectAll().where("sandbox", "=", sandboxId).execute();
-  let root: DiskAttachment | undefined;
+  let root: RootDisk | undefined;
   const volumes: VolumeMount[] = [];
   for (const lease of leases) {
     const [image = "", ...backing] = await checkedPaths(ctx, lease.layer);
@@ -172,12 +172,18 @@ async function attachments(
       throwAway: lease.volume === null,
     };
     const path = mounts.find(({ id }) => id === lease.volume)?.path;
-    if (lease.serial === rootSerial) root = disk;
+    if (lease.serial === rootSerial) root = { ...disk, bytes: await rootBytes(ctx, lease.layer) };
     else if (path !== undefined) volumes.push({ ...disk, path });
   }
   // Outer mounts first: `/data` before `/data/cache`.
   volumes.sort((a, b) => a.path.length - b.path.length);
   return root === undefined ? { volumes } : { root, volumes };
+}
+
+async function rootBytes(ctx: VolumeContext, layer: LayerId): Promise<number> {
+  const file = await ctx.layers.stat(layer);
+  if (file === undefined) throw new CaissonError("internal", `The image of layer ${layer} is gone.`);
+  return file.virtualBytes;
 }
 
 /**

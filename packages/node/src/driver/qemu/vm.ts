@@ -60,18 +60,15 @@ export class QemuVm implements Vm {
     await this.#qmp.execute("qom-set", { path: ids.memory, property: "requested-size", value: mebibytes * 2 ** 20 });
   }
 
-  async insertOwnerRoot(disk: DiskSource): Promise<number> {
+  async insertOwnerRoot(disk: DiskSource, bytes: number): Promise<void> {
     const node = nodeName(ownerRootSerial, 0);
-    await this.#qmp.execute("blockdev-add", qcow2Chain(node, disk.chain, disk) ?? {});
-    await this.#qmp.execute("qom-set", { path: ids.ownerRoot, property: "drive", value: node });
-    const nodes = (await this.#qmp.execute("query-named-block-nodes", { flat: true })) as readonly {
-      "node-name": unknown;
-      image: { "virtual-size": number };
-    }[];
-    const bytes = nodes.find((entry) => entry["node-name"] === node)?.image["virtual-size"] ?? 0;
-    // Changes nothing, but has the guest told of the size.
-    await this.#qmp.execute("block_resize", { "node-name": node, size: bytes });
-    return bytes;
+    // Sent at once and carried out in this order; when one fails, so do those that follow, and the first failure is thrown.
+    await Promise.all([
+      this.#qmp.execute("blockdev-add", qcow2Chain(node, disk.chain, disk) ?? {}),
+      this.#qmp.execute("qom-set", { path: ids.ownerRoot, property: "drive", value: node }),
+      // Changes nothing, but has the guest told of the size.
+      this.#qmp.execute("block_resize", { "node-name": node, size: bytes }),
+    ]);
   }
 
   async removeOwnerRoot(): Promise<void> {

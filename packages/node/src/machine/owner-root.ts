@@ -1,0 +1,47 @@
+/**
+ * An owner's root disk in a clone: put into a slot of it and not given to its restore. So a clone from the pool will do, and a disk
+ * may have any size, which a guest restored from a template would not notice by itself.
+ */
+import type { RootDisk } from "@caisson/protocol";
+import { rehearsal } from "../agent/rehearsal.ts";
+import { ownerRootSerial, type TemplateFiles } from "../driver/driver.ts";
+import type { Clone } from "./clone.ts";
+import { linkDisk, unlinkDisk } from "./disk-links.ts";
+import { guestError } from "./guest-error.ts";
+import { createRehearsalRoot } from "./root-disk.ts";
+
+/** Emulated guests on a busy host; a disk that cannot be mounted fails at once. */
+const diskDeadlineMs = 10_000;
+
+/** Puts the disk in. The guest moves over to it when it is configured. */
+export async function insertRoot({ vm, holdings }: Clone, root: RootDisk): Promise<void> {
+  const { serial, readOnly, image } = root;
+  const place = { directory: holdings.directories.disks, uid: holdings.uid };
+  // The record first: whoever clears up after a crash then knows which image to take back.
+  await holdings.update({ disks: [...holdings.record.disks, { serial, root: true, readOnly, images: [image] }] });
+  await vm.insertOwnerRoot(await linkDisk(place, root, ownerRootSerial), root.bytes);
+}
+
+/** The disk as the guest is told of it. */
+export function rootInGuest(bytes: number): { serial: string; bytes: bigint; timeoutMs: number } {
+  return { serial: ownerRootSerial, bytes: BigInt(bytes), timeoutMs: diskDeadlineMs };
+}
+
+/**
+ * Does what an owner's root will do with a disk that is thrown away, in a clone that nobody waits for, and takes it back: an
+ * emulated processor has then translated what a change of roots runs.
+ * @throws CaissonError; the caller then discards the clone
+ */
+export async function rehearseRoot({ vm, agent, holdings }: Clone, template: TemplateFiles): Promise<void> {
+  const place = { directory: holdings.directories.disks, uid: holdings.uid };
+  const { disk, bytes } = await createRehearsalRoot(place, template);
+  await vm.insertOwnerRoot(disk, bytes);
+  const request = { ...rehearsal(), root: rootInGuest(bytes) };
+  const rehearsed = agent.machine.rehearse(request, { timeoutMs: 2 * diskDeadlineMs });
+  await guestError("rehearse a change of its root disk", rehearsed);
+  await vm.removeOwnerRoot();
+  await unlinkDisk(
+    place,
+    disk.chain.map(({ name }) => name),
+  );
+}
