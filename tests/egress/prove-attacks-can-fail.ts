@@ -6,7 +6,10 @@
  *
  * All of it takes some minutes; slices divide the tables among runs.
  */
+import { randomBytes } from "node:crypto";
 import { parseArgs } from "node:util";
+import { previewAttacks } from "./attacks/previews/attacks.ts";
+import { naiveWorld } from "./attacks/previews/naive.ts";
 import { carryOut } from "./attacks/run.ts";
 import { tables } from "./attacks/tables/index.ts";
 
@@ -17,8 +20,14 @@ const chosen = tables.filter(
   ({ title }, index) =>
     index % slices === slice - 1 && (wanted.length === 0 || wanted.some((word) => title.toLowerCase().includes(word))),
 );
-if (chosen.length === 0)
-  throw new Error(`No table is meant. There are: ${tables.map(({ title }) => title).join("; ")}.`);
+/** From outside, against a gateway without any defence; part of the last slice. */
+const previews = "Public addresses";
+const withPreviews =
+  slice === slices && (wanted.length === 0 || wanted.some((word) => previews.toLowerCase().includes(word)));
+if (chosen.length === 0 && !withPreviews)
+  throw new Error(
+    `No table is meant. There are: ${[...tables, { title: previews }].map(({ title }) => title).join("; ")}.`,
+  );
 
 const blind: string[] = [];
 let seen = 0;
@@ -35,6 +44,17 @@ for (const table of chosen) {
     );
   }
   await campaign.close();
+}
+if (withPreviews) {
+  console.log(`\n${previews}`);
+  const world = await naiveWorld();
+  for (const { name, run } of previewAttacks) {
+    const success = await run(world, randomBytes(12).toString("hex"));
+    if (success === undefined) blind.push(`${previews}: ${name}`);
+    else seen++;
+    console.log(`  ${success === undefined ? "BLIND" : "seen "} ${name}: ${success ?? ""}`);
+  }
+  await world.close();
 }
 console.log(`\n${seen} attacks are seen to come through, ${blind.length} are not`);
 for (const name of blind) console.log(`  ${name}`);
