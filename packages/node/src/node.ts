@@ -122,13 +122,12 @@ class Node implements SandboxNode {
         clone = restored;
       } else {
         clone = claimed;
-        ready = Promise.resolve();
+        ready = this.#wake(claimed, spec.memory);
       }
       if (spec.root !== undefined) {
         this.#lastRoot = performance.now();
         ready = Promise.all([ready, insertRoot(clone, spec.root)]).then(() => undefined);
       }
-      if (claimed !== undefined) ready = this.#wake(claimed, spec.memory, ready);
       ready.catch(() => undefined);
       const machine = await handOut({
         clone,
@@ -266,14 +265,12 @@ class Node implements SandboxNode {
     }
   }
 
-  /** @param before what a paused machine's monitor does faster than one whose processors run */
-  async #wake(clone: Clone, memory: number, before: Promise<void>): Promise<void> {
+  async #wake(clone: Clone, memory: number): Promise<void> {
     const { host } = this.#running();
     const { cgroup } = clone.holdings;
     await Promise.all([
       cgroup.setPriority("normal"),
       memory === clone.memory ? undefined : cgroup.setMemoryLimit(machineLimits(clone.shape, memory).memoryBytes),
-      before,
     ]);
     if (memory !== clone.memory)
       await plugMemory(host.driver, clone.vm, (await this.#template(clone.shape)).visibleMemory, memory);
