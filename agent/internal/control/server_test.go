@@ -193,6 +193,26 @@ func TestInputReachesTheProcess(t *testing.T) {
 	}
 }
 
+// A usual pipe takes 64 KiB.
+func TestMuchInputFindsRoomBeforeItIsRead(t *testing.T) {
+	h := connectHost(t)
+	started := h.spawn(t, &agentv1.SpawnRequest{Command: "sleep", Args: []string{"1000"}, Stdin: true})
+	taken := make(chan int, 1)
+	go func() {
+		taken <- h.stream(t, http.MethodPut, started.StdinStream, bytes.NewReader(make([]byte, 512<<10))).StatusCode
+	}()
+	select {
+	case status := <-taken:
+		if status != http.StatusNoContent {
+			t.Errorf("status %d", status)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the input waits for its reader")
+	}
+	h.processes.Kill(context.Background(), connect.NewRequest(&agentv1.KillRequest{Pid: started.Pid, Signal: "SIGKILL"}))
+	h.wait(t, started.Pid)
+}
+
 func TestInputOfAProcessThatEnded(t *testing.T) {
 	h := connectHost(t)
 	started := h.spawn(t, &agentv1.SpawnRequest{Command: "true", Stdin: true})

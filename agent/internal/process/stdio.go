@@ -22,6 +22,10 @@ type stdio struct {
 	terminal *os.File
 }
 
+// muchInput at a time shows that standard input is no terminal's, bytes. A quarter of what a pipe usually holds: it must not be
+// full before it is enlarged.
+const muchInput = 16 << 10
+
 var openNull = sync.OnceValues(func() (*os.File, error) { return os.OpenFile("/dev/null", os.O_RDWR, 0) })
 
 func (t *Table) openStdio(request *agentv1.SpawnRequest, user identity.User) (*stdio, error) {
@@ -147,6 +151,16 @@ func (terminalSink) Close(error) error { return nil }
 type stdinPipe struct {
 	stream.FileSink
 	input *stream.Input
+	grown bool
+}
+
+// Write makes the pipe large once much comes at a time: fewer switches between agent and program.
+func (s *stdinPipe) Write(data []byte) (int, error) {
+	if !s.grown && len(data) >= muchInput {
+		s.grown = true
+		stream.Grow(s.File)
+	}
+	return s.FileSink.Write(data)
 }
 
 // checkReader tells the host to stop once nobody has the other end open any more.

@@ -77,10 +77,21 @@ func (s *FileSource) Next() ([]byte, func(), error) {
 	if !s.full && n == len(data) {
 		s.full = true
 		if s.pipe {
-			s.raw.Control(func(fd uintptr) { unix.FcntlInt(fd, unix.F_SETPIPE_SZ, largePipe) })
+			grow(s.raw)
 		}
 	}
 	return data[:n], release, nil
+}
+
+// Grow makes a pipe large; it stays as it is when the kernel refuses.
+func Grow(pipe *os.File) {
+	if raw, err := pipe.SyscallConn(); err == nil {
+		grow(raw)
+	}
+}
+
+func grow(pipe syscall.RawConn) {
+	pipe.Control(func(fd uintptr) { unix.FcntlInt(fd, unix.F_SETPIPE_SZ, largePipe) })
 }
 
 // Close closes the file.
