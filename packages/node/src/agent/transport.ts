@@ -39,6 +39,7 @@ export function createTransport(connection: AgentConnection): Transport {
       request: async (method, path, headers) => {
         const stream = await openRequest(connection, { ...headers, ":method": method, ":path": path }, false);
         failWithoutResponse(stream);
+        endWithMessage(stream);
         return stream;
       },
     },
@@ -50,6 +51,20 @@ export function createTransport(connection: AgentConnection): Transport {
       transport.unary(method, signal, deadline(method, timeoutMs), ...rest),
     stream: (method, signal, timeoutMs, ...rest) =>
       transport.stream(method, signal, deadline(method, timeoutMs), ...rest),
+  };
+}
+
+/**
+ * Every request of the contract is one message, so the end of the request goes out with it: an end of its own would wake the guest
+ * a second time, which costs an emulated processor a tenth of a small call.
+ */
+function endWithMessage(stream: ClientHttp2Stream): void {
+  stream.write = (chunk: Uint8Array, _encoding: unknown, written?: (error?: Error | null) => void) => {
+    // From here on a failure is the stream's, which is watched.
+    const late = stream.destroyed ? new Error("the agent broke off the call") : undefined;
+    stream.end(chunk);
+    written?.(late);
+    return true;
   };
 }
 

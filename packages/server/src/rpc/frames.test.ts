@@ -1,11 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
-import { enqueueFrame, invalidParams, messageSchema, notificationFrame, okFrame } from "./frames.ts";
+import { Base64Json, enqueueFrame, invalidParams, messageSchema, notificationFrame, okFrame } from "./frames.ts";
 
 test("a result that is undefined is sent as null", () => {
   assert.equal(okFrame(0, undefined), '{"jsonrpc":"2.0","id":0,"result":{"ok":null}}');
   assert.equal(okFrame("a", false), '{"jsonrpc":"2.0","id":"a","result":{"ok":false}}');
+});
+
+test("bytes in a result are framed as any other value", () => {
+  const all = Uint8Array.from({ length: 256 }, (_, byte) => byte);
+  for (const data of [all, all.subarray(3, 8), new Uint8Array()]) {
+    const base64 = Buffer.from(data).toString("base64");
+    assert.equal(okFrame('"', new Base64Json(data)), okFrame('"', base64));
+    assert.equal(okFrame(7, new Base64Json(data, "data")), okFrame(7, { data: base64 }));
+  }
 });
 
 test("data of a stream is framed as any other notification", () => {

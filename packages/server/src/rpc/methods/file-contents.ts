@@ -6,6 +6,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { z } from "zod";
 import { method, optional, path, type Call, type Methods } from "../call.ts";
 import { OperationFailure } from "../errors.ts";
+import { Base64Json } from "../frames.ts";
 
 /** Up to here content travels in the call to the agent, beyond it as a stream; bytes. */
 const inlineBytes = 1024 * 1024;
@@ -38,11 +39,7 @@ const describeRead = (params: { path: string }) => `readfile '${params.path}'`;
 const describeWrite = (params: { path: string }) => `writefile '${params.path}'`;
 
 export const fileContents: Methods = {
-  readFile: method(
-    readSchema,
-    async ({ path }, call) => (await readWhole(path, call)).toString("base64"),
-    describeRead,
-  ),
+  readFile: method(readSchema, async ({ path }, call) => new Base64Json(await readWhole(path, call)), describeRead),
   readTextFile: method(
     readSchema,
     async ({ path }, call) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(await readWhole(path, call)),
@@ -52,9 +49,9 @@ export const fileContents: Methods = {
   writeTextFile: method(writeSchema, (params, call) => write(params, "utf8", call), describeWrite),
 };
 
-async function readWhole(path: string, { agent, signal, replyBytes }: Call): Promise<Buffer> {
+async function readWhole(path: string, { agent, signal, replyBytes }: Call): Promise<Uint8Array> {
   const { content } = await agent.files.readFile({ path, inlineLimit: inlineBytes }, { signal });
-  if (content.case === "data") return Buffer.from(content.value);
+  if (content.case === "data") return content.value;
   if (content.case === undefined) return Buffer.alloc(0);
   const chunks: Buffer[] = [];
   let size = 0;

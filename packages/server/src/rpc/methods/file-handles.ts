@@ -3,6 +3,7 @@ import { agentContract } from "@caisson/protocol";
 import { z } from "zod";
 import { method, optional, path, type Call, type Methods } from "../call.ts";
 import { OperationFailure } from "../errors.ts";
+import { Base64Json } from "../frames.ts";
 import { toFileInfo } from "./file-info.ts";
 import { fileTime } from "./file-time.ts";
 
@@ -54,7 +55,7 @@ export const fileHandles: Methods = {
     const request = { handle: find(fileHandleId, call), length: Math.min(Math.trunc(length), pieceBytes) };
     if (request.length === 0) return { data: "" };
     const { data, eof } = await call.agent.files.read(request, { signal: call.signal });
-    return { data: data.length === 0 && eof ? null : Buffer.from(data).toString("base64") };
+    return data.length === 0 && eof ? { data: null } : new Base64Json(data, "data");
   }),
   fileWrite: method(handle.extend({ data: z.string() }), async ({ fileHandleId, data }, call) => {
     const handle = find(fileHandleId, call);
