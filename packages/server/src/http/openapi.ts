@@ -2,7 +2,15 @@
 import { z } from "zod";
 import { createConfigSchema } from "../lifecycle/create-request.ts";
 import { volumePaths, volumeSchemas } from "../volumes/openapi.ts";
-import { auditEvent, auditQuery, errorSchema, extendRequest, extendResponse, sandboxSchema } from "./schemas.ts";
+import {
+  auditEvent,
+  auditQuery,
+  errorSchema,
+  exposeResponse,
+  extendRequest,
+  extendResponse,
+  sandboxSchema,
+} from "./schemas.ts";
 
 type Json = Record<string, unknown>;
 
@@ -10,6 +18,7 @@ const named = {
   Error: errorSchema,
   ExtendRequest: extendRequest,
   ExtendResponse: extendResponse,
+  ExposeResponse: exposeResponse,
   Sandbox: sandboxSchema,
   AuditEvent: auditEvent,
   CreateConfig: createConfigSchema,
@@ -73,6 +82,13 @@ export function openApiDocument(url: string): Json {
       "/api/v3/sandboxes": { get: list },
       "/api/v3/sandbox/{id}": one,
       "/api/v3/sandboxes/{id}": one,
+      "/api/v3/sandbox/{id}/expose/http": {
+        post: operation(
+          "Reserve a public name, which the RPC method `exposeHttp` binds to a port",
+          { 200: json("Reserved", ref("ExposeResponse")) },
+          [id],
+        ),
+      },
       "/api/v1/audit": {
         get: operation(
           "What sandboxes tried to reach, newest first",

@@ -10,6 +10,14 @@ export const extendResponse = z
   .object({ stop_at_ms: z.int().describe("The end of life that was granted.") })
   .meta({ id: "ExtendResponse" });
 
+export const exposeResponse = z
+  .object({
+    domain: z
+      .string()
+      .describe("Reserved name, with a port unless it is 443. `https://` in front of it is the address."),
+  })
+  .meta({ id: "ExposeResponse" });
+
 export const sandboxSchema = z
   .object({
     id: z.string(),
