@@ -52,8 +52,8 @@ ${rows(schema.properties ?? {}).join("\n")}
 | \`DATABASE_URL\` | a PostgreSQL URL; absent: SQLite in \`$CAISSON_HOME\` |
 
 When the server is ready it writes \`$CAISSON_HOME/env\` (mode 600, to be sourced by a shell) with what the official clients
-read, \`DENO_DEPLOY_ENDPOINT\`, \`DENO_SANDBOX_ENDPOINT\`, \`DENO_DEPLOY_TOKEN\` and \`DENO_DEPLOY_ORG\`, and prints one line that
-begins with \`caisson ready\`.
+read, \`DENO_DEPLOY_ENDPOINT\`, \`DENO_SANDBOX_ENDPOINT\`, \`DENO_DEPLOY_TOKEN\` and \`DENO_DEPLOY_ORG\`, with \`CAISSON_GATEWAY_CA\`, the
+certificate that visitors of exposed ports trust ([previews](previews.md)), and prints one line that begins with \`caisson ready\`.
 `;
 
 if (process.argv.includes("--check")) {
