@@ -53,7 +53,9 @@ export interface EgressEvent {
   readonly method?: string;
   readonly path?: string;
   readonly status?: number;
+  /** Of a connection: everything that the guest sent on it, TLS and heads included. Of a request: its body. */
   readonly bytesOut: number;
+  /** The same of what came back. */
   readonly bytesIn: number;
   readonly durationMs: number;
   /** Names of the secrets that were put in. */

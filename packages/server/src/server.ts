@@ -70,7 +70,9 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       metrics.egress.inc({ kind: event.kind, verdict: event.verdict, rule: event.rule });
       const orgId = sandboxes.orgOf(event.sandboxId);
       if (orgId === undefined) return;
-      meter.countTraffic({ ...event, orgId, live: sandboxes.get(event.sandboxId) !== undefined });
+      // What requests carried is part of what their connection did.
+      if (event.kind === "connection")
+        meter.countTraffic({ ...event, orgId, live: sandboxes.get(event.sandboxId) !== undefined });
       audit.record(orgId, event);
     });
     gateway?.onVisit(({ sandboxId, kind, status, bytesIn, bytesOut }) => {

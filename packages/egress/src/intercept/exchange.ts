@@ -71,7 +71,10 @@ export async function exchange(conversation: Conversation, request: GuestRequest
         else guarded(() => relay.fail(error));
       },
       upgraded: (socket, headers) =>
-        guarded(() => relayWebSocket({ conversation, request, reply, socket, headers, record })),
+        guarded(() => {
+          if (origin.address !== undefined) record.address = origin.address;
+          relayWebSocket({ conversation, request, reply, socket, headers, record });
+        }),
     };
     let repeats = isRepeatable(request) ? 1 : 0;
     const attempt = async (): Promise<void> => {

@@ -3,9 +3,12 @@ import { createHash } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { createSecureContext, TLSSocket, type SecureContext } from "node:tls";
 import type { Authority } from "../authority/authority.ts";
+import { turns } from "./turns.ts";
 
 const handshakeTimeout = 15_000;
 const maxHosts = 256;
+/** Some tenths of a millisecond each. A crowd of a sandbox's connections that all begin at once is no pause for the others. */
+const handshakesPerTurn = 4;
 /** A certificate is replaced so long before it ends. */
 const renewBefore = 24 * 3600 * 1000;
 
@@ -18,6 +21,7 @@ export class TlsTerminator {
   readonly #authority: Authority;
   /** One context, and so one set of session tickets, for each host: a session of one cannot be resumed at another. */
   readonly #identities = new Map<string, Promise<Identity>>();
+  readonly #turn = turns(handshakesPerTurn);
 
   constructor(authority: Authority) {
     this.#authority = authority;
@@ -29,6 +33,8 @@ export class TlsTerminator {
    */
   async terminate(socket: Duplex, host: string, offered: readonly string[]): Promise<TLSSocket> {
     const { context } = await this.#identity(host);
+    await this.#turn();
+    if (socket.destroyed) throw new Error("The connection ended before the TLS handshake");
     // What we cannot read is agreed to all the same: the upstream will be asked for it.
     const chosen = ["h2", "http/1.1"].find((protocol) => offered.includes(protocol)) ?? offered[0];
     const tls = new TLSSocket(socket, {

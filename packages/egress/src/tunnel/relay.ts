@@ -7,7 +7,6 @@ export interface RelayOptions {
   readonly upstream: Duplex;
   /** Values of secrets are made unreadable on their way to the guest, in place, since the protocol is unknown. */
   readonly redactor: Redactor;
-  readonly onBytesIn?: (count: number) => void;
   /** Called once, when both directions are over. */
   readonly onEnd: (error?: Error) => void;
 }
@@ -16,7 +15,7 @@ const idleAfter = 25;
 /** How long the other direction may go on after one has ended. */
 const halfClosed = 120_000;
 
-export function relay({ guest, upstream, redactor, onBytesIn, onEnd }: RelayOptions): void {
+export function relay({ guest, upstream, redactor, onEnd }: RelayOptions): void {
   let open = 2;
   let failure: Error | undefined;
   let ended = false;
@@ -43,7 +42,6 @@ export function relay({ guest, upstream, redactor, onBytesIn, onEnd }: RelayOpti
     upstream,
     guest,
     (chunk) => {
-      onBytesIn?.(chunk?.length ?? 0);
       if (rewriter === undefined) return chunk === undefined ? [] : [chunk];
       clearTimeout(idle);
       if (chunk === undefined) return rewriter.end();

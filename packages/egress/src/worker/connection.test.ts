@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";
+import { duplexPair } from "node:stream";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { connect as tlsConnect } from "node:tls";
 import { createAuthority } from "../authority/authority.ts";
 import { ConnectRefused } from "../testing/guest.ts";
 import {
@@ -186,7 +188,11 @@ test("the address that the guest dialled plays no part", async () => {
 
 async function tlsEnds(harness: Harness, authority: string, options: object, rule: string): Promise<void> {
   harness.events.length = 0;
-  await assert.rejects(harness.guest.connectTls(authority, { rejectUnauthorized: false, ...options }));
+  await assert.rejects(
+    harness.guest.connectTls(authority, { rejectUnauthorized: false, ...options }),
+    { code: "ERR_SSL_TLSV1_ALERT_ACCESS_DENIED" },
+    "the program should be told in TLS",
+  );
   await harness.refusal(rule);
 }
 
@@ -199,6 +205,37 @@ test("TLS must name the host that was asked for", async () => {
   const socket = await restricted.guest.connectTls("api.test:443", { servername: "API.test" });
   socket.destroy();
 });
+
+test("TLS inside TLS is refused in TLS, and nothing of it goes on", async () => {
+  tcpSeen.length = 0;
+  const outer = await restricted.guest.connectTls("api.test:443");
+  const inner = tlsConnect({ socket: outer, servername: "evil.test", rejectUnauthorized: false });
+  const [error] = (await once(inner, "error")) as [NodeJS.ErrnoException];
+  assert.equal(error.code, "ERR_SSL_TLSV1_ALERT_ACCESS_DENIED");
+  await restricted.refusal("nested-tls");
+});
+
+test("a guest that goes on after it was told no is cut off", async () => {
+  const stream = await restricted.guest.connect("api.test:443");
+  const hello = await clientHello("evil.test");
+  const answer: Buffer[] = [];
+  stream.on("data", (chunk: Buffer) => answer.push(chunk)).write(hello);
+  await once(stream, "end");
+  assert.deepEqual(Buffer.concat(answer), Buffer.from([21, 3, 3, 0, 2, 2, 49]));
+  const more = setInterval(() => stream.write("more"), 100);
+  await new Promise((resolve) => stream.once("close", resolve));
+  clearInterval(more);
+  assert.notEqual(stream.rstCode, 0);
+});
+
+/** What a client says first. */
+async function clientHello(servername: string): Promise<Buffer> {
+  const [near, far] = duplexPair();
+  tlsConnect({ socket: near, servername }).on("error", () => {});
+  const [hello] = (await once(far, "data")) as [Buffer];
+  near.destroy();
+  return hello;
+}
 
 test("an allowed address is intercepted under its own name", async () => {
   const socket = await restricted.guest.connectTls("192.0.2.10:443", { servername: "", host: "192.0.2.10" });

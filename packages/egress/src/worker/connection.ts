@@ -1,5 +1,6 @@
 /** A connection that the guest asks for: from its name to an open stream, or to a reason why not. */
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import type { Duplex } from "node:stream";
 import { formatHostAndPort, parseHostAndPort } from "../policy/canonical-host.ts";
 import { toFailure } from "../replay/failure.ts";
 import { connectionRecord } from "./connection-record.ts";
@@ -62,8 +63,10 @@ export async function acceptConnection(
     count(connection, stream);
     await speak(connection, stream);
   } catch (error) {
-    if (error instanceof Refused) record.done("refused", error.rule, error.message);
-    else {
+    if (error instanceof Refused) {
+      record.done("refused", error.rule, error.message);
+      if (error.speaksTls !== undefined) return denyAccess(error.speaksTls, stream);
+    } else {
       const failure = toFailure(error, authority);
       record.done("failed", failure.rule, failure.message);
     }
@@ -71,9 +74,27 @@ export async function acceptConnection(
   }
 }
 
+/** A fatal `access_denied` in a record of TLS 1.2, which every version of a client understands before the server's hello (RFC 8446 6). */
+const accessDenied = Buffer.from([21, 3, 3, 0, 2, 2, 49]);
+/** Milliseconds that the guest may take to hear it and to close. */
+const lastWords = 5_000;
+
 /**
- * Counts bytes where they arrive, so that each counts once, also those that were looked at and given back, and nobody's
- * reading is disturbed. What goes beyond the budget is not passed on.
+ * Says no in TLS to a guest that has just begun to speak it, as the agent does where no connection was granted: a reset would look
+ * like a fault that may pass. What the guest still sends reaches nobody.
+ * @param socket `stream`, or what is inside it
+ */
+function denyAccess(socket: Duplex, stream: ServerHttp2Stream): void {
+  const timer = setTimeout(cut, lastWords, stream, constants.NGHTTP2_CONNECT_ERROR).unref();
+  stream.once("close", () => clearTimeout(timer));
+  socket.on("error", () => {});
+  socket.end(accessDenied);
+  socket.resume();
+}
+
+/**
+ * Counts bytes where they come and go, whatever is spoken, so that each counts once, also those that were looked at and given back,
+ * and nobody's reading is disturbed. What goes beyond the budget is not passed on.
  */
 function count({ sandbox, host, record }: Connection, stream: ServerHttp2Stream): void {
   const push = stream.push.bind(stream);
@@ -84,5 +105,10 @@ function count({ sandbox, host, record }: Connection, stream: ServerHttp2Stream)
     record.done("refused", "byte-budget", `The byte budget for ${host.text} is used up.`);
     setImmediate(cut, stream, constants.NGHTTP2_CONNECT_ERROR);
     return false;
+  };
+  const write = stream.write.bind(stream) as (chunk: Buffer, ...rest: unknown[]) => boolean;
+  stream.write = (chunk: Buffer, ...rest: unknown[]): boolean => {
+    record.bytesIn += chunk.length;
+    return write(chunk, ...rest);
   };
 }

@@ -21,9 +21,12 @@ export interface Connection {
 /** Thrown to end a connection for a reason that the audit should know. */
 export class Refused extends Error {
   readonly rule: string;
-  constructor(rule: string, message: string) {
+  /** Where the guest said hello in TLS and has no answer yet, so that it can be told in TLS. */
+  readonly speaksTls: Duplex | undefined;
+  constructor(rule: string, message: string, speaksTls?: Duplex) {
     super(message);
     this.rule = rule;
+    this.speaksTls = speaksTls;
   }
 }
 
@@ -54,7 +57,6 @@ export function tunnel(connection: Connection, guest: Duplex, upstream: Duplex):
     guest,
     upstream,
     redactor: sandbox.redactor,
-    onBytesIn: (bytes) => (record.bytesIn += bytes),
     onEnd: () => record.done("allowed", "allowed"),
   });
 }

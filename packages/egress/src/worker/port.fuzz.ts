@@ -2,17 +2,7 @@
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { after, before } from "node:test";
-import {
-  asBytes,
-  cut,
-  frameFlag,
-  frameType,
-  fuzz,
-  http2Frame,
-  http2Frames,
-  http2Preface,
-  mutatedBytes,
-} from "@caisson/testing/fuzz";
+import { asBytes, cut, fuzz, http2Beginning, http2Frames, mutatedBytes } from "@caisson/testing/fuzz";
 import fc from "fast-check";
 import { answerSync } from "../testing/guest.ts";
 import { startInProcess, type InProcess } from "../testing/in-process.ts";
@@ -80,11 +70,6 @@ const body = fc.oneof(
     .map((text) => Buffer.from(text)),
   fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes)),
 );
-const begin = Buffer.concat([
-  http2Preface,
-  http2Frame(frameType.settings, 0, 0, Buffer.alloc(0)),
-  http2Frame(frameType.settings, frameFlag.acknowledge, 0, Buffer.alloc(0)),
-]);
 
 fuzz({
   name: "egress-port",
@@ -93,7 +78,7 @@ fuzz({
   input: (seeds) =>
     mutatedBytes(
       seeds,
-      http2Frames(fields, body).map((frames) => Buffer.concat([begin, frames])),
+      http2Frames(fields, body).map((frames) => Buffer.concat([http2Beginning, frames])),
     ),
   check: (bytes) =>
     new Promise((resolve) => {

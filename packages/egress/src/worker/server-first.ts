@@ -21,7 +21,6 @@ export async function listenFirst(
   const rewriter = redactor.stream({ keepLength: true });
   const pass = (chunk: Buffer): void => {
     spoke = true;
-    connection.record.bytesIn += chunk.length;
     for (const piece of redactor.active ? rewriter.push(chunk) : [chunk]) if (!guest.write(piece)) upstream.pause();
     if (redactor.active) setTimeout(() => rewriter.idle().forEach((piece) => guest.write(piece)), idleAfter);
   };

@@ -1,13 +1,17 @@
 /** The name inside TLS must be the name that was asked for. */
 import { canonicalHost } from "../policy/canonical-host.ts";
+import type { Duplex } from "node:stream";
 import type { ClientHello } from "../sniff/client-hello.ts";
 import { Refused, type Connection } from "./granted.ts";
 
-/** @throws Refused */
-export function checkServerName({ sandbox, host, reads }: Connection, hello: ClientHello): void {
+/**
+ * @param socket where the hello came from
+ * @throws Refused
+ */
+export function checkServerName({ sandbox, host, reads }: Connection, hello: ClientHello, socket: Duplex): void {
   if (hello.serverName === undefined) {
     if (host.kind === "name" && reads)
-      throw new Refused("sni-missing", `TLS for ${host.text} does not name the host (SNI).`);
+      throw new Refused("sni-missing", `TLS for ${host.text} does not name the host (SNI).`, socket);
     return;
   }
   const named = canonicalHost(hello.serverName);
@@ -17,5 +21,6 @@ export function checkServerName({ sandbox, host, reads }: Connection, hello: Cli
   throw new Refused(
     "sni-mismatch",
     `The connection is for ${host.text}, but TLS names ${JSON.stringify(hello.serverName.slice(0, 253))}.`,
+    socket,
   );
 }

@@ -58,7 +58,8 @@ async function proceed(
       return tunnel(connection, socket, await openUpstream(connection, inside));
     case "tls":
       if (inside !== undefined) {
-        if (reads && sandbox.policy.restricted) throw new Refused("nested-tls", "TLS inside TLS cannot be judged.");
+        if (reads && sandbox.policy.restricted)
+          throw new Refused("nested-tls", "TLS inside TLS cannot be judged.", socket);
         return tunnel(connection, socket, await openUpstream(connection, inside));
       }
       return await speakTls(connection, socket, first.hello);
@@ -78,7 +79,7 @@ async function proceed(
 async function speakTls(connection: Connection, socket: Duplex, hello: ClientHello): Promise<void> {
   const { sandbox, host, record, reads } = connection;
   record.protocol = "tls";
-  checkServerName(connection, hello);
+  checkServerName(connection, hello, socket);
   if (!reads) return tunnel(connection, socket, await openUpstream(connection, undefined));
   const tls = await sandbox.terminator.terminate(socket, host.text, hello.alpn).catch((error: unknown) => {
     throw new Refused(

@@ -31,6 +31,13 @@ export function http2Frame(
   return Buffer.concat([header, payload]);
 }
 
+/** What a client says before its first request: the preface, settings, and that it took those of the server (RFC 9113 3.4). */
+export const http2Beginning = Buffer.concat([
+  http2Preface,
+  http2Frame(frameType.settings, 0, 0, Buffer.alloc(0)),
+  http2Frame(frameType.settings, frameFlag.acknowledge, 0, Buffer.alloc(0)),
+]);
+
 /** RFC 7541 6.2.2: literal fields without indexing and without Huffman coding. */
 export function headerBlock(fields: readonly (readonly [string, string])[]): Buffer {
   const text = (value: string) => {
