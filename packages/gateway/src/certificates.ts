@@ -50,7 +50,7 @@ export function issuedCertificates(
 }
 
 /** Milliseconds between looks at the files. */
-const lookInterval = 60_000;
+const lookInterval = 1_000;
 
 /** @throws CaissonError `invalid_argument` when the files cannot be read or do not fit together */
 export async function operatorsCertificate(certPath: string, keyPath: string): Promise<Certificates> {
