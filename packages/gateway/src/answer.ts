@@ -2,6 +2,7 @@
 import { STATUS_CODES, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Refusal } from "./addressed.ts";
+import { limits } from "./limits.ts";
 
 /** Names the rule that decided; a sandbox's own answer can carry it too, so it proves nothing. */
 const ruleHeader = "caisson-gateway";
@@ -28,10 +29,22 @@ export function refuse(response: ServerResponse, refusal: Refusal): void {
 
 /** For what the parser did not take: there is no response object then. */
 export function refuseOnSocket(socket: Duplex, refusal: Refusal): void {
-  if (!socket.writable) return;
+  socket.on("error", () => undefined);
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
   const text = `${refusal.message}\n`;
   const lines = Object.entries(headersOf(refusal, Buffer.byteLength(text))).map(([name, value]) => `${name}: ${value}`);
-  socket.end(
+  socket.write(
     `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? ""}\r\n${lines.join("\r\n")}\r\n\r\n${text}`,
   );
+  endSoon(socket);
+}
+
+/** Ends a connection that no server watches any more, also when the visitor never ends his side. */
+export function endSoon(socket: Duplex): void {
+  socket.end();
+  const timer = setTimeout(() => socket.destroy(), limits.linger);
+  socket.once("close", () => clearTimeout(timer));
 }

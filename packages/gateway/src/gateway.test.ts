@@ -349,6 +349,20 @@ describe("WebSockets", { timeout: 30_000 }, () => {
     assert.equal(String((await once(response, "data"))[0]), "nope");
   });
 
+  test("a refused one leaves no connection behind, also when the visitor never ends it", async () => {
+    for (const path of ["/refused", "*"]) {
+      const options = { host: "127.0.0.1", port, servername: host, ca, allowHalfOpen: true };
+      const socket = connectTls(options);
+      socket.on("error", () => undefined).resume();
+      socket.write(`GET ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n`);
+      await once(socket, "end");
+      // Only who writes learns that nobody is there any more.
+      const writing = setInterval(() => socket.write("x"), 100);
+      await new Promise<void>((resolve) => socket.once("close", () => resolve()));
+      clearInterval(writing);
+    }
+  });
+
   test("the end of the sandbox ends them", async () => {
     const client = open();
     await once(client, "open");

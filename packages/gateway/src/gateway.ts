@@ -6,7 +6,7 @@ import type { Duplex } from "node:stream";
 import { CaissonError, type Config, type PreviewDirectory, type PreviewGateway, type Visit } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { addressed, type Refusal } from "./addressed.ts";
-import { refuse, refuseOnSocket } from "./answer.ts";
+import { endSoon, refuse, refuseOnSocket } from "./answer.ts";
 import { issuedCertificates, operatorsCertificate, type Certificates, type IssuedCertificate } from "./certificates.ts";
 import { forward } from "./forward.ts";
 import { limits } from "./limits.ts";
@@ -147,7 +147,7 @@ class Gateway implements PreviewGateway {
     response.assignSocket(socket as Socket);
     response.once("finish", () => {
       response.detachSocket(socket as Socket);
-      socket.end();
+      endSoon(socket);
     });
     socket.on("error", () => undefined);
     this.#visit(request, response, "websocket");
@@ -214,8 +214,7 @@ const tooMany: Refusal = {
 };
 
 function answerGarbage(error: NodeJS.ErrnoException, socket: Duplex): void {
-  socket.on("error", () => undefined);
-  if (error.code === "ECONNRESET" || !socket.writable) {
+  if (error.code === "ECONNRESET") {
     socket.destroy();
     return;
   }
@@ -225,5 +224,4 @@ function answerGarbage(error: NodeJS.ErrnoException, socket: Duplex): void {
     rule: "malformed-request",
     message: `The request is not HTTP/1.1 as the standard has it (${error.code ?? "unknown"}).`,
   });
-  setTimeout(() => socket.destroy(), 2_000).unref();
 }

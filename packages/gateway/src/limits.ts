@@ -12,6 +12,8 @@ export const limits = {
   silence: 300_000,
   /** Without a byte in either direction of a WebSocket. */
   quietSocket: 15 * 60_000,
+  /** Until a visitor has taken the last answer of a connection that the HTTP server has let go of. */
+  linger: 2_000,
   keepAlive: 65_000,
   connections: 4096,
   /** Names with a certificate in memory. */
