@@ -5,15 +5,14 @@
  * `node bench/volumes/chain.ts [--generations 50] [--pause 60]`
  */
 import { execFileSync } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { Client, Sandbox } from "@deno/sandbox";
-import { startPlatform, until } from "@caisson/testing";
+import { Sandbox } from "@deno/sandbox";
+import { until } from "@caisson/testing";
 import { quantiles, report } from "../report.ts";
 import { imageBytes } from "./image-bytes.ts";
+import { ownPlatform } from "./own-platform.ts";
 
 const { values } = parseArgs({
   options: {
@@ -26,12 +25,9 @@ const generations = Number(values.generations);
 const megabytes = 4;
 const passes = 5;
 const minRatio = 0.7;
-const home = await mkdtemp(join(tmpdir(), "csn-"));
 // A deleted volume is not kept for the operator, so that its room comes back at once.
-const config = { pool: { size: 1 }, volumes: { reclaimAfter: 0 }, logLevel: "warn" };
-const platform = await startPlatform({ home, config });
-Object.assign(process.env, platform.env);
-const client = new Client();
+await using own = await ownPlatform({ pool: { size: 1 }, volumes: { reclaimAfter: 0 } });
+const { home, platform, client } = own;
 const make = (slug: string, from?: string) =>
   client.volumes.create({ slug, region: "ord", capacity: "2GB", ...(from === undefined ? {} : { from }) });
 
@@ -52,66 +48,61 @@ async function compare(sandbox: Sandbox): Promise<{ chain: number; flat: number 
   return { chain: quantiles(chain).p50, flat: quantiles(flat).p50 };
 }
 
-try {
-  const atFirst = imageBytes(home);
-  const deletes: (() => Promise<unknown>)[] = [];
-  let last = await make("v-0");
-  for (let generation = 0; generation < generations; generation++) {
-    const { id } = last;
-    const writer = await Sandbox.create({ volumes: { "/data": id } });
-    await writer.sh`head -c ${megabytes * 1e6} /dev/urandom > /data/${generation} && sync`;
-    await writer.kill();
-    const snapshot = await client.volumes.snapshot(id, { slug: `s-${generation}` });
-    last = await make(`v-${generation + 1}`, snapshot.id);
-    deletes.push(
-      () => client.volumes.delete(id),
-      () => client.snapshots.delete(snapshot.id),
-    );
-    process.stderr.write(`\r${generation + 1} of ${generations}`);
-  }
-  process.stderr.write("\n");
-  const flat = await make("flat");
+const atFirst = imageBytes(home);
+const deletes: (() => Promise<unknown>)[] = [];
+let last = await make("v-0");
+for (let generation = 0; generation < generations; generation++) {
+  const { id } = last;
+  const writer = await Sandbox.create({ volumes: { "/data": id } });
+  await writer.sh`head -c ${megabytes * 1e6} /dev/urandom > /data/${generation} && sync`;
+  await writer.kill();
+  const snapshot = await client.volumes.snapshot(id, { slug: `s-${generation}` });
+  last = await make(`v-${generation + 1}`, snapshot.id);
   deletes.push(
-    () => client.volumes.delete(last.id),
-    () => client.volumes.delete(flat.id),
+    () => client.volumes.delete(id),
+    () => client.snapshots.delete(snapshot.id),
   );
-  const volumes = { "/chain": last.id, "/flat": flat.id };
-  const sandbox = await Sandbox.create({ volumes, timeout: "29m" });
-  await sandbox.sh`cp /chain/[0-9]* /flat/ && sync`;
-  const long = await compare(sandbox);
-  await sandbox.kill();
-  // The background work has a pass every few seconds, and what it cuts is copied: so many seconds for it.
-  await sleep(Number(values.pause) * 1000);
-  const again = await Sandbox.create({ volumes });
-  const short = await compare(again);
-  await again.kill();
-  const atMost = imageBytes(home);
-  const order = deletes.map((action) => ({ action, at: Math.random() })).toSorted((a, b) => a.at - b.at);
-  for (const { action } of order) await action();
-  await until(240_000, "the room to be given back", () => imageBytes(home) <= atFirst, 500);
-  await platform.stop(60_000);
-  const tool = join(import.meta.dirname, "../../packages/platform/src/volumes.ts");
-  const check = execFileSync(process.execPath, [tool, "check"], {
-    env: { ...process.env, CAISSON_HOME: home },
-    encoding: "utf8",
-  });
-  const ratios = { long: long.chain / long.flat, short: short.chain / short.flat };
-  report({
-    generations,
-    "read of the last, MB/s": long.chain,
-    "read of a flat volume, MB/s": long.flat,
-    "last / flat": ratios.long,
-    "last / flat, after the chain was shortened": ratios.short,
-    "images at first, bytes": String(atFirst),
-    "images before the deletes, bytes": String(atMost),
-    "images after the deletes, bytes": String(imageBytes(home)),
-    check: check.trim(),
-  });
-  if (ratios.long < minRatio || ratios.short < minRatio) {
-    console.error(`Missed: reads at ${minRatio} of a flat volume's speed.`);
-    process.exitCode = 1;
-  }
-} finally {
-  await platform.stop().catch(() => undefined);
-  await rm(home, { recursive: true, force: true });
+  process.stderr.write(`\r${generation + 1} of ${generations}`);
+}
+process.stderr.write("\n");
+const flat = await make("flat");
+deletes.push(
+  () => client.volumes.delete(last.id),
+  () => client.volumes.delete(flat.id),
+);
+const volumes = { "/chain": last.id, "/flat": flat.id };
+const sandbox = await Sandbox.create({ volumes, timeout: "29m" });
+await sandbox.sh`cp /chain/[0-9]* /flat/ && sync`;
+const long = await compare(sandbox);
+await sandbox.kill();
+// The background work has a pass every few seconds, and what it cuts is copied: so many seconds for it.
+await sleep(Number(values.pause) * 1000);
+const again = await Sandbox.create({ volumes });
+const short = await compare(again);
+await again.kill();
+const atMost = imageBytes(home);
+const order = deletes.map((action) => ({ action, at: Math.random() })).toSorted((a, b) => a.at - b.at);
+for (const { action } of order) await action();
+await until(240_000, "the room to be given back", () => imageBytes(home) <= atFirst, 500);
+await platform.stop(60_000);
+const tool = join(import.meta.dirname, "../../packages/platform/src/volumes.ts");
+const check = execFileSync(process.execPath, [tool, "check"], {
+  env: { ...process.env, CAISSON_HOME: home },
+  encoding: "utf8",
+});
+const ratios = { long: long.chain / long.flat, short: short.chain / short.flat };
+report({
+  generations,
+  "read of the last, MB/s": long.chain,
+  "read of a flat volume, MB/s": long.flat,
+  "last / flat": ratios.long,
+  "last / flat, after the chain was shortened": ratios.short,
+  "images at first, bytes": String(atFirst),
+  "images before the deletes, bytes": String(atMost),
+  "images after the deletes, bytes": String(imageBytes(home)),
+  check: check.trim(),
+});
+if (ratios.long < minRatio || ratios.short < minRatio) {
+  console.error(`Missed: reads at ${minRatio} of a flat volume's speed.`);
+  process.exitCode = 1;
 }

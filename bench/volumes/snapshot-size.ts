@@ -3,14 +3,11 @@
  * one that holds little, both mounted, in turn; then both detached. Ends with status 1 when the goals are missed.
  * `node bench/volumes/snapshot-size.ts [--small 50] [--large 5000] [--rounds 9]` (MB)
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { Client, Sandbox } from "@deno/sandbox";
-import { startPlatform } from "@caisson/testing";
+import { Sandbox } from "@deno/sandbox";
 import { quantiles, report } from "../report.ts";
 import { imageBytes } from "./image-bytes.ts";
+import { ownPlatform } from "./own-platform.ts";
 
 const { values } = parseArgs({
   options: {
@@ -38,10 +35,8 @@ for _ in range(-(-size // piece)):
 os.fsync(file)
 `;
 
-const home = await mkdtemp(join(tmpdir(), "csn-"));
-const platform = await startPlatform({ home, config: { pool: { size: 0 }, logLevel: "warn" } });
-Object.assign(process.env, platform.env);
-const client = new Client();
+await using own = await ownPlatform({ pool: { size: 0 } });
+const { home, client } = own;
 
 interface Subject {
   readonly id: string;
@@ -66,55 +61,50 @@ async function make(name: string, megabytes: number): Promise<Subject> {
   return { id, slug: name, mounted: [], detached: [], grown: [] };
 }
 
-try {
-  const sizes = { small: Number(values.small), large: Number(values.large) };
-  const small = await make("small", sizes.small);
-  const large = await make("large", sizes.large);
-  const sandbox = await Sandbox.create({ volumes: { "/small": small.id, "/large": large.id }, timeout: "29m" });
-  const begun = performance.now();
-  for (const subject of [small, large]) {
-    const bytes = String(sizes[subject.slug as "small" | "large"] * 1e6);
-    await sandbox.sh`sudo python3 -c ${fill} ${`/${subject.slug}/content`} ${bytes} && sync`;
-  }
-  const filled = (performance.now() - begun) / 1000;
-  const held = Number(await sandbox.sh`stat -c %b /large/content`.text()) * 512;
-  if (held < sizes.large * 1e6) throw new Error(`The large volume holds only ${held} bytes.`);
-  for (let round = 0; round < rounds; round++) {
-    // Something new in every snapshot, and neither always first.
-    await sandbox.sh`for v in small large; do head -c 100000 /dev/urandom | sudo tee /$v/new > /dev/null; done; sync`;
-    for (const subject of round % 2 === 0 ? [small, large] : [large, small]) await snapshot(subject, "mounted", round);
-  }
-  await sandbox.kill();
-  for (let round = 0; round < rounds; round++) {
-    for (const subject of round % 2 === 0 ? [large, small] : [small, large]) await snapshot(subject, "detached", round);
-  }
-  const p50 = (samples: readonly number[]) => quantiles(samples).p50;
-  const ratios = {
-    mounted: p50(large.mounted) / p50(small.mounted),
-    detached: p50(large.detached) / p50(small.detached),
-  };
-  const most = Math.max(...small.grown, ...large.grown);
-  report({
-    "large volume holds, bytes": String(held),
-    "filled in, s": filled,
-    ...Object.fromEntries(
-      [small, large].flatMap(({ slug, mounted, detached }) => [
-        [`${slug}, mounted, first ms`, mounted[0]!],
-        [`${slug}, mounted, p50 ms`, p50(mounted)],
-        [`${slug}, detached, p50 ms`, p50(detached)],
-      ]),
-    ),
-    "large / small, mounted, p50": ratios.mounted,
-    "large / small, detached, p50": ratios.detached,
-    "snapshots of the large volume": large.grown.length,
-    "allocated for all images, bytes": String(imageBytes(home)),
-    "allocated by one snapshot at most, bytes": String(most),
-  });
-  if (ratios.mounted > maxRatio || ratios.detached > maxRatio || most > maxBytesASnapshot) {
-    console.error(`Missed: a ratio of at most ${maxRatio}, and ${maxBytesASnapshot} bytes a snapshot.`);
-    process.exitCode = 1;
-  }
-} finally {
-  await platform.stop();
-  await rm(home, { recursive: true, force: true });
+const sizes = { small: Number(values.small), large: Number(values.large) };
+const small = await make("small", sizes.small);
+const large = await make("large", sizes.large);
+const sandbox = await Sandbox.create({ volumes: { "/small": small.id, "/large": large.id }, timeout: "29m" });
+const begun = performance.now();
+for (const subject of [small, large]) {
+  const bytes = String(sizes[subject.slug as "small" | "large"] * 1e6);
+  await sandbox.sh`sudo python3 -c ${fill} ${`/${subject.slug}/content`} ${bytes} && sync`;
+}
+const filled = (performance.now() - begun) / 1000;
+const held = Number(await sandbox.sh`stat -c %b /large/content`.text()) * 512;
+if (held < sizes.large * 1e6) throw new Error(`The large volume holds only ${held} bytes.`);
+for (let round = 0; round < rounds; round++) {
+  // Something new in every snapshot, and neither always first.
+  await sandbox.sh`for v in small large; do head -c 100000 /dev/urandom | sudo tee /$v/new > /dev/null; done; sync`;
+  for (const subject of round % 2 === 0 ? [small, large] : [large, small]) await snapshot(subject, "mounted", round);
+}
+await sandbox.kill();
+for (let round = 0; round < rounds; round++) {
+  for (const subject of round % 2 === 0 ? [large, small] : [small, large]) await snapshot(subject, "detached", round);
+}
+const p50 = (samples: readonly number[]) => quantiles(samples).p50;
+const ratios = {
+  mounted: p50(large.mounted) / p50(small.mounted),
+  detached: p50(large.detached) / p50(small.detached),
+};
+const most = Math.max(...small.grown, ...large.grown);
+report({
+  "large volume holds, bytes": String(held),
+  "filled in, s": filled,
+  ...Object.fromEntries(
+    [small, large].flatMap(({ slug, mounted, detached }) => [
+      [`${slug}, mounted, first ms`, mounted[0]!],
+      [`${slug}, mounted, p50 ms`, p50(mounted)],
+      [`${slug}, detached, p50 ms`, p50(detached)],
+    ]),
+  ),
+  "large / small, mounted, p50": ratios.mounted,
+  "large / small, detached, p50": ratios.detached,
+  "snapshots of the large volume": large.grown.length,
+  "allocated for all images, bytes": String(imageBytes(home)),
+  "allocated by one snapshot at most, bytes": String(most),
+});
+if (ratios.mounted > maxRatio || ratios.detached > maxRatio || most > maxBytesASnapshot) {
+  console.error(`Missed: a ratio of at most ${maxRatio}, and ${maxBytesASnapshot} bytes a snapshot.`);
+  process.exitCode = 1;
 }

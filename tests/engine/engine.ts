@@ -36,13 +36,13 @@ export async function engine(home: string, options: { pool?: number } = {}): Pro
 /** Runs `body` with a started node and leaves nothing behind. */
 export async function withEngine(
   options: { pool?: number },
-  body: (node: SandboxNode) => Promise<void>,
+  body: (node: SandboxNode, home: string) => Promise<void>,
 ): Promise<void> {
   const home = await temporaryHome();
   const node = await engine(home, options);
   try {
     await node.start({ wanted: () => false });
-    await body(node);
+    await body(node, home);
   } finally {
     await node.close("end");
     await rm(home, { recursive: true, force: true });

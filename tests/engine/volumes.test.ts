@@ -1,10 +1,16 @@
 /** Disks that outlive a machine: attached while it runs, snapshotted while it writes, given back after it. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdir, readdir, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { engine, machineSpec, sh, temporaryHome } from "./engine.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { SandboxNode } from "@caisson/protocol";
+import { machineSpec, sh, withEngine } from "./engine.ts";
+
+/** Machine id, host name by the kernel and by its file, and how many lines of /etc/hosts name it for IPv4. */
+const identity =
+  'echo $(cat /etc/machine-id) $(hostname) $(cat /etc/hostname) $(grep -c "^127.0.0.1 localhost $(hostname)$" /etc/hosts)';
 
 function image(path: string, ...args: readonly string[]): string {
   execFileSync("qemu-img", ["create", "-q", "-f", "qcow2", ...args.slice(0, -1), path, ...args.slice(-1)]);
@@ -21,17 +27,20 @@ function formatted(directory: string, name: string, size: string): string {
   return path;
 }
 
-test("a volume is mounted, overlaid while frozen, and its images come back", { timeout: 240_000 }, async () => {
-  const home = await temporaryHome();
-  const node = await engine(home);
-  try {
+/** A node, and a place for images on its home's file system. */
+async function withImages(body: (node: SandboxNode, images: string) => Promise<void>): Promise<void> {
+  await withEngine({ pool: 0 }, async (node, home) => {
     const images = join(home, "volumes");
     await mkdir(images);
+    await body(node, images);
+  });
+}
+
+test("a volume is mounted, overlaid while frozen, and its images come back", { timeout: 240_000 }, () =>
+  withImages(async (node, images) => {
     const first = formatted(images, "first", "1G");
-    await node.start({ wanted: () => false });
-    const spec = machineSpec();
     const machine = await node.create({
-      ...spec,
+      ...machineSpec(),
       volumes: [{ image: first, readOnly: false, serial: "data", path: "/data" }],
     });
     await sh(machine, "sudo chown app /data; echo one > /data/one; sync");
@@ -64,34 +73,45 @@ test("a volume is mounted, overlaid while frozen, and its images come back", { t
       await sh(reader, "cat /data/one /data/two /data/three; touch /data/four 2>/dev/null || echo read-only"),
       "one\ntwo\nthree\nread-only",
     );
-  } finally {
-    await node.close("end");
-    await rm(home, { recursive: true, force: true });
-  }
-});
+  }),
+);
+
+test("a root disk of the owner's is the root, keeps what was written, and has its own size", { timeout: 240_000 }, () =>
+  withImages(async (node, images) => {
+    const disk = { image: formatted(images, "root", "3G"), readOnly: false, serial: "mine", bytes: 3 * 2 ** 30 };
+    const first = await node.create({ ...machineSpec({ hostname: "first" }), root: disk });
+    assert.match(await sh(first, "df --output=size -BM / | tail -n 1"), /^\s*(2[5-9]|30)\d\dM$/);
+    await sh(first, "echo kept > /home/app/kept");
+    const firstId = await sh(first, identity);
+    assert.match(firstId, /^[0-9a-f]{32} first first 1$/);
+    assert.deepEqual([...(await first.diskImages())], [["mine", "root.qcow2"]]);
+    await first.stop();
+    const second = await node.create({ ...machineSpec({ hostname: "the-second" }), root: disk });
+    assert.equal(await sh(second, "cat /home/app/kept"), "kept");
+    const secondId = await sh(second, identity);
+    assert.match(secondId, /^[0-9a-f]{32} the-second the-second 1$/, "files of the first life are written over");
+    assert.notEqual(secondId.slice(0, 32), firstId.slice(0, 32));
+  }),
+);
 
 test(
-  "a root disk of the owner's is the root, keeps what was written, and has its own size",
+  "clones from the pool move to an owner's root, and nothing of a rehearsal is left in them",
   { timeout: 240_000 },
-  async () => {
-    const home = await temporaryHome();
-    const node = await engine(home);
-    try {
+  () =>
+    withEngine({ pool: 1 }, async (node, home) => {
       const images = join(home, "volumes");
       await mkdir(images);
-      const root = formatted(images, "root", "3G");
-      await node.start({ wanted: () => false });
-      const disk = { image: root, readOnly: false, serial: "mine", bytes: 3 * 2 ** 30 };
-      const first = await node.create({ ...machineSpec(), root: disk });
-      assert.match(await sh(first, "df --output=size -BM / | tail -n 1"), /^\s*(2[5-9]|30)\d\dM$/);
-      await sh(first, "echo kept > /home/app/kept");
-      assert.deepEqual([...(await first.diskImages())], [["mine", "root.qcow2"]]);
-      await first.stop();
-      const second = await node.create({ ...machineSpec(), root: disk });
-      assert.equal(await sh(second, "cat /home/app/kept"), "kept");
-    } finally {
-      await node.close("end");
-      await rm(home, { recursive: true, force: true });
-    }
-  },
+      const image = formatted(images, "root", "1G");
+      const leftovers =
+        "ls /mnt; grep -l rehearsal /etc/host*; grep Caisson: /etc/ssl/certs/ca-certificates.crt; ls /usr/local/share/ca-certificates; find /etc/ssl/certs -name '????????.?' -lname '*/caisson.crt'; true";
+      // Only once root disks are asked for do clones rehearse them.
+      for (const hostname of ["unrehearsed", "rehearsed", "plain"]) {
+        while (node.status().pooled === 0) await sleep(100);
+        const root = { image, readOnly: false, serial: "mine", bytes: 2 ** 30 };
+        const machine = await node.create({ ...machineSpec({ hostname }), ...(hostname === "plain" ? {} : { root }) });
+        assert.match(await sh(machine, identity), new RegExp(`^[0-9a-f]{32} ${hostname} ${hostname} 1$`));
+        assert.equal(await sh(machine, leftovers), "", "nothing of a rehearsal");
+        await machine.stop();
+      }
+    }),
 );

@@ -16,7 +16,7 @@ ANj4caRjTezmCglQQaZBZA9fBmMmBT26a4HSLponUAQG
 -----END CERTIFICATE-----
 `;
 
-/** The values of a request to `Rehearse`. */
+/** The values of a request to `Rehearse`. What is the same in the base image, such as its host name, would not be written. */
 export function rehearsal() {
-  return { hostname: "sandbox", clockUnixNanos: unixNanos(), env: { REHEARSAL: "1" }, caCertificatePem: authority };
+  return { hostname: "rehearsal", clockUnixNanos: unixNanos(), env: { REHEARSAL: "1" }, caCertificatePem: authority };
 }
