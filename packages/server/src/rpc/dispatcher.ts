@@ -42,9 +42,16 @@ interface Pending {
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #pending = new Set<Pending>();
+  /** Of all calls that can still be aborted. */
+  readonly #abortable = new Set<AbortController>();
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
+    const { signal } = options.state;
+    // Once for all calls: a signal of each call that depends on the connection's would be kept until the next full collection.
+    signal.addEventListener("abort", () => this.#abortable.forEach((abort) => abort.abort(signal.reason)), {
+      once: true,
+    });
   }
 
   get pending(): number {
@@ -96,6 +103,8 @@ export class Dispatcher {
     // In `abort` itself the number names another call, whose controller must not be replaced.
     const abortId = name !== "abort" && typeof params["abortId"] === "number" ? params["abortId"] : undefined;
     const abort = new AbortController();
+    this.#abortable.add(abort);
+    if (state.signal.aborted) abort.abort(state.signal.reason);
     if (abortId !== undefined) state.aborts.set(abortId, abort);
     let abortable: Promise<unknown> | undefined;
     const call: Call = {
@@ -103,7 +112,7 @@ export class Dispatcher {
       agent: sandbox.machine.agent,
       connection: state,
       previews,
-      signal: AbortSignal.any([abort.signal, state.signal]),
+      signal: abort.signal,
       replied,
       extendAbort: (done) => {
         abortable = done;
@@ -116,7 +125,8 @@ export class Dispatcher {
       this.#answer(pending, okFrame(pending.id, value));
       observe(name, "ok", (performance.now() - started) / 1000);
     } catch (error) {
-      const serialised = abort.signal.aborted ? abortError : serialiseError(error, method.describe(params));
+      const serialised =
+        abort.signal.aborted && !state.signal.aborted ? abortError : serialiseError(error, method.describe(params));
       this.#answer(pending, errorFrame(pending.id, serialised));
       if (
         !state.signal.aborted &&
@@ -131,6 +141,7 @@ export class Dispatcher {
       this.#discardStreams(params);
       onReplied();
       const forget = () => {
+        this.#abortable.delete(abort);
         if (abortId !== undefined && state.aborts.get(abortId) === abort) state.aborts.delete(abortId);
       };
       if (abortable === undefined) forget();
