@@ -1,16 +1,38 @@
-/** Many small files: one by one through the file calls, against one tar stream. `node bench/small-files.ts [--files 20000]` */
-import { spawn } from "node:child_process";
+/**
+ * Many small files: one by one through the file calls, against one tar stream. `node bench/small-files.ts [--files 20000]`
+ *
+ * On Node the client leaves every file open that it has uploaded, so a process of its own uploads each few thousand.
+ */
+import { execFile, spawn } from "node:child_process";
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { parseArgs } from "node:util";
+import { parseArgs, promisify } from "node:util";
 import { Sandbox } from "@deno/sandbox";
 import { startPlatform } from "@caisson/testing";
 import { report } from "./report.ts";
 
-const { values } = parseArgs({ options: { files: { type: "string", default: "20000" }, json: { type: "boolean" } } });
+const { values } = parseArgs({
+  options: {
+    files: { type: "string", default: "20000" },
+    json: { type: "boolean" },
+    // What the processes that upload are told.
+    upload: { type: "string" },
+    sandbox: { type: "string" },
+  },
+});
 const files = Number(values.files);
+const target = "/home/app/one-by-one";
+const share = 4000;
+const perDirectory = 200;
+
+if (values.upload !== undefined && values.sandbox !== undefined) {
+  const sandbox = await Sandbox.connect({ id: values.sandbox });
+  await sandbox.fs.upload(values.upload, target);
+  await sandbox.close();
+  process.exit();
+}
 
 const platform = await startPlatform({ config: { pool: { size: 1 } } });
 Object.assign(process.env, platform.env);
@@ -25,21 +47,23 @@ async function seconds(work: () => Promise<unknown>): Promise<number> {
 try {
   const content = Buffer.alloc(1024, "x");
   for (let index = 0; index < files; index++) {
-    const directory = join(here, `tree/${Math.floor(index / 200)}`);
-    if (index % 200 === 0) await mkdir(directory, { recursive: true });
+    const part = `part-${Math.floor(index / share)}`;
+    const directory = join(here, "tree", part, String(Math.floor(index / perDirectory)));
+    if (index % perDirectory === 0) await mkdir(directory, { recursive: true });
     await writeFile(join(directory, String(index)), content);
   }
   const sandbox = await Sandbox.create({ timeout: "30m" });
-  await sandbox.fs.mkdir("/home/app/one-by-one");
+  await sandbox.fs.mkdir(target);
   await sandbox.fs.mkdir("/home/app/stream");
-  // Directory by directory: the client opens all files of a tree at once, more than a process may have open by default.
   const upload = await seconds(async () => {
-    for (const directory of await readdir(join(here, "tree")))
-      await sandbox.fs.upload(join(here, "tree", directory), "/home/app/one-by-one");
+    for (const part of await readdir(join(here, "tree"))) {
+      const work = [import.meta.filename, "--upload", join(here, "tree", part), "--sandbox", sandbox.id];
+      await promisify(execFile)(process.execPath, work, { timeout: 600_000 });
+    }
   });
   let walked = 0;
   const walk = await seconds(async () => {
-    for await (const entry of sandbox.fs.walk("/home/app/one-by-one")) if (entry.isFile) walked++;
+    for await (const entry of sandbox.fs.walk(target)) if (entry.isFile) walked++;
   });
   if (walked !== files) throw new Error(`${walked} files instead of ${files}`);
   const stream = await seconds(async () => {
