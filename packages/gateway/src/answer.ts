@@ -19,6 +19,8 @@ const headersOf = ({ rule }: Refusal, length: number): Record<string, string | n
 
 export function refuse(response: ServerResponse, refusal: Refusal): void {
   if (response.headersSent) {
+    // One that waits behind another has no connection yet, and Node would leave its visitor waiting for the rest.
+    if (response.socket === null) response.once("socket", (socket: Duplex) => socket.destroy());
     response.destroy();
     return;
   }

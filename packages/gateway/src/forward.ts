@@ -37,6 +37,8 @@ export function forward({ request, response, to, upgraded }: Forwarding): void {
   });
   let controller: Dispatcher.DispatchController | undefined;
   let over = false;
+  /** Bytes of the answer that are still to come, where it says how many. */
+  let left: number | undefined;
   const end = (reason: Error | null) => {
     if (over) return;
     over = true;
@@ -47,6 +49,11 @@ export function forward({ request, response, to, upgraded }: Forwarding): void {
   const fail = (error: Error) => {
     refuse(response, whyNot(error));
     end(error);
+  };
+  const whole = () => {
+    if (over) return;
+    response.end();
+    end(null);
   };
   const onEnded = () => fail(new CaissonError("gone", "The sandbox has ended."));
   preview.ended.addEventListener("abort", onEnded, { once: true });
@@ -63,6 +70,8 @@ export function forward({ request, response, to, upgraded }: Forwarding): void {
       if (status < 200 || over) return;
       const headers = responseHeaders(rawOf(controller), status, host);
       if (headers.length > limits.headerFields) return fail(new errors.HeadersOverflowError());
+      const length = headers.find(([name]) => name === "content-length")?.[1];
+      if (length !== undefined && request.method !== "HEAD") left = Number(length);
       try {
         response.writeHead(status, headers.flat());
       } catch (error) {
@@ -70,13 +79,11 @@ export function forward({ request, response, to, upgraded }: Forwarding): void {
       }
     },
     onResponseData(_, chunk) {
-      if (!over && !response.write(chunk)) controller?.pause();
-    },
-    onResponseEnd() {
       if (over) return;
-      response.end();
-      end(null);
+      if (left !== undefined) left -= chunk.length;
+      if (!response.write(chunk)) controller?.pause();
     },
+    onResponseEnd: whole,
     onRequestUpgrade(_, __, ___, socket) {
       const headers = responseHeaders(rawOf(controller), 101, host);
       // Not ended: the connection is the callee's now, and the client has let go of it.
@@ -86,7 +93,10 @@ export function forward({ request, response, to, upgraded }: Forwarding): void {
       else upgraded(socket, headers);
     },
     onResponseError(_, error) {
-      if (!over) fail(error);
+      if (over) return;
+      // All of it came, and then the end of the connection while the visitor let us wait: undici 8 takes that for an early end.
+      if (left === 0) whole();
+      else fail(error);
     },
   };
   try {

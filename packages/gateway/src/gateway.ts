@@ -44,8 +44,8 @@ class Gateway implements PreviewGateway {
   readonly #listeners: ((visit: Visit) => void)[] = [];
   /** Requests and WebSockets under way, by sandbox. */
   readonly #active = new Map<string, number>();
-  /** Requests of a connection whose answers are not finished. */
-  readonly #unanswered = new WeakMap<Duplex, number>();
+  /** Answers of a connection that are not finished. */
+  readonly #unanswered = new WeakMap<Duplex, Set<ServerResponse>>();
   readonly #sockets = new Set<Socket>();
   /** What of a connection's bytes was told so far. */
   readonly #told = new WeakMap<Duplex, { in: number; out: number }>();
@@ -127,15 +127,15 @@ class Gateway implements PreviewGateway {
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
-    const { socket } = request;
-    this.#count(socket, 1);
-    response.once("close", () => this.#count(socket, -1));
+    const unanswered = this.#unansweredOn(request.socket);
+    unanswered.add(response);
+    response.once("close", () => unanswered.delete(response));
     this.#visit(request, response, "request");
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // Before the answers to what was asked earlier: Node hands the connection over with an earlier answer still attached to it.
-    if ((this.#unanswered.get(socket) ?? 0) > 0) {
+    if (this.#unansweredOn(socket).size > 0) {
       socket.on("error", () => undefined);
       socket.destroy();
       return;
@@ -150,14 +150,21 @@ class Gateway implements PreviewGateway {
       endSoon(socket);
     });
     socket.on("error", () => undefined);
-    this.#visit(request, response, "websocket");
+    // Nobody else reads it before the program has answered, and a visitor who leaves meanwhile would wait there unseen.
+    const leave = () => socket.destroy();
+    socket.once("end", leave);
+    socket.read(0);
+    this.#visit(request, response, "websocket", () => socket.off("end", leave));
   }
 
-  #visit(request: IncomingMessage, response: ServerResponse, kind: Visit["kind"]): void {
+  /** @param taken the program has taken the WebSocket */
+  #visit(request: IncomingMessage, response: ServerResponse, kind: Visit["kind"], taken?: () => void): void {
     const { config } = this.#options;
     const { socket } = request;
     const to = addressed(request, { names: this.#names, directory: this.#directory, tls: config.tls });
     if (!("preview" in to)) return refuse(response, to);
+    // undici listens for as long as it sends the body; a visitor may leave in the moment after.
+    request.on("error", () => undefined);
     const { sandboxId } = to.preview;
     const active = this.#active.get(sandboxId) ?? 0;
     if (active >= config.connectionsPerSandbox) return refuse(response, tooMany);
@@ -182,6 +189,7 @@ class Gateway implements PreviewGateway {
       to,
       upgraded: (inside, headers) => {
         status = 101;
+        taken?.();
         response.detachSocket(socket);
         join({ visitor: socket, inside, headers, ended: to.preview.ended });
       },
@@ -194,8 +202,14 @@ class Gateway implements PreviewGateway {
     return { bytesIn: socket.bytesRead - told.in, bytesOut: socket.bytesWritten - told.out };
   }
 
-  #count(socket: Duplex, change: 1 | -1): void {
-    this.#unanswered.set(socket, (this.#unanswered.get(socket) ?? 0) + change);
+  #unansweredOn(socket: Duplex): Set<ServerResponse> {
+    const known = this.#unanswered.get(socket);
+    if (known !== undefined) return known;
+    const responses = new Set<ServerResponse>();
+    this.#unanswered.set(socket, responses);
+    // Node tells the answer whose turn it is that the visitor has gone; those behind it would go on for nobody, and count for ever.
+    socket.once("close", () => responses.forEach((response) => response.destroy()));
+    return responses;
   }
 
   async close(): Promise<void> {

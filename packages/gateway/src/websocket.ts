@@ -39,6 +39,11 @@ export function join({ visitor, inside, headers, ended }: Joined): void {
   // Counts bytes in both directions: whoever only listens writes nothing for a long time.
   visitor.setTimeout?.(limits.quietSocket);
   visitor.on("timeout", cut);
-  pipeline(visitor, inside, () => undefined);
-  pipeline(inside, visitor, () => undefined);
+  // A WebSocket has no half that goes on alone: a visitor who ended has left, and one who was ended has a moment to say so, or a
+  // side that never ends would keep the other for as long as it likes.
+  pipeline(visitor, inside, cut);
+  pipeline(inside, visitor, () => {
+    const timer = setTimeout(cut, limits.linger);
+    visitor.once("close", () => clearTimeout(timer));
+  });
 }
