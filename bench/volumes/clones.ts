@@ -1,6 +1,7 @@
 /**
  * From `create` to the end of the first command, from the pool: with the default root, with a snapshot as root, with a mounted
- * volume; in turn, in one run. Ends with status 1 when the goal is missed. `node bench/volumes/clones.ts [--runs 15]`
+ * volume; in turn, in one run. Ends with status 1 when the goal is missed. `node bench/volumes/clones.ts [--runs 15]
+ * [--standing 0]` (no machine stands on the snapshot)
  */
 import { parseArgs } from "node:util";
 import { Client, Sandbox } from "@deno/sandbox";
@@ -8,8 +9,15 @@ import { startPlatform } from "@caisson/testing";
 import { report } from "../report.ts";
 import { compareFirstExec, maxRatio } from "./first-exec.ts";
 
-const { values } = parseArgs({ options: { runs: { type: "string", default: "15" }, json: { type: "boolean" } } });
-const platform = await startPlatform({ config: { pool: { size: 1 }, logLevel: "warn" } });
+const { values } = parseArgs({
+  options: {
+    runs: { type: "string", default: "15" },
+    standing: { type: "string", default: "1" },
+    json: { type: "boolean" },
+  },
+});
+const standing = Number(values.standing);
+const platform = await startPlatform({ config: { pool: { size: 1, standing }, logLevel: "warn" } });
 Object.assign(process.env, platform.env);
 const client = new Client();
 
@@ -25,11 +33,12 @@ try {
   await setup.kill();
   const { id: image } = await client.volumes.snapshot(rootVolume, { slug: "image" });
   const { id: data } = await client.volumes.create({ slug: "data", region: "ord", capacity: "1GB" });
-  const { figures, ratio } = await compareFirstExec(Number(values.runs), {
+  const kinds = {
     "default root": {},
     "snapshot as root": { root: image },
     "mounted volume": { volumes: { "/data": data } },
-  });
+  };
+  const { figures, ratio } = await compareFirstExec(Number(values.runs), kinds, standing);
   report(figures);
   if (ratio > maxRatio) {
     console.error(`Missed: at most ${maxRatio} times the default root.`);

@@ -4497,12 +4497,14 @@ const file_agent_proto_rawDesc = "" +
 	"\vatime_nanos\x18\x02 \x01(\x03R\n" +
 	"atimeNanos\x12\x1f\n" +
 	"\vmtime_nanos\x18\x03 \x01(\x03R\n" +
-	"mtimeNanos2\xa4\a\n" +
+	"mtimeNanos2\xe7\a\n" +
 	"\aMachine\x12A\n" +
 	"\x05Hello\x12\x17.caisson.agent.v1.Empty\x1a\x1f.caisson.agent.v1.HelloResponse\x12D\n" +
 	"\aPrepare\x12 .caisson.agent.v1.PrepareRequest\x1a\x17.caisson.agent.v1.Empty\x12L\n" +
 	"\vPersonalize\x12$.caisson.agent.v1.PersonalizeRequest\x1a\x17.caisson.agent.v1.Empty\x12G\n" +
-	"\bRehearse\x12\".caisson.agent.v1.ConfigureRequest\x1a\x17.caisson.agent.v1.Empty\x12H\n" +
+	"\bRehearse\x12\".caisson.agent.v1.ConfigureRequest\x1a\x17.caisson.agent.v1.Empty\x12A\n" +
+	"\n" +
+	"ChangeRoot\x12\x1a.caisson.agent.v1.RootDisk\x1a\x17.caisson.agent.v1.Empty\x12H\n" +
 	"\tConfigure\x12\".caisson.agent.v1.ConfigureRequest\x1a\x17.caisson.agent.v1.Empty\x12F\n" +
 	"\bSetClock\x12!.caisson.agent.v1.SetClockRequest\x1a\x17.caisson.agent.v1.Empty\x12A\n" +
 	"\x05Stats\x12\x17.caisson.agent.v1.Empty\x1a\x1f.caisson.agent.v1.StatsResponse\x12B\n" +
@@ -4669,116 +4671,118 @@ var file_agent_proto_depIdxs = []int32{
 	6,  // 14: caisson.agent.v1.Machine.Prepare:input_type -> caisson.agent.v1.PrepareRequest
 	7,  // 15: caisson.agent.v1.Machine.Personalize:input_type -> caisson.agent.v1.PersonalizeRequest
 	9,  // 16: caisson.agent.v1.Machine.Rehearse:input_type -> caisson.agent.v1.ConfigureRequest
-	9,  // 17: caisson.agent.v1.Machine.Configure:input_type -> caisson.agent.v1.ConfigureRequest
-	10, // 18: caisson.agent.v1.Machine.SetClock:input_type -> caisson.agent.v1.SetClockRequest
-	4,  // 19: caisson.agent.v1.Machine.Stats:input_type -> caisson.agent.v1.Empty
-	11, // 20: caisson.agent.v1.Machine.WarmUp:input_type -> caisson.agent.v1.WarmUpRequest
-	13, // 21: caisson.agent.v1.Machine.MountVolume:input_type -> caisson.agent.v1.MountVolumeRequest
-	14, // 22: caisson.agent.v1.Machine.UnmountVolume:input_type -> caisson.agent.v1.UnmountVolumeRequest
-	15, // 23: caisson.agent.v1.Machine.Freeze:input_type -> caisson.agent.v1.FreezeRequest
-	16, // 24: caisson.agent.v1.Machine.Thaw:input_type -> caisson.agent.v1.ThawRequest
-	4,  // 25: caisson.agent.v1.Machine.Shutdown:input_type -> caisson.agent.v1.Empty
-	17, // 26: caisson.agent.v1.Processes.Spawn:input_type -> caisson.agent.v1.SpawnRequest
-	20, // 27: caisson.agent.v1.Processes.Wait:input_type -> caisson.agent.v1.WaitRequest
-	22, // 28: caisson.agent.v1.Processes.Kill:input_type -> caisson.agent.v1.KillRequest
-	23, // 29: caisson.agent.v1.Processes.ResizeTerminal:input_type -> caisson.agent.v1.ResizeTerminalRequest
-	24, // 30: caisson.agent.v1.Processes.WaitListening:input_type -> caisson.agent.v1.WaitListeningRequest
-	26, // 31: caisson.agent.v1.Environment.Get:input_type -> caisson.agent.v1.EnvGetRequest
-	28, // 32: caisson.agent.v1.Environment.Set:input_type -> caisson.agent.v1.EnvSetRequest
-	29, // 33: caisson.agent.v1.Environment.Delete:input_type -> caisson.agent.v1.EnvDeleteRequest
-	4,  // 34: caisson.agent.v1.Environment.List:input_type -> caisson.agent.v1.Empty
-	35, // 35: caisson.agent.v1.Files.ReadFile:input_type -> caisson.agent.v1.ReadFileRequest
-	37, // 36: caisson.agent.v1.Files.WriteFile:input_type -> caisson.agent.v1.WriteFileRequest
-	37, // 37: caisson.agent.v1.Files.WriteFileBegin:input_type -> caisson.agent.v1.WriteFileRequest
-	38, // 38: caisson.agent.v1.Files.WriteFileFinish:input_type -> caisson.agent.v1.WriteFileFinishRequest
-	31, // 39: caisson.agent.v1.Files.ReadDir:input_type -> caisson.agent.v1.PathRequest
-	41, // 40: caisson.agent.v1.Files.Remove:input_type -> caisson.agent.v1.RemoveRequest
-	42, // 41: caisson.agent.v1.Files.Mkdir:input_type -> caisson.agent.v1.MkdirRequest
-	33, // 42: caisson.agent.v1.Files.Rename:input_type -> caisson.agent.v1.TwoPathsRequest
-	33, // 43: caisson.agent.v1.Files.CopyFile:input_type -> caisson.agent.v1.TwoPathsRequest
-	43, // 44: caisson.agent.v1.Files.Stat:input_type -> caisson.agent.v1.StatRequest
-	45, // 45: caisson.agent.v1.Files.Chmod:input_type -> caisson.agent.v1.ChmodRequest
-	46, // 46: caisson.agent.v1.Files.Chown:input_type -> caisson.agent.v1.ChownRequest
-	33, // 47: caisson.agent.v1.Files.Link:input_type -> caisson.agent.v1.TwoPathsRequest
-	33, // 48: caisson.agent.v1.Files.Symlink:input_type -> caisson.agent.v1.TwoPathsRequest
-	31, // 49: caisson.agent.v1.Files.ReadLink:input_type -> caisson.agent.v1.PathRequest
-	31, // 50: caisson.agent.v1.Files.RealPath:input_type -> caisson.agent.v1.PathRequest
-	47, // 51: caisson.agent.v1.Files.MakeTempDir:input_type -> caisson.agent.v1.MakeTempRequest
-	47, // 52: caisson.agent.v1.Files.MakeTempFile:input_type -> caisson.agent.v1.MakeTempRequest
-	48, // 53: caisson.agent.v1.Files.Truncate:input_type -> caisson.agent.v1.TruncateRequest
-	49, // 54: caisson.agent.v1.Files.Umask:input_type -> caisson.agent.v1.UmaskRequest
-	51, // 55: caisson.agent.v1.Files.Utime:input_type -> caisson.agent.v1.UtimeRequest
-	53, // 56: caisson.agent.v1.Files.Walk:input_type -> caisson.agent.v1.WalkRequest
-	54, // 57: caisson.agent.v1.Files.ExpandGlob:input_type -> caisson.agent.v1.ExpandGlobRequest
-	57, // 58: caisson.agent.v1.Files.Open:input_type -> caisson.agent.v1.OpenRequest
-	59, // 59: caisson.agent.v1.Files.Close:input_type -> caisson.agent.v1.HandleRequest
-	60, // 60: caisson.agent.v1.Files.Read:input_type -> caisson.agent.v1.HandleReadRequest
-	62, // 61: caisson.agent.v1.Files.Write:input_type -> caisson.agent.v1.HandleWriteRequest
-	64, // 62: caisson.agent.v1.Files.Seek:input_type -> caisson.agent.v1.HandleSeekRequest
-	59, // 63: caisson.agent.v1.Files.HandleStat:input_type -> caisson.agent.v1.HandleRequest
-	66, // 64: caisson.agent.v1.Files.Sync:input_type -> caisson.agent.v1.HandleSyncRequest
-	67, // 65: caisson.agent.v1.Files.HandleTruncate:input_type -> caisson.agent.v1.HandleTruncateRequest
-	68, // 66: caisson.agent.v1.Files.Lock:input_type -> caisson.agent.v1.HandleLockRequest
-	59, // 67: caisson.agent.v1.Files.Unlock:input_type -> caisson.agent.v1.HandleRequest
-	69, // 68: caisson.agent.v1.Files.HandleUtime:input_type -> caisson.agent.v1.HandleUtimeRequest
-	5,  // 69: caisson.agent.v1.Machine.Hello:output_type -> caisson.agent.v1.HelloResponse
-	4,  // 70: caisson.agent.v1.Machine.Prepare:output_type -> caisson.agent.v1.Empty
-	4,  // 71: caisson.agent.v1.Machine.Personalize:output_type -> caisson.agent.v1.Empty
-	4,  // 72: caisson.agent.v1.Machine.Rehearse:output_type -> caisson.agent.v1.Empty
-	4,  // 73: caisson.agent.v1.Machine.Configure:output_type -> caisson.agent.v1.Empty
-	4,  // 74: caisson.agent.v1.Machine.SetClock:output_type -> caisson.agent.v1.Empty
-	12, // 75: caisson.agent.v1.Machine.Stats:output_type -> caisson.agent.v1.StatsResponse
-	4,  // 76: caisson.agent.v1.Machine.WarmUp:output_type -> caisson.agent.v1.Empty
-	4,  // 77: caisson.agent.v1.Machine.MountVolume:output_type -> caisson.agent.v1.Empty
-	4,  // 78: caisson.agent.v1.Machine.UnmountVolume:output_type -> caisson.agent.v1.Empty
-	4,  // 79: caisson.agent.v1.Machine.Freeze:output_type -> caisson.agent.v1.Empty
-	4,  // 80: caisson.agent.v1.Machine.Thaw:output_type -> caisson.agent.v1.Empty
-	4,  // 81: caisson.agent.v1.Machine.Shutdown:output_type -> caisson.agent.v1.Empty
-	19, // 82: caisson.agent.v1.Processes.Spawn:output_type -> caisson.agent.v1.SpawnResponse
-	21, // 83: caisson.agent.v1.Processes.Wait:output_type -> caisson.agent.v1.WaitResponse
-	4,  // 84: caisson.agent.v1.Processes.Kill:output_type -> caisson.agent.v1.Empty
-	4,  // 85: caisson.agent.v1.Processes.ResizeTerminal:output_type -> caisson.agent.v1.Empty
-	25, // 86: caisson.agent.v1.Processes.WaitListening:output_type -> caisson.agent.v1.WaitListeningResponse
-	27, // 87: caisson.agent.v1.Environment.Get:output_type -> caisson.agent.v1.EnvGetResponse
-	4,  // 88: caisson.agent.v1.Environment.Set:output_type -> caisson.agent.v1.Empty
-	4,  // 89: caisson.agent.v1.Environment.Delete:output_type -> caisson.agent.v1.Empty
-	30, // 90: caisson.agent.v1.Environment.List:output_type -> caisson.agent.v1.EnvListResponse
-	36, // 91: caisson.agent.v1.Files.ReadFile:output_type -> caisson.agent.v1.ReadFileResponse
-	4,  // 92: caisson.agent.v1.Files.WriteFile:output_type -> caisson.agent.v1.Empty
-	34, // 93: caisson.agent.v1.Files.WriteFileBegin:output_type -> caisson.agent.v1.StreamResponse
-	4,  // 94: caisson.agent.v1.Files.WriteFileFinish:output_type -> caisson.agent.v1.Empty
-	40, // 95: caisson.agent.v1.Files.ReadDir:output_type -> caisson.agent.v1.ReadDirResponse
-	4,  // 96: caisson.agent.v1.Files.Remove:output_type -> caisson.agent.v1.Empty
-	4,  // 97: caisson.agent.v1.Files.Mkdir:output_type -> caisson.agent.v1.Empty
-	4,  // 98: caisson.agent.v1.Files.Rename:output_type -> caisson.agent.v1.Empty
-	4,  // 99: caisson.agent.v1.Files.CopyFile:output_type -> caisson.agent.v1.Empty
-	44, // 100: caisson.agent.v1.Files.Stat:output_type -> caisson.agent.v1.FileInfo
-	4,  // 101: caisson.agent.v1.Files.Chmod:output_type -> caisson.agent.v1.Empty
-	4,  // 102: caisson.agent.v1.Files.Chown:output_type -> caisson.agent.v1.Empty
-	4,  // 103: caisson.agent.v1.Files.Link:output_type -> caisson.agent.v1.Empty
-	4,  // 104: caisson.agent.v1.Files.Symlink:output_type -> caisson.agent.v1.Empty
-	32, // 105: caisson.agent.v1.Files.ReadLink:output_type -> caisson.agent.v1.PathResponse
-	32, // 106: caisson.agent.v1.Files.RealPath:output_type -> caisson.agent.v1.PathResponse
-	32, // 107: caisson.agent.v1.Files.MakeTempDir:output_type -> caisson.agent.v1.PathResponse
-	32, // 108: caisson.agent.v1.Files.MakeTempFile:output_type -> caisson.agent.v1.PathResponse
-	4,  // 109: caisson.agent.v1.Files.Truncate:output_type -> caisson.agent.v1.Empty
-	50, // 110: caisson.agent.v1.Files.Umask:output_type -> caisson.agent.v1.UmaskResponse
-	4,  // 111: caisson.agent.v1.Files.Utime:output_type -> caisson.agent.v1.Empty
-	56, // 112: caisson.agent.v1.Files.Walk:output_type -> caisson.agent.v1.WalkBatch
-	56, // 113: caisson.agent.v1.Files.ExpandGlob:output_type -> caisson.agent.v1.WalkBatch
-	58, // 114: caisson.agent.v1.Files.Open:output_type -> caisson.agent.v1.OpenResponse
-	4,  // 115: caisson.agent.v1.Files.Close:output_type -> caisson.agent.v1.Empty
-	61, // 116: caisson.agent.v1.Files.Read:output_type -> caisson.agent.v1.HandleReadResponse
-	63, // 117: caisson.agent.v1.Files.Write:output_type -> caisson.agent.v1.HandleWriteResponse
-	65, // 118: caisson.agent.v1.Files.Seek:output_type -> caisson.agent.v1.HandleSeekResponse
-	44, // 119: caisson.agent.v1.Files.HandleStat:output_type -> caisson.agent.v1.FileInfo
-	4,  // 120: caisson.agent.v1.Files.Sync:output_type -> caisson.agent.v1.Empty
-	4,  // 121: caisson.agent.v1.Files.HandleTruncate:output_type -> caisson.agent.v1.Empty
-	4,  // 122: caisson.agent.v1.Files.Lock:output_type -> caisson.agent.v1.Empty
-	4,  // 123: caisson.agent.v1.Files.Unlock:output_type -> caisson.agent.v1.Empty
-	4,  // 124: caisson.agent.v1.Files.HandleUtime:output_type -> caisson.agent.v1.Empty
-	69, // [69:125] is the sub-list for method output_type
-	13, // [13:69] is the sub-list for method input_type
+	8,  // 17: caisson.agent.v1.Machine.ChangeRoot:input_type -> caisson.agent.v1.RootDisk
+	9,  // 18: caisson.agent.v1.Machine.Configure:input_type -> caisson.agent.v1.ConfigureRequest
+	10, // 19: caisson.agent.v1.Machine.SetClock:input_type -> caisson.agent.v1.SetClockRequest
+	4,  // 20: caisson.agent.v1.Machine.Stats:input_type -> caisson.agent.v1.Empty
+	11, // 21: caisson.agent.v1.Machine.WarmUp:input_type -> caisson.agent.v1.WarmUpRequest
+	13, // 22: caisson.agent.v1.Machine.MountVolume:input_type -> caisson.agent.v1.MountVolumeRequest
+	14, // 23: caisson.agent.v1.Machine.UnmountVolume:input_type -> caisson.agent.v1.UnmountVolumeRequest
+	15, // 24: caisson.agent.v1.Machine.Freeze:input_type -> caisson.agent.v1.FreezeRequest
+	16, // 25: caisson.agent.v1.Machine.Thaw:input_type -> caisson.agent.v1.ThawRequest
+	4,  // 26: caisson.agent.v1.Machine.Shutdown:input_type -> caisson.agent.v1.Empty
+	17, // 27: caisson.agent.v1.Processes.Spawn:input_type -> caisson.agent.v1.SpawnRequest
+	20, // 28: caisson.agent.v1.Processes.Wait:input_type -> caisson.agent.v1.WaitRequest
+	22, // 29: caisson.agent.v1.Processes.Kill:input_type -> caisson.agent.v1.KillRequest
+	23, // 30: caisson.agent.v1.Processes.ResizeTerminal:input_type -> caisson.agent.v1.ResizeTerminalRequest
+	24, // 31: caisson.agent.v1.Processes.WaitListening:input_type -> caisson.agent.v1.WaitListeningRequest
+	26, // 32: caisson.agent.v1.Environment.Get:input_type -> caisson.agent.v1.EnvGetRequest
+	28, // 33: caisson.agent.v1.Environment.Set:input_type -> caisson.agent.v1.EnvSetRequest
+	29, // 34: caisson.agent.v1.Environment.Delete:input_type -> caisson.agent.v1.EnvDeleteRequest
+	4,  // 35: caisson.agent.v1.Environment.List:input_type -> caisson.agent.v1.Empty
+	35, // 36: caisson.agent.v1.Files.ReadFile:input_type -> caisson.agent.v1.ReadFileRequest
+	37, // 37: caisson.agent.v1.Files.WriteFile:input_type -> caisson.agent.v1.WriteFileRequest
+	37, // 38: caisson.agent.v1.Files.WriteFileBegin:input_type -> caisson.agent.v1.WriteFileRequest
+	38, // 39: caisson.agent.v1.Files.WriteFileFinish:input_type -> caisson.agent.v1.WriteFileFinishRequest
+	31, // 40: caisson.agent.v1.Files.ReadDir:input_type -> caisson.agent.v1.PathRequest
+	41, // 41: caisson.agent.v1.Files.Remove:input_type -> caisson.agent.v1.RemoveRequest
+	42, // 42: caisson.agent.v1.Files.Mkdir:input_type -> caisson.agent.v1.MkdirRequest
+	33, // 43: caisson.agent.v1.Files.Rename:input_type -> caisson.agent.v1.TwoPathsRequest
+	33, // 44: caisson.agent.v1.Files.CopyFile:input_type -> caisson.agent.v1.TwoPathsRequest
+	43, // 45: caisson.agent.v1.Files.Stat:input_type -> caisson.agent.v1.StatRequest
+	45, // 46: caisson.agent.v1.Files.Chmod:input_type -> caisson.agent.v1.ChmodRequest
+	46, // 47: caisson.agent.v1.Files.Chown:input_type -> caisson.agent.v1.ChownRequest
+	33, // 48: caisson.agent.v1.Files.Link:input_type -> caisson.agent.v1.TwoPathsRequest
+	33, // 49: caisson.agent.v1.Files.Symlink:input_type -> caisson.agent.v1.TwoPathsRequest
+	31, // 50: caisson.agent.v1.Files.ReadLink:input_type -> caisson.agent.v1.PathRequest
+	31, // 51: caisson.agent.v1.Files.RealPath:input_type -> caisson.agent.v1.PathRequest
+	47, // 52: caisson.agent.v1.Files.MakeTempDir:input_type -> caisson.agent.v1.MakeTempRequest
+	47, // 53: caisson.agent.v1.Files.MakeTempFile:input_type -> caisson.agent.v1.MakeTempRequest
+	48, // 54: caisson.agent.v1.Files.Truncate:input_type -> caisson.agent.v1.TruncateRequest
+	49, // 55: caisson.agent.v1.Files.Umask:input_type -> caisson.agent.v1.UmaskRequest
+	51, // 56: caisson.agent.v1.Files.Utime:input_type -> caisson.agent.v1.UtimeRequest
+	53, // 57: caisson.agent.v1.Files.Walk:input_type -> caisson.agent.v1.WalkRequest
+	54, // 58: caisson.agent.v1.Files.ExpandGlob:input_type -> caisson.agent.v1.ExpandGlobRequest
+	57, // 59: caisson.agent.v1.Files.Open:input_type -> caisson.agent.v1.OpenRequest
+	59, // 60: caisson.agent.v1.Files.Close:input_type -> caisson.agent.v1.HandleRequest
+	60, // 61: caisson.agent.v1.Files.Read:input_type -> caisson.agent.v1.HandleReadRequest
+	62, // 62: caisson.agent.v1.Files.Write:input_type -> caisson.agent.v1.HandleWriteRequest
+	64, // 63: caisson.agent.v1.Files.Seek:input_type -> caisson.agent.v1.HandleSeekRequest
+	59, // 64: caisson.agent.v1.Files.HandleStat:input_type -> caisson.agent.v1.HandleRequest
+	66, // 65: caisson.agent.v1.Files.Sync:input_type -> caisson.agent.v1.HandleSyncRequest
+	67, // 66: caisson.agent.v1.Files.HandleTruncate:input_type -> caisson.agent.v1.HandleTruncateRequest
+	68, // 67: caisson.agent.v1.Files.Lock:input_type -> caisson.agent.v1.HandleLockRequest
+	59, // 68: caisson.agent.v1.Files.Unlock:input_type -> caisson.agent.v1.HandleRequest
+	69, // 69: caisson.agent.v1.Files.HandleUtime:input_type -> caisson.agent.v1.HandleUtimeRequest
+	5,  // 70: caisson.agent.v1.Machine.Hello:output_type -> caisson.agent.v1.HelloResponse
+	4,  // 71: caisson.agent.v1.Machine.Prepare:output_type -> caisson.agent.v1.Empty
+	4,  // 72: caisson.agent.v1.Machine.Personalize:output_type -> caisson.agent.v1.Empty
+	4,  // 73: caisson.agent.v1.Machine.Rehearse:output_type -> caisson.agent.v1.Empty
+	4,  // 74: caisson.agent.v1.Machine.ChangeRoot:output_type -> caisson.agent.v1.Empty
+	4,  // 75: caisson.agent.v1.Machine.Configure:output_type -> caisson.agent.v1.Empty
+	4,  // 76: caisson.agent.v1.Machine.SetClock:output_type -> caisson.agent.v1.Empty
+	12, // 77: caisson.agent.v1.Machine.Stats:output_type -> caisson.agent.v1.StatsResponse
+	4,  // 78: caisson.agent.v1.Machine.WarmUp:output_type -> caisson.agent.v1.Empty
+	4,  // 79: caisson.agent.v1.Machine.MountVolume:output_type -> caisson.agent.v1.Empty
+	4,  // 80: caisson.agent.v1.Machine.UnmountVolume:output_type -> caisson.agent.v1.Empty
+	4,  // 81: caisson.agent.v1.Machine.Freeze:output_type -> caisson.agent.v1.Empty
+	4,  // 82: caisson.agent.v1.Machine.Thaw:output_type -> caisson.agent.v1.Empty
+	4,  // 83: caisson.agent.v1.Machine.Shutdown:output_type -> caisson.agent.v1.Empty
+	19, // 84: caisson.agent.v1.Processes.Spawn:output_type -> caisson.agent.v1.SpawnResponse
+	21, // 85: caisson.agent.v1.Processes.Wait:output_type -> caisson.agent.v1.WaitResponse
+	4,  // 86: caisson.agent.v1.Processes.Kill:output_type -> caisson.agent.v1.Empty
+	4,  // 87: caisson.agent.v1.Processes.ResizeTerminal:output_type -> caisson.agent.v1.Empty
+	25, // 88: caisson.agent.v1.Processes.WaitListening:output_type -> caisson.agent.v1.WaitListeningResponse
+	27, // 89: caisson.agent.v1.Environment.Get:output_type -> caisson.agent.v1.EnvGetResponse
+	4,  // 90: caisson.agent.v1.Environment.Set:output_type -> caisson.agent.v1.Empty
+	4,  // 91: caisson.agent.v1.Environment.Delete:output_type -> caisson.agent.v1.Empty
+	30, // 92: caisson.agent.v1.Environment.List:output_type -> caisson.agent.v1.EnvListResponse
+	36, // 93: caisson.agent.v1.Files.ReadFile:output_type -> caisson.agent.v1.ReadFileResponse
+	4,  // 94: caisson.agent.v1.Files.WriteFile:output_type -> caisson.agent.v1.Empty
+	34, // 95: caisson.agent.v1.Files.WriteFileBegin:output_type -> caisson.agent.v1.StreamResponse
+	4,  // 96: caisson.agent.v1.Files.WriteFileFinish:output_type -> caisson.agent.v1.Empty
+	40, // 97: caisson.agent.v1.Files.ReadDir:output_type -> caisson.agent.v1.ReadDirResponse
+	4,  // 98: caisson.agent.v1.Files.Remove:output_type -> caisson.agent.v1.Empty
+	4,  // 99: caisson.agent.v1.Files.Mkdir:output_type -> caisson.agent.v1.Empty
+	4,  // 100: caisson.agent.v1.Files.Rename:output_type -> caisson.agent.v1.Empty
+	4,  // 101: caisson.agent.v1.Files.CopyFile:output_type -> caisson.agent.v1.Empty
+	44, // 102: caisson.agent.v1.Files.Stat:output_type -> caisson.agent.v1.FileInfo
+	4,  // 103: caisson.agent.v1.Files.Chmod:output_type -> caisson.agent.v1.Empty
+	4,  // 104: caisson.agent.v1.Files.Chown:output_type -> caisson.agent.v1.Empty
+	4,  // 105: caisson.agent.v1.Files.Link:output_type -> caisson.agent.v1.Empty
+	4,  // 106: caisson.agent.v1.Files.Symlink:output_type -> caisson.agent.v1.Empty
+	32, // 107: caisson.agent.v1.Files.ReadLink:output_type -> caisson.agent.v1.PathResponse
+	32, // 108: caisson.agent.v1.Files.RealPath:output_type -> caisson.agent.v1.PathResponse
+	32, // 109: caisson.agent.v1.Files.MakeTempDir:output_type -> caisson.agent.v1.PathResponse
+	32, // 110: caisson.agent.v1.Files.MakeTempFile:output_type -> caisson.agent.v1.PathResponse
+	4,  // 111: caisson.agent.v1.Files.Truncate:output_type -> caisson.agent.v1.Empty
+	50, // 112: caisson.agent.v1.Files.Umask:output_type -> caisson.agent.v1.UmaskResponse
+	4,  // 113: caisson.agent.v1.Files.Utime:output_type -> caisson.agent.v1.Empty
+	56, // 114: caisson.agent.v1.Files.Walk:output_type -> caisson.agent.v1.WalkBatch
+	56, // 115: caisson.agent.v1.Files.ExpandGlob:output_type -> caisson.agent.v1.WalkBatch
+	58, // 116: caisson.agent.v1.Files.Open:output_type -> caisson.agent.v1.OpenResponse
+	4,  // 117: caisson.agent.v1.Files.Close:output_type -> caisson.agent.v1.Empty
+	61, // 118: caisson.agent.v1.Files.Read:output_type -> caisson.agent.v1.HandleReadResponse
+	63, // 119: caisson.agent.v1.Files.Write:output_type -> caisson.agent.v1.HandleWriteResponse
+	65, // 120: caisson.agent.v1.Files.Seek:output_type -> caisson.agent.v1.HandleSeekResponse
+	44, // 121: caisson.agent.v1.Files.HandleStat:output_type -> caisson.agent.v1.FileInfo
+	4,  // 122: caisson.agent.v1.Files.Sync:output_type -> caisson.agent.v1.Empty
+	4,  // 123: caisson.agent.v1.Files.HandleTruncate:output_type -> caisson.agent.v1.Empty
+	4,  // 124: caisson.agent.v1.Files.Lock:output_type -> caisson.agent.v1.Empty
+	4,  // 125: caisson.agent.v1.Files.Unlock:output_type -> caisson.agent.v1.Empty
+	4,  // 126: caisson.agent.v1.Files.HandleUtime:output_type -> caisson.agent.v1.Empty
+	70, // [70:127] is the sub-list for method output_type
+	13, // [13:70] is the sub-list for method input_type
 	13, // [13:13] is the sub-list for extension type_name
 	13, // [13:13] is the sub-list for extension extendee
 	0,  // [0:13] is the sub-list for field type_name

@@ -146,6 +146,16 @@ func (m *Machine) personalize(request *agentv1.PersonalizeRequest) error {
 	return nil
 }
 
+// ChangeRoot moves the machine onto another root disk while nobody waits for it.
+func (m *Machine) ChangeRoot(ctx context.Context, request *connect.Request[agentv1.RootDisk]) (*connect.Response[agentv1.Empty], error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state != agentv1.HelloResponse_STATE_PERSONALIZED || m.borrowed {
+		return nil, failure.State("ChangeRoot comes after Personalize and before Configure")
+	}
+	return done(m.changeRoot(ctx, request.Msg))
+}
+
 // changeRoot moves the machine onto another root disk.
 func (m *Machine) changeRoot(ctx context.Context, disk *agentv1.RootDisk) error {
 	if m.rootChanged {

@@ -7,7 +7,9 @@ import {
   type MachineExit,
   type MachineSpec,
   type NodeStatus,
+  type RootDisk,
   type SandboxNode,
+  type StandingMachine,
 } from "@caisson/protocol";
 import { type Accelerator, chooseAccelerator } from "./accelerator/accelerator.ts";
 import { adoptMachines } from "./adoption/adopt.ts";
@@ -19,7 +21,7 @@ import { availableMebibytes } from "./host/memory.ts";
 import { type Clone, type CloneHost, plugMemory, restoreClone } from "./machine/clone.ts";
 import { handOut } from "./machine/hand-out.ts";
 import { machineLimits } from "./machine/limits.ts";
-import { insertRoot, rehearseRoot } from "./machine/owner-root.ts";
+import { insertRoot, rehearseRoot, standOnRoot, standsOn } from "./machine/owner-root.ts";
 import type { RunningMachine } from "./machine/machine.ts";
 import type { NodeOptions, StartSource } from "./options.ts";
 import { Pool } from "./pool/pool.ts";
@@ -102,7 +104,32 @@ class Node implements SandboxNode {
     return report;
   }
 
-  async create(spec: MachineSpec, { signal }: { signal?: AbortSignal } = {}): Promise<Machine> {
+  async stand(
+    disk: () => Promise<RootDisk>,
+    { signal }: Parameters<SandboxNode["stand"]>[1],
+  ): Promise<StandingMachine> {
+    return this.#running().pool.stand((stop) => this.#makePooled(stop, disk), signal);
+  }
+
+  async create(spec: MachineSpec, options: { signal?: AbortSignal } = {}): Promise<Machine> {
+    const { root } = spec;
+    if (root?.standing !== true) return this.#create(spec, undefined, options);
+    const standing = this.#running().pool.claimStanding((clone) => standsOn(clone, root));
+    try {
+      if (standing === undefined || !fits(standing, this.#shape(spec.vcpus, spec.memory), spec.memory))
+        throw new CaissonError("unavailable", "The machine that stood on this root has gone.");
+      return await this.#create(spec, standing, options);
+    } catch (error) {
+      await this.#discard(standing);
+      throw error;
+    }
+  }
+
+  async #create(
+    spec: MachineSpec,
+    standing: Clone | undefined,
+    { signal }: { signal?: AbortSignal },
+  ): Promise<Machine> {
     const begun = performance.now();
     const { host, pool } = this.#running();
     this.#check(spec);
@@ -112,10 +139,11 @@ class Node implements SandboxNode {
     try {
       await requireMemory(spec.memory);
       const shape = this.#shape(spec.vcpus, spec.memory);
-      const claimed = pool.claim((candidate) => fits(candidate, shape, spec.memory));
-      const source: StartSource = claimed === undefined ? "restore" : "pool";
+      const claimed = standing ?? pool.claim((candidate) => fits(candidate, shape, spec.memory));
+      let source: StartSource = standing === undefined ? "pool" : "standing";
       let ready: Promise<void>;
       if (claimed === undefined) {
+        source = "restore";
         const template = await this.#template(shape, signal);
         const restored = await restoreClone(host, { shape, template, memory: spec.memory, background: false });
         ({ personalized: ready } = restored);
@@ -124,7 +152,7 @@ class Node implements SandboxNode {
         clone = claimed;
         ready = this.#wake(claimed, spec.memory);
       }
-      if (spec.root !== undefined) {
+      if (spec.root !== undefined && standing === undefined) {
         this.#lastRoot = performance.now();
         ready = Promise.all([ready, insertRoot(clone, spec.root)]).then(() => undefined);
       }
@@ -143,16 +171,18 @@ class Node implements SandboxNode {
       this.#options.metrics?.machineCreated?.(source, performance.now() - begun);
       return machine;
     } catch (error) {
-      await clone
-        ?.discard()
-        .catch((fault: unknown) =>
-          this.#options.log.error({ err: fault }, "a failed sandbox could not be cleared away"),
-        );
+      await this.#discard(clone);
       await this.#options.egress.detach(spec.id).catch(() => undefined);
       throw error;
     } finally {
       this.#creating.delete(spec.id);
     }
+  }
+
+  async #discard(clone: Clone | undefined): Promise<void> {
+    await clone
+      ?.discard()
+      .catch((fault: unknown) => this.#options.log.error({ err: fault }, "a failed sandbox could not be cleared away"));
   }
 
   get(id: string): Machine | undefined {
@@ -170,6 +200,7 @@ class Node implements SandboxNode {
       machines: this.#machines.size,
       pooled: pool?.size ?? 0,
       poolTarget: pool?.target ?? 0,
+      standing: pool?.standing ?? 0,
     };
   }
 
@@ -238,7 +269,8 @@ class Node implements SandboxNode {
     return template;
   }
 
-  async #makePooled(signal: AbortSignal): Promise<Clone> {
+  /** @param root of whoever the clone is for */
+  async #makePooled(signal: AbortSignal, root?: () => Promise<RootDisk>): Promise<Clone> {
     const { host } = this.#running();
     const { memoryDefault, vcpus } = this.#options.config.sandbox;
     const shape = this.#shape(vcpus, memoryDefault);
@@ -253,7 +285,8 @@ class Node implements SandboxNode {
       await warmUp(clone.agent);
       // A real processor has nothing to translate.
       const rehearse = shape.accelerator === "tcg" && performance.now() - this.#lastRoot < rootDemandMs;
-      if (rehearse) await rehearseRoot(clone, template.files);
+      if (root !== undefined) await standOnRoot(clone, await root());
+      else if (rehearse) await rehearseRoot(clone, template.files);
       await clone.vm.pause();
       await clone.holdings.update({ phase: "pooled" });
       return clone;

@@ -13,7 +13,7 @@ export interface ImageManifest {
 }
 
 /** How a machine was made ready. */
-export type StartSource = "pool" | "restore";
+export type StartSource = "pool" | "standing" | "restore";
 
 /** Called as things happen; must not throw. */
 export interface NodeMetrics {

@@ -33,6 +33,14 @@ const sandbox = z
 const pool = z
   .strictObject({
     size: z.int().min(0).max(256).default(2).describe("Restored, warmed clones kept ready. 0 turns the pool off."),
+    standing: z
+      .int()
+      .min(0)
+      .max(16)
+      .default(1)
+      .describe(
+        "Clones kept ready besides, on the snapshots that were last used as `root`. 0 turns these off, as does a `size` of 0.",
+      ),
     minFreeMemory: z
       .int()
       .min(0)

@@ -21,6 +21,8 @@ export interface DiskAttachment {
 export interface RootDisk extends DiskAttachment {
   /** What the guest sees as the size of the disk, bytes. */
   readonly bytes: number;
+  /** A machine stands on it already (`SandboxNode.stand`), and only that one can be handed out with it. */
+  readonly standing?: boolean;
 }
 
 export interface VolumeMount extends DiskAttachment {
@@ -92,6 +94,14 @@ export interface NodeStatus {
   readonly machines: number;
   readonly pooled: number;
   readonly poolTarget: number;
+  /** Machines that stand on a root disk and wait for an owner. */
+  readonly standing: number;
+}
+
+/** A machine of the default size that stands on a root disk before anybody owns it. */
+export interface StandingMachine {
+  /** Resolves when it has ended and everything it held on the host has been given back; never once it was handed out. */
+  readonly ended: Promise<void>;
 }
 
 export interface SandboxNode {
@@ -103,7 +113,15 @@ export interface SandboxNode {
     signal?: AbortSignal;
   }): Promise<AdoptionReport>;
   /**
-   * A running, configured machine.
+   * Prepares a machine on a root disk, when the pool is full and nobody waits for a machine: `create` then hands it out to whoever
+   * names that disk as `standing`, as quickly as one from the pool. It goes with this process, and when memory is short.
+   * @param disk asked for when it is needed; to be taken back once this has failed or the machine has ended
+   * @param options.signal ends the machine, too, unless it was handed out
+   * @throws CaissonError `resource_exhausted`, `cancelled`, `guest_error`
+   */
+  stand(disk: () => Promise<RootDisk>, options: { signal: AbortSignal }): Promise<StandingMachine>;
+  /**
+   * A running, configured machine. When it fails, nothing of it is left, a machine that stood on its root included.
    * @throws CaissonError `resource_exhausted` when the host has no room, `timeout`, `guest_error`, `invalid_argument`
    */
   create(spec: MachineSpec, options?: { signal?: AbortSignal }): Promise<Machine>;

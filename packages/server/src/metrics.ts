@@ -55,6 +55,7 @@ export class Metrics {
       sandboxes.live().reduce((sum, { connections }) => sum + connections.size, 0),
     );
     gauge("caisson_pool_machines", "Restored machines that wait to be used.", () => node.status().pooled);
+    gauge("caisson_pool_standing", "Machines that wait on a snapshot as root.", () => node.status().standing);
     gauge("caisson_pool_target", "How many machines the pool wants to hold.", () => node.status().poolTarget);
   }
 

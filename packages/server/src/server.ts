@@ -44,6 +44,7 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       baseImage,
       machine: (id) => node.get(id),
       ending: (id) => sandboxes.ending(id),
+      stand: (disk, options) => node.stand(disk, options),
       log,
     });
     const sandboxes: Sandboxes = new Sandboxes({

@@ -102,8 +102,12 @@ export class HostNode implements SandboxNode {
     return [...this.#machines.values()];
   }
 
-  status(): { accelerator: "tcg"; machines: number; pooled: number; poolTarget: number } {
-    return { accelerator: "tcg", machines: this.#machines.size, pooled: 0, poolTarget: 0 };
+  stand(): Promise<never> {
+    return Promise.reject(new Error("not without a virtual machine"));
+  }
+
+  status(): { accelerator: "tcg"; machines: number; pooled: number; poolTarget: number; standing: number } {
+    return { accelerator: "tcg", machines: this.#machines.size, pooled: 0, poolTarget: 0, standing: 0 };
   }
 
   async close(): Promise<void> {

@@ -63,6 +63,8 @@ const (
 	MachinePersonalizeProcedure = "/caisson.agent.v1.Machine/Personalize"
 	// MachineRehearseProcedure is the fully-qualified name of the Machine's Rehearse RPC.
 	MachineRehearseProcedure = "/caisson.agent.v1.Machine/Rehearse"
+	// MachineChangeRootProcedure is the fully-qualified name of the Machine's ChangeRoot RPC.
+	MachineChangeRootProcedure = "/caisson.agent.v1.Machine/ChangeRoot"
 	// MachineConfigureProcedure is the fully-qualified name of the Machine's Configure RPC.
 	MachineConfigureProcedure = "/caisson.agent.v1.Machine/Configure"
 	// MachineSetClockProcedure is the fully-qualified name of the Machine's SetClock RPC.
@@ -183,6 +185,8 @@ type MachineClient interface {
 	// a root disk in a mount namespace that then goes: the machine keeps its root, and the disk can be taken away. After Prepare (with a
 	// root disk: after Personalize) and before Configure, any number of times.
 	Rehearse(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error)
+	// Moves a clone onto a root disk before it has an owner, whose Configure then names none. Once, after Personalize.
+	ChangeRoot(context.Context, *connect.Request[agentv1.RootDisk]) (*connect.Response[agentv1.Empty], error)
 	// Hands the clone to its owner: root disk, name, clock, environment, trust. Once, before user code.
 	Configure(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error)
 	// Sets the wall clock, after the machine was paused.
@@ -232,6 +236,12 @@ func NewMachineClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			httpClient,
 			baseURL+MachineRehearseProcedure,
 			connect.WithSchema(machineMethods.ByName("Rehearse")),
+			connect.WithClientOptions(opts...),
+		),
+		changeRoot: connect.NewClient[agentv1.RootDisk, agentv1.Empty](
+			httpClient,
+			baseURL+MachineChangeRootProcedure,
+			connect.WithSchema(machineMethods.ByName("ChangeRoot")),
 			connect.WithClientOptions(opts...),
 		),
 		configure: connect.NewClient[agentv1.ConfigureRequest, agentv1.Empty](
@@ -297,6 +307,7 @@ type machineClient struct {
 	prepare       *connect.Client[agentv1.PrepareRequest, agentv1.Empty]
 	personalize   *connect.Client[agentv1.PersonalizeRequest, agentv1.Empty]
 	rehearse      *connect.Client[agentv1.ConfigureRequest, agentv1.Empty]
+	changeRoot    *connect.Client[agentv1.RootDisk, agentv1.Empty]
 	configure     *connect.Client[agentv1.ConfigureRequest, agentv1.Empty]
 	setClock      *connect.Client[agentv1.SetClockRequest, agentv1.Empty]
 	stats         *connect.Client[agentv1.Empty, agentv1.StatsResponse]
@@ -326,6 +337,11 @@ func (c *machineClient) Personalize(ctx context.Context, req *connect.Request[ag
 // Rehearse calls caisson.agent.v1.Machine.Rehearse.
 func (c *machineClient) Rehearse(ctx context.Context, req *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error) {
 	return c.rehearse.CallUnary(ctx, req)
+}
+
+// ChangeRoot calls caisson.agent.v1.Machine.ChangeRoot.
+func (c *machineClient) ChangeRoot(ctx context.Context, req *connect.Request[agentv1.RootDisk]) (*connect.Response[agentv1.Empty], error) {
+	return c.changeRoot.CallUnary(ctx, req)
 }
 
 // Configure calls caisson.agent.v1.Machine.Configure.
@@ -386,6 +402,8 @@ type MachineHandler interface {
 	// a root disk in a mount namespace that then goes: the machine keeps its root, and the disk can be taken away. After Prepare (with a
 	// root disk: after Personalize) and before Configure, any number of times.
 	Rehearse(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error)
+	// Moves a clone onto a root disk before it has an owner, whose Configure then names none. Once, after Personalize.
+	ChangeRoot(context.Context, *connect.Request[agentv1.RootDisk]) (*connect.Response[agentv1.Empty], error)
 	// Hands the clone to its owner: root disk, name, clock, environment, trust. Once, before user code.
 	Configure(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error)
 	// Sets the wall clock, after the machine was paused.
@@ -431,6 +449,12 @@ func NewMachineHandler(svc MachineHandler, opts ...connect.HandlerOption) (strin
 		MachineRehearseProcedure,
 		svc.Rehearse,
 		connect.WithSchema(machineMethods.ByName("Rehearse")),
+		connect.WithHandlerOptions(opts...),
+	)
+	machineChangeRootHandler := connect.NewUnaryHandler(
+		MachineChangeRootProcedure,
+		svc.ChangeRoot,
+		connect.WithSchema(machineMethods.ByName("ChangeRoot")),
 		connect.WithHandlerOptions(opts...),
 	)
 	machineConfigureHandler := connect.NewUnaryHandler(
@@ -497,6 +521,8 @@ func NewMachineHandler(svc MachineHandler, opts ...connect.HandlerOption) (strin
 			machinePersonalizeHandler.ServeHTTP(w, r)
 		case MachineRehearseProcedure:
 			machineRehearseHandler.ServeHTTP(w, r)
+		case MachineChangeRootProcedure:
+			machineChangeRootHandler.ServeHTTP(w, r)
 		case MachineConfigureProcedure:
 			machineConfigureHandler.ServeHTTP(w, r)
 		case MachineSetClockProcedure:
@@ -538,6 +564,10 @@ func (UnimplementedMachineHandler) Personalize(context.Context, *connect.Request
 
 func (UnimplementedMachineHandler) Rehearse(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("caisson.agent.v1.Machine.Rehearse is not implemented"))
+}
+
+func (UnimplementedMachineHandler) ChangeRoot(context.Context, *connect.Request[agentv1.RootDisk]) (*connect.Response[agentv1.Empty], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("caisson.agent.v1.Machine.ChangeRoot is not implemented"))
 }
 
 func (UnimplementedMachineHandler) Configure(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error) {

@@ -41,7 +41,7 @@ export async function handOut(options: HandOutOptions): Promise<RunningMachine> 
       clockUnixNanos: unixNanos(),
       env: { ...spec.env },
       caCertificatePem,
-      ...(spec.root === undefined ? {} : { root: rootInGuest(spec.root.bytes) }),
+      ...(spec.root === undefined || spec.root.standing === true ? {} : { root: rootInGuest(spec.root.bytes) }),
     },
     { timeoutMs: configureDeadlineMs, ...(options.signal === undefined ? {} : { signal: options.signal }) },
   );

@@ -28,6 +28,24 @@ export function rootInGuest(bytes: number): { serial: string; bytes: bigint; tim
 }
 
 /**
+ * Moves a clone that nobody waits for onto the root disk of whoever will own it, and rehearses there what is left to do: so it can
+ * be configured as quickly as one on the default root. No program of that root runs before its owner is there.
+ * @throws CaissonError; the caller then discards the clone
+ */
+export async function standOnRoot(clone: Clone, root: RootDisk): Promise<void> {
+  await insertRoot(clone, root);
+  const { machine } = clone.agent;
+  const changed = machine.changeRoot(rootInGuest(root.bytes), { timeoutMs: 2 * diskDeadlineMs });
+  await guestError("move onto its root disk", changed);
+  await guestError("rehearse on its root disk", machine.rehearse(rehearsal(), { timeoutMs: diskDeadlineMs }));
+}
+
+/** Whether a clone stands on this disk. */
+export function standsOn({ holdings }: Clone, { image }: RootDisk): boolean {
+  return holdings.record.disks.some((disk) => disk.root && disk.images[0] === image);
+}
+
+/**
  * Does what an owner's root will do with a disk that is thrown away, in a clone that nobody waits for, and takes it back: an
  * emulated processor has then translated what a change of roots runs.
  * @throws CaissonError; the caller then discards the clone

@@ -1,10 +1,11 @@
 /** Clones that wait for their owner: restored, personalized, warmed and paused. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Config } from "@caisson/protocol";
+import { CaissonError, type Config, type StandingMachine } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { availableMebibytes } from "../host/memory.ts";
 import type { Clone } from "../machine/clone.ts";
-import { poolTarget } from "./target.ts";
+import { StandingClones } from "./standing.ts";
+import { hasRoomToStand, poolTarget } from "./target.ts";
 
 export interface PoolOptions {
   readonly config: Config["pool"];
@@ -26,6 +27,7 @@ const demandWindowMs = 60_000;
 export class Pool {
   readonly #options: PoolOptions;
   readonly #clones: Clone[] = [];
+  readonly #standing = new StandingClones();
   readonly #demand: number[] = [];
   readonly #closing = new AbortController();
   #filling: Promise<void> | undefined;
@@ -39,6 +41,11 @@ export class Pool {
 
   get size(): number {
     return this.#clones.length;
+  }
+
+  /** Clones that stand on a root disk. */
+  get standing(): number {
+    return this.#standing.size;
   }
 
   get target(): number {
@@ -71,11 +78,31 @@ export class Pool {
     return clone;
   }
 
+  /**
+   * Has a clone made and kept that stands on a root disk, as soon as the pool is full and the host quiet.
+   * @param signal ends it, too
+   * @throws CaissonError `resource_exhausted`, `cancelled`, or what `make` throws
+   */
+  async stand(make: (signal: AbortSignal) => Promise<Clone>, signal: AbortSignal): Promise<StandingMachine> {
+    if (this.#filling === undefined || this.#closing.signal.aborted)
+      throw new CaissonError("cancelled", "There is no pool.");
+    const standing = this.#standing.ask(make, signal);
+    this.#wanted.resolve();
+    return standing;
+  }
+
+  /** Takes a clone that stands on a root disk; the caller owns it from now on. */
+  claimStanding(fits: (clone: Clone) => boolean): Clone | undefined {
+    this.#lastUse = Date.now();
+    return this.#standing.claim(fits);
+  }
+
   /** Ends all clones and stops filling. */
   async close(): Promise<void> {
     this.#closing.abort();
     this.#wanted.resolve();
     await this.#filling;
+    await this.#standing.close();
     await Promise.all(this.#clones.splice(0).map((clone) => clone.discard()));
   }
 
@@ -83,7 +110,8 @@ export class Pool {
     const { signal } = this.#closing;
     while (!signal.aborted) {
       await this.#adapt();
-      if (this.#clones.length >= this.#target) {
+      const full = this.#clones.length >= this.#target;
+      if (full && !this.#standing.wanted) {
         this.#wanted = Promise.withResolvers();
         // Wakes up now and then, because demand ebbs and memory comes back.
         await Promise.race([
@@ -91,6 +119,10 @@ export class Pool {
           sleep(demandWindowMs / 4, undefined, { signal, ref: false }).catch(() => undefined),
         ]);
         await this.#quiet();
+        continue;
+      }
+      if (full) {
+        await this.#makeStanding();
         continue;
       }
       try {
@@ -114,9 +146,27 @@ export class Pool {
     const { config } = this.#options;
     const oldest = Date.now() - demandWindowMs;
     while ((this.#demand[0] ?? Infinity) < oldest) this.#demand.shift();
-    const available = await availableMebibytes();
+    let available = await availableMebibytes();
+    while (this.#standing.size > 0 && !hasRoomToStand(config.minFreeMemory, { available, making: false })) {
+      this.#options.log.info({ available }, "a clone on a root disk is given up, because memory is short");
+      await this.#standing.shed();
+      available = await availableMebibytes();
+    }
     this.#target = poolTarget({ config, available, pooled: this.#clones.length, demand: this.#demand.length });
     while (this.#clones.length > this.#target) await this.#clones.pop()?.discard();
+  }
+
+  async #makeStanding(): Promise<void> {
+    const available = await availableMebibytes();
+    if (hasRoomToStand(this.#options.config.minFreeMemory, { available, making: true }))
+      await this.#standing.makeNext(this.#closing.signal);
+    else
+      this.#standing.refuse(
+        new CaissonError(
+          "resource_exhausted",
+          `${available} MiB of memory are too little to keep another machine ready.`,
+        ),
+      );
   }
 
   async #quiet(): Promise<void> {

@@ -5,7 +5,7 @@ import type { Config } from "@caisson/protocol";
 const cloneMebibytes = 96;
 
 export interface PoolSituation {
-  readonly config: Config["pool"];
+  readonly config: Pick<Config["pool"], "size" | "minFreeMemory">;
   /** Free memory of the host, MiB. */
   readonly available: number;
   readonly pooled: number;
@@ -20,4 +20,12 @@ export function poolTarget({ config, available, pooled, demand }: PoolSituation)
   // What is pooled already has its memory.
   const room = pooled + Math.floor((available - config.minFreeMemory) / cloneMebibytes);
   return Math.max(0, Math.min(wanted, room));
+}
+
+/** Whether there is memory to make a clone that stands on a root disk, or to keep those that do. */
+export function hasRoomToStand(
+  minFreeMemory: number,
+  { available, making }: { readonly available: number; readonly making: boolean },
+): boolean {
+  return available - (making ? cloneMebibytes : 0) >= minFreeMemory;
 }

@@ -1904,6 +1904,16 @@ export declare const Machine: GenService<{
     output: typeof EmptySchema;
   },
   /**
+   * Moves a clone onto a root disk before it has an owner, whose Configure then names none. Once, after Personalize.
+   *
+   * @generated from rpc caisson.agent.v1.Machine.ChangeRoot
+   */
+  changeRoot: {
+    methodKind: "unary";
+    input: typeof RootDiskSchema;
+    output: typeof EmptySchema;
+  },
+  /**
    * Hands the clone to its owner: root disk, name, clock, environment, trust. Once, before user code.
    *
    * @generated from rpc caisson.agent.v1.Machine.Configure

@@ -8,8 +8,8 @@ export function operationRoutes({ node, sandboxStore, metrics, publicUrl }: Serv
   app.get("/healthz", async (c) => {
     // Reaches the database, so that a server without one is not called healthy.
     await sandboxStore.countByPhase();
-    const { accelerator, machines, pooled } = node.status();
-    return c.json({ status: "ok", accelerator, machines, pooled });
+    const { accelerator, machines, pooled, standing } = node.status();
+    return c.json({ status: "ok", accelerator, machines, pooled, standing });
   });
   app.get("/metrics", async (c) =>
     c.text(await metrics.registry.metrics(), 200, { "content-type": metrics.registry.contentType }),

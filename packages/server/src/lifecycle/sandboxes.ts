@@ -14,7 +14,7 @@ import type { SandboxRow, SandboxStore } from "../store/sandboxes.ts";
 import type { SecretStore } from "../store/secrets.ts";
 import { checkStopAt, type CreateRequest } from "./create-request.ts";
 import { LiveSandbox } from "./live-sandbox.ts";
-import type { Volumes } from "../volumes/index.ts";
+import type { Disks, Volumes } from "../volumes/index.ts";
 import { bindSecrets } from "./placeholders.ts";
 
 /** WebSocket close codes that a client treats as a normal end are 1000 and 1001. */
@@ -109,24 +109,31 @@ export class Sandboxes {
     this.#attaching.add(id);
     try {
       await secretStore.insert(id, secrets);
-      const disks = await volumes.acquire(org.id, id, request);
-      const machine = await node.create(
-        {
-          id,
-          memory: request.memory,
-          vcpus: config.sandbox.vcpus,
-          // The last part alone: a host name may not hold `_`.
-          hostname: id.slice(id.lastIndexOf("_") + 1),
-          env: {
-            DENO_DEPLOY_ORGANIZATION_ID: org.id,
-            ...request.env,
-            ...Object.fromEntries(secrets.map((secret) => [secret.name, secret.placeholder])),
+      const start = (disks: Disks) =>
+        node.create(
+          {
+            id,
+            memory: request.memory,
+            vcpus: config.sandbox.vcpus,
+            // The last part alone: a host name may not hold `_`.
+            hostname: id.slice(id.lastIndexOf("_") + 1),
+            env: {
+              DENO_DEPLOY_ORGANIZATION_ID: org.id,
+              ...request.env,
+              ...Object.fromEntries(secrets.map((secret) => [secret.name, secret.placeholder])),
+            },
+            ...disks,
+            egress: { policy, secrets },
           },
-          ...disks,
-          egress: { policy, secrets },
-        },
-        { signal },
-      );
+          { signal },
+        );
+      const disks = await volumes.acquire(org.id, id, request);
+      const machine = await start(disks).catch(async (error: unknown) => {
+        if (disks.root?.standing !== true || signal.aborted) throw error;
+        log.warn({ err: error, sandbox: id }, "a machine that stood on a snapshot failed; another is made");
+        await volumes.release(id);
+        return start(await volumes.acquire(org.id, id, request, { afresh: true }));
+      });
       if (!(await store.move(id, "running"))) {
         await machine.stop();
         throw new CaissonError("cancelled", "The sandbox was ended while it was created.");

@@ -29,8 +29,12 @@ export async function deleteVolume(ctx: VolumeContext, orgId: string, idOrSlug: 
   });
 }
 
-/** A snapshot goes at once; what others need of its data stays with them. @throws CaissonError `not_found` */
-export async function deleteSnapshot(ctx: VolumeContext, orgId: string, idOrSlug: string): Promise<void> {
+/**
+ * A snapshot goes at once; what others need of its data stays with them.
+ * @returns its id
+ * @throws CaissonError `not_found`
+ */
+export async function deleteSnapshot(ctx: VolumeContext, orgId: string, idOrSlug: string): Promise<string> {
   const { id, slug } = await requireSnapshot(ctx.db, orgId, idOrSlug);
   await ctx.db.transaction().execute(async (trx) => {
     await trx.updateTable("volumes").set({ base_snapshot: null }).where("base_snapshot", "=", id).execute();
@@ -38,6 +42,7 @@ export async function deleteSnapshot(ctx: VolumeContext, orgId: string, idOrSlug
     await trx.deleteFrom("snapshots").where("id", "=", id).execute();
   });
   ctx.log.info({ snapshot: id, slug }, "snapshot deleted");
+  return id;
 }
 
 /**

@@ -20,6 +20,14 @@ export interface Disks {
   readonly volumes: readonly VolumeMount[];
 }
 
+/** A machine that stands on a layer over a snapshot already, about to be handed out. */
+export interface Claimed {
+  /** Has the lease of that layer. */
+  readonly holder: string;
+  /** Ends the machine and takes the layer back. */
+  giveUp(): Promise<void>;
+}
+
 const rootSerial = "root";
 const maximumVolumes = 8;
 /** What the guest's system owns: a disk over one of these would leave no working sandbox. */
@@ -27,6 +35,7 @@ const reservedPaths = ["/proc", "/sys", "/dev", "/run", "/bin", "/sbin", "/lib",
 
 /**
  * Takes every disk or none. The sandbox keeps them until `releaseDisks`.
+ * @param claim takes the machine that stands on a snapshot already
  * @throws CaissonError `not_found`, `invalid_argument`, `invalid_state` (VOLUME_ATTACHED, BASE_IMAGE_CHANGED), `resource_exhausted`
  */
 export async function acquireDisks(
@@ -34,6 +43,7 @@ export async function acquireDisks(
   orgId: string,
   sandboxId: string,
   request: DiskRequest,
+  claim: (snapshot: SnapshotRow) => Claimed | undefined = () => undefined,
 ): Promise<Disks> {
   if (request.root === undefined && request.volumes.length === 0) return { volumes: [] };
   const paths = checkPaths(request.volumes.map(({ path }) => path));
@@ -48,27 +58,49 @@ export async function acquireDisks(
   return ctx.locks.runAll(
     taken.map(({ id }) => `volume:${id}`),
     async () => {
-      const throwAway = root?.snapshot === undefined ? undefined : { id: newLayerId(), snapshot: root.snapshot };
-      await ctx.db.transaction().execute(async (trx) => {
-        for (const [index, volume] of taken.entries()) {
-          await take(trx, volume, sandboxId, index < volumes.length ? serialOf(volume.id) : rootSerial);
-        }
-        if (throwAway !== undefined) await planThrowAway(trx, sandboxId, throwAway);
-      });
+      const own: { throwAway?: LayerId; claimed?: Claimed | undefined } = {};
       try {
-        if (throwAway !== undefined)
-          await ctx.layers.overlay(throwAway.id, throwAway.snapshot.layer, { durable: false });
-        return await attachments(
+        await ctx.db.transaction().execute(async (trx) => {
+          for (const [index, volume] of taken.entries()) {
+            await take(trx, volume, sandboxId, index < volumes.length ? serialOf(volume.id) : rootSerial);
+          }
+          if (root?.snapshot === undefined) return;
+          await requireStill(trx, root.snapshot);
+          own.claimed = claim(root.snapshot);
+          if (own.claimed === undefined) own.throwAway = await planThrowAway(trx, sandboxId, root.snapshot);
+          else await handOver(trx, own.claimed.holder, sandboxId);
+        });
+        if (own.throwAway !== undefined)
+          await ctx.layers.overlay(own.throwAway, root!.snapshot!.layer, { durable: false });
+        const disks = await attachments(
           ctx,
           sandboxId,
           volumes.map((volume, index) => ({ id: volume.id, path: paths[index]! })),
         );
+        return own.claimed === undefined ? disks : { ...disks, root: { ...disks.root!, standing: true } };
       } catch (error) {
+        await own.claimed?.giveUp();
         await release(ctx, sandboxId);
         throw error;
       }
     },
   );
+}
+
+/**
+ * A throw-away layer over a snapshot, for a machine that belongs to no sandbox yet. `releaseDisks` takes it back.
+ * @param holder in the place of a sandbox's id
+ * @throws CaissonError `not_found`, `resource_exhausted`
+ */
+export async function lendRoot(ctx: VolumeContext, holder: string, snapshot: SnapshotRow): Promise<RootDisk> {
+  await requireRoom(ctx);
+  const layer = await ctx.db.transaction().execute(async (trx) => {
+    await requireStill(trx, snapshot);
+    return planThrowAway(trx, holder, snapshot);
+  });
+  await ctx.layers.overlay(layer, snapshot.layer, { durable: false });
+  const { root } = await attachments(ctx, holder, []);
+  return root!;
 }
 
 async function findRoot(
@@ -134,14 +166,13 @@ async function take(trx: Transaction<Tables>, volume: VolumeRow, sandboxId: stri
     .execute();
 }
 
-async function planThrowAway(
-  trx: Transaction<Tables>,
-  sandboxId: string,
-  { id, snapshot }: { id: string; snapshot: SnapshotRow },
-): Promise<void> {
-  const still = await trx.selectFrom("snapshots").select("layer").where("id", "=", snapshot.id).executeTakeFirst();
-  if (still === undefined)
-    throw new CaissonError("not_found", `The snapshot \`${snapshot.slug}\` was deleted in the meantime.`);
+async function requireStill(trx: Transaction<Tables>, { id, slug }: SnapshotRow): Promise<void> {
+  const still = await trx.selectFrom("snapshots").select("id").where("id", "=", id).executeTakeFirst();
+  if (still === undefined) throw new CaissonError("not_found", `The snapshot \`${slug}\` was deleted in the meantime.`);
+}
+
+async function planThrowAway(trx: Transaction<Tables>, holder: string, snapshot: SnapshotRow): Promise<LayerId> {
+  const id = newLayerId();
   await trx
     .insertInto("layers")
     // Ready before there is a file: it is nobody's but its sandbox's, and a crash takes back both.
@@ -149,8 +180,19 @@ async function planThrowAway(
     .execute();
   await trx
     .insertInto("disk_leases")
-    .values({ sandbox: sandboxId, serial: rootSerial, layer: id, volume: null, created_at: Date.now() })
+    .values({ sandbox: holder, serial: rootSerial, layer: id, volume: null, created_at: Date.now() })
     .execute();
+  return id;
+}
+
+async function handOver(trx: Transaction<Tables>, from: string, to: string): Promise<void> {
+  const { numUpdatedRows } = await trx
+    .updateTable("disk_leases")
+    .set({ sandbox: to })
+    .where("sandbox", "=", from)
+    .executeTakeFirstOrThrow();
+  if (numUpdatedRows !== 1n)
+    throw new CaissonError("internal", "The layer of a machine that stood on a snapshot is on nobody's lease.");
 }
 
 async function attachments(

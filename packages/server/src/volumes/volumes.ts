@@ -1,5 +1,5 @@
 /** Volumes and snapshots as the rest of the control plane sees them. */
-import type { Config, LayerStore } from "@caisson/protocol";
+import type { Config, LayerStore, SandboxNode } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { repeat, type Repetition } from "../lifecycle/repeat.ts";
 import type { Database } from "../store/tables.ts";
@@ -21,6 +21,7 @@ import {
 } from "./lookup.ts";
 import { recoverVolumes, type RecoveryReport } from "./recover.ts";
 import { refreshVolume } from "./sizes.ts";
+import { StandingRoots } from "./standing.ts";
 import { takeSnapshot } from "./take-snapshot.ts";
 import type { SnapshotRow, VolumeRow } from "./tables.ts";
 
@@ -28,12 +29,13 @@ export interface VolumesOptions {
   readonly db: Database;
   readonly lockRows: boolean;
   readonly layers: LayerStore;
-  readonly config: Pick<Config, "volumes" | "sandbox">;
+  readonly config: Pick<Config, "volumes" | "sandbox" | "pool">;
   readonly baseImage: string;
   /** The machine of a sandbox, until its process has gone. */
   readonly machine: (sandboxId: string) => DiskHolder | undefined;
   /** While a sandbox is being ended: resolves when it has ended and given its disks back. */
   readonly ending: (sandboxId: string) => Promise<void> | undefined;
+  readonly stand: SandboxNode["stand"];
   readonly log: Logger;
 }
 
@@ -43,13 +45,19 @@ const patience = 15_000;
 
 export class Volumes {
   readonly #ctx: VolumeContext;
+  readonly #standing: StandingRoots;
+  readonly #standingMemory: number;
   readonly #janitor: Janitor;
   readonly #stop = new AbortController();
   readonly #measuring = new Set<Promise<void>>();
   #repetition: Repetition | undefined;
 
   constructor(options: VolumesOptions) {
-    this.#ctx = { ...options, locks: new KeyedLock() };
+    const { stand, ...rest } = options;
+    const { pool, sandbox } = options.config;
+    this.#ctx = { ...rest, locks: new KeyedLock() };
+    this.#standing = new StandingRoots(this.#ctx, stand, pool.size === 0 ? 0 : pool.standing);
+    this.#standingMemory = sandbox.memoryDefault;
     this.#janitor = new Janitor(this.#ctx, { patience });
   }
 
@@ -72,6 +80,7 @@ export class Volumes {
 
   async close(): Promise<void> {
     this.#stop.abort();
+    await this.#standing.close();
     await this.#repetition?.stop();
     await Promise.all(this.#measuring);
   }
@@ -114,13 +123,30 @@ export class Volumes {
   }
 
   /** See `deleteSnapshot`. */
-  deleteSnapshot(orgId: string, idOrSlug: string): Promise<void> {
-    return deleteSnapshot(this.#ctx, orgId, idOrSlug);
+  async deleteSnapshot(orgId: string, idOrSlug: string): Promise<void> {
+    // In this order, or a machine could be made on it again in between. One that stands does not keep the snapshot from going.
+    await this.#standing.drop(await deleteSnapshot(this.#ctx, orgId, idOrSlug));
   }
 
-  /** Disks for a new sandbox. See `acquireDisks`. */
-  acquire(orgId: string, sandboxId: string, request: DiskRequest): Promise<Disks> {
-    return acquireDisks(this.#ctx, orgId, sandboxId, request);
+  /**
+   * Disks for a new sandbox. See `acquireDisks`.
+   * @param request.memory of the sandbox, MiB: a machine that stands on a snapshot can get more, but not less
+   * @param options.afresh also where a machine stands already
+   */
+  acquire(
+    orgId: string,
+    sandboxId: string,
+    request: DiskRequest & { readonly memory: number },
+    { afresh = false }: { afresh?: boolean } = {},
+  ): Promise<Disks> {
+    const claims = !afresh && request.memory >= this.#standingMemory;
+    return acquireDisks(
+      this.#ctx,
+      orgId,
+      sandboxId,
+      request,
+      claims ? (snapshot) => this.#standing.claim(snapshot) : undefined,
+    );
   }
 
   /** After a sandbox's machine has ended. Idempotent. */
