@@ -7,20 +7,19 @@ import { quantiles } from "../report.ts";
 /** The goal: a snapshot as root against the default root. */
 export const maxRatio = 1.5;
 
-interface Ready {
-  readonly pooled: number;
-  readonly standing: number;
-}
-
-/** Waits until so many machines are ready. */
-async function refilled(wanted: Ready): Promise<void> {
+/**
+ * Waits until the pool is as it is when nothing was asked for in the last seconds: demand raises its target, and a machine that is
+ * being made then takes the processors from what is measured.
+ * @param standing at least so many machines stand on a snapshot
+ */
+async function refilled(standing: number): Promise<void> {
   await until(
     240_000,
     "machines that are ready",
     async () => {
-      const answer = await fetch(`${process.env["DENO_DEPLOY_ENDPOINT"]}/healthz`);
-      const { pooled, standing } = (await answer.json()) as Ready;
-      return pooled >= wanted.pooled && standing >= wanted.standing;
+      const text = await (await fetch(`${process.env["DENO_DEPLOY_ENDPOINT"]}/metrics`)).text();
+      const gauge = (name: string) => Number(new RegExp(`^caisson_pool_${name} (\\d+)$`, "m").exec(text)?.[1]);
+      return gauge("machines") > 0 && gauge("machines") >= gauge("target") && gauge("standing") >= standing;
     },
     100,
   );
@@ -29,8 +28,8 @@ async function refilled(wanted: Ready): Promise<void> {
 }
 
 /** Milliseconds. */
-async function firstExec(options: SandboxOptions, ready: Ready): Promise<number> {
-  await refilled(ready);
+async function firstExec(options: SandboxOptions, standing: number): Promise<number> {
+  await refilled(standing);
   const started = performance.now();
   const sandbox = await Sandbox.create(options);
   const child = await sandbox.spawn("/bin/true", { stdout: "null", stderr: "null" });
@@ -47,8 +46,7 @@ export interface Comparison {
 }
 
 /**
- * Several kinds of sandboxes in turn, the first of which is what the second is compared with. Each is used once before, and every
- * run finds the pool as it is when nothing was asked for in the last seconds.
+ * Several kinds of sandboxes in turn, the first of which is what the second is compared with. Each is used once before.
  * @param standing how many machines stand on the snapshot then: as `pool.standing`, 0 or 1
  */
 export async function compareFirstExec(
@@ -56,11 +54,10 @@ export async function compareFirstExec(
   kinds: Readonly<Record<string, SandboxOptions>>,
   standing = 1,
 ): Promise<Comparison> {
-  for (const options of Object.values(kinds)) await firstExec(options, { pooled: 1, standing: 0 });
+  for (const options of Object.values(kinds)) await firstExec(options, 0);
   const samples = new Map(Object.keys(kinds).map((name) => [name, [] as number[]]));
   for (let index = 0; index < runs; index++) {
-    for (const [name, options] of Object.entries(kinds))
-      samples.get(name)!.push(await firstExec(options, { pooled: 1, standing }));
+    for (const [name, options] of Object.entries(kinds)) samples.get(name)!.push(await firstExec(options, standing));
     process.stderr.write(`\r${index + 1} of ${runs}`);
   }
   process.stderr.write("\n");

@@ -87,6 +87,8 @@ export class Pool {
     if (this.#filling === undefined || this.#closing.signal.aborted)
       throw new CaissonError("cancelled", "There is no pool.");
     const standing = this.#standing.ask(make, signal);
+    // Whoever asks does so because somebody has just used such a root, and may be about to claim the machine on it.
+    this.#lastUse = Date.now();
     this.#wanted.resolve();
     return standing;
   }
