@@ -9,7 +9,11 @@ import { readEnvFile, type ClientEnvironment } from "./env-file.ts";
 
 const repository = fileURLToPath(new URL("../../../", import.meta.url));
 /** As `npm start` does. */
-const entry = ["--max-semi-space-size=8", join(repository, "packages/platform/src/main.ts")];
+const entry = [
+  "--max-semi-space-size=8",
+  "--max-old-space-size=2000",
+  join(repository, "packages/platform/src/main.ts"),
+];
 
 export interface PlatformOptions {
   /** Written to `config.json`. */

@@ -21,10 +21,14 @@ export interface ThrowawayPlatform {
 export async function startThrowaway(config: object, deadline: number): Promise<ThrowawayPlatform> {
   const home = await mkdtemp(join(tmpdir(), "caisson-demo-"));
   await writeFile(join(home, "config.json"), JSON.stringify(config));
-  const child = spawn(process.execPath, ["--max-semi-space-size=8", join(import.meta.dirname, "../main.ts")], {
-    env: { ...process.env, CAISSON_HOME: home, CAISSON_PORT: "0", CAISSON_HTTPS_PORT: "0", CAISSON_SSH_PORT: "0" },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = spawn(
+    process.execPath,
+    ["--max-semi-space-size=8", "--max-old-space-size=2000", join(import.meta.dirname, "../main.ts")],
+    {
+      env: { ...process.env, CAISSON_HOME: home, CAISSON_PORT: "0", CAISSON_HTTPS_PORT: "0", CAISSON_SSH_PORT: "0" },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
   const exited = once(child, "exit");
   let log = "";
   const keep = (text: string) => {

@@ -4,7 +4,7 @@
  * consumed for a while the bound grows, and at its end the largest stream is dropped.
  */
 /** What waits longer than a moment outlives V8's young generation, and is then kept for long after it was used. */
-const softBytes = 2 * 2 ** 20;
+const softBytes = 2 ** 20;
 const hardBytes = 64 * 2 ** 20;
 /** Milliseconds without any consumption after which a stopped socket is read again. */
 const usualPatience = 3000;
