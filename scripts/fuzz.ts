@@ -1,7 +1,7 @@
 /**
  * `npm run fuzz`: every fuzz target for long, with fresh inputs.
  *
- *   guest    packages/node, packages/egress: what the host reads from a guest
+ *   guest    packages/node, packages/egress, packages/gateway: what the host reads from a guest
  *   client   packages/server: what the server reads from clients
  *   agent    agent/: what the guest agent reads from programs beside it and from the host (Go's own fuzzing)
  *
