@@ -27,13 +27,12 @@ import type { NodeOptions, StartSource } from "./options.ts";
 import { Pool } from "./pool/pool.ts";
 import { prepareDirectories } from "./runtime/directories.ts";
 import { MonitorUsers } from "./runtime/users.ts";
+import { shapeFor } from "./template/shape.ts";
 import { type Template, TemplateStore } from "./template/store.ts";
 
 const qemu = "/usr/bin/qemu-system-x86_64";
 /** Never given to sandboxes, MiB. */
 const hostReserve = 512;
-/** What the guest's kernel keeps of its memory before `free` counts it, MiB: of any size, and per MiB for its books. Measured. */
-const kernelShare = { fixed: 108, perMebibyte: 1 / 64 } as const;
 const firstCloneDeadlineMs = 15_000;
 /** A rehearsal costs each pooled clone some 11 MiB; where nobody has asked for a root disk for this long, it is left out. */
 const rootDemandMs = 10 * 60_000;
@@ -232,20 +231,8 @@ class Node implements SandboxNode {
       throw new CaissonError("already_exists", `There is already a machine ${id}.`);
   }
 
-  /**
-   * There are two templates, for the default size and for the smallest: what a sandbox wants beyond is plugged in, which costs it
-   * time and memory for the kernel's books, so most sandboxes should not need it.
-   */
   #shape(vcpus: number, memory: number): VmShape {
-    const { memoryMin, memoryDefault, memoryMax } = this.#options.config.sandbox;
-    const smallest = memory < memoryDefault ? memoryMin : memoryDefault;
-    return {
-      vcpus,
-      baseMemory: roundUp(smallest + kernelShare.fixed + smallest * kernelShare.perMebibyte, 2),
-      // Room for rounding, and for kernels that keep a little more.
-      pluggableMemory: roundUp(memoryMax - smallest + 64, 128),
-      accelerator: this.#running().accelerator,
-    };
+    return shapeFor(vcpus, memory, this.#options.config.sandbox, this.#running().accelerator);
   }
 
   async #template(shape: VmShape, signal?: AbortSignal): Promise<Template> {
@@ -345,8 +332,4 @@ async function requireMemory(mebibytes: number): Promise<void> {
       `This host has ${available} MiB of memory left, too little for another sandbox of ${mebibytes} MiB. End one, or ask for less memory.`,
     );
   }
-}
-
-function roundUp(value: number, step: number): number {
-  return Math.ceil(value / step) * step;
 }
