@@ -19,17 +19,20 @@ export function relay({ guest, upstream, redactor, onEnd }: RelayOptions): void 
   let open = 2;
   let failure: Error | undefined;
   let ended = false;
+  let halfOpen: NodeJS.Timeout | undefined;
   const finish = (error?: Error): void => {
     failure ??= error;
     if (ended) return;
     ended = true;
+    // Or both connections would be held until it runs out.
+    clearTimeout(halfOpen);
     guest.destroy();
     upstream.destroy();
     onEnd(failure);
   };
   const oneDone = (): void => {
     if (--open === 0) finish();
-    else setTimeout(finish, halfClosed).unref();
+    else if (!ended) halfOpen = setTimeout(finish, halfClosed).unref();
   };
   for (const side of [guest, upstream]) {
     side.on("error", finish);
