@@ -18,7 +18,7 @@ import { startMitmproxy } from "./mitmproxy.ts";
 import { startPipe } from "./pipe.ts";
 
 // Otherwise the client spends more time on collecting what it was sent than any of the ways on sending it.
-const flags = ["--max-semi-space-size=1"];
+const flags = ["--max-semi-space-size=1", "--single-threaded-gc"];
 if (!flags.every((flag) => process.execArgv.includes(flag))) {
   const { status } = spawnSync(process.execPath, [...flags, ...process.argv.slice(1)], { stdio: "inherit" });
   process.exit(status ?? 1);

@@ -32,7 +32,7 @@ export async function startPipe(port: number): Promise<Pipe> {
   const path = join(directory, "egress.sock");
   const guest = await Guest.listen(path);
   guest.ca = upstreamAuthority.certificatePem;
-  const child = fork(import.meta.filename, { execArgv: ["--max-semi-space-size=1"] });
+  const child = fork(import.meta.filename, { execArgv: ["--max-semi-space-size=1", "--single-threaded-gc"] });
   const identity = await upstreamAuthority.issue(["api.test"]);
   child.send({ path, port, ca: guest.ca, identity } satisfies Task);
   return {

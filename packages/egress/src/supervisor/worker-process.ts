@@ -6,11 +6,7 @@ import type { FromWorker, ToWorker, WorkerConfig } from "../worker/messages.ts";
 
 const main = fileURLToPath(new URL("../worker/main.ts", import.meta.url));
 
-/**
- * Milliseconds; `heap` and `young` are MiB. What a body passes through is memory outside of V8's heap, and V8 marks its
- * whole heap whenever 64 MiB of that have come together. A young generation this small is swept long before, and with it
- * the buffers that nobody holds any more: half the processor time a megabyte (`bench/egress`).
- */
+/** Milliseconds; `heap` and `young` are MiB. */
 const limits = {
   call: 15_000,
   ping: 5_000,
@@ -19,7 +15,7 @@ const limits = {
   restartMost: 5_000,
   stop: 2_000,
   heap: 2048,
-  young: 1,
+  young: 4,
 } as const;
 
 type Call = ToWorker extends infer M ? (M extends { call: number } ? Omit<M, "call"> : never) : never;
@@ -65,6 +61,10 @@ export class WorkerProcess {
         "--disable-warning=ExperimentalWarning",
         `--max-old-space-size=${limits.heap}`,
         `--max-semi-space-size=${limits.young}`,
+        // Otherwise other threads may go on marking the heap for as long as bytes flow, and take more than the worker itself.
+        "--single-threaded-gc",
+        // For `worker/sweep.ts`.
+        "--expose-gc",
         main,
       ],
       {

@@ -7,6 +7,7 @@ import { connectionRecord } from "./connection-record.ts";
 import { Refused, type Connection } from "./granted.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { speak } from "./speak.ts";
+import { sweepAfter } from "./sweep.ts";
 
 /** Closes from our side. Node tells of that as `aborted` too, and destroying the stream then would keep the reset from going out. */
 function cut(stream: ServerHttp2Stream, code: number): void {
@@ -101,6 +102,7 @@ function count({ sandbox, host, record }: Connection, stream: ServerHttp2Stream)
   stream.push = (chunk: Buffer | null, encoding?: BufferEncoding) => {
     if (chunk === null) return push(chunk);
     record.bytesOut += chunk.length;
+    sweepAfter(chunk.length);
     if (sandbox.spend(host, chunk.length)) return push(chunk, encoding);
     record.done("refused", "byte-budget", `The byte budget for ${host.text} is used up.`);
     setImmediate(cut, stream, constants.NGHTTP2_CONNECT_ERROR);
@@ -109,6 +111,7 @@ function count({ sandbox, host, record }: Connection, stream: ServerHttp2Stream)
   const write = stream.write.bind(stream) as (chunk: Buffer, ...rest: unknown[]) => boolean;
   stream.write = (chunk: Buffer, ...rest: unknown[]): boolean => {
     record.bytesIn += chunk.length;
+    sweepAfter(chunk.length);
     return write(chunk, ...rest);
   };
 }
