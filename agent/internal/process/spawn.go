@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -93,8 +94,15 @@ func (t *Table) start(request *agentv1.SpawnRequest) (*agentv1.SpawnResponse, er
 	return answer, nil
 }
 
+// usualSlack is the kernel's own for timers, nanoseconds (prctl(2), PR_SET_TIMERSLACK).
+const usualSlack = 50_000
+
 // forkExec runs a file without a `#!` line by the shell, as execvp does.
 func forkExec(program string, argv []string, attributes *syscall.ProcAttr) (int, error) {
+	// A process inherits the slack of the thread that starts it, and threads of ours may have more.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	unix.Prctl(unix.PR_SET_TIMERSLACK, usualSlack, 0, 0, 0)
 	pid, err := syscall.ForkExec(program, argv, attributes)
 	if errors.Is(err, unix.ENOEXEC) {
 		return syscall.ForkExec("/bin/sh", append([]string{"sh", program}, argv[1:]...), attributes)

@@ -2,6 +2,7 @@
 package start
 
 import (
+	"os"
 	"runtime/debug"
 
 	"caisson/agent/internal/boot"
@@ -49,8 +50,15 @@ func Machine() error {
 		"SHELL": identity.App.Shell, "LANG": "C.UTF-8",
 	})
 	services, _ := assemble(env, tunnel, "", identity.App.Home, int(identity.App.UID), int(identity.App.GID))
+	handler := services.Handler()
+	if os.Getenv(emulatedVariable) != "" {
+		if err := quietMonitor(); err != nil {
+			return err
+		}
+		handler = newCrowd().handler(handler)
+	}
 	debug.FreeOSMemory()
-	go func() { failed <- control.Serve(port.New(controlDevice), services.Handler()) }()
+	go func() { failed <- control.Serve(port.New(controlDevice), handler) }()
 	return <-failed
 }
 

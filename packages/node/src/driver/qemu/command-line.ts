@@ -112,9 +112,9 @@ const commonKernelArguments =
 /**
  * Emulated processors do not speculate, so mitigations protect nothing and cost much. On a busy host they keep no time: a delay
  * loop cannot be calibrated, and the kernel's check that its timer ticks panics. Clearing each page before its use, a second line
- * of defence within one guest, takes a tenth of its time.
+ * of defence within one guest, takes a tenth of its time. The last is for the agent (`agent/internal/start/emulated.go`).
  */
-const emulationKernelArguments = "mitigations=off lpj=4000000 no_timer_check init_on_alloc=0";
+const emulationKernelArguments = "mitigations=off lpj=4000000 no_timer_check init_on_alloc=0 CAISSON_EMULATED=1";
 
 /** Kernel arguments; part of a template's identity. */
 export function kernelArguments(accelerator: "kvm" | "tcg"): string {
