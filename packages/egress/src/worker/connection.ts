@@ -9,10 +9,14 @@ import type { Sandbox } from "./sandbox.ts";
 import { speak } from "./speak.ts";
 import { sweepAfter } from "./sweep.ts";
 
-/** Closes from our side. Node tells of that as `aborted` too, and destroying the stream then would keep the reset from going out. */
+/**
+ * Closes from our side. Node tells of that as `aborted` too, and destroying the stream then would keep the reset from going out. What
+ * the guest had sent is thrown away: a stream that has unread bytes never ends, and would keep its place for as long as the session lives.
+ */
 function cut(stream: ServerHttp2Stream, code: number): void {
   stream.removeAllListeners("aborted");
   stream.close(code);
+  stream.resume();
 }
 
 /** Never rejects. */

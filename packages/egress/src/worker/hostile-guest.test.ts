@@ -179,6 +179,22 @@ test("a reader that never reads stops its own download and nobody else's", async
   assert.ok((await resident()) - before < 150e6);
 });
 
+test("connections that were refused free their places, also when the guest had ended what it said", async () => {
+  // TLS, and in it a client's hello of one byte.
+  const noHello = Buffer.from([22, 3, 1, 0, 5, 1, 0, 0, 1, 0]);
+  // More than a session has places.
+  for (let done = 0; done < 700; done += 50)
+    await Promise.all(
+      Array.from({ length: 50 }, async () => {
+        const stream = await harness.guest.connect("api.test:443");
+        stream.end(noHello);
+        await new Promise((resolve) => stream.resume().once("close", resolve));
+      }),
+    );
+  await harness.refusal("malformed-hello");
+  await stillServed();
+});
+
 test("a request that comes a byte at a time does not keep others waiting", async () => {
   const socket = await harness.guest.connectTls("api.test:443");
   const drip = setInterval(() => socket.destroyed || socket.write("X"), 50);
