@@ -155,6 +155,9 @@ function parseGoEvent(line: string): GoEvent | undefined {
   }
 }
 
+/** Files that take longer are named, milliseconds. */
+const slow = 20_000;
+
 /** @param limit for one file, milliseconds */
 async function nodeTests(paths: readonly string[], concurrency: number, limit: number): Promise<Count> {
   const count = { passed: 0, failed: 0 };
@@ -168,8 +171,11 @@ async function nodeTests(paths: readonly string[], concurrency: number, limit: n
     }
   });
   const done = new Promise<void>((resolve) => {
-    stream.on("test:summary", ({ file, counts }) => {
-      if (file !== undefined) return;
+    stream.on("test:summary", ({ file, counts, duration_ms: took }) => {
+      if (file !== undefined) {
+        if (took > slow) console.log(`${relative(root, file)} took ${(took / 1000).toFixed(0)} s`);
+        return;
+      }
       count.passed = counts.passed;
       count.failed = counts.tests - counts.passed - counts.skipped - counts.todo;
       resolve();

@@ -31,7 +31,12 @@ async function health(): Promise<{ machines: number; pooled: number; standing: n
 
 const standing = async () => (await health()).standing;
 
-const stands = () => until(60_000, "a machine on the snapshot", async () => (await standing()) === 1, 100);
+/** The platform says why it has given up on one. */
+const stands = () =>
+  until(60_000, "a machine on the snapshot", async () => (await standing()) === 1, 100).catch((error: unknown) => {
+    console.log(platform.output().slice(-4000));
+    throw error;
+  });
 
 /** Whether the last sandbox was given the machine that stood there: afterwards none does for a while. */
 const taken = { last: false };

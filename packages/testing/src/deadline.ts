@@ -24,12 +24,20 @@ export async function until<T>(
   question: () => T | undefined | false | Promise<T | undefined | false>,
   interval = 25,
 ): Promise<T> {
-  const end = Date.now() + milliseconds;
-  for (;;) {
-    const answer = await within(Math.max(1, end - Date.now()), what, Promise.resolve(question()));
-    if (answer !== undefined && answer !== false) return answer;
-    if (Date.now() >= end) throw new Error(`${what}: not within ${milliseconds} ms`);
-    await pause(interval);
+  const late = new AbortController();
+  const asking = async (): Promise<T> => {
+    while (!late.signal.aborted) {
+      const answer = await question();
+      if (answer !== undefined && answer !== false) return answer;
+      await pause(interval);
+    }
+    // Nobody waits any more.
+    return new Promise(() => undefined);
+  };
+  try {
+    return await within(milliseconds, what, asking());
+  } finally {
+    late.abort();
   }
 }
 
