@@ -17,6 +17,7 @@ var unusedStream = time.Minute
 // reap waits for children for ever. A thread that sleeps in waitid answers sooner than SIGCHLD through the runtime.
 func (t *Table) reap() {
 	for {
+		before := t.starts.Load()
 		var info unix.Siginfo
 		// WNOWAIT leaves the zombie, and with it the pid, until the table is locked: no signal can hit a successor.
 		err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOWAIT, nil)
@@ -26,8 +27,10 @@ func (t *Table) reap() {
 			t.reapOne()
 		case unix.EINTR:
 		case unix.ECHILD:
-			// Orphans only come from children, so there is nothing to reap until the next start.
-			t.started.Wait()
+			// Orphans only come from children, so there is nothing to reap until the next start; which may have come since.
+			for t.starts.Load() == before {
+				t.started.Wait()
+			}
 		default:
 			log.Printf("waitid: %v", err)
 			t.mu.Unlock()

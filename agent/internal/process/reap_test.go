@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -12,6 +13,28 @@ import (
 	"caisson/agent/internal/environment"
 	"caisson/agent/internal/stream"
 )
+
+// The reaper finds no children, and before it can go to sleep one is started and registered: it must not sleep through its end.
+func TestAStartThatOvertakesTheReaper(t *testing.T) {
+	table := newTable(stream.NewRegistry(), environment.New(nil), t.TempDir())
+	table.mu.Lock()
+	go table.reap()
+	// Time enough for it to see that there are none.
+	time.Sleep(200 * time.Millisecond)
+	table.starting++
+	pid, err := forkExec("/bin/true", []string{"true"}, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	process := &Process{pid: pid, done: make(chan struct{})}
+	table.registerLocked(process)
+	table.mu.Unlock()
+	select {
+	case <-process.done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("its end was never seen")
+	}
+}
 
 // A client that never reads must not hold the pipes of what it ran for ever; one that began to read gets everything, however slowly.
 func TestUnreadStreamsEnd(t *testing.T) {

@@ -50,6 +50,9 @@ type Table struct {
 	// Development mode: everything runs as the user who started the agent, in this directory.
 	ownHome string
 
+	// How many were registered; changed under the lock, with a signal to `started`.
+	starts atomic.Uint64
+
 	mu       sync.Mutex
 	started  *sync.Cond
 	starting int
@@ -73,12 +76,17 @@ type exit struct {
 // NewTable makes a table and begins to reap. It reaps every child of this process, so nothing else may wait for children.
 // With `ownHome` processes keep the agent's user and start there, for development outside of a virtual machine.
 func NewTable(streams *stream.Registry, env *environment.Environment, ownHome string) *Table {
+	t := newTable(streams, env, ownHome)
+	go t.reap()
+	return t
+}
+
+func newTable(streams *stream.Registry, env *environment.Environment, ownHome string) *Table {
 	t := &Table{
 		streams: streams, env: env, ownHome: ownHome,
 		byPid: map[int]*Process{}, early: map[int]exit{},
 	}
 	t.started = sync.NewCond(&t.mu)
-	go t.reap()
 	return t
 }
 
@@ -110,10 +118,15 @@ func (t *Table) begin() {
 func (t *Table) register(process *Process) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.registerLocked(process)
+}
+
+func (t *Table) registerLocked(process *Process) {
 	t.starting--
 	if process != nil {
 		t.byPid[process.pid] = process
 		t.running++
+		t.starts.Add(1)
 		t.started.Signal()
 		if early, there := t.early[process.pid]; there {
 			t.end(process, early)
