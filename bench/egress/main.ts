@@ -1,6 +1,7 @@
 /**
  * The egress proxy against no proxy and against mitmproxy: `node bench/egress/main.ts`. Client, host and proxy share
- * this machine, so figures compare ways with each other and say little by themselves.
+ * this machine, so figures compare ways with each other and say little by themselves. A machine's speed drifts: all ways take their
+ * turns in each round, what is compared are those of one round, and the medians of all rounds are what counts.
  */
 import { fork, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -13,7 +14,7 @@ import {
   upstreamAuthority,
   type Harness,
 } from "../../packages/egress/src/testing/harness.ts";
-import { measure, type Figures } from "./measure.ts";
+import { Way, type Figures } from "./measure.ts";
 import { startMitmproxy } from "./mitmproxy.ts";
 import { startPipe } from "./pipe.ts";
 
@@ -24,48 +25,44 @@ if (!flags.every((flag) => process.execArgv.includes(flag))) {
   process.exit(status ?? 1);
 }
 
-const options = { connections: 16, duration: Number(process.env["BENCH_MS"] ?? 4000), size: 256 * 2 ** 20 };
+const rounds = Number(process.env["BENCH_ROUNDS"] ?? 7);
+const load = { connections: 16, duration: 1500, size: 256 * 2 ** 20 };
 const upstream = fork(join(import.meta.dirname, "upstream.ts"), { execArgv: [] });
 upstream.send(await upstreamAuthority.issue(["api.test"]));
 const [port] = (await once(upstream, "message")) as [number];
 const resolve = { "api.test": `127.0.0.1:${port}` };
-const results = new Map<string, Figures>();
 
-async function way(
-  name: string,
-  connect: () => Promise<Duplex>,
-  headers: Record<string, string> = {},
-  pid?: number,
-): Promise<void> {
-  const figures = await measure({ ...options, connect, headers, ...(pid !== undefined && { pid }) });
-  results.set(name, figures);
-  const { requestsPerSecond, p50, p99, megabytesPerSecond, cpuPerRequest, cpuPerMegabyte } = figures;
-  const wall = `${requestsPerSecond.toFixed(0).padStart(6)} req/s  p50 ${p50.toFixed(1)} ms  p99 ${p99.toFixed(1)} ms  ${megabytesPerSecond.toFixed(0)} MB/s`;
-  const cpu =
-    pid === undefined ? "" : `  processor: ${cpuPerRequest.toFixed(0)} us/req  ${cpuPerMegabyte.toFixed(2)} ms/MB`;
-  console.log(`${name.padEnd(26)} ${wall}${cpu}`);
+interface Running {
+  readonly way: Way;
+  readonly figures: Figures[];
+  /** Ends what is between client and host. */
+  close(): Promise<void>;
 }
 
-async function throughHarness(
+const ways = new Map<string, Running>();
+
+function add(
   name: string,
-  harness: Harness,
+  connect: () => Promise<Duplex>,
+  between?: { readonly pid: number | undefined; close(): Promise<void> },
   headers: Record<string, string> = {},
-  ca?: string,
-): Promise<void> {
-  try {
-    await way(
-      name,
-      () => harness.guest.connectTls("api.test:443", ca === undefined ? {} : { ca }),
-      headers,
-      harness.guard.workerPids[0],
-    );
-  } finally {
-    await harness.close();
-  }
+): void {
+  const way = new Way({ connect, headers, pid: between?.pid }, load);
+  ways.set(name, { way, figures: [], close: async () => between?.close() });
+}
+
+/** @param ca of the host where the proxy does not take its place */
+function addHarness(name: string, harness: Harness, headers: Record<string, string> = {}, ca?: string): void {
+  add(
+    name,
+    () => harness.guest.connectTls("api.test:443", ca === undefined ? {} : { ca }),
+    { pid: harness.guard.workerPids[0], close: () => harness.close() },
+    headers,
+  );
 }
 
 try {
-  await way("direct", async () => {
+  add("direct", async () => {
     const socket = tlsConnect({
       port,
       host: "127.0.0.1",
@@ -76,41 +73,61 @@ try {
     return socket;
   });
   const pipe = await startPipe(port);
-  try {
-    await way("TLS ended, nothing read", () => pipe.guest.connectTls("api.test:443"), {}, pipe.pid);
-  } finally {
-    await pipe.close();
-  }
+  add("TLS ended, nothing read", () => pipe.guest.connectTls("api.test:443"), pipe);
   const ca = upstreamAuthority.certificatePem;
-  await throughHarness("caisson, passed through", await startHarness({ resolve }), {}, ca);
-  await throughHarness("caisson, intercepted", await startHarness({ resolve, policy: { allow: ["api.test"] } }));
+  addHarness("caisson, passed through", await startHarness({ resolve }), {}, ca);
+  addHarness("caisson, intercepted", await startHarness({ resolve, policy: { allow: ["api.test"] } }));
   const secrets = Array.from({ length: 5 }, (_, index) => makeSecret(["api.test"], { name: `KEY_${index}` }));
   const authorization = `Bearer ${secrets[0]!.placeholder}`;
-  await throughHarness(
-    "caisson, five secrets",
-    await startHarness({ resolve, secrets, policy: { allow: ["api.test"] } }),
-    { authorization },
-  );
+  const guarded = await startHarness({ resolve, secrets, policy: { allow: ["api.test"] } });
+  addHarness("caisson, five secrets", guarded, { authorization });
   const program = process.env["MITMDUMP"];
   if (program !== undefined) {
     const mitmproxy = await startMitmproxy(program, upstreamAuthority.certificatePem, port);
-    try {
-      await way("mitmproxy", () => mitmproxy.connect(), {}, mitmproxy.pid);
-    } finally {
-      await mitmproxy.close();
+    add("mitmproxy", () => mitmproxy.connect(), mitmproxy);
+  }
+  for (let round = 0; round <= rounds; round++) {
+    for (const { way, figures } of ways.values()) {
+      const measured = await way.round();
+      // The first warms everything up.
+      if (round > 0) figures.push(measured);
     }
   }
+  show();
   compare();
 } finally {
+  for (const running of ways.values()) {
+    await running.way.close();
+    await running.close();
+  }
   upstream.disconnect();
 }
 
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+}
+
+function show(): void {
+  for (const [name, { figures }] of ways) {
+    const of = (figure: keyof Figures): number => median(figures.map((round) => round[figure]));
+    const wall = `${of("requestsPerSecond").toFixed(0).padStart(6)} req/s  p50 ${of("p50").toFixed(1)} ms  p99 ${of("p99").toFixed(1)} ms  ${of("megabytesPerSecond").toFixed(0)} MB/s`;
+    const cpu = Number.isNaN(of("cpuPerRequest"))
+      ? ""
+      : `  processor: ${of("cpuPerRequest").toFixed(0)} us/req  ${of("cpuPerMegabyte").toFixed(2)} ms/MB`;
+    console.log(`${name.padEnd(26)} ${wall}${cpu}`);
+  }
+}
+
+/** Of each round the ratio; the median of these, and the least and the greatest. */
+function ratio(a: string, b: string, figure: keyof Figures): string {
+  const [above, below] = [ways.get(a)?.figures, ways.get(b)?.figures];
+  if (above === undefined || below === undefined) return "not measured";
+  const all = above.map((round, index) => round[figure] / below[index]![figure]);
+  return `${median(all).toFixed(2)} (rounds ${Math.min(...all).toFixed(2)} to ${Math.max(...all).toFixed(2)})`;
+}
+
 function compare(): void {
-  const ratio = (a: string, b: string, figure: keyof Figures): string =>
-    ((results.get(a)?.[figure] ?? Number.NaN) / (results.get(b)?.[figure] ?? Number.NaN)).toFixed(2);
-  console.log(
-    `processor time a request, mitmproxy / five secrets: ${ratio("mitmproxy", "caisson, five secrets", "cpuPerRequest")}`,
-  );
+  console.log(`${rounds} rounds; medians, and of ratios the least and the greatest:`);
   console.log(
     `requests, five secrets / mitmproxy: ${ratio("caisson, five secrets", "mitmproxy", "requestsPerSecond")} (goal 3)`,
   );

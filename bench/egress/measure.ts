@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import { Client } from "undici";
 
+/** What one round of a way gave. */
 export interface Figures {
   readonly requestsPerSecond: number;
   /** Milliseconds. */
@@ -14,41 +15,56 @@ export interface Figures {
   readonly cpuPerMegabyte: number;
 }
 
-export interface MeasureOptions {
+export interface WayOptions {
   /** A TLS connection to the host, ready for HTTP/1.1. */
   readonly connect: () => Promise<Duplex>;
   readonly headers: Record<string, string>;
+  /** The proxy's process. */
+  readonly pid: number | undefined;
+}
+
+export interface Load {
   readonly connections: number;
   /** Milliseconds of small requests. */
   readonly duration: number;
   /** Bytes of the large body. */
   readonly size: number;
-  /** The proxy's process. */
-  readonly pid?: number;
 }
 
-export async function measure(options: MeasureOptions): Promise<Figures> {
-  const clients = Array.from({ length: options.connections }, () => openClient(options.connect));
-  try {
-    await rounds(clients, options, options.duration / 4);
-    const before = await cpuSeconds(options.pid);
-    const times = await rounds(clients, options, options.duration);
-    const between = await cpuSeconds(options.pid);
+/** One way to the host, with its connections, which stay open from round to round. */
+export class Way {
+  readonly #options: WayOptions;
+  readonly #load: Load;
+  readonly #clients: readonly Client[];
+
+  constructor(options: WayOptions, load: Load) {
+    this.#options = options;
+    this.#load = load;
+    this.#clients = Array.from({ length: load.connections }, () => openClient(options.connect));
+  }
+
+  async round(): Promise<Figures> {
+    const { pid, headers } = this.#options;
+    const { duration, size } = this.#load;
+    const before = await cpuSeconds(pid);
+    const times = await requests(this.#clients, headers, duration);
+    const between = await cpuSeconds(pid);
     times.sort((a, b) => a - b);
     const at = (share: number): number =>
       times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? Number.NaN;
-    const rates: number[] = [];
-    for (let round = 0; round < 3; round++) rates.push(await download(clients[0]!, options));
+    const megabytesPerSecond = await download(this.#clients[0]!, headers, size);
     return {
-      requestsPerSecond: (times.length / options.duration) * 1000,
+      requestsPerSecond: (times.length / duration) * 1000,
       p50: at(0.5),
       p99: at(0.99),
-      megabytesPerSecond: Math.max(...rates),
+      megabytesPerSecond,
       cpuPerRequest: ((between - before) / times.length) * 1e6,
-      cpuPerMegabyte: (((await cpuSeconds(options.pid)) - between) / (rates.length * options.size)) * 1e9,
+      cpuPerMegabyte: (((await cpuSeconds(pid)) - between) / size) * 1e9,
     };
-  } finally {
-    await Promise.all(clients.map((client) => client.destroy()));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#clients.map((client) => client.destroy()));
   }
 }
 
@@ -59,9 +75,11 @@ async function cpuSeconds(pid: number | undefined): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-function openClient(connect: MeasureOptions["connect"]): Client {
+function openClient(connect: WayOptions["connect"]): Client {
   return new Client("https://api.test", {
     pipelining: 1,
+    // Longer than a round.
+    keepAliveTimeout: 60_000,
     connect: (_, callback) => {
       connect().then(
         (socket) => callback(null, socket as never),
@@ -71,7 +89,11 @@ function openClient(connect: MeasureOptions["connect"]): Client {
   });
 }
 
-async function rounds(clients: readonly Client[], { headers }: MeasureOptions, duration: number): Promise<number[]> {
+async function requests(
+  clients: readonly Client[],
+  headers: Record<string, string>,
+  duration: number,
+): Promise<number[]> {
   const until = performance.now() + duration;
   const times: number[] = [];
   await Promise.all(
@@ -88,7 +110,7 @@ async function rounds(clients: readonly Client[], { headers }: MeasureOptions, d
   return times;
 }
 
-async function download(client: Client, { size, headers }: MeasureOptions): Promise<number> {
+async function download(client: Client, headers: Record<string, string>, size: number): Promise<number> {
   const began = performance.now();
   const { body } = await client.request({ method: "GET", path: `/?size=${size}`, headers });
   let bytes = 0;
