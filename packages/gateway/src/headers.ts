@@ -26,8 +26,20 @@ export function pairs(raw: readonly (string | Buffer)[]): [string, string][] {
   const text = (value: string | Buffer) => (typeof value === "string" ? value : value.toString("latin1"));
   return Array.from({ length: raw.length >> 1 }, (_, index) => [
     text(raw[2 * index]!).toLowerCase(),
-    text(raw[2 * index + 1]!),
+    withoutSpace(text(raw[2 * index + 1]!)),
   ]);
+}
+
+/**
+ * Space around a value is none of it (RFC 9110 5.5), but Node's parser leaves it at the end, and a length with a space is no length to
+ * some. No regular expression: of thousands of spaces it would try each as the last.
+ */
+function withoutSpace(value: string): string {
+  const isSpace = (at: number) => value[at] === " " || value[at] === "\t";
+  let [from, to] = [0, value.length];
+  while (to > from && isSpace(to - 1)) to--;
+  while (from < to && isSpace(from)) from++;
+  return value.slice(from, to);
 }
 
 function endToEnd(headers: HeaderList): HeaderList {
