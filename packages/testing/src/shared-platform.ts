@@ -37,8 +37,11 @@ async function find(): Promise<SharedPlatform> {
   return platform;
 }
 
-/** Processor time that a process has used so far, milliseconds (Linux counts in hundredths of a second). */
-export function processorMilliseconds(pid: number): number {
+/**
+ * Processor time that a process has used so far, milliseconds (Linux counts in hundredths of a second).
+ * @param pid of a process, or `pid/task/thread` for one of its threads
+ */
+export function processorMilliseconds(pid: number | string): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) * 10;
