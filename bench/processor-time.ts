@@ -1,5 +1,5 @@
 /** Who used how much processor time so far, while this process is a client of a platform. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { descendants, processorMilliseconds } from "@caisson/testing";
 
 /** Milliseconds. */

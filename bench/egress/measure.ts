@@ -1,6 +1,6 @@
 /** One way to the host, measured: many small requests, one large body. The client is the same for every way. */
-import { readFile } from "node:fs/promises";
 import type { Duplex } from "node:stream";
+import { processorMilliseconds } from "@caisson/testing";
 import { Client } from "undici";
 
 /** What one round of a way gave. */
@@ -46,9 +46,9 @@ export class Way {
   async round(): Promise<Figures> {
     const { pid, headers } = this.#options;
     const { duration, size } = this.#load;
-    const before = await cpuSeconds(pid);
+    const before = processorTime(pid);
     const times = await requests(this.#clients, headers, duration);
-    const between = await cpuSeconds(pid);
+    const between = processorTime(pid);
     times.sort((a, b) => a - b);
     const at = (share: number): number =>
       times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? Number.NaN;
@@ -58,8 +58,8 @@ export class Way {
       p50: at(0.5),
       p99: at(0.99),
       megabytesPerSecond,
-      cpuPerRequest: ((between - before) / times.length) * 1e6,
-      cpuPerMegabyte: (((await cpuSeconds(pid)) - between) / size) * 1e9,
+      cpuPerRequest: ((between - before) / times.length) * 1000,
+      cpuPerMegabyte: ((processorTime(pid) - between) / size) * 1e6,
     };
   }
 
@@ -68,12 +68,8 @@ export class Way {
   }
 }
 
-/** Linux counts in hundredths of a second (proc(5), fields 14 and 15). */
-async function cpuSeconds(pid: number | undefined): Promise<number> {
-  if (pid === undefined) return Number.NaN;
-  const fields = (await readFile(`/proc/${pid}/stat`, "latin1")).replace(/^.*\) /, "").split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
+const processorTime = (pid: number | undefined): number =>
+  pid === undefined ? Number.NaN : processorMilliseconds(pid);
 
 function openClient(connect: WayOptions["connect"]): Client {
   return new Client("https://api.test", {
