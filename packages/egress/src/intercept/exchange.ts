@@ -154,8 +154,8 @@ async function send(
   handler: UpstreamHandler,
 ): Promise<UpstreamCall> {
   if (request.protocol === "h2") {
-    const session = await origin.http2();
-    if (session !== undefined) return callHttp2(session, conversation.scheme, upstream, handler);
+    const openStream = await origin.http2();
+    if (openStream !== undefined) return callHttp2(openStream, conversation.scheme, upstream, handler);
     if (isGrpc(request.headers))
       throw new UpstreamFailure("upstream-protocol", "The host speaks no HTTP/2, which gRPC needs");
   }

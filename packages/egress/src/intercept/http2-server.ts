@@ -8,6 +8,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import { PassThrough, type Duplex } from "node:stream";
+import { closeWhenIdle } from "../replay/close-when-idle.ts";
 import type { HeaderList } from "../secrets/substitute.ts";
 import type { Conversation } from "./conversation.ts";
 import { exchange } from "./exchange.ts";
@@ -46,8 +47,9 @@ export function serveHttp2(socket: Duplex, conversation: Conversation): ServerHt
   });
   session.on("error", () => socket.destroy());
   session.on("close", () => socket.destroy());
-  session.setTimeout(limits.idle, () => session.close());
+  const carries = closeWhenIdle(session, limits.idle);
   session.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => {
+    carries(stream);
     stream.on("error", () => {});
     const ended = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
     void exchange(conversation, guestRequest(stream, headers, ended), new Http2Reply(stream));

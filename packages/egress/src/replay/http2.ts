@@ -1,11 +1,12 @@
 /** Sends one request over HTTP/2, trailers and streaming in both directions included. */
-import { constants, type ClientHttp2Session, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
+import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
 import { pipeline } from "node:stream";
 import type { HeaderList } from "../secrets/substitute.ts";
+import type { OpenStream } from "./origin.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./upstream.ts";
 
 export function callHttp2(
-  session: ClientHttp2Session,
+  openStream: OpenStream,
   scheme: "https" | "http",
   request: UpstreamRequest,
   handler: UpstreamHandler,
@@ -21,7 +22,7 @@ export function callHttp2(
     headers[name] = before === undefined ? value : ([before, value].flat() as string[]);
   }
   const withTrailers = request.body !== undefined && request.trailers !== undefined;
-  const stream = session.request(headers, { endStream: request.body === undefined, waitForTrailers: withTrailers });
+  const stream = openStream(headers, { endStream: request.body === undefined, waitForTrailers: withTrailers });
   let over = false;
   const once = (action: () => void): void => {
     if (over) return;

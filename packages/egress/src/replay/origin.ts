@@ -5,6 +5,7 @@ import type { TLSSocket } from "node:tls";
 import { Pool } from "undici";
 import { dial } from "../resolve/dial.ts";
 import type { Target } from "../resolve/resolver.ts";
+import { closeWhenIdle } from "./close-when-idle.ts";
 import { dialSecure, type SecureDial } from "./connect.ts";
 import { toFailure } from "./failure.ts";
 
@@ -21,6 +22,14 @@ const limits = {
   retryHttp2: 300_000,
 } as const;
 
+/** Begins a stream on the session with an upstream. */
+export type OpenStream = ClientHttp2Session["request"];
+
+interface Http2 {
+  readonly session: ClientHttp2Session;
+  readonly openStream: OpenStream;
+}
+
 export class Origin {
   /** The address of the newest connection, for the record. */
   address: string | undefined;
@@ -30,7 +39,7 @@ export class Origin {
   readonly #target: Target;
   readonly #options: OriginOptions;
   readonly #http1: Pool;
-  #http2: Promise<ClientHttp2Session | undefined> | undefined;
+  #http2: Promise<Http2 | undefined> | undefined;
   /** A connection whose handshake ended in HTTP/1.1 after all. */
   #spare: TLSSocket | undefined;
   #onlyHttp1Until = 0;
@@ -67,21 +76,22 @@ export class Origin {
   }
 
   /** Undefined when the upstream speaks only HTTP/1.1. @throws UpstreamFailure */
-  async http2(): Promise<ClientHttp2Session | undefined> {
+  async http2(): Promise<OpenStream | undefined> {
     this.usedAt = Date.now();
     if (Date.now() < this.#onlyHttp1Until) return undefined;
     this.#http2 ??= this.#openHttp2();
     try {
-      const session = await this.#http2;
-      if (session === undefined || session.closed || session.destroyed) this.#http2 = undefined;
-      return session !== undefined && (session.closed || session.destroyed) ? await this.http2() : session;
+      const opened = await this.#http2;
+      const over = opened !== undefined && (opened.session.closed || opened.session.destroyed);
+      if (opened === undefined || over) this.#http2 = undefined;
+      return over ? await this.http2() : opened?.openStream;
     } catch (error) {
       this.#http2 = undefined;
       throw toFailure(error, this.#where);
     }
   }
 
-  async #openHttp2(): Promise<ClientHttp2Session | undefined> {
+  async #openHttp2(): Promise<Http2 | undefined> {
     const socket = await this.#connect(["h2", "http/1.1"]);
     if (this.#scheme === "https" && (socket as TLSSocket).alpnProtocol !== "h2") {
       this.#onlyHttp1Until = Date.now() + limits.retryHttp2;
@@ -96,7 +106,7 @@ export class Origin {
       maxHeaderListPairs: 256,
       settings: { enablePush: false, initialWindowSize: limits.window },
     });
-    session.setTimeout(limits.http2Idle, () => session.close());
+    const carries = closeWhenIdle(session, limits.http2Idle);
     session.on("error", () => {});
     session.on("goaway", () => session.close());
     await new Promise<void>((resolve, reject) => {
@@ -109,7 +119,7 @@ export class Origin {
       );
     });
     session.setLocalWindowSize(limits.window * 2);
-    return session;
+    return { session, openStream: (headers, options) => carries(session.request(headers, options)) };
   }
 
   async #connect(alpn: readonly string[]): Promise<Socket | TLSSocket> {
@@ -132,7 +142,7 @@ export class Origin {
   async destroy(): Promise<void> {
     this.#spare?.destroy();
     void this.#http2?.then(
-      (session) => session?.destroy(),
+      (opened) => opened?.session.destroy(),
       () => {},
     );
     await this.#http1.destroy();
@@ -142,7 +152,7 @@ export class Origin {
   retire(): void {
     this.#spare?.destroy();
     void this.#http2?.then(
-      (session) => session?.close(),
+      (opened) => opened?.session.close(),
       () => {},
     );
     this.#http1.close().catch(() => {});
