@@ -3,8 +3,9 @@ import { duplexPair } from "node:stream";
 import { randomBytes } from "node:crypto";
 import { connect } from "node:tls";
 import { before, test } from "node:test";
-import { readClientHello } from "./client-hello.ts";
-import { sniff } from "./first-bytes.ts";
+import { ClientHelloReader, type HelloResult } from "./client-hello.ts";
+
+const readClientHello = (bytes: Buffer): HelloResult => new ClientHelloReader().read(bytes);
 
 async function hello(options: { servername?: string; ALPNProtocols?: string[] }): Promise<Buffer> {
   const [ours, theirs] = duplexPair();
@@ -59,8 +60,12 @@ test("a hello in many records or many pieces says the same", () => {
   const expected = readClientHello(sample);
   for (const size of [1, 2, 3, 7, 50, 200])
     assert.deepEqual(readClientHello(fragment(sample, size)), expected, `records of ${size}`);
-  for (let length = 1; length < sample.length; length++)
+  const reader = new ClientHelloReader();
+  for (let length = 1; length < sample.length; length++) {
     assert.deepEqual(readClientHello(sample.subarray(0, length)), { kind: "more" }, `${length} bytes`);
+    assert.deepEqual(reader.read(sample.subarray(0, length)), { kind: "more" }, `${length} bytes`);
+  }
+  assert.deepEqual(reader.read(sample), expected);
   assert.deepEqual(readClientHello(Buffer.concat([sample, randomBytes(100)])), expected);
 });
 
@@ -90,44 +95,21 @@ test("no bytes make the reader throw or say a name that is not there", () => {
     readClientHello(Buffer.concat([Buffer.from([22, 3, 1]), randomBytes(random(300))]));
 });
 
-test("protocols are told apart by their first bytes", () => {
-  const kind = (text: string | Buffer): string => sniff(Buffer.from(text as string, "latin1")).kind;
-  assert.equal(sniff(sample).kind, "tls");
-  for (const text of [
-    "GET / HTTP/1.1\r\n",
-    "\r\n\r\nGET / HTTP/1.1\r\n",
-    "get / http/1.1\n",
-    "M-SEARCH * HTTP/1.1\r\n",
-    "GET http://a/ HTTP/1.0\r\n",
-    " GET / HTTP/1.1\r\n",
-    "GET\t/\tHTTP/1.1\r\n",
-  ])
-    assert.equal(kind(text), "http1", text);
-  for (const text of [
-    "GET\x0b/\x0bHTTP/1.1\r\n",
-    "\x0b\x0cGET / HTTP/1.1\r\n",
-    "GET / HTTP/1.1;x\r\n",
-    "GET / HTTP/1.1 \x01\n",
-    "GET\xa0/\x85HTTP/1.1\r\n",
-  ])
-    assert.equal(kind(text), "http1", JSON.stringify(text));
-  assert.equal(kind("\x16\x02\x01\0\x05"), "malformed");
-  assert.equal(kind("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), "http2");
-  for (const text of [
-    "SSH-2.0-OpenSSH_9.2 Debian\r\n",
-    "EHLO client.example\r\n",
-    "get /key\r\n",
-    "\0\0\0\x08\x04\xd2\x16\x2f",
-    "*1\r\n$4\r\nPING\r\n",
-    "\x10\x0c\0\x04MQTT",
-  ])
-    assert.equal(kind(text), "other", text);
-  for (const text of ["", "G", "GET", "GET / HTT", "\r\n", "PRI * HT"]) assert.equal(kind(text), "more", text);
-  for (const text of ["\x05\x01\0", "\x05\x02\0\x02", "\x04\x01\x01\xbb\x7f\0\0\x01\0"])
-    assert.equal(kind(text), "socks", JSON.stringify(text));
-  for (const text of ["\x05\0\x0b\x03", "\x05\x01\0extra", "\x04\x03abcdefghi"])
-    assert.equal(kind(text), "other", JSON.stringify(text));
-  assert.equal(kind("\x80\x2e\x01\x03\x01\0"), "malformed");
-  assert.equal(kind(`GET /${"a".repeat(20_000)}`), "http1");
-  assert.equal(kind("\r\n".repeat(300)), "malformed");
+test("however small the pieces, no record is read twice", () => {
+  const message = Buffer.concat([Buffer.from([1, 0, 0x10, 0]), Buffer.alloc(4096)]);
+  const bytes = fragment(Buffer.concat([Buffer.alloc(5), message]), 1);
+  const { readUInt16BE } = Buffer.prototype;
+  let lengths = 0;
+  Buffer.prototype.readUInt16BE = function (this: Buffer, offset?: number) {
+    lengths++;
+    return readUInt16BE.call(this, offset);
+  };
+  try {
+    const reader = new ClientHelloReader();
+    for (let length = 1; length < bytes.length; length++)
+      assert.equal(reader.read(bytes.subarray(0, length)).kind, "more");
+    assert.equal(lengths, message.length);
+  } finally {
+    Buffer.prototype.readUInt16BE = readUInt16BE;
+  }
 });

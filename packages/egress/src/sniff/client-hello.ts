@@ -1,4 +1,5 @@
 /** Reads the first message of TLS (RFC 8446 4.1.2, RFC 6066 3) far enough to know which name is asked for. */
+import { GrowingBytes } from "./growing-bytes.ts";
 
 export interface ClientHello {
   readonly kind: "hello";
@@ -21,42 +22,57 @@ const extension = { serverName: 0, alpn: 16, encryptedClientHello: 0xfe0d, encry
 
 class Malformed extends Error {}
 
-/** `bytes` begins with a TLS record; more of it than the hello may be there. */
-export function readClientHello(bytes: Buffer): HelloResult {
-  try {
-    const message = joinRecords(bytes);
-    return message === undefined ? { kind: "more" } : parseHello(message);
-  } catch (error) {
-    if (error instanceof Malformed) return { kind: "malformed", detail: error.message };
-    throw error;
+/** Reads the hello as it comes. What was read is not read again: the message may be spread over thousands of records. */
+export class ClientHelloReader {
+  readonly #message = new GrowingBytes();
+  /** Length of the message, its header included, as far as it is known. */
+  #need = 4;
+  /** Bytes that were read, and how many more belong to the record in which they end. */
+  #at = 0;
+  #left = 0;
+
+  /** @param bytes all that has come so far, beginning with a TLS record; at each call those of the call before and more */
+  read(bytes: Buffer): HelloResult {
+    try {
+      return this.#join(bytes) ? parseHello(this.#message.bytes.subarray(4, this.#need)) : { kind: "more" };
+    } catch (error) {
+      if (error instanceof Malformed) return { kind: "malformed", detail: error.message };
+      throw error;
+    }
+  }
+
+  /** Whether the message is there as a whole. */
+  #join(bytes: Buffer): boolean {
+    while (this.#message.length < this.#need) {
+      if (this.#left === 0) {
+        if (bytes.length - this.#at < 5) return false;
+        this.#left = recordLength(bytes, this.#at);
+        this.#at += 5;
+      }
+      const part = bytes.subarray(this.#at, this.#at + this.#left);
+      if (part.length === 0) return false;
+      this.#message.append(part);
+      this.#at += part.length;
+      this.#left -= part.length;
+      if (this.#need === 4 && this.#message.length >= 4) this.#need = messageLength(this.#message.bytes);
+    }
+    return true;
   }
 }
 
-/** The handshake message may be spread over several records. */
-function joinRecords(bytes: Buffer): Buffer | undefined {
-  const parts: Buffer[] = [];
-  let have = 0;
-  let offset = 0;
-  let need = 4;
-  while (have < need) {
-    if (bytes.length - offset < 5) return undefined;
-    if (bytes[offset] !== 22) throw new Malformed("a record before the hello is complete is not a handshake record");
-    if (bytes[offset + 1] !== 3) throw new Malformed("unknown record version");
-    const length = bytes.readUInt16BE(offset + 3);
-    if (length === 0 || length > 16384) throw new Malformed("impossible record length");
-    const body = bytes.subarray(offset + 5, offset + 5 + length);
-    parts.push(body);
-    have += body.length;
-    if (have >= 4 && need === 4) {
-      const header = Buffer.concat(parts, 4);
-      if (header[0] !== 1) throw new Malformed("the first handshake message is not a ClientHello");
-      need = 4 + header.readUIntBE(1, 3);
-      if (need > maxHello) throw new Malformed("the ClientHello is too long");
-    }
-    if (body.length < length && have < need) return undefined;
-    offset += 5 + length;
-  }
-  return Buffer.concat(parts).subarray(4, need);
+function recordLength(bytes: Buffer, at: number): number {
+  if (bytes[at] !== 22) throw new Malformed("a record before the hello is complete is not a handshake record");
+  if (bytes[at + 1] !== 3) throw new Malformed("unknown record version");
+  const length = bytes.readUInt16BE(at + 3);
+  if (length === 0 || length > 16384) throw new Malformed("impossible record length");
+  return length;
+}
+
+function messageLength(message: Buffer): number {
+  if (message[0] !== 1) throw new Malformed("the first handshake message is not a ClientHello");
+  const length = 4 + message.readUIntBE(1, 3);
+  if (length > maxHello) throw new Malformed("the ClientHello is too long");
+  return length;
 }
 
 function parseHello(message: Buffer): ClientHello {

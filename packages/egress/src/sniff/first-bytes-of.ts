@@ -1,6 +1,6 @@
 /** Waits for the first bytes of a connection and gives them back to it, unread as far as its next reader can tell. */
 import type { Duplex } from "node:stream";
-import { sniff, type Sniffed } from "./first-bytes.ts";
+import { Sniffer, type Sniffed } from "./first-bytes.ts";
 
 export type FirstBytes =
   | Exclude<Sniffed, { kind: "more" }>
@@ -19,26 +19,25 @@ export interface FirstBytesOptions {
 
 export function firstBytesOf(socket: Duplex, options: FirstBytesOptions): Promise<FirstBytes> {
   return new Promise((resolve) => {
-    let bytes: Buffer = Buffer.alloc(0);
+    const sniffer = new Sniffer();
     const settle = (result: FirstBytes): void => {
       clearTimeout(silence);
       clearTimeout(patience);
       socket.off("data", take).off("end", ended).off("close", ended);
       socket.pause();
-      if (bytes.length > 0) socket.unshift(bytes);
+      if (sniffer.bytes.length > 0) socket.unshift(sniffer.bytes);
       resolve(result);
     };
-    const ended = (): void => settle(bytes.length === 0 ? { kind: "ended" } : { kind: "slow" });
+    const ended = (): void => settle(sniffer.bytes.length === 0 ? { kind: "ended" } : { kind: "slow" });
     const take = (chunk: Buffer): void => {
       clearTimeout(silence);
-      bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
-      const result = sniff(bytes);
+      const result = sniffer.push(chunk);
       if (result.kind !== "more") settle(result);
     };
     const silence =
       options.silence === undefined ? undefined : setTimeout(() => settle({ kind: "silent" }), options.silence);
     const patience = setTimeout(
-      () => settle(bytes.length === 0 ? { kind: "ended" } : { kind: "slow" }),
+      () => settle(sniffer.bytes.length === 0 ? { kind: "ended" } : { kind: "slow" }),
       options.patience,
     );
     if (socket.destroyed || socket.readableEnded) return settle({ kind: "ended" });

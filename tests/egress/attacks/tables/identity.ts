@@ -179,6 +179,14 @@ export const identity: AttackTable = {
     },
     {
       row: 16,
+      name: "an alert before the hello",
+      control: `hello_answer(HOST, client_hello(HOST))`,
+      python: `hello_answer(HOST, b"\\x15\\x03\\x01\\x00\\x02\\x01\\x00" + client_hello(EVIL))`,
+      succeeded: reached("host"),
+      rule: "malformed-hello",
+    },
+    {
+      row: 16,
       name: "server name of an address",
       control: `hello_answer(HOST, client_hello(HOST))`,
       python: `hello_answer(HOST, extend_hello(client_hello(HOST), lambda es: [server_names(ADDRESS) if k == 0 else (k, b) for k, b in es]))`,
