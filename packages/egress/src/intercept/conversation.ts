@@ -12,7 +12,8 @@ export interface Principal {
   readonly vault: Vault;
   readonly redactor: Redactor;
   readonly origins: Origins;
-  resolve(host: Host, port: number): Promise<Resolution>;
+  /** @param signal gives up the place in the line of lookups */
+  resolve(host: Host, port: number, signal?: AbortSignal): Promise<Resolution>;
   /** Takes a place for one more exchange, and returns how to give it back; undefined when all are taken. */
   enter(): (() => void) | undefined;
   record(event: Omit<EgressEvent, "sandboxId">): void;

@@ -30,6 +30,12 @@ export function isGrpc(headers: HeaderList): boolean {
   return headerValue(headers, "content-type")?.toLowerCase().startsWith("application/grpc") === true;
 }
 
+/** Messages with their lengths before them: gRPC, gRPC-Web and Connect's streams, but for what is Base64 as a whole. */
+export function hasMessages(headers: HeaderList): boolean {
+  const type = headerValue(headers, "content-type")?.toLowerCase() ?? "";
+  return /^application\/(grpc|connect\+)/.test(type) && !type.startsWith("application/grpc-web-text");
+}
+
 export function headerValue(headers: HeaderList, wanted: string): string | undefined {
   return headers.find(([name]) => name === wanted)?.[1];
 }

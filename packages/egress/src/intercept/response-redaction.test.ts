@@ -27,6 +27,11 @@ const routes: Record<string, Route> = {
     }
     response.end();
   },
+  "/say": async (request, response) => {
+    response.write(`you said ${new URL(request.url!, "http://x").searchParams.get("words")}`);
+    await sleep(400);
+    response.end(", then came a pause");
+  },
   "/halves": async (request, response, key) => {
     const at = Number(new URL(request.url!, "http://x").searchParams.get("at"));
     response.write(`<${key.slice(0, at)}`);
@@ -292,4 +297,26 @@ test("the upstream is asked for bodies as they are", async () => {
 test("a value put into the query is clean when it is echoed decoded", async () => {
   const reply = await ask(harness.guest, "api.test", { path: `/url?key=${placeholder}` });
   assert.equal(reply.text, `/url?key=${placeholder}`);
+});
+
+test("what comes before a pause is the same whether a guess at the next letter is right or wrong", async () => {
+  const before = async (words: string): Promise<string> => {
+    const socket = await harness.guest.connectTls("api.test:443");
+    socket.write(`GET /say?words=${words} HTTP/1.1\r\nHost: api.test\r\n\r\n`);
+    let text = "";
+    socket.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    const said = (): string => text.replace(/^[^]*?\r\n\r\n/, "\r\n").replace(/\r\n[0-9a-f]+\r\n/g, "");
+    await sleep(250);
+    const first = said();
+    await sleep(300);
+    socket.destroy();
+    assert.ok(said().includes(`you said ${words}, then`), text);
+    return first;
+  };
+  for (const length of [2, 9, 20]) {
+    const known = value.slice(0, length);
+    const [right, wrong] = await Promise.all([before(known + value[length]), before(`${known}!`)]);
+    assert.ok(right.includes("you said"), right);
+    assert.equal(right.replace(value[length]!, "?"), wrong.replace("!", "?"));
+  }
 });

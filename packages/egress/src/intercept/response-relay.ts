@@ -5,7 +5,7 @@ import { UpstreamFailure } from "../replay/failure.ts";
 import type { UpstreamCall, UpstreamHandler } from "../replay/upstream.ts";
 import type { HeaderList } from "../secrets/substitute.ts";
 import type { GuestReply } from "./guest.ts";
-import { headerValue, isGrpc, responseHeaders } from "./headers.ts";
+import { hasMessages, headerValue, responseHeaders } from "./headers.ts";
 import { Refusal } from "./refusal.ts";
 
 /** A body announced to be no longer than this is collected, so that its length can be told right after redaction. */
@@ -72,10 +72,10 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
       this.#reply.head(status, this.#headers, { ended: bodyless });
       return;
     }
-    this.#rewriter = this.#redactor.stream({ keepLength: isGrpc(headers) });
+    this.#rewriter = this.#redactor.stream(hasMessages(headers) ? "messages" : "text");
     if (codings.length > 0) this.#decode(codings);
     const length = headerValue(this.#headers, "content-length");
-    if (!isGrpc(headers)) this.#headers = this.#headers.filter(([name]) => name !== "content-length");
+    if (!hasMessages(headers)) this.#headers = this.#headers.filter(([name]) => name !== "content-length");
     if (length !== undefined && Number(length) <= collectLimit) this.#collected = [];
     else this.#reply.head(status, this.#headers, { ended: false });
   }

@@ -65,7 +65,7 @@ export function relayWebSocket({ conversation, request, reply, socket, headers, 
     from: socket,
     to: guest,
     fromClient: false,
-    rewriter: redactor.active ? () => redactor.stream() : undefined,
+    rewriter: redactor.active ? () => redactor.stream("text") : undefined,
     count: (bytes) => (record.bytesIn += bytes),
     finish,
   });

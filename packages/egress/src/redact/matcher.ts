@@ -1,20 +1,14 @@
 /**
  * Finds many byte strings at once (Wu and Manber, "A fast algorithm for multi-pattern searching", TR-94-17, with blocks
- * of two bytes): most positions of ordinary data are skipped without being looked at.
+ * of two bytes): most positions of ordinary data are skipped without being looked at. Where a needle may begin, the automaton decides.
  */
-
-export interface Needle<Tag> {
-  readonly bytes: Buffer;
-  readonly tag: Tag;
-}
-
-export interface Found<Tag> {
-  readonly start: number;
-  readonly needle: Needle<Tag>;
-}
+import { Automaton } from "./automaton.ts";
+import type { Found, Needle } from "./needle.ts";
 
 /** Shifts are kept in bytes. */
 const longestWindow = 255;
+/** Bytes of a needle that are compared before the automaton is asked: enough to be nearly always right, few enough to bound the cost. */
+const longestProbe = 32;
 /** Bytes from which on searching in quarters is worth it. */
 const lanesFrom = 1024;
 const none: readonly never[] = [];
@@ -23,23 +17,28 @@ export class Matcher<Tag> {
   /** Bytes of the longest needle. */
   readonly longest: number;
   readonly empty: boolean;
+  readonly #needles: readonly Needle<Tag>[];
   readonly #window: number;
   readonly #shift: Uint8Array;
-  readonly #byBlock = new Map<number, Needle<Tag>[]>();
+  /** Beginnings of needles, by the last block of their window. */
+  readonly #byBlock = new Map<number, Buffer[]>();
   readonly #byFirst: (Needle<Tag>[] | undefined)[] = Array.from({ length: 256 });
+  /** Made when it is first asked for: most sandboxes never meet their secrets again, and it takes some 20 bytes for each byte of a needle. */
+  #automaton: Automaton<Tag> | undefined;
 
   /** Needles hold at least two bytes. Of equal needles the first counts. */
   constructor(needles: readonly Needle<Tag>[]) {
     const distinct = [
       ...new Map(needles.toReversed().map((needle) => [needle.bytes.toString("latin1"), needle])).values(),
     ];
-    // The longest first, so that a needle wins over its own beginning.
     distinct.sort((a, b) => b.bytes.length - a.bytes.length);
+    this.#needles = distinct;
     this.empty = distinct.length === 0;
     this.longest = distinct[0]?.bytes.length ?? 0;
     this.#window = Math.min(longestWindow, distinct.at(-1)?.bytes.length ?? 2);
     this.#shift = new Uint8Array(this.empty ? 0 : 65536).fill(this.#window - 1);
-    for (const needle of distinct) this.#add(needle);
+    // The shortest first, so that a beginning that has another one at its beginning is left out.
+    for (const needle of distinct.toReversed()) this.#add(needle);
   }
 
   #add(needle: Needle<Tag>): void {
@@ -49,21 +48,25 @@ export class Matcher<Tag> {
       this.#shift[block] = Math.min(this.#shift[block]!, this.#window - 1 - end);
     }
     const last = (bytes[this.#window - 2]! << 8) | bytes[this.#window - 1]!;
-    this.#byBlock.set(last, [...(this.#byBlock.get(last) ?? []), needle]);
+    const probes = this.#byBlock.get(last) ?? [];
+    if (!probes.some((probe) => matchesAt(bytes, 0, probe, probe.length)))
+      this.#byBlock.set(last, [...probes, bytes.subarray(0, Math.max(this.#window, longestProbe))]);
     (this.#byFirst[bytes[0]!] ??= []).push(needle);
   }
 
   /** The leftmost needle at or after `from`, the longest where several begin. */
   find(data: Buffer, from = 0): Found<Tag> | undefined {
     if (this.empty || (data.length - from > lanesFrom && this.#isClean(data, from))) return undefined;
-    const length = data.length;
-    for (let last = from + this.#window - 1; last < length;) {
+    for (let last = from + this.#window - 1; last < data.length;) {
       const step = this.#shift[(data[last - 1]! << 8) | data[last]!]!;
-      if (step === 0) {
-        const needle = this.#endingAt(data, last);
-        if (needle !== undefined) return { start: last - this.#window + 1, needle };
-        last++;
-      } else last += step;
+      if (step > 0) last += step;
+      else if (!this.#mayBegin(data, last)) last++;
+      else {
+        this.#automaton ??= new Automaton(this.#needles);
+        const { found, next } = this.#automaton.search(data, last - this.#window + 1);
+        if (found !== undefined) return found;
+        last = next + this.#window - 1;
+      }
     }
     return undefined;
   }
@@ -84,10 +87,10 @@ export class Matcher<Tag> {
       const stepB = shift[(data[b - 1]! << 8) | data[b]!]!;
       const stepC = shift[(data[c - 1]! << 8) | data[c]!]!;
       const stepD = shift[(data[d - 1]! << 8) | data[d]!]!;
-      if (stepA === 0 && this.#endingAt(data, a++) !== undefined) return false;
-      if (stepB === 0 && this.#endingAt(data, b++) !== undefined) return false;
-      if (stepC === 0 && this.#endingAt(data, c++) !== undefined) return false;
-      if (stepD === 0 && this.#endingAt(data, d++) !== undefined) return false;
+      if (stepA === 0 && this.#mayBegin(data, a++)) return false;
+      if (stepB === 0 && this.#mayBegin(data, b++)) return false;
+      if (stepC === 0 && this.#mayBegin(data, c++)) return false;
+      if (stepD === 0 && this.#mayBegin(data, d++)) return false;
       a += stepA;
       b += stepB;
       c += stepC;
@@ -104,18 +107,18 @@ export class Matcher<Tag> {
   #isCleanFrom(data: Buffer, from: number, end: number): boolean {
     for (let last = from; last < end;) {
       const step = this.#shift[(data[last - 1]! << 8) | data[last]!]!;
-      if (step === 0 && this.#endingAt(data, last) !== undefined) return false;
+      if (step === 0 && this.#mayBegin(data, last)) return false;
       last += step || 1;
     }
     return true;
   }
 
-  /** A needle whose first bytes, as many as the window has, end at `last`. */
-  #endingAt(data: Buffer, last: number): Needle<Tag> | undefined {
+  /** Whether data whose window ends at `last` begins like a needle. */
+  #mayBegin(data: Buffer, last: number): boolean {
     const start = last - this.#window + 1;
-    for (const needle of this.#byBlock.get((data[last - 1]! << 8) | data[last]!) ?? none)
-      if (matchesAt(data, start, needle.bytes, needle.bytes.length)) return needle;
-    return undefined;
+    for (const probe of this.#byBlock.get((data[last - 1]! << 8) | data[last]!) ?? none)
+      if (matchesAt(data, start, probe, probe.length)) return true;
+    return false;
   }
 
   /** Where, at or after `from`, the data ends in the beginning of a needle; the data's length when it does not. */

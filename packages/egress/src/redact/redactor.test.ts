@@ -1,6 +1,7 @@
 /** Every spelling that common software makes of a value is turned back. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { inspect } from "node:util";
 import { createRedactor } from "./redactor.ts";
 
 const values = ["sk-live-Ab3+x/9=Zq_7", "p@ss \"w&rd'<1>\\ é€ %41", "hunter2hunter2", "abcde"];
@@ -78,6 +79,63 @@ function decodings(text: string): string[] {
   });
 }
 
+/** Holds every sign of ASCII that some library writes in another way. */
+const odd = "k~*!'()/+=&\"<>@ é`$,;:?#[]^|{}\\";
+/** What libraries made of it. */
+const made: Record<string, string> = {
+  "Python, quote": "k~%2A%21%27%28%29/%2B%3D%26%22%3C%3E%40%20%C3%A9%60%24%2C%3B%3A%3F%23%5B%5D%5E%7C%7B%7D%5C",
+  "Python, quote_plus": "k~%2A%21%27%28%29%2F%2B%3D%26%22%3C%3E%40+%C3%A9%60%24%2C%3B%3A%3F%23%5B%5D%5E%7C%7B%7D%5C",
+  "Python, html.escape": "k~*!&#x27;()/+=&amp;&quot;&lt;&gt;@ é`$,;:?#[]^|{}\\",
+  "Python, json.dumps": "k~*!'()/+=&\\\"<>@ \\u00e9`$,;:?#[]^|{}\\\\",
+  "Go, QueryEscape": "k~%2A%21%27%28%29%2F%2B%3D%26%22%3C%3E%40+%C3%A9%60%24%2C%3B%3A%3F%23%5B%5D%5E%7C%7B%7D%5C",
+  "Go, PathEscape": "k~%2A%21%27%28%29%2F+=&%22%3C%3E@%20%C3%A9%60$%2C%3B:%3F%23%5B%5D%5E%7C%7B%7D%5C",
+  "Go, EscapedPath": "k~%2A%21%27%28%29/+=&%22%3C%3E@%20%C3%A9%60$,;:%3F%23%5B%5D%5E%7C%7B%7D%5C",
+  "Go, EscapeString": "k~*!&#39;()/+=&amp;&#34;&lt;&gt;@ é`$,;:?#[]^|{}\\",
+  "Go, template": "k~*!&#39;()/&#43;=&amp;&#34;&lt;&gt;@ é`$,;:?#[]^|{}\\",
+  "Go, json.Marshal": "k~*!'()/+=\\u0026\\\"\\u003c\\u003e@ é`$,;:?#[]^|{}\\\\",
+  "Go, %+q": "k~*!'()/+=&\\\"<>@ \\u00e9`$,;:?#[]^|{}\\\\",
+  URLSearchParams: new URLSearchParams({ v: odd }).toString().slice(2),
+  encodeURI: encodeURI(odd),
+  "path of a URL": Object.assign(new URL("https://a.test"), { pathname: odd.slice(0, -1) }).pathname.slice(1),
+  "query of a URL": Object.assign(new URL("https://a.test"), { search: odd }).search.slice(1),
+  "fragment of a URL": Object.assign(new URL("https://a.test"), { hash: odd }).hash.slice(1),
+  "password in a URL": Object.assign(new URL("https://a.test"), { username: "u", password: odd }).password,
+  "util.inspect": inspect(odd).slice(1, -1),
+  "System.Text.Json": "k~*!\\u0027()/\\u002B=\\u0026\\u0022\\u003C\\u003E@ \\u00E9\\u0060$,;:?#[]^|{}\\\\",
+  Gson: 'k~*!\\u0027()/+\\u003d\\u0026\\"\\u003c\\u003e@ é`$,;:?#[]^|{}\\\\',
+  "PHP, json_encode": "k~*!'()\\/+=&\\\"<>@ \\u00e9`$,;:?#[]^|{}\\\\",
+  "PHP, htmlspecialchars": "k~*!&#039;()/+=&amp;&quot;&lt;&gt;@ é`$,;:?#[]^|{}\\",
+  Handlebars: "k~*!&#x27;()/+&#x3D;&amp;&quot;&lt;&gt;@ é&#x60;$,;:?#[]^|{}\\",
+  "UTF-16": Buffer.from(odd, "utf16le").toString("latin1"),
+};
+
+for (const [name, spelling] of Object.entries(made)) {
+  test(`a value is found as made by ${name}`, () => {
+    const value = name === "path of a URL" ? odd.slice(0, -1) : odd;
+    const redactor = createRedactor([{ value, placeholder }]);
+    const encoding = name === "UTF-16" ? "latin1" : "utf8";
+    const got = redactor.bytes(Buffer.from(`<<${spelling}>>`, encoding)).toString(encoding);
+    assert.match(got.replaceAll("\0", ""), /^<<caisson(-|%2D|%2d|\\u002d)secret.*>>$/i);
+  });
+}
+
+test("Base64 is found in the dress that JSON and URLs give it", () => {
+  const value = "?>~?>~?>~ÿÿÿ>>>???";
+  const dresses: ((sign: string) => string)[] = [
+    (sign) => sign.replace("/", "\\/"),
+    encodeURIComponent,
+    (sign) => encodeURIComponent(sign).toLowerCase(),
+  ];
+  for (const before of ["", "u", "us"])
+    for (const dress of dresses) {
+      const sent = Buffer.from(before + value)
+        .toString("base64")
+        .replace(/[/+]/g, dress);
+      assert.match(sent, /\\\/|%2/);
+      assert.notEqual(createRedactor([{ value, placeholder }]).text(sent), sent, sent);
+    }
+});
+
 test("Basic credentials come back with the placeholder readable inside", () => {
   for (const user of ["u", "us", "use", "user"]) {
     const redactor = createRedactor([{ value: values[0]!, placeholder }]);
@@ -103,7 +161,7 @@ test("lengths are kept where the format counts bytes", () => {
     { value: "0123456789", placeholder: "caisson-secret-long" },
     { value: "x".repeat(40), placeholder: "short-placeholder" },
   ]);
-  const rewriter = redactor.stream({ keepLength: true });
+  const rewriter = redactor.stream("unknown");
   const sent = Buffer.from(`0123456789 ${"x".repeat(40)}`);
   const got = Buffer.concat([...rewriter.push(sent), ...rewriter.end()]);
   assert.equal(got.length, sent.length);

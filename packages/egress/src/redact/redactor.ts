@@ -1,23 +1,29 @@
 /** Turns the values of one sandbox's secrets back into their placeholders, in everything that comes in. */
 import type { SecretBinding } from "@caisson/protocol";
 import { formsOf } from "./forms.ts";
-import { Matcher, type Needle } from "./matcher.ts";
+import { holdWord } from "./holding.ts";
+import { Matcher } from "./matcher.ts";
+import type { Needle } from "./needle.ts";
+import { MessageRewriter, type Rewriter } from "./message-rewriter.ts";
 import { StreamRewriter, rewriteAll } from "./stream-rewriter.ts";
 
 interface Replacement {
   readonly text: Buffer;
 }
 
+/**
+ * `text`: the last word waits for its end. `messages`: each with its length before it, see `MessageRewriter`. `unknown`: what waits may be
+ * asked back by `idle` in any case, since the other side may be waiting for it; lengths stay, since the bytes may be counted somewhere.
+ */
+export type StreamKind = "text" | "messages" | "unknown";
+
 export interface Redactor {
   /** False when the sandbox has no secret and nothing needs to be looked at. */
   readonly active: boolean;
   text(value: string): string;
   bytes(value: Buffer): Buffer;
-  /**
-   * For one body. `keepLength` cuts or pads the placeholder to the length of what it replaces, for formats that count
-   * bytes inside, such as gRPC.
-   */
-  stream(options?: { keepLength?: boolean }): StreamRewriter<Replacement>;
+  /** For one body. */
+  stream(kind: StreamKind): Rewriter;
 }
 
 export function createRedactor(secrets: readonly Pick<SecretBinding, "placeholder" | "value">[]): Redactor {
@@ -25,6 +31,7 @@ export function createRedactor(secrets: readonly Pick<SecretBinding, "placeholde
     formsOf(value).map((form) => ({ bytes: form.bytes, tag: { text: Buffer.from(form.write(placeholder)) } })),
   );
   const matcher = new Matcher(needles);
+  const holding = holdWord(needles, matcher.longest);
   const replace = (needle: Needle<Replacement>): Buffer => needle.tag.text;
   const bytes = (value: Buffer): Buffer => (matcher.empty ? value : rewriteAll(matcher, replace, value));
   return {
@@ -37,12 +44,17 @@ export function createRedactor(secrets: readonly Pick<SecretBinding, "placeholde
       const after = bytes(before);
       return after === before ? value : after.toString("latin1");
     },
-    stream: ({ keepLength = false } = {}) => new StreamRewriter(matcher, keepLength ? sameLength : replace),
+    stream(kind) {
+      if (kind === "text") return new StreamRewriter(matcher, replace, holding);
+      if (kind === "messages") return new MessageRewriter(new StreamRewriter(matcher, sameLength, holding));
+      return new StreamRewriter(matcher, sameLength, holding, Number.POSITIVE_INFINITY);
+    },
   };
 }
 
-function sameLength(needle: Needle<Replacement>): Buffer {
+/** The replacement, cut or padded to the length of what it replaces. */
+function sameLength(needle: Needle<Replacement>, shown: number): Buffer {
   const result = Buffer.alloc(needle.bytes.length, "*");
   needle.tag.text.copy(result);
-  return result;
+  return result.subarray(shown);
 }

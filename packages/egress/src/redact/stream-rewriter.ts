@@ -1,55 +1,67 @@
 /** Replaces needles in a stream of chunks of any size, holding back only what may still become a needle. */
-import type { Matcher, Needle } from "./matcher.ts";
-
-/** What stands in for a found needle. May throw, which ends the stream. */
-export type Replace<Tag> = (needle: Needle<Tag>) => Buffer;
+import { GrowingBytes } from "../growing-bytes.ts";
+import type { Holding } from "./holding.ts";
+import type { Matcher } from "./matcher.ts";
+import type { Needle } from "./needle.ts";
 
 /**
- * So much of an unfinished needle may be shown when the sender pauses. Without this a reply that happens to end in the
- * first letter of a key would wait for a next one that never comes.
+ * What stands in for a found needle. May throw, which ends the stream.
+ * @param shown bytes at its beginning that went out before it was whole
+ */
+export type Replace<Tag> = (needle: Needle<Tag>, shown: number) => Buffer;
+
+/**
+ * So much of what waits may be shown when the sender pauses. Without this a reply that happens to end in one letter, as answers in a
+ * dialogue do, would wait for a next one that never comes.
  */
 const shownWhenIdle = 3;
 
 export class StreamRewriter<Tag> {
   readonly #matcher: Matcher<Tag>;
   readonly #replace: Replace<Tag>;
-  #held: Buffer | undefined;
+  readonly #holding: Holding;
+  readonly #shownWhenIdle: number;
+  #held = new GrowingBytes();
   /** Bytes at the beginning of what is held that were given out already. */
   #shown = 0;
 
-  constructor(matcher: Matcher<Tag>, replace: Replace<Tag>) {
+  /** @param showing bytes, if no more are held, that `idle` gives out */
+  constructor(matcher: Matcher<Tag>, replace: Replace<Tag>, holding: Holding, showing = shownWhenIdle) {
     this.#matcher = matcher;
     this.#replace = replace;
+    this.#holding = holding;
+    this.#shownWhenIdle = showing;
   }
 
   /** The pieces that can go on now; views of `chunk` where nothing was replaced. */
   push(chunk: Buffer): Buffer[] {
-    return this.#run(chunk, false);
+    const waiting = this.#held.length;
+    if (waiting > 0 && this.#holding.joins(chunk, waiting)) {
+      this.#held.append(chunk);
+      return [];
+    }
+    return this.#run(waiting === 0 ? chunk : Buffer.concat([this.#held.bytes, chunk]), "more");
   }
 
   /** What was held back, when no more will come. */
   end(): Buffer[] {
-    return this.#held === undefined ? [] : this.#run(undefined, true);
+    return this.#held.length === 0 ? [] : this.#run(this.#held.bytes, "end");
   }
 
   /** True when `idle` would give something out. */
   get waits(): boolean {
-    return this.#held !== undefined && this.#held.length <= shownWhenIdle && this.#shown < this.#held.length;
+    const waiting = this.#held.length;
+    return waiting > this.#shown && waiting <= this.#shownWhenIdle;
   }
 
-  /** Call when the sender has paused. */
+  /** Call when the sender has paused. What went out is still known when the rest of a needle comes. */
   idle(): Buffer[] {
-    if (!this.waits) return [];
-    const piece = this.#held!.subarray(this.#shown);
-    this.#shown = this.#held!.length;
-    return [piece];
+    return this.waits ? this.#run(this.#held.bytes, "pause") : [];
   }
 
-  #run(chunk: Buffer | undefined, last: boolean): Buffer[] {
-    const data =
-      this.#held === undefined ? chunk! : chunk === undefined ? this.#held : Buffer.concat([this.#held, chunk]);
+  #run(data: Buffer, then: "more" | "pause" | "end"): Buffer[] {
     const shown = this.#shown;
-    this.#held = undefined;
+    this.#held = new GrowingBytes();
     this.#shown = 0;
     const pieces: Buffer[] = [];
     const give = (from: number, to: number): void => {
@@ -57,21 +69,23 @@ export class StreamRewriter<Tag> {
       if (to > start) pieces.push(data.subarray(start, to));
     };
     let position = 0;
-    let stop = last ? data.length : this.#matcher.unfinished(data, 0);
+    const goesOn = (): number => (then === "more" ? this.#holding.from(data, position) : data.length);
+    let stop = goesOn();
     for (;;) {
       const found = this.#matcher.find(data, position);
       // A longer needle that began earlier may still be on its way; it is decided first.
       if (found === undefined || found.start >= stop) break;
       give(position, found.start);
-      pieces.push(this.#replace(found.needle));
+      pieces.push(this.#replace(found.needle, Math.max(0, shown - found.start)));
       position = found.start + found.needle.bytes.length;
-      if (position > stop) stop = last ? data.length : this.#matcher.unfinished(data, position);
+      if (position > stop) stop = goesOn();
     }
     give(position, stop);
-    if (stop < data.length) {
+    const kept = then === "pause" ? this.#holding.from(data, position) : stop;
+    if (kept < data.length) {
       // A copy, so that a few held bytes do not keep a whole network buffer alive.
-      this.#held = Buffer.from(data.subarray(stop));
-      this.#shown = Math.max(0, shown - stop);
+      this.#held.append(data.subarray(kept));
+      this.#shown = then === "pause" ? data.length - kept : Math.max(0, shown - kept);
     }
     return pieces;
   }
@@ -79,7 +93,13 @@ export class StreamRewriter<Tag> {
 
 /** Rewrites a text as a whole. */
 export function rewriteAll<Tag>(matcher: Matcher<Tag>, replace: Replace<Tag>, data: Buffer): Buffer {
-  if (matcher.find(data) === undefined) return data;
-  const rewriter = new StreamRewriter(matcher, replace);
-  return Buffer.concat([...rewriter.push(data), ...rewriter.end()]);
+  const pieces: Buffer[] = [];
+  let position = 0;
+  for (;;) {
+    const found = matcher.find(data, position);
+    if (found === undefined) break;
+    pieces.push(data.subarray(position, found.start), replace(found.needle, 0));
+    position = found.start + found.needle.bytes.length;
+  }
+  return position === 0 ? data : Buffer.concat([...pieces, data.subarray(position)]);
 }

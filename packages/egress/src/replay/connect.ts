@@ -20,6 +20,7 @@ export async function dialSecure(
   target: Target,
   options: SecureDial,
 ): Promise<{ socket: TLSSocket; address: string }> {
+  const { signal } = options;
   const { socket: raw, address } = await dial(target, options);
   const sessionKey = `${host}:${target.port}/${options.alpn.join()}`;
   const session = options.sessions.get(sessionKey);
@@ -42,8 +43,11 @@ export async function dialSecure(
       () => socket.destroy(Object.assign(new Error("The TLS handshake took too long"), { code: "ETIMEDOUT" })),
       handshakeTimeout,
     );
+    const abort = (): void => void socket.destroy(signal!.reason as Error);
+    signal?.addEventListener("abort", abort, { once: true });
     const settle = (error?: Error): void => {
       clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
       socket.off("error", settle);
       socket.off("secureConnect", done);
       socket.off("close", closed);
@@ -56,6 +60,7 @@ export async function dialSecure(
     socket.once("error", settle);
     socket.once("secureConnect", done);
     socket.once("close", closed);
+    if (signal?.aborted === true) abort();
   });
   return { socket, address };
 }

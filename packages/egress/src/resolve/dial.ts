@@ -9,9 +9,13 @@ export interface DialOptions {
   readonly upstreamProxy?: URL;
   /** For one address, milliseconds. */
   readonly timeout?: number;
+  /** Whether we may go on sending when the other side has ended. */
+  readonly halfOpen?: boolean;
 }
 
 const defaultTimeout = 8_000;
+/** Whoever owns a name says how many addresses it has; so many are tried, and all together for so many milliseconds. */
+const [mostAddresses, wholeTimeout] = [8, 20_000];
 
 /**
  * Tries the addresses in order until one answers.
@@ -19,19 +23,21 @@ const defaultTimeout = 8_000;
  */
 export async function dial(target: Target, options: DialOptions = {}): Promise<{ socket: Socket; address: string }> {
   let failure: unknown;
-  for (const address of target.addresses) {
-    options.signal?.throwIfAborted();
+  const whole = AbortSignal.timeout(wholeTimeout);
+  const signal = options.signal === undefined ? whole : AbortSignal.any([options.signal, whole]);
+  for (const address of target.addresses.slice(0, mostAddresses)) {
+    if (signal.aborted) break;
     try {
       const socket =
         options.upstreamProxy === undefined
-          ? await connectTo(address, target.port, options)
-          : await connectThrough(options.upstreamProxy, address, target.port, options);
+          ? await connectTo(address, target.port, { ...options, signal })
+          : await connectThrough(options.upstreamProxy, address, target.port, { ...options, signal });
       return { socket, address };
     } catch (error) {
       failure = error;
     }
   }
-  throw failure;
+  throw failure ?? signal.reason;
 }
 
 function connectTo(address: string, port: number, options: DialOptions): Promise<Socket> {
@@ -44,6 +50,7 @@ function connectTo(address: string, port: number, options: DialOptions): Promise
       keepAlive: true,
       keepAliveInitialDelay: 60_000,
       autoSelectFamily: false,
+      allowHalfOpen: options.halfOpen === true,
     });
     const abort = (): void => void socket.destroy(signal.reason as Error);
     signal.addEventListener("abort", abort, { once: true });

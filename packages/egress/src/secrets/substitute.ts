@@ -1,6 +1,7 @@
 /** Puts the values in, last of all, where a request to an approved host holds their placeholders. */
 import { mayGoTo, type PlaceholderForm, type Secret, type Vault } from "./vault.ts";
 import { findPlaceholders } from "./find.ts";
+import { holdUnfinished } from "../redact/holding.ts";
 import { StreamRewriter } from "../redact/stream-rewriter.ts";
 import type { Host } from "../policy/canonical-host.ts";
 
@@ -144,13 +145,17 @@ export function planBody(vault: Vault, to: Destination, head: RequestHead): Body
     changes,
     used,
     rewriter: () =>
-      new StreamRewriter(vault.placeholders, ({ bytes, tag: { secret, plain } }) => {
-        const refusal = verdicts.get(secret);
-        if (refusal !== undefined) throw refusal;
-        if (secret.binding.inBody !== true || !plain) return bytes;
-        used.add(secret.binding.name);
-        return Buffer.from(encode(secret.binding.value));
-      }),
+      new StreamRewriter(
+        vault.placeholders,
+        ({ bytes, tag: { secret, plain } }) => {
+          const refusal = verdicts.get(secret);
+          if (refusal !== undefined) throw refusal;
+          if (secret.binding.inBody !== true || !plain) return bytes;
+          used.add(secret.binding.name);
+          return Buffer.from(encode(secret.binding.value));
+        },
+        holdUnfinished(vault.placeholders),
+      ),
   };
 }
 

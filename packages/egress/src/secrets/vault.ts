@@ -24,6 +24,8 @@ export interface Vault {
   readonly placeholders: Matcher<PlaceholderForm>;
   /** Whether any secret may go to this host, so that its traffic has to be read. */
   concerns(host: Host, port: number): boolean;
+  /** Whether any secret may go to this host, by whatever port: it may know the value. */
+  learns(host: Host): boolean;
 }
 
 export function createVault(bindings: readonly SecretBinding[]): Vault {
@@ -39,6 +41,8 @@ export function createVault(bindings: readonly SecretBinding[]): Vault {
     secrets,
     placeholders: new Matcher(needles),
     concerns: (host, port) => secrets.some((secret) => mayGoTo(secret, host, port)),
+    learns: (host) =>
+      secrets.some(({ patterns }) => patterns.some((pattern) => patternMatches(pattern, host, pattern.port ?? 0))),
   };
 }
 

@@ -1,85 +1,104 @@
-/** Carries bytes between two connections, each no faster than the other takes them. */
+/** Carries bytes between two connections, each no faster than the other takes them, and each to its end. */
 import type { Duplex } from "node:stream";
-import type { Redactor } from "../redact/redactor.ts";
+import type { Rewriter } from "../redact/message-rewriter.ts";
 
 export interface RelayOptions {
   readonly guest: Duplex;
   readonly upstream: Duplex;
-  /** Values of secrets are made unreadable on their way to the guest, in place, since the protocol is unknown. */
-  readonly redactor: Redactor;
+  /** Makes values of secrets unreadable on their way to the guest, in place, since the protocol is unknown. Absent: there is none to fear. */
+  readonly rewriter?: Rewriter | undefined;
   /** Called once, when both directions are over. */
   readonly onEnd: (error?: Error) => void;
 }
 
-const idleAfter = 25;
-/** How long the other direction may go on after one has ended. */
-const halfClosed = 120_000;
+/** Milliseconds that a last word waits for its end: as long as the pieces of one message are apart, and not so long that a dialogue drags. */
+const wordPatience = 5;
+/** Milliseconds without a byte, after which a connection of which one direction is over is ended. */
+export const halfClosed = 120_000;
 
-export function relay({ guest, upstream, redactor, onEnd }: RelayOptions): void {
+export function relay({ guest, upstream, rewriter, onEnd }: RelayOptions): void {
   let open = 2;
-  let failure: Error | undefined;
   let ended = false;
-  let halfOpen: NodeJS.Timeout | undefined;
+  let lingering: NodeJS.Timeout | undefined;
   const finish = (error?: Error): void => {
-    failure ??= error;
     if (ended) return;
     ended = true;
     // Or both connections would be held until it runs out.
-    clearTimeout(halfOpen);
+    clearTimeout(lingering);
     guest.destroy();
     upstream.destroy();
-    onEnd(failure);
+    onEnd(error);
   };
-  const oneDone = (): void => {
-    if (--open === 0) finish();
-    else if (!ended) halfOpen = setTimeout(finish, halfClosed).unref();
-  };
-  for (const side of [guest, upstream]) {
+  const linger = (): void => void (lingering ??= setTimeout(finish, halfClosed).unref());
+  const carried = (): void => (--open === 0 ? finish() : linger());
+  for (const [side, other] of [
+    [guest, upstream],
+    [upstream, guest],
+  ] as const) {
     side.on("error", finish);
-    side.on("close", () => finish());
+    side.on("close", () => {
+      // What it said before it ended may still be on its way.
+      if (!side.readableEnded || other.writableFinished || other.destroyed) return finish();
+      linger();
+      other.once("finish", () => finish());
+    });
   }
-  const rewriter = redactor.active ? redactor.stream({ keepLength: true }) : undefined;
-  forward(guest, upstream, undefined, oneDone);
-  let idle: NodeJS.Timeout | undefined;
-  forward(
-    upstream,
-    guest,
-    (chunk) => {
-      if (rewriter === undefined) return chunk === undefined ? [] : [chunk];
-      clearTimeout(idle);
-      if (chunk === undefined) return rewriter.end();
-      const pieces = rewriter.push(chunk);
-      if (rewriter.waits)
-        idle = setTimeout(() => guest.writable && rewriter.idle().forEach((piece) => guest.write(piece)), idleAfter);
-      return pieces;
-    },
-    oneDone,
-  );
+  // It may have left while the other was dialled.
+  if (guest.destroyed || upstream.destroyed) return finish();
+  const moved = (): void => void lingering?.refresh();
+  forward(guest, upstream, { moved, carried });
+  forward(upstream, guest, { moved, carried, rewriter });
 }
 
-/** @param change is called with undefined at the end */
-function forward(
-  from: Duplex,
-  to: Duplex,
-  change: ((chunk: Buffer | undefined) => Buffer[]) | undefined,
-  done: () => void,
-): void {
-  const give = (pieces: readonly Buffer[]): boolean => {
+export interface Forwarding {
+  readonly moved: () => void;
+  /** Called when the end has been handed on. */
+  readonly carried: () => void;
+  readonly rewriter?: Rewriter | undefined;
+}
+
+/** @returns leaves both connections as they are, for somebody else to go on with the same rewriter */
+export function forward(from: Duplex, to: Duplex, { moved, carried, rewriter }: Forwarding): () => void {
+  let pause: NodeJS.Timeout | undefined;
+  const give = (pieces: readonly Buffer[]): void => {
     let flows = true;
     for (const piece of pieces) flows = to.write(piece) && flows;
-    return flows;
+    if (!flows) from.pause();
   };
-  from.on("data", (chunk: Buffer) => {
+  /** Lets a last word go once its sender has paused. While it is us who do not listen that cannot be told. */
+  const watch = (): void => {
+    clearTimeout(pause);
+    if (rewriter?.waits === true && !from.isPaused())
+      pause = setTimeout(() => to.writable && !from.isPaused() && give(rewriter.idle()), wordPatience);
+  };
+  const take = (chunk: Buffer): void => {
     if (!to.writable) return;
-    if (!give(change === undefined ? [chunk] : change(chunk))) from.pause();
-  });
-  to.on("drain", () => from.resume());
-  from.on("end", () => {
-    if (to.writable) {
-      give(change?.(undefined) ?? []);
-      to.end();
-    }
-    done();
-  });
-  from.resume();
+    moved();
+    give(rewriter === undefined ? [chunk] : rewriter.push(chunk));
+    watch();
+  };
+  const drained = (): void => {
+    moved();
+    from.resume();
+    watch();
+  };
+  const end = (): void => {
+    clearTimeout(pause);
+    if (to.destroyed || to.writableFinished) return carried();
+    // Ended by whoever forwarded before; what it gave may still be on its way.
+    if (to.writableEnded) return void to.once("finish", carried);
+    give(rewriter?.end() ?? []);
+    to.end(carried);
+  };
+  const stop = (): void => {
+    clearTimeout(pause);
+    from.off("data", take).off("end", end).off("close", stop);
+    to.off("drain", drained);
+  };
+  from.on("data", take).once("end", end).once("close", stop);
+  to.on("drain", drained);
+  if (from.readableEnded) end();
+  else from.resume();
+  watch();
+  return stop;
 }

@@ -55,7 +55,9 @@ export async function acceptConnection(
       );
     if (!sandbox.spend(host, 0))
       return answer(403, "refused", "byte-budget", `The byte budget for ${host.text} is used up.`);
-    const resolution = await sandbox.resolve(host, port);
+    const left = new AbortController();
+    stream.once("close", () => left.abort(new Error("The guest has left")));
+    const resolution = await sandbox.resolve(host, port, left.signal);
     if (!resolution.ok) {
       const internal = resolution.rule === "internal-address";
       return answer(internal ? 403 : 502, internal ? "refused" : "failed", resolution.rule, resolution.detail);
@@ -64,7 +66,15 @@ export async function acceptConnection(
     if (stream.destroyed) return record.done("allowed", "guest-left");
     stream.respond({ ":status": 200 });
     stream.on("close", () => record.done("allowed", "allowed"));
-    const connection: Connection = { sandbox, host, port, target: resolution.target, record, reads };
+    const connection: Connection = {
+      sandbox,
+      host,
+      port,
+      target: resolution.target,
+      record,
+      signal: left.signal,
+      reads,
+    };
     count(connection, stream);
     await speak(connection, stream);
   } catch (error) {

@@ -1,6 +1,7 @@
 /** A connection that policy granted, and the ways it may go on. */
 import type { Duplex } from "node:stream";
 import type { Host } from "../policy/canonical-host.ts";
+import type { Rewriter } from "../redact/message-rewriter.ts";
 import { dialSecure } from "../replay/connect.ts";
 import { dial } from "../resolve/dial.ts";
 import type { Target } from "../resolve/resolver.ts";
@@ -14,6 +15,8 @@ export interface Connection {
   readonly port: number;
   readonly target: Target;
   readonly record: ConnectionRecord;
+  /** Aborted when the guest has left. */
+  readonly signal: AbortSignal;
   /** Whether the bytes have to be understood: a secret may go there, or only some hosts are allowed. */
   readonly reads: boolean;
 }
@@ -37,26 +40,35 @@ export interface Inside {
 
 /** Opens a connection to the checked address, inside verified TLS where the guest's own TLS was ended. */
 export async function openUpstream(
-  { sandbox, host, target, record }: Connection,
+  { sandbox, host, target, record, signal }: Connection,
   inside: Inside | undefined,
 ): Promise<Duplex> {
   const { dialing } = sandbox.shared;
   const alpn = inside?.alpn === undefined ? [] : [inside.alpn];
   const { socket, address } =
     inside === undefined
-      ? await dial(target, dialing)
-      : await dialSecure(host.text, target, { ...dialing, alpn, sessions: new Map() });
+      ? await dial(target, { ...dialing, signal, halfOpen: true })
+      : await dialSecure(host.text, target, { ...dialing, signal, alpn, sessions: new Map() });
   record.address = address;
   return socket;
 }
 
-export function tunnel(connection: Connection, guest: Duplex, upstream: Duplex): void {
-  const { record, sandbox } = connection;
+/**
+ * For what comes back unread. Only of hosts that a secret is for: no other has been told one by us, and what waits for the end of a word
+ * slows a dialogue.
+ */
+export function tunnelRewriter({ sandbox, host }: Connection): Rewriter | undefined {
+  return sandbox.vault.learns(host) ? sandbox.redactor.stream("unknown") : undefined;
+}
+
+/** @param rewriter with what it holds of bytes that came before */
+export function tunnel(
+  connection: Connection,
+  guest: Duplex,
+  upstream: Duplex,
+  rewriter = tunnelRewriter(connection),
+): void {
+  const { record } = connection;
   if (record.protocol === "unknown") record.protocol = "tcp";
-  relay({
-    guest,
-    upstream,
-    redactor: sandbox.redactor,
-    onEnd: () => record.done("allowed", "allowed"),
-  });
+  relay({ guest, upstream, rewriter, onEnd: () => record.done("allowed", "allowed") });
 }

@@ -61,7 +61,7 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
     origins: new Origins(shared.dialing),
     shared,
     flush: () => recorder.flush(),
-    resolve: (host, port) => lookups(() => shared.resolver.resolve(host, port)),
+    resolve: (host, port, signal) => lookups(() => shared.resolver.resolve(host, port), signal),
     enter() {
       if (exchanges >= maxExchanges) return undefined;
       exchanges++;
@@ -87,17 +87,33 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
   };
 }
 
-function limiter(limit: number): <T>(task: () => Promise<T>) => Promise<T> {
+/** So many tasks at a time; the others wait in line, and leave it when their signal says so. */
+function limiter(limit: number): <T>(task: () => Promise<T>, signal?: AbortSignal) => Promise<T> {
   let running = 0;
-  const waiting: (() => void)[] = [];
-  return async (task) => {
-    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
+  const waiting = new Set<() => void>();
+  const turn = (signal: AbortSignal | undefined): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const leave = (): void => {
+        waiting.delete(begin);
+        reject(signal!.reason as Error);
+      };
+      const begin = (): void => {
+        waiting.delete(begin);
+        signal?.removeEventListener("abort", leave);
+        resolve();
+      };
+      waiting.add(begin);
+      signal?.addEventListener("abort", leave, { once: true });
+    });
+  return async (task, signal) => {
+    signal?.throwIfAborted();
+    if (running >= limit) await turn(signal);
     running++;
     try {
       return await task();
     } finally {
       running--;
-      waiting.shift()?.();
+      waiting.values().next().value?.();
     }
   };
 }

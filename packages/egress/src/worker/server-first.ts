@@ -1,10 +1,8 @@
 /** Protocols in which the server begins. */
 import type { Duplex } from "node:stream";
 import { firstBytesOf, type FirstBytes } from "../sniff/first-bytes-of.ts";
-import { Refused, tunnel, type Connection } from "./granted.ts";
-
-/** Milliseconds of silence after which the first letters of what may become a secret are let go. */
-const idleAfter = 25;
+import { forward, halfClosed } from "../tunnel/relay.ts";
+import { Refused, tunnel, tunnelRewriter, type Connection } from "./granted.ts";
 
 /**
  * Lets the server speak, and looks at what the guest then says before it goes on.
@@ -17,27 +15,27 @@ export async function listenFirst(
   upstream: Duplex,
 ): Promise<FirstBytes | undefined> {
   let spoke = false;
-  const { redactor } = connection.sandbox;
-  const rewriter = redactor.stream({ keepLength: true });
-  const pass = (chunk: Buffer): void => {
-    spoke = true;
-    for (const piece of redactor.active ? rewriter.push(chunk) : [chunk]) if (!guest.write(piece)) upstream.pause();
-    if (redactor.active) setTimeout(() => rewriter.idle().forEach((piece) => guest.write(piece)), idleAfter);
-  };
-  const resume = (): void => void upstream.resume();
-  const lost = (): void => void guest.destroy();
-  upstream.on("data", pass).once("close", lost).on("error", lost);
-  guest.on("drain", resume);
+  let silence: NodeJS.Timeout | undefined;
+  const rewriter = tunnelRewriter(connection);
+  const lost = (): void => void (upstream.readableEnded || guest.destroy());
+  upstream.once("close", lost).on("error", lost);
+  const stop = forward(upstream, guest, {
+    rewriter,
+    moved: () => (spoke = true),
+    // The server has said all; a guest that neither answers nor leaves has nothing to wait for.
+    carried: () => (silence = setTimeout(() => guest.destroy(), halfClosed).unref()),
+  });
   const first = await firstBytesOf(guest, { patience: 2 ** 31 - 1 });
-  upstream.off("data", pass).off("close", lost);
-  guest.off("drain", resume);
-  for (const piece of rewriter.end()) guest.write(piece);
-  if (first.kind === "other" || (spoke && !connection.reads && first.kind !== "ended")) {
-    tunnel(connection, guest, upstream);
+  clearTimeout(silence);
+  stop();
+  upstream.off("close", lost);
+  // Whoever only listens, or is past all judging, gets the rest; and what waits for the end of a word goes on waiting for it.
+  const unread = first.kind === "other" || first.kind === "ended" || (spoke && !connection.reads);
+  if (unread) {
+    tunnel(connection, guest, upstream, rewriter);
     return undefined;
   }
   upstream.destroy();
-  if (spoke && first.kind !== "ended")
-    throw new Refused("unclear-protocol", "HTTP or TLS began after the server had spoken.");
+  if (spoke) throw new Refused("unclear-protocol", "HTTP or TLS began after the server had spoken.");
   return first;
 }

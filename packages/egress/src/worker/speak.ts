@@ -23,7 +23,9 @@ export async function speak(connection: Connection, socket: Duplex, inside?: Ins
     patience: waits.firstBytes,
     ...(serverMayBegin && { silence: waits.serverFirst }),
   });
-  if (first.kind !== "silent") return await proceed(connection, socket, first, inside);
+  // A guest that has ended what it says may still listen, where servers begin.
+  if (first.kind !== "silent" && !(first.kind === "ended" && serverMayBegin && !socket.destroyed))
+    return await proceed(connection, socket, first, inside);
   const said = await listenFirst(connection, socket, await openUpstream(connection, inside));
   if (said !== undefined) await proceed(connection, socket, said, inside);
 }

@@ -1,0 +1,2 @@
+/** Writes a text in one spelling. */
+export type Writer = (text: string) => string;
