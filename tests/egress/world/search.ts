@@ -1,5 +1,5 @@
 /** Looks for byte strings in a process's whole memory and in the files of a folder. */
-import { closeSync, openSync, readFileSync, readSync, readdirSync, statSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync, readdirSync, fstatSync } from "node:fs";
 import { join } from "node:path";
 import { spellings } from "./spellings.ts";
 
@@ -67,6 +67,16 @@ function present(pages: number, at: number, size: number): boolean {
   return false;
 }
 
+/** A platform at work deletes files while they are looked for. */
+function unlessGone<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
 /** Names of the needles that stand in any file below the folder. */
 export function searchFiles(
   folder: string,
@@ -74,13 +84,13 @@ export function searchFiles(
 ): { found: Set<string>; bytes: number } {
   const scan = createScan(needles);
   const visit = (path: string): void => {
-    for (const entry of readdirSync(path, { withFileTypes: true })) {
+    for (const entry of unlessGone(() => readdirSync(path, { withFileTypes: true })) ?? []) {
       const inner = join(path, entry.name);
       if (entry.isDirectory()) visit(inner);
-      if (!entry.isFile()) continue;
-      const file = openSync(inner, "r");
+      const file = entry.isFile() ? unlessGone(() => openSync(inner, "r")) : undefined;
+      if (file === undefined) continue;
       try {
-        const { size } = statSync(inner);
+        const { size } = fstatSync(file);
         for (let at = 0; at < size; at += blockSize) scan.take(file, at, Math.min(blockSize, size - at));
       } finally {
         closeSync(file);
