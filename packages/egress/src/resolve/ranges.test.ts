@@ -89,3 +89,24 @@ test("this host's own addresses are known", () => {
   for (const { address } of own) assert.ok(isOwnAddress(address), address);
   assert.ok(!isOwnAddress("203.0.113.200"));
 });
+
+test("this host's own IPv4 addresses are known inside IPv6 too, in every form and spelling", () => {
+  const own = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  for (const { address } of own.filter(({ family }) => family === "IPv4")) {
+    const hex = address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));
+    const groups = `${hex[0]}${hex[1]}:${hex[2]}${hex[3]}`;
+    for (const form of [
+      `::${address}`,
+      `::ffff:${address}`,
+      `::ffff:${groups}`,
+      `0:0:0:0:0:FFFF:${groups.toUpperCase()}`,
+      `::ffff:0:${address}`,
+      `64:ff9b::${groups}`,
+      `64:ff9b::${address}`,
+      `2002:${groups}::1`,
+    ])
+      assert.ok(isOwnAddress(form), form);
+  }
+  for (const form of ["::ffff:203.0.113.200", "64:ff9b::203.0.113.200", "2002:cb00:71c8::1", "2001:db8::1", "", "x"])
+    assert.ok(!isOwnAddress(form), form);
+});

@@ -1,5 +1,5 @@
 /** Which addresses are internal: reachable from this host, but none of a sandbox's business. */
-import { BlockList, isIPv4, isIPv6 } from "node:net";
+import { BlockList, isIP, isIPv4, isIPv6 } from "node:net";
 import { networkInterfaces } from "node:os";
 
 /**
@@ -74,29 +74,39 @@ function groups(address: string): number[] {
     : [...first, ...Array.from({ length: 8 - first.length - last.length }, () => 0), ...last];
 }
 
-/** True for internal addresses and for IPv6 forms that carry one; also for text that is no address at all. */
-export function isInternal(address: string): boolean {
-  if (isIPv4(address)) return contains(internal, address);
-  if (!isIPv6(address)) return true;
-  if (contains(internal, address)) return true;
-  for (const { list, group } of carriers) {
-    if (!contains(list, address)) continue;
-    const parts = groups(address);
-    const [high, low] = [parts[group]!, parts[group + 1]!];
-    return contains(internal, `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`);
-  }
-  return false;
+/** The IPv4 address that an IPv6 address carries, if it is of a form that does. */
+function carried(address: string): string | undefined {
+  const carrier = isIPv6(address) ? carriers.find(({ list }) => contains(list, address)) : undefined;
+  if (carrier === undefined) return undefined;
+  const parts = groups(address);
+  const [high, low] = [parts[carrier.group]!, parts[carrier.group + 1]!];
+  return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`;
 }
 
+/** True when the list holds the address, or the IPv4 address that it carries. */
+function reaches(list: BlockList, address: string): boolean {
+  const inside = carried(address);
+  return contains(list, address) || (inside !== undefined && contains(list, inside));
+}
+
+/** True for internal addresses and for IPv6 forms that carry one; also for text that is no address at all. */
+export function isInternal(address: string): boolean {
+  return isIP(address) === 0 || reaches(internal, address);
+}
+
+/** Milliseconds. */
 const ownAddressesTtl = 30_000;
-let own = new Set<string>();
+let own = listOf([]);
 let ownReadAt = Number.NEGATIVE_INFINITY;
 
-/** True for addresses of this host, public ones too: behind them listen the platform and its neighbours. */
+/**
+ * True for addresses of this host, public ones too, and for IPv6 forms that carry one: behind them listen the platform and its
+ * neighbours.
+ */
 export function isOwnAddress(address: string, now: number = Date.now()): boolean {
   if (now - ownReadAt > ownAddressesTtl) {
-    own = new Set(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map((entry) => entry.address)));
+    own = listOf(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map((entry) => entry.address)));
     ownReadAt = now;
   }
-  return own.has(address);
+  return isIP(address) !== 0 && reaches(own, address);
 }
