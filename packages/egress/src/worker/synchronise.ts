@@ -2,13 +2,14 @@
 import { randomBytes } from "node:crypto";
 import { connect, type Socket } from "node:net";
 
+/** Milliseconds. */
 const resendAfter = 250;
 /** Bytes of an earlier conversation that may be left in the pipe. */
 const maxStale = 64 * 2 ** 20;
 
 /**
  * Connects to the machine's egress port and agrees with the guest on a fresh beginning: writes `CAISSON-SYNC <32 hex>`
- * every 250 ms until the same line comes back. What follows the line is left in the socket.
+ * every 250 ms, as far as the other end reads, until the same line comes back. What follows the line is left in the socket.
  * @throws Error when the connection fails or `signal` aborts
  */
 export function synchronise(path: string, signal: AbortSignal): Promise<Socket> {
@@ -51,7 +52,8 @@ export function synchronise(path: string, signal: AbortSignal): Promise<Socket> 
     socket.on("error", fail).on("close", ended).on("data", take);
     socket.once("connect", () => {
       socket.write(line);
-      timer = setInterval(() => socket.write(line), resendAfter);
+      // A line that still waits to be written says it already; more would pile up for as long as nobody reads.
+      timer = setInterval(() => socket.writableLength > 0 || socket.write(line), resendAfter);
     });
   });
 }
