@@ -13,7 +13,7 @@ import { createResolver } from "../resolve/resolver.ts";
 import { createUpstreamTrust } from "../replay/trust.ts";
 import { checkSecrets } from "../secrets/check.ts";
 import type { WorkerConfig } from "../worker/messages.ts";
-import { WorkerProcess } from "./worker-process.ts";
+import { Attachments } from "./attachments.ts";
 
 export interface EgressGuardOptions {
   readonly config: Config["egress"];
@@ -53,30 +53,13 @@ export function createEgressGuard({
   };
   checkConfig(workerConfig);
   const listeners = new Set<(event: EgressEvent) => void>();
-  const attachments = new Map<string, EgressAttachment>();
   const onEvents = (events: readonly EgressEvent[], lost: number): void => {
     if (lost > 0) log.warn({ lost }, "egress events were dropped because too many came at once");
     for (const event of events) for (const listener of listeners) listener(event);
   };
-  const workers: WorkerProcess[] = Array.from(
-    { length: config.workers },
-    (_, index) => new WorkerProcess(workerConfig, { onEvents, onRestart: () => void reattach(index) }),
-  );
-  const indexOf = (sandboxId: string): number =>
-    createHash("sha256").update(sandboxId).digest().readUInt32BE(0) % workers.length;
-
-  const reattach = async (index: number): Promise<void> => {
-    const mine = [...attachments.values()].filter(({ sandboxId }) => indexOf(sandboxId) === index);
-    log.error({ sandboxes: mine.length }, "an egress worker ended and was started again");
-    await Promise.allSettled(
-      mine.map(async (attachment) => {
-        await workers[index]!.call({ type: "attach", attachment });
-        // It may have been detached in the meantime.
-        if (attachments.get(attachment.sandboxId) !== attachment)
-          await workers[index]!.call({ type: "detach", sandboxId: attachment.sandboxId });
-      }),
-    );
-  };
+  const workers = Array.from({ length: config.workers }, () => new Attachments(workerConfig, onEvents, log));
+  const workerOf = (sandboxId: string): Attachments =>
+    workers[createHash("sha256").update(sandboxId).digest().readUInt32BE(0) % workers.length]!;
 
   return {
     validate: (policy, secrets) => validateEgress(policy, secrets),
@@ -84,32 +67,11 @@ export function createEgressGuard({
       const attachment = withBudget(asked, config.maxBytesOutPerHost);
       validateEgress(attachment.policy, attachment.secrets);
       checkSecrets(attachment.secrets);
-      attachments.set(attachment.sandboxId, attachment);
-      try {
-        const { caCertificatePem } = await workers[indexOf(attachment.sandboxId)]!.call(
-          { type: "attach", attachment },
-          options.signal,
-        );
-        if (caCertificatePem === undefined) throw new CaissonError("internal", "The egress proxy made no authority.");
-        return { caCertificatePem };
-      } catch (error) {
-        attachments.delete(attachment.sandboxId);
-        void workers[indexOf(attachment.sandboxId)]!.call({ type: "detach", sandboxId: attachment.sandboxId }).catch(
-          () => {},
-        );
-        throw error;
-      }
+      return { caCertificatePem: await workerOf(attachment.sandboxId).attach(attachment, options.signal) };
     },
-    async detach(sandboxId) {
-      if (!attachments.delete(sandboxId)) return;
-      await workers[indexOf(sandboxId)]!.call({ type: "detach", sandboxId }).catch((error: unknown) => {
-        // A worker that ended holds nothing any more.
-        if (!(error instanceof CaissonError && error.code === "unavailable")) throw error;
-      });
-    },
+    detach: (sandboxId) => workerOf(sandboxId).detach(sandboxId),
     onEvent: (listener) => void listeners.add(listener),
     async close() {
-      attachments.clear();
       await Promise.all(workers.map((worker) => worker.close()));
     },
     get workerPids() {

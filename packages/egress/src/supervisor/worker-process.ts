@@ -20,6 +20,10 @@ const limits = {
 
 type Call = ToWorker extends infer M ? (M extends { call: number } ? Omit<M, "call"> : never) : never;
 
+interface Answer {
+  readonly caCertificatePem?: string;
+}
+
 export interface WorkerListener {
   onEvents(events: readonly EgressEvent[], lost: number): void;
   /** The process is new and knows nothing; what belongs to it has to be attached again. */
@@ -29,10 +33,8 @@ export interface WorkerListener {
 export class WorkerProcess {
   readonly #config: WorkerConfig;
   readonly #listener: WorkerListener;
-  readonly #calls = new Map<
-    number,
-    { resolve(message: { caCertificatePem?: string }): void; reject(error: Error): void }
-  >();
+  readonly #calls = new Map<number, PromiseWithResolvers<Answer>>();
+  /** Undefined while none runs. */
   #child: ChildProcess | undefined;
   #nextCall = 1;
   #restartWait: number = limits.restartFirst;
@@ -79,34 +81,26 @@ export class WorkerProcess {
     child.on("message", (message: FromWorker) => this.#take(message));
     child.on("error", () => {});
     child.once("exit", () => this.#lost(child, startedAt));
-    this.#send({ type: "configure", config: this.#config });
+    send(child, { type: "configure", config: this.#config });
     this.#watch(child);
   }
 
-  #send(message: ToWorker): void {
-    this.#child?.send(message, (error) => void (error && this.#child?.kill("SIGKILL")));
-  }
-
-  /** @throws CaissonError `unavailable` when the process ends first, `timeout`, `internal` */
-  async call(message: Call, signal?: AbortSignal): Promise<{ caCertificatePem?: string }> {
-    signal?.throwIfAborted();
+  /**
+   * Sends before it returns: what is called for later comes later to the worker.
+   * @throws CaissonError `unavailable` when no process runs or it ends first, `timeout`, `internal`
+   */
+  async call(message: Call): Promise<Answer> {
+    if (this.#child === undefined) throw ended();
     const call = this.#nextCall++;
-    let timer: NodeJS.Timeout | undefined;
-    let abort: (() => void) | undefined;
+    const answer = Promise.withResolvers<Answer>();
+    const late = (): void => answer.reject(new CaissonError("timeout", "The egress proxy did not answer in time."));
+    const timer = setTimeout(late, limits.call);
+    this.#calls.set(call, answer);
     try {
-      return await new Promise((resolve, reject) => {
-        this.#calls.set(call, { resolve, reject });
-        timer = setTimeout(
-          () => reject(new CaissonError("timeout", "The egress proxy did not answer in time.")),
-          limits.call,
-        );
-        abort = () => reject(signal!.reason as Error);
-        signal?.addEventListener("abort", abort, { once: true });
-        this.#send({ ...message, call });
-      });
+      send(this.#child, { ...message, call });
+      return await answer.promise;
     } finally {
       clearTimeout(timer);
-      if (abort !== undefined) signal?.removeEventListener("abort", abort);
       this.#calls.delete(call);
     }
   }
@@ -138,8 +132,8 @@ export class WorkerProcess {
 
   #lost(child: ChildProcess, startedAt: number): void {
     if (this.#child !== child) return;
-    for (const waiting of this.#calls.values())
-      waiting.reject(new CaissonError("unavailable", "The egress proxy ended; it is being started again."));
+    this.#child = undefined;
+    for (const waiting of this.#calls.values()) waiting.reject(ended());
     if (this.#closed) return;
     if (Date.now() - startedAt > 10 * limits.restartMost) this.#restartWait = limits.restartFirst;
     const timer = setTimeout(() => {
@@ -156,11 +150,20 @@ export class WorkerProcess {
     this.#closed = true;
     for (const timer of this.#timers) clearTimeout(timer);
     const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    if (child === undefined) return;
     const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
     if (child.connected) child.disconnect();
     const kill = setTimeout(() => child.kill("SIGKILL"), limits.stop);
     await ended;
     clearTimeout(kill);
   }
+}
+
+/** A process that cannot be told what it is to do must not go on with what it did. Its end ends all calls. */
+function send(child: ChildProcess, message: ToWorker): void {
+  child.send(message, (error) => void (error && child.kill("SIGKILL")));
+}
+
+function ended(): CaissonError {
+  return new CaissonError("unavailable", "The egress proxy ended; it is being started again.");
 }

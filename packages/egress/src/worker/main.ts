@@ -5,12 +5,15 @@ import { createHttp1Server } from "../intercept/http1-server.ts";
 import type { Deliver } from "../record/recorder.ts";
 import { createUpstreamTrust } from "../replay/trust.ts";
 import { createResolver } from "../resolve/resolver.ts";
+import { createInOrder } from "./in-order.ts";
 import type { FromWorker, ToWorker, WorkerConfig } from "./messages.ts";
 import { servePort, type Port } from "./port.ts";
 import { createSandbox, type Sandbox, type Shared } from "./sandbox.ts";
 
 const log = pino({ name: "egress-worker" }, pino.destination(2));
 const attached = new Map<string, { sandbox: Sandbox; port: Port }>();
+/** Both attaching and detaching take several turns; mixed up, they would leave a port that nobody can close any more. */
+const inOrder = createInOrder();
 let shared: Shared | undefined;
 
 /** More than this waiting in the channel means that the supervisor does not keep up; events are dropped then, not kept. */
@@ -71,11 +74,14 @@ async function handle(message: ToWorker): Promise<void> {
     case "configure":
       configure(message.config);
       return;
-    case "attach":
-      tell({ type: "done", call: message.call, caCertificatePem: await attach(message.attachment) });
+    case "attach": {
+      const { attachment } = message;
+      const caCertificatePem = await inOrder(attachment.sandboxId, () => attach(attachment));
+      tell({ type: "done", call: message.call, caCertificatePem });
       return;
+    }
     case "detach":
-      await detach(message.sandboxId);
+      await inOrder(message.sandboxId, () => detach(message.sandboxId));
       tell({ type: "done", call: message.call });
       return;
     case "ping":
