@@ -10,7 +10,6 @@ const main = fileURLToPath(new URL("../worker/main.ts", import.meta.url));
 const limits = {
   call: 15_000,
   ping: 5_000,
-  pingDeadline: 15_000,
   restartFirst: 100,
   restartMost: 5_000,
   stop: 2_000,
@@ -117,14 +116,10 @@ export class WorkerProcess {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
       if (this.#child !== child || this.#closed) return;
-      const deadline = setTimeout(() => child.kill("SIGKILL"), limits.pingDeadline);
-      this.call({ type: "ping" })
-        .then(() => {
-          clearTimeout(deadline);
-          this.#watch(child);
-        })
-        // The process has ended, or the deadline ends it.
-        .catch(() => {});
+      this.call({ type: "ping" }).then(
+        () => this.#watch(child),
+        () => child.kill("SIGKILL"),
+      );
     }, limits.ping);
     timer.unref();
     this.#timers.add(timer);
@@ -151,10 +146,10 @@ export class WorkerProcess {
     for (const timer of this.#timers) clearTimeout(timer);
     const child = this.#child;
     if (child === undefined) return;
-    const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+    const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
     if (child.connected) child.disconnect();
     const kill = setTimeout(() => child.kill("SIGKILL"), limits.stop);
-    await ended;
+    await exited;
     clearTimeout(kill);
   }
 }
