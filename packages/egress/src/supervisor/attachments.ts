@@ -1,6 +1,6 @@
 /**
  * What one worker is to serve, and how it gets to know. The table here is what counts: each change of it is sent in the same turn, a
- * worker does in order what it is sent, and one that was started again is sent all of it. So the newest attach of a sandbox wins, and
+ * worker does in order what it is sent, and one that has just been started is sent all of it. So the newest attach of a sandbox wins, and
  * nothing that an earlier one left on its way can bring its policy back.
  */
 import { CaissonError, type EgressAttachment } from "@caisson/protocol";
@@ -25,7 +25,7 @@ export class Attachments {
 
   constructor(config: WorkerConfig, onEvents: WorkerListener["onEvents"], log: Logger) {
     this.#log = log;
-    this.#worker = new WorkerProcess(config, { onEvents, onRestart: () => this.#tellAll() });
+    this.#worker = new WorkerProcess(config, { onEvents, onStart: () => this.#tellAll() }, log);
   }
 
   get pid(): number | undefined {
@@ -101,7 +101,7 @@ export class Attachments {
   }
 
   #tellAll(): void {
-    this.#log.error({ sandboxes: this.#entries.size }, "an egress worker ended and was started again");
+    if (this.#entries.size > 0) this.#log.warn({ sandboxes: this.#entries.size }, "sandboxes are being attached again");
     for (const entry of this.#entries.values()) this.#tell(entry);
   }
 }

@@ -1,20 +1,17 @@
 /** One worker process: started, spoken to, watched, started again. */
-import { spawn, type ChildProcess } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import type { ChildProcess } from "node:child_process";
 import { CaissonError, type EgressEvent } from "@caisson/protocol";
+import type { Logger } from "pino";
 import type { FromWorker, ToWorker, WorkerConfig } from "../worker/messages.ts";
+import { spawnWorker } from "./spawn-worker.ts";
 
-const main = fileURLToPath(new URL("../worker/main.ts", import.meta.url));
-
-/** Milliseconds; `heap` and `young` are MiB. Of 1 to 16, 4 cost a body the least. */
+/** Milliseconds. */
 const limits = {
   call: 15_000,
   ping: 5_000,
   restartFirst: 100,
   restartMost: 5_000,
   stop: 2_000,
-  heap: 2048,
-  young: 4,
 } as const;
 
 type Call = ToWorker extends infer M ? (M extends { call: number } ? Omit<M, "call"> : never) : never;
@@ -25,13 +22,14 @@ interface Answer {
 
 export interface WorkerListener {
   onEvents(events: readonly EgressEvent[], lost: number): void;
-  /** The process is new and knows nothing; what belongs to it has to be attached again. */
-  onRestart(): void;
+  /** The process is new and knows nothing; what belongs to it has to be attached. */
+  onStart(): void;
 }
 
 export class WorkerProcess {
   readonly #config: WorkerConfig;
   readonly #listener: WorkerListener;
+  readonly #log: Logger;
   readonly #calls = new Map<number, PromiseWithResolvers<Answer>>();
   /** Undefined while none runs. */
   #child: ChildProcess | undefined;
@@ -40,9 +38,10 @@ export class WorkerProcess {
   #timers = new Set<NodeJS.Timeout>();
   #closed = false;
 
-  constructor(config: WorkerConfig, listener: WorkerListener) {
+  constructor(config: WorkerConfig, listener: WorkerListener, log: Logger) {
     this.#config = config;
     this.#listener = listener;
+    this.#log = log;
     this.#start();
   }
 
@@ -51,37 +50,24 @@ export class WorkerProcess {
   }
 
   #start(): void {
-    // `ulimit -c 0`: no core dump of a process that holds secrets. Nothing but the code's path stands in its arguments,
-    // and its environment is empty but for the channel; secrets come over the channel.
-    const child = spawn(
-      "/bin/sh",
-      [
-        "-c",
-        'ulimit -c 0; exec "$0" "$@"',
-        process.execPath,
-        "--disable-warning=ExperimentalWarning",
-        `--max-old-space-size=${limits.heap}`,
-        `--max-semi-space-size=${limits.young}`,
-        // Otherwise other threads may go on marking the heap for as long as bytes flow, and take more than the worker itself.
-        "--single-threaded-gc",
-        // For `worker/sweep.ts`.
-        "--expose-gc",
-        main,
-      ],
-      {
-        stdio: ["ignore", "ignore", "inherit", "ipc"],
-        serialization: "advanced",
-        env: { UV_THREADPOOL_SIZE: "8" },
-        detached: false,
-      },
-    );
+    const child = spawnWorker((error) => this.#log.error({ err: error }, "an egress worker could not be started"));
+    if (child === undefined) return this.#startLater();
     this.#child = child;
     const startedAt = Date.now();
     child.on("message", (message: FromWorker) => this.#take(message));
-    child.on("error", () => {});
     child.once("exit", () => this.#lost(child, startedAt));
     send(child, { type: "configure", config: this.#config });
     this.#watch(child);
+    this.#listener.onStart();
+  }
+
+  #startLater(): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      if (!this.#closed) this.#start();
+    }, this.#restartWait);
+    this.#timers.add(timer);
+    this.#restartWait = Math.min(limits.restartMost, this.#restartWait * 2);
   }
 
   /**
@@ -130,15 +116,10 @@ export class WorkerProcess {
     this.#child = undefined;
     for (const waiting of this.#calls.values()) waiting.reject(ended());
     if (this.#closed) return;
+    const { exitCode, signalCode } = child;
+    this.#log.error({ exitCode, signalCode }, "an egress worker ended and is being started again");
     if (Date.now() - startedAt > 10 * limits.restartMost) this.#restartWait = limits.restartFirst;
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      if (this.#closed) return;
-      this.#start();
-      this.#listener.onRestart();
-    }, this.#restartWait);
-    this.#timers.add(timer);
-    this.#restartWait = Math.min(limits.restartMost, this.#restartWait * 2);
+    this.#startLater();
   }
 
   async close(): Promise<void> {
