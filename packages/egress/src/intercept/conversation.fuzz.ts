@@ -28,7 +28,7 @@ before(async () => {
   port = servePort(proxy.sandbox, path, () => {});
 });
 after(async () => {
-  port.close();
+  await port.close();
   await guest.close();
   await proxy.close();
 });

@@ -1,4 +1,5 @@
 /** A worker process of the egress proxy: serves the egress ports of some sandboxes. Started by the supervisor. */
+import { setImmediate as turn } from "node:timers/promises";
 import { pino } from "pino";
 import type { EgressAttachment } from "@caisson/protocol";
 import { createHttp1Server } from "../intercept/http1-server.ts";
@@ -60,12 +61,16 @@ async function attach(attachment: EgressAttachment): Promise<string> {
   return sandbox.authority.certificatePem;
 }
 
+/** Resolves when nothing of the sandbox is served and all that it did has been told. */
 async function detach(sandboxId: string): Promise<void> {
   const entry = attached.get(sandboxId);
   if (entry === undefined) return;
   attached.delete(sandboxId);
-  entry.port.close();
+  const closed = entry.port.close();
   await entry.sandbox.origins.destroy();
+  await closed;
+  // Exchanges whose connections ended just now record it in this turn.
+  await turn();
   entry.sandbox.flush();
 }
 

@@ -85,8 +85,7 @@ fuzz({
       onSocket = (socket) =>
         void answerSync(socket).then(() => {
           socket.once("close", () => {
-            port.close();
-            resolve();
+            void port.close().then(resolve);
           });
           socket.resume();
           for (const piece of cut(bytes, 3000, bytes.length)) socket.write(piece);

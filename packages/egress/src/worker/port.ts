@@ -27,13 +27,14 @@ const limits = {
 const backoff = { first: 50, most: 2_000 } as const;
 
 export interface Port {
-  close(): void;
+  /** Cuts what is under way, also where the guest does not read; resolves when nothing of it is left. */
+  close(): Promise<void>;
 }
 
 /** @param onTrouble is told why a conversation with the guest ended, for the log */
 export function servePort(sandbox: Sandbox, path: string, onTrouble: (error: unknown) => void): Port {
   const ending = new AbortController();
-  void (async () => {
+  const serving = (async () => {
     let wait: number = backoff.first;
     while (!ending.signal.aborted) {
       try {
@@ -49,7 +50,12 @@ export function servePort(sandbox: Sandbox, path: string, onTrouble: (error: unk
       await sleep(wait, undefined, { signal: ending.signal }).catch(() => {});
     }
   })();
-  return { close: () => ending.abort(new Error("The sandbox was detached")) };
+  return {
+    close() {
+      ending.abort(new Error("The sandbox was detached"));
+      return serving;
+    },
+  };
 }
 
 /** Resolves when the session is over. */
@@ -74,7 +80,11 @@ function serveSession(sandbox: Sandbox, socket: Socket, signal: AbortSignal): Pr
       },
     });
     session.setLocalWindowSize(limits.sessionWindow);
-    const end = (): void => session.destroy();
+    const end = (): void => {
+      session.destroy();
+      // A session that is destroyed waits for what it was writing, and a guest that does not read could hold it for ever.
+      socket.destroy();
+    };
     signal.addEventListener("abort", end, { once: true });
     session.on(
       "stream",
@@ -87,5 +97,7 @@ function serveSession(sandbox: Sandbox, socket: Socket, signal: AbortSignal): Pr
       resolve();
     });
     socket.once("close", () => session.destroy());
+    // It may have been detached since the guest answered.
+    if (signal.aborted) end();
   });
 }
