@@ -40,6 +40,41 @@ export function headerValue(headers: HeaderList, wanted: string): string | undef
   return headers.find(([name]) => name === wanted)?.[1];
 }
 
+/** All lines of a field that is a list, as one (RFC 9110 5.3): what only the first line says is not what the message says. */
+export function listValue(headers: HeaderList, wanted: string): string {
+  return headers
+    .filter(([name]) => name === wanted)
+    .map(([, value]) => value)
+    .join(", ");
+}
+
+/** Whether the body was coded for the way, beyond being cut into chunks. Those codings are undone by nobody here. */
+export function codedForTransfer(headers: HeaderList): boolean {
+  return !/^(chunked)?$/i.test(listValue(headers, "transfer-encoding").trim());
+}
+
+/** Whether messages inside the body are coded (gRPC, Connect), or the body is only what differs from another (RFC 3229). */
+export function hidesMessages(headers: HeaderList): boolean {
+  return ["grpc-encoding", "connect-content-encoding", "im"].some(
+    (name) => !/^(identity)?$/i.test(listValue(headers, name).trim()),
+  );
+}
+
+/** What asks for an answer that cannot be searched, or for parts of one: parts of a resource would hold parts of a value. */
+const hiding = new Set([
+  "range",
+  "if-range",
+  // Other names of Range: old clients', and Azure's.
+  "request-range",
+  "x-ms-range",
+  "accept-encoding",
+  "grpc-accept-encoding",
+  "connect-accept-encoding",
+  "a-im",
+  "available-dictionary",
+  "dictionary-id",
+]);
+
 export interface RequestHeaderOptions {
   /** The response will be read, so it should come as it is. */
   readonly reads: boolean;
@@ -51,15 +86,6 @@ export function requestHeaders(headers: HeaderList, options: RequestHeaderOption
   // Extensions of WebSocket (compression) would hide what the frames hold, and frames are read in any case.
   let kept = endToEnd(headers).filter(([name]) => name !== "content-length" && name !== "sec-websocket-extensions");
   if (options.reads) {
-    // Parts of a resource would hold parts of a value.
-    const hiding = new Set([
-      "range",
-      "if-range",
-      "accept-encoding",
-      "grpc-accept-encoding",
-      "available-dictionary",
-      "dictionary-id",
-    ]);
     kept = kept.filter(([name]) => !hiding.has(name));
     if (!options.websocket) kept.push(["accept-encoding", "identity"]);
     if (isGrpc(headers)) kept.push(["grpc-accept-encoding", "identity"]);

@@ -34,6 +34,8 @@ export function serveHttp2(socket: Duplex, conversation: Conversation): ServerHt
     maxSessionInvalidFrames: 256,
     // Counted over the life of the session, see `worker/port.ts`.
     maxSessionRejectedStreams: 10_000,
+    // Hosts do send a field twice that should stand once; that is told as it is, as over HTTP/1.1.
+    strictSingleValueFields: false,
     maxOutstandingPings: 4,
     maxSettings: 16,
     streamResetBurst: limits.resetBurst,

@@ -5,7 +5,7 @@ import { UpstreamFailure } from "../replay/failure.ts";
 import type { UpstreamCall, UpstreamHandler } from "../replay/upstream.ts";
 import type { HeaderList } from "../secrets/substitute.ts";
 import type { GuestReply } from "./guest.ts";
-import { hasMessages, headerValue, responseHeaders } from "./headers.ts";
+import { codedForTransfer, hasMessages, headerValue, hidesMessages, listValue, responseHeaders } from "./headers.ts";
 import { Refusal } from "./refusal.ts";
 
 /** A body announced to be no longer than this is collected, so that its length can be told right after redaction. */
@@ -52,9 +52,11 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
     this.status = status;
     const reads = this.#redactor.active;
     const bodyless = ended || this.#method === "HEAD" || status === 204 || status === 304;
-    const codings = reads && !bodyless ? knownCodings(headerValue(headers, "content-encoding")) : [];
-    const grpcEncoding = headerValue(headers, "grpc-encoding") ?? "identity";
-    if (codings === undefined || (reads && grpcEncoding !== "identity") || (codings.length > 0 && status === 206)) {
+    // The header ends here, and the guest would take the coded bytes for the body.
+    if (!bodyless && codedForTransfer(headers))
+      return this.fail(new Refusal(502, "unreadable-response", "The response has a transfer coding nobody asked for."));
+    const codings = reads && !bodyless ? knownCodings(listValue(headers, "content-encoding")) : [];
+    if (codings === undefined || (reads && hidesMessages(headers)) || (codings.length > 0 && status === 206)) {
       this.fail(
         new Refusal(
           502,

@@ -1,5 +1,5 @@
 /** Sends one request over HTTP/2, trailers and streaming in both directions included. */
-import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
+import { constants, type OutgoingHttpHeaders } from "node:http2";
 import { pipeline } from "node:stream";
 import type { HeaderList } from "../secrets/substitute.ts";
 import type { OpenStream } from "./origin.ts";
@@ -31,15 +31,15 @@ export function callHttp2(
   };
   let trailers: HeaderList = [];
   let answered = false;
-  stream.on("response", (received, flags) => {
+  stream.on("response", (received, flags, raw) => {
     const ended = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
     answered = true;
-    handler.head(Number(received[":status"]), headerList(received), ended);
+    handler.head(Number(received[":status"]), headerList(raw), ended);
     // Not before: Node may emit the first data ahead of the response it belongs to.
     stream.on("data", (chunk: Buffer) => handler.data(chunk));
   });
-  stream.on("trailers", (received) => {
-    trailers = headerList(received);
+  stream.on("trailers", (_, __, raw) => {
+    trailers = headerList(raw);
   });
   stream.on("end", () =>
     once(() => {
@@ -74,11 +74,12 @@ export function callHttp2(
   };
 }
 
-function headerList(headers: IncomingHttpHeaders): HeaderList {
+/** As they came: of fields that should stand once Node's own object holds the first and drops the others, a second coding as well. */
+function headerList(raw: readonly string[]): HeaderList {
   const pairs: [string, string][] = [];
-  for (const [name, value] of Object.entries(headers)) {
-    if (name.startsWith(":") || value === undefined) continue;
-    for (const one of [value].flat()) pairs.push([name, one]);
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = raw[index]!;
+    if (!name.startsWith(":")) pairs.push([name, raw[index + 1]!]);
   }
   return pairs;
 }
