@@ -56,6 +56,16 @@ const routes: Record<string, Route> = {
     response.writeHead(200, { "content-encoding": "br" }).end(brotliCompressSync(`<${key}>`)),
   "/zstd": (_, response, key) =>
     response.writeHead(200, { "content-encoding": "zstd" }).end(zstdCompressSync(`<${key}>`)),
+  "/zstd-frames": (_, response, key) =>
+    response
+      .writeHead(200, { "content-encoding": "zstd" })
+      .end(Buffer.concat([zstdCompressSync("<"), zstdCompressSync(key), zstdCompressSync(">")])),
+  "/gzip-of-nothing": (_, response) =>
+    response.writeHead(200, { "content-encoding": "gzip", "content-length": "0" }).end(),
+  "/br-and-more": (_, response, key) =>
+    response
+      .writeHead(200, { "content-encoding": "br" })
+      .end(Buffer.concat([brotliCompressSync("<>"), Buffer.from(key)])),
   "/deflate": (_, response, key) =>
     response.writeHead(200, { "content-encoding": "deflate" }).end(deflateSync(`<${key}>`)),
   "/gzip-br": (_, response, key) =>
@@ -163,6 +173,7 @@ for (const path of [
   "/gzip-sized",
   "/br",
   "/zstd",
+  "/zstd-frames",
   "/deflate",
   "/gzip-br",
   "/GZIP",
@@ -235,6 +246,12 @@ test("what cannot be read is refused, and what breaks off is not passed as whole
     ),
   );
   await harness.refusal("unreadable-response");
+});
+
+test("a coded body without any byte is empty, and one that goes on after its end is not passed as whole", async () => {
+  const reply = await get("/gzip-of-nothing");
+  assert.deepEqual([reply.status, reply.text, reply.headers["content-encoding"]], [200, "", undefined]);
+  assert.notEqual((await get("/br-and-more").catch(() => undefined))?.status, 200);
 });
 
 test("server-sent events arrive one by one", async () => {
