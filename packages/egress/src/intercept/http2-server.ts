@@ -82,11 +82,16 @@ function guestRequest(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, e
 
 /** Whoever has read a body to its end destroys it; the stream itself still has an answer to carry. */
 function bodyOf(stream: ServerHttp2Stream): PassThrough {
-  const body = new PassThrough();
+  const body = stream.pipe(new PassThrough(), { end: false });
   body.on("error", () => {});
+  // After the pipe's own listener, which stops the stream: what is left would fill its window, and a guest that goes on sending waits.
   body.once("close", () => stream.resume());
-  stream.once("close", () => body.writableEnded || body.destroy(new Error("The guest ended the request early")));
-  return stream.pipe(body);
+  const breakOff = (): void =>
+    void (body.writableEnded || body.destroy(new Error("The guest ended the request early")));
+  stream.once("close", breakOff);
+  // Node ends a stream in this way too when its session breaks off; the host would take what came for the whole.
+  stream.once("end", () => (stream.aborted ? breakOff() : body.end()));
+  return body;
 }
 
 class Http2Reply implements GuestReply {
