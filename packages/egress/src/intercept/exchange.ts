@@ -6,6 +6,7 @@ import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "../replay/u
 import type { Origin } from "../replay/origin.ts";
 import { formatHostAndPort } from "../policy/canonical-host.ts";
 import { planBody, substituteHead, type Destination } from "../secrets/substitute.ts";
+import { BodyRoom } from "./body-room.ts";
 import { checkRequest } from "./check.ts";
 import type { Conversation } from "./conversation.ts";
 import type { GuestReply, GuestRequest } from "./guest.ts";
@@ -20,7 +21,11 @@ import { relayWebSocket } from "./websocket.ts";
 export async function exchange(conversation: Conversation, request: GuestRequest, reply: GuestReply): Promise<void> {
   const { principal } = conversation;
   const leave = principal.enter();
-  const record = requestRecord(conversation, request, leave);
+  const room = new BodyRoom(principal);
+  const record = requestRecord(conversation, request, () => {
+    room.release();
+    leave?.();
+  });
   let gone = false;
   let abort: ((reason: Error) => void) | undefined;
   reply.onGone(() => {
@@ -37,12 +42,11 @@ export async function exchange(conversation: Conversation, request: GuestRequest
   };
   if (leave === undefined) {
     settle(new Refusal(503, "too-many-requests", "The sandbox has too many requests under way; wait for some to end."));
-    // Nobody will read it. On HTTP/1.1 that goes with the connection.
-    if (request.protocol === "h2") request.body?.destroy();
+    leaveUnread(request);
     return;
   }
   try {
-    const prepared = await prepare(conversation, request, record);
+    const prepared = await prepare(conversation, request, record, room);
     if (gone) return settle(new Error("gone"));
     const { origin, upstream, failure } = prepared;
     const fail = (error: Error): void =>
@@ -84,8 +88,14 @@ export async function exchange(conversation: Conversation, request: GuestRequest
     abort = (reason) => relay.fail(reason);
     await attempt();
   } catch (error) {
-    settle(error instanceof Error && "rule" in error ? error : asFailure(error, conversation));
+    settle(asFailure(error, conversation));
+    leaveUnread(request);
   }
+}
+
+/** Lets a body go that nobody will read. On HTTP/1.1 that goes with the connection. */
+function leaveUnread(request: GuestRequest): void {
+  if (request.protocol === "h2") request.body?.destroy();
 }
 
 /** An upstream may close a kept connection in the moment in which it is used again (RFC 9110 9.2.2, RFC 9112 9.3.1). */
@@ -109,13 +119,14 @@ async function prepare(
   conversation: Conversation,
   request: GuestRequest,
   record: ReturnType<typeof requestRecord>,
+  room: BodyRoom,
 ): Promise<Prepared> {
   const { principal, host, port, scheme } = conversation;
   const destination: Destination = { host, port, scheme };
   const head = { method: request.method, target: checkRequest(conversation, request), headers: request.headers };
   const substituted = substituteHead(principal.vault, destination, head);
   const plan = request.body === undefined ? undefined : planBody(principal.vault, destination, head);
-  const body = await prepareBody(request, plan);
+  const body = await prepareBody(request, plan, room);
   const inBody = plan?.used ?? new Set<string>();
   record.secrets = () => [...new Set([...substituted.used, ...inBody])];
   const resolution = await principal.resolve(host, port);

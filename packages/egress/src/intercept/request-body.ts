@@ -3,6 +3,7 @@ import { Readable, Transform } from "node:stream";
 import type { StreamRewriter } from "../redact/stream-rewriter.ts";
 import type { BodyPlan } from "../secrets/substitute.ts";
 import type { PlaceholderForm } from "../secrets/vault.ts";
+import type { BodyRoom } from "./body-room.ts";
 import type { GuestRequest } from "./guest.ts";
 import { Refusal } from "./refusal.ts";
 
@@ -18,26 +19,30 @@ export interface PreparedBody {
 const searchedWhole = 64 * 1024;
 /** Up to here a body that may change is read whole, since some services refuse bodies without a length. */
 const changedWhole = 2 ** 20;
+/** Bytes of a body that are rewritten at once. */
+const slice = 16 * 1024;
+/** Milliseconds. */
 const collectTimeout = 30_000;
 const idleAfter = 25;
 
 /** @throws SecretRefused, Refusal */
-export async function prepareBody(request: GuestRequest, plan: BodyPlan | undefined): Promise<PreparedBody> {
+export async function prepareBody(
+  request: GuestRequest,
+  plan: BodyPlan | undefined,
+  room: BodyRoom,
+): Promise<PreparedBody> {
   const { body, bodyLength } = request;
   if (body === undefined) return { failure: () => undefined };
   if (plan === undefined)
     return { stream: body, ...(bodyLength !== undefined && { length: bodyLength }), failure: () => undefined };
-  const rewriter = plan.rewriter();
   if (bodyLength !== undefined && bodyLength <= (plan.changes ? changedWhole : searchedWhole)) {
-    const whole = await collect(body, rewriter);
-    return {
-      stream: Readable.from(whole.length === 0 ? [] : [whole], { objectMode: false }),
-      length: whole.length,
-      failure: () => undefined,
-    };
+    room.take(bodyLength);
+    const { whole, length } = await collect(body, bodyLength, plan.rewriter());
+    const pieces = length === 0 ? [] : plan.used.size === 0 ? [whole] : rewritten(whole, plan.rewriter());
+    return { stream: Readable.from(pieces, { objectMode: false }), length, failure: () => undefined };
   }
   let failure: Error | undefined;
-  const stream = rewriting(rewriter, (error) => (failure = error));
+  const stream = rewriting(plan.rewriter(), (error) => (failure = error));
   // It may fail before anybody sends it on; without a listener that would end the process.
   stream.on("error", () => {});
   body.once("error", (error) => stream.destroy(error));
@@ -46,20 +51,43 @@ export async function prepareBody(request: GuestRequest, plan: BodyPlan | undefi
   return { stream, ...(!plan.changes && bodyLength !== undefined && { length: bodyLength }), failure: () => failure };
 }
 
-async function collect(body: Readable, rewriter: StreamRewriter<PlaceholderForm>): Promise<Buffer> {
-  const pieces: Buffer[] = [];
+/**
+ * Reads a body of an announced length and searches it as it comes.
+ * @returns the body as it came, and the bytes that it will have
+ */
+async function collect(
+  body: Readable,
+  announced: number,
+  rewriter: StreamRewriter<PlaceholderForm>,
+): Promise<{ whole: Buffer; length: number }> {
   const timer = setTimeout(
     () => body.destroy(new Refusal(408, "body-timeout", "The body of the request did not arrive in time.")),
     collectTimeout,
   );
+  // Copied to one place: a guest may send it byte by byte, and as buffers of their own these take a hundredfold.
+  const whole = Buffer.allocUnsafe(announced);
+  let [filled, length] = [0, 0];
+  const count = (pieces: readonly Buffer[]): void => pieces.forEach((piece) => (length += piece.length));
   try {
     // The body shares its connection with the answer, so a refusal must not destroy it.
-    for await (const chunk of body.iterator({ destroyOnReturn: false })) pieces.push(...rewriter.push(chunk as Buffer));
-    pieces.push(...rewriter.end());
-    return Buffer.concat(pieces);
+    for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      count(rewriter.push(chunk));
+      chunk.copy(whole, filled);
+      filled += chunk.length;
+    }
+    count(rewriter.end());
   } finally {
     clearTimeout(timer);
   }
+  if (filled !== announced)
+    throw new Refusal(400, "malformed-request", "The body of the request has another length than it says.");
+  return { whole, length };
+}
+
+/** Made while it is sent: a body full of placeholders would be several hundred times as long with the values in it. */
+function* rewritten(whole: Buffer, rewriter: StreamRewriter<PlaceholderForm>): Generator<Buffer> {
+  for (let at = 0; at < whole.length; at += slice) yield* rewriter.push(whole.subarray(at, at + slice));
+  yield* rewriter.end();
 }
 
 function rewriting(rewriter: StreamRewriter<PlaceholderForm>, onFailure: (error: Error) => void): Transform {

@@ -71,6 +71,12 @@ export interface Substituted extends RequestHead {
 }
 
 /**
+ * Bytes that values may add to a head: room for four of the longest. A head full of placeholders would become a thousand long values,
+ * in every request that a guest cares to send at once.
+ */
+const mayGrow = 64 * 1024;
+
+/**
  * Replaces placeholders in header values, Basic credentials and the target.
  * @throws SecretRefused when a placeholder stands anywhere in the head and may not go there
  */
@@ -79,12 +85,19 @@ export function substituteHead(vault: Vault, to: Destination, head: RequestHead)
   if (found.size === 0) return { ...head, used: [] };
   for (const secret of found) approve(secret, to, head);
   const used = new Set<string>();
+  let grown = 0;
+  const put = (secret: Secret, encoded: string): string => {
+    used.add(secret.binding.name);
+    grown += encoded.length - secret.binding.placeholder.length;
+    if (grown > mayGrow)
+      throw new SecretRefused("secret-unfit", secret, "would make the head of the request too long.");
+    return encoded;
+  };
   const inText = (text: string, encode: (value: string) => string): string => {
     let result = text;
     for (const secret of found) {
-      if (!result.includes(secret.binding.placeholder)) continue;
-      result = result.replaceAll(secret.binding.placeholder, () => encode(secret.binding.value));
-      used.add(secret.binding.name);
+      const { placeholder, value } = secret.binding;
+      if (result.includes(placeholder)) result = result.replaceAll(placeholder, () => put(secret, encode(value)));
     }
     return result;
   };
@@ -103,10 +116,7 @@ export function substituteHead(vault: Vault, to: Destination, head: RequestHead)
   });
   let target = head.target;
   for (const secret of found) {
-    target = target.replace(secret.percentEncoded, () => {
-      used.add(secret.binding.name);
-      return encodeURIComponent(secret.binding.value);
-    });
+    target = target.replace(secret.percentEncoded, () => put(secret, encodeURIComponent(secret.binding.value)));
   }
   return { method: head.method, target, headers, used: [...used] };
 }
@@ -141,6 +151,8 @@ export function planBody(vault: Vault, to: Destination, head: RequestHead): Body
   if (!changes && [...verdicts.values()].every((verdict) => verdict === undefined)) return undefined;
   const encode = bodyEncoding(head.headers);
   const used = new Set<string>();
+  /** Made once: a body full of placeholders is then full of references to one value. */
+  const values = new Map<Secret, Buffer>();
   return {
     changes,
     used,
@@ -152,7 +164,9 @@ export function planBody(vault: Vault, to: Destination, head: RequestHead): Body
           if (refusal !== undefined) throw refusal;
           if (secret.binding.inBody !== true || !plain) return bytes;
           used.add(secret.binding.name);
-          return Buffer.from(encode(secret.binding.value));
+          const value = values.get(secret) ?? Buffer.from(encode(secret.binding.value));
+          values.set(secret, value);
+          return value;
         },
         holdUnfinished(vault.placeholders),
       ),
