@@ -132,10 +132,12 @@ async function prepare(
   const resolution = await principal.resolve(host, port);
   if (!resolution.ok) throw new UpstreamFailure("upstream-unreachable", resolution.detail);
   const websocket = request.protocol === "websocket";
-  const trailers = (): [string, string][] =>
-    [
-      ...substituteHead(principal.vault, destination, { ...head, target: "/", headers: request.trailers() }).headers,
-    ].map(([name, value]) => [name, value]);
+  const trailers = (): [string, string][] => {
+    const own = { ...head, target: "/", headers: request.trailers() };
+    const together = { ...head, headers: [...head.headers, ...own.headers] };
+    const { headers } = substituteHead(principal.vault, destination, own, together);
+    return headers.map(([name, value]) => [name, value]);
+  };
   return {
     origin: principal.origins.get(scheme, host, resolution.target),
     failure: body.failure,

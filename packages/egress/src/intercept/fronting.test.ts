@@ -69,6 +69,9 @@ const fronting: Record<string, [rule: string, bytes: string]> = {
     "GET https://api.test@evil.test/ HTTP/1.1\nHost: api.test\n\n",
   ],
   "an absolute target of plain HTTP": ["authority-mismatch", "GET http://api.test/ HTTP/1.1\nHost: api.test\n\n"],
+  "a fragment in the target": ["malformed-request", "GET /a#b HTTP/1.1\nHost: api.test\n\n"],
+  "a fragment in an absolute target": ["malformed-request", "GET https://api.test/a#b HTTP/1.1\nHost: api.test\n\n"],
+  "a fragment in place of a path": ["malformed-request", "GET https://api.test#/a HTTP/1.1\nHost: api.test\n\n"],
   "a target without slash": ["malformed-request", "GET evil.test HTTP/1.1\nHost: api.test\n\n"],
   CONNECT: ["connect-in-http", "CONNECT evil.test:443 HTTP/1.1\nHost: api.test\n\n"],
   "CONNECT to itself": ["connect-in-http", "CONNECT api.test:443 HTTP/1.1\nHost: api.test\n\n"],
@@ -180,6 +183,7 @@ test("in HTTP/2 every stream is judged by its own authority", async () => {
     [0, 400].includes(await status({ ":path": "https://evil.test/", ":authority": "api.test" }).catch(() => 0)),
   );
   assert.equal(await status({ ":method": "CONNECT", ":authority": "evil.test:443" }).catch(() => 403), 403);
+  assert.equal(await status({ ":path": "/a#b", ":authority": "api.test" }), 400);
   assert.equal(await status({ ":path": "/4", ":authority": "api.test:443" }), 200);
   assert.deepEqual(arrived, ["GET api.test/1", "GET api.test/4"]);
   session.destroy();

@@ -158,9 +158,57 @@ test("a narrowed secret goes with its methods and paths only", async () => {
     "/v1/a\\b",
     "/x?/v1/",
     "/v1/..;/v2",
+    "/v1/..%3f",
+    "/v1/..%23",
+    "/v1/%252e%252e/v2",
+    "/v1/%u002e%u002e/v2",
+    "/v1/..%3b/v2",
+    "/v1/..%00",
+    "/v1/a%0db",
+    "/v1/..%1f/v2",
+    "/v1/..%7f/v2",
+    "/v1/%c0%ae%c0%ae/v2",
+    "/v1/.%e0%80%ae/v2",
+    "/v1/%f0%80%80%af",
+    "/v1/%EF%BC%8E%ef%bc%8e/v2",
+    "/v1/%e2%80%a4%e2%80%a4/v2",
+    "/v1/x?_method=DELETE",
+    "/v1/x?a=b&%5fmethod=DELETE",
+    "/v1/x?a=b;.method=DELETE",
   ]) {
     await refused("secret-narrowed", () => ask(harness.guest, "api.test", { method: "POST", path, headers }));
   }
+});
+
+test("a narrowed secret does not go with what names another method or path", async () => {
+  for (const name of [
+    "X-Original-URL",
+    "X-Rewrite-URL",
+    "X-Forwarded-Path",
+    "X-Forwarded-Prefix",
+    "X-HTTP-Method-Override",
+    "X_HTTP_Method_Override",
+    "X-HTTP-Method",
+    "X-Method-Override",
+  ]) {
+    const more = { [name]: "/v2/x" };
+    const post = { method: "POST", path: "/v1/x" };
+    await refused("secret-narrowed", () =>
+      ask(harness.guest, "api.test", {
+        ...post,
+        headers: { authorization: `Bearer ${narrowed.placeholder}`, ...more },
+      }),
+    );
+    await refused("secret-narrowed", () =>
+      ask(harness.guest, "api.test", { ...post, headers: more, body: narrowed.placeholder }),
+    );
+    // Others go as they always did, and so does a request that holds none.
+    const headers = { authorization: `Bearer ${placeholder}`, ...more };
+    assert.equal((await ask(harness.guest, "api.test", { ...post, headers })).status, 200);
+  }
+  const path = "/v1/caf%C3%A9/.well-known/a...b/%20?x_method=1&method=2&_methods=3";
+  const headers = { authorization: `Bearer ${narrowed.placeholder}` };
+  assert.equal((await ask(harness.guest, "api.test", { method: "POST", path, headers })).status, 200);
 });
 
 test("headers, Basic credentials and the query of the approved host get the value, encoded as the place asks", async () => {

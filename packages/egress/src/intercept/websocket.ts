@@ -39,7 +39,9 @@ export function relayWebSocket({ conversation, request, reply, socket, headers, 
     return;
   }
   const guest = reply.upgrade(responseHeaders(headers, { decoded: false, redact: (text) => redactor.text(text) }));
-  const plan = planBody(vault, { host, port, scheme }, { method: request.method, target: request.target, headers: [] });
+  // What the request says of a body it has not says nothing about its messages.
+  const head = { ...request, headers: request.headers.filter(([name]) => name !== "content-type") };
+  const plan = planBody(vault, { host, port, scheme }, head);
   const finish = (error?: Error): void => {
     for (const side of [guest, socket]) if (!side.destroyed) side.end();
     setTimeout(() => [guest, socket].forEach((side) => side.destroy()), lingering).unref();

@@ -1,6 +1,7 @@
 /** Puts the values in, last of all, where a request to an approved host holds their placeholders. */
 import { mayGoTo, type PlaceholderForm, type Secret, type Vault } from "./vault.ts";
 import { findPlaceholders } from "./find.ts";
+import { outsideNarrowing } from "./narrowed.ts";
 import { holdUnfinished } from "../redact/holding.ts";
 import { StreamRewriter } from "../redact/stream-rewriter.ts";
 import type { Host } from "../policy/canonical-host.ts";
@@ -32,37 +33,17 @@ export class SecretRefused extends Error {
 }
 
 /** @throws SecretRefused unless this secret may be in this request */
-export function approve(secret: Secret, to: Destination, head: Pick<RequestHead, "method" | "target">): void {
-  const { methods, pathPrefixes, hosts } = secret.binding;
+export function approve(secret: Secret, to: Destination, head: RequestHead): void {
   if (!mayGoTo(secret, to.host, to.port)) {
     throw new SecretRefused(
       "secret-not-approved",
       secret,
-      `may not be sent to ${to.host.text}:${to.port}; it is for ${hosts.join(", ")}.`,
+      `may not be sent to ${to.host.text}:${to.port}; it is for ${secret.binding.hosts.join(", ")}.`,
     );
   }
   if (to.scheme !== "https") throw new SecretRefused("secret-needs-https", secret, "may only be sent over HTTPS.");
-  if (methods !== undefined && !methods.includes(head.method.toUpperCase())) {
-    throw new SecretRefused(
-      "secret-narrowed",
-      secret,
-      `may not be sent with the method ${head.method}; it is for ${methods.join(", ")}.`,
-    );
-  }
-  if (pathPrefixes !== undefined && !pathBegins(head.target, pathPrefixes)) {
-    throw new SecretRefused(
-      "secret-narrowed",
-      secret,
-      `may not be sent to this path; it is for paths that begin with ${pathPrefixes.join(", ")}.`,
-    );
-  }
-}
-
-/** Paths that servers read in more than one way (dot segments, encoded or doubled separators) begin with nothing. */
-function pathBegins(target: string, prefixes: readonly string[]): boolean {
-  const path = target.split("?", 1)[0]!;
-  if (/\/\.{0,2}(?=\/)|\/\.{1,2}$|%2e|%2f|%5c|\\|;/i.test(path)) return false;
-  return prefixes.some((prefix) => path.startsWith(prefix));
+  const outside = outsideNarrowing(secret.binding, head);
+  if (outside !== undefined) throw new SecretRefused("secret-narrowed", secret, outside);
 }
 
 export interface Substituted extends RequestHead {
@@ -78,12 +59,13 @@ const mayGrow = 64 * 1024;
 
 /**
  * Replaces placeholders in header values, Basic credentials and the target.
+ * @param request what decides whether they may go there; for trailers, the head with them
  * @throws SecretRefused when a placeholder stands anywhere in the head and may not go there
  */
-export function substituteHead(vault: Vault, to: Destination, head: RequestHead): Substituted {
+export function substituteHead(vault: Vault, to: Destination, head: RequestHead, request = head): Substituted {
   const found = findPlaceholders(vault, [head.target, ...head.headers.flat()]);
   if (found.size === 0) return { ...head, used: [] };
-  for (const secret of found) approve(secret, to, head);
+  for (const secret of found) approve(secret, to, request);
   const used = new Set<string>();
   let grown = 0;
   const put = (secret: Secret, encoded: string): string => {
