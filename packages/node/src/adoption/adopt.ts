@@ -115,8 +115,8 @@ async function adopt(options: AdoptOptions, record: MachineRecord): Promise<Runn
 }
 
 /** Without its policy a machine gets no network at all, which the guest sees as a port that nobody serves. */
-async function attachEgress(
-  { egress, egressOf, log }: AdoptOptions,
+export async function attachEgress(
+  { egress, egressOf, log }: Pick<AdoptOptions, "egress" | "egressOf" | "log">,
   id: string,
   socketPath: string,
 ): Promise<string | undefined> {

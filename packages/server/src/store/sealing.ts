@@ -37,7 +37,7 @@ export function createSealer(key: Buffer): Sealer {
       } catch (cause) {
         throw new CaissonError(
           "internal",
-          "A stored secret could not be decrypted: the key is not the one it was encrypted with.",
+          "What is stored could not be decrypted: the key is not the one it was encrypted with, or it was altered.",
           { cause },
         );
       }

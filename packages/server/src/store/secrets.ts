@@ -1,7 +1,7 @@
 /** Secrets of live sandboxes, encrypted. They are kept so that a restarted server can hand them to the egress proxy again. */
-import type { SecretBinding } from "@caisson/protocol";
+import { CaissonError, type SecretBinding } from "@caisson/protocol";
 import type { Sealer } from "./sealing.ts";
-import type { Database } from "./tables.ts";
+import type { Database, SecretsTable } from "./tables.ts";
 
 export class SecretStore {
   readonly #db: Database;
@@ -19,22 +19,40 @@ export class SecretStore {
       name,
       placeholder,
       rules: JSON.stringify(rules),
-      sealed: this.#sealer.seal(value, `${sandboxId}/${name}`),
+      sealed: this.#sealer.seal(value, contextOf(sandboxId, name, placeholder, rules)),
     }));
     await this.#db.insertInto("secrets").values(rows).execute();
   }
 
+  /** @throws CaissonError `internal` when a row is not as it was written */
   async of(sandboxId: string): Promise<SecretBinding[]> {
     const rows = await this.#db.selectFrom("secrets").selectAll().where("sandbox_id", "=", sandboxId).execute();
-    return rows.map((row) => ({
-      ...(JSON.parse(row.rules) as Pick<SecretBinding, "hosts">),
-      name: row.name,
-      placeholder: row.placeholder,
-      value: this.#sealer.open(row.sealed, `${sandboxId}/${row.name}`),
-    }));
+    return rows.map((row) => this.#open(row));
+  }
+
+  #open({ sandbox_id, name, placeholder, rules: text, sealed }: SecretsTable): SecretBinding {
+    try {
+      const rules = JSON.parse(text) as Rules;
+      const value = this.#sealer.open(sealed, contextOf(sandbox_id, name, placeholder, rules));
+      return { ...rules, name, placeholder, value };
+    } catch (cause) {
+      const why = cause instanceof CaissonError ? cause.message : "Its rules cannot be read.";
+      throw new CaissonError("internal", `The secret ${name} of ${sandbox_id} cannot be used. ${why}`, { cause });
+    }
   }
 
   async remove(sandboxId: string): Promise<void> {
     await this.#db.deleteFrom("secrets").where("sandbox_id", "=", sandboxId).execute();
   }
+}
+
+type Rules = Omit<SecretBinding, "name" | "placeholder" | "value">;
+
+/**
+ * What a sealed value belongs to. The rules are part of it, all that there are: whoever can write to the database, and not read the
+ * key, could otherwise add a host of their own to those that get the value. In one order, so that only the rules decide.
+ */
+function contextOf(sandboxId: string, name: string, placeholder: string, rules: Rules): string {
+  const given = Object.entries(rules).filter(([, value]) => value !== undefined);
+  return JSON.stringify([sandboxId, name, placeholder, given.toSorted(([a], [b]) => (a < b ? -1 : 1))]);
 }

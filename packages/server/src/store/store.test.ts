@@ -150,12 +150,57 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
       assert.deepEqual(await secrets.of(id), [binding]);
       const stored = JSON.stringify(await db.selectFrom("secrets").selectAll().execute());
       assert.ok(!stored.includes("hunter2"));
-      const { sealed } = await db
+      const another = row().id;
+      await store.insert(row({ id: another }), 1000);
+      await db.updateTable("secrets").set({ sandbox_id: another }).where("sandbox_id", "=", id).execute();
+      await assert.rejects(secrets.of(another), { code: "internal", message: new RegExp(`KEY of ${another}`) });
+      assert.deepEqual(await secrets.of(id), []);
+    });
+
+    test("a secret whose rules were changed in the database does not open", async () => {
+      const secrets = new SecretStore(db, createSealer(await loadKey(join(home, "secret.key"))));
+      const { id } = row();
+      await store.insert(row({ id }), 1000);
+      const binding = {
+        name: "KEY",
+        placeholder: "caisson-secret-key-y",
+        value: "hunter3",
+        hosts: ["example.com"],
+        methods: ["GET"],
+        pathPrefixes: ["/v1/"],
+      };
+      await secrets.insert(id, [binding, { ...binding, name: "OTHER", placeholder: "caisson-secret-key-z" }]);
+      const { rules } = await db
         .selectFrom("secrets")
-        .selectAll()
+        .select("rules")
         .where("sandbox_id", "=", id)
         .executeTakeFirstOrThrow();
-      assert.throws(() => sealer.open(sealed, "sbx_ord_another/KEY"), { code: "internal" });
+      const change = async (set: { rules?: string; placeholder?: string; name?: string }): Promise<void> =>
+        void (await db
+          .updateTable("secrets")
+          .set(set)
+          .where("sandbox_id", "=", id)
+          .where("placeholder", "like", "%-y")
+          .execute());
+      const written = JSON.parse(rules) as Record<string, unknown>;
+      for (const changed of [
+        { ...written, hosts: ["example.com", "evil.example"] },
+        { ...written, methods: undefined },
+        { ...written, pathPrefixes: ["/"] },
+        { ...written, inBody: true },
+        null,
+      ]) {
+        await change({ rules: JSON.stringify(changed) });
+        await assert.rejects(secrets.of(id), { code: "internal", message: /The secret KEY of sbx/ });
+      }
+      await change({ rules: "{" });
+      await assert.rejects(secrets.of(id), { code: "internal", message: /cannot be read/ });
+      await change({ rules, placeholder: "caisson-secret-key-x-y" });
+      await assert.rejects(secrets.of(id), { code: "internal" });
+      // The order in which they stand changes nothing.
+      const turned = Object.fromEntries(Object.entries(written).toReversed());
+      await change({ rules: JSON.stringify(turned), placeholder: "caisson-secret-key-y" });
+      assert.deepEqual((await secrets.of(id))[0], binding);
       await secrets.remove(id);
       assert.deepEqual(await secrets.of(id), []);
     });
