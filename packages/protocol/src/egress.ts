@@ -66,10 +66,10 @@ export interface EgressEvent {
 /** The egress proxy as seen by the node and the platform. Implemented over worker processes. */
 export interface EgressGuard {
   /**
-   * Checks that policy and secrets can be enforced; fails closed.
+   * Checks that policy and secrets can be enforced; fails closed. `attach` checks the same: to ask here first spares a machine.
    * @throws CaissonError `invalid_argument` with how to write it right
    */
-  validate(policy: EgressPolicy, secrets: readonly Pick<SecretBinding, "name" | "hosts">[]): void;
+  validate(policy: EgressPolicy, secrets: readonly SecretBinding[]): void;
   /** Serves a machine's egress port from now on. Answers with the certificate of the authority made for this sandbox (PEM). */
   attach(attachment: EgressAttachment, options?: { signal?: AbortSignal }): Promise<{ caCertificatePem: string }>;
   detach(sandboxId: string): Promise<void>;

@@ -5,9 +5,16 @@ import { CaissonError, type SecretBinding } from "@caisson/protocol";
 const shortest = 5;
 const longest = 16 * 1024;
 const shortestPlaceholder = 16;
+/** Of one sandbox. Everything that comes in is searched for each spelling of each value, and every spelling is kept in the worker. */
+const most = 64;
+/** Bytes of all values of one sandbox. */
+const longestTogether = 32 * 1024;
 
 /** @throws CaissonError `invalid_argument` */
 export function checkSecrets(secrets: readonly SecretBinding[]): void {
+  if (secrets.length > most)
+    throw new CaissonError("invalid_argument", `A sandbox can have at most ${most} secrets, not ${secrets.length}.`);
+  const together = secrets.reduce((sum, { value }) => sum + Buffer.byteLength(value), 0);
   const placeholders = new Set<string>();
   for (const { name, value, placeholder } of secrets) {
     const length = Buffer.byteLength(value);
@@ -15,6 +22,13 @@ export function checkSecrets(secrets: readonly SecretBinding[]): void {
       throw new CaissonError(
         "invalid_argument",
         `The secret ${name} has ${length} bytes. Secrets of ${shortest} to ${longest} bytes can be protected; a shorter one could not be told from ordinary text.`,
+      );
+    }
+    // Half of a pair has no form in UTF-8 nor in a URL; the worker could not even say how the value is spelled.
+    if (!value.isWellFormed()) {
+      throw new CaissonError(
+        "invalid_argument",
+        `The value of the secret ${name} is no text: it holds half of a surrogate pair. Give binary data as Base64 or in hexadecimal.`,
       );
     }
     if (!/^[A-Za-z0-9_.~-]+$/.test(placeholder) || placeholder.length < shortestPlaceholder) {
@@ -26,5 +40,11 @@ export function checkSecrets(secrets: readonly SecretBinding[]): void {
     if (placeholders.has(placeholder))
       throw new CaissonError("invalid_argument", `Two secrets have the placeholder of ${name}.`);
     placeholders.add(placeholder);
+  }
+  if (together > longestTogether) {
+    throw new CaissonError(
+      "invalid_argument",
+      `The secrets of the sandbox have ${together} bytes together; at most ${longestTogether} can be protected. A long file may do with one key in it as the secret.`,
+    );
   }
 }

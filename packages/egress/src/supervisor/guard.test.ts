@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { CaissonError } from "@caisson/protocol";
+import { CaissonError, type SecretBinding } from "@caisson/protocol";
 import { Guest } from "../testing/guest.ts";
 import { makeSecret, startHarness, startHttps, type Harness, type Upstream } from "../testing/harness.ts";
 import { ask } from "../testing/talk.ts";
@@ -129,14 +129,16 @@ test("the same seed gives the same authority, another seed another", async () =>
   assert.notEqual(await key(seed, "a"), await key(randomBytes(32), "a"));
 });
 
-test("what cannot be protected is refused when it is attached", async () => {
-  const attach = (more: object): Promise<unknown> =>
-    harness.guard.attach({
-      sandboxId: "sbx_bad",
-      socketPath: "/nowhere",
-      policy: {},
-      secrets: [{ ...secret, ...more }],
-    });
+test("what cannot be protected is refused when it is asked about and when it is attached", async () => {
+  const refused = async (secrets: readonly SecretBinding[]): Promise<void> => {
+    const told = (error: unknown): boolean =>
+      error instanceof CaissonError && error.code === "invalid_argument" && !error.message.includes(secret.value);
+    assert.throws(() => harness.guard.validate({}, secrets), told);
+    await assert.rejects(
+      harness.guard.attach({ sandboxId: "sbx_bad", socketPath: "/nowhere", policy: {}, secrets }),
+      told,
+    );
+  };
   for (const more of [
     { value: "abc" },
     { value: "x".repeat(20_000) },
@@ -144,13 +146,17 @@ test("what cannot be protected is refused when it is attached", async () => {
     { placeholder: 'has "quotes" and spaces' },
     { hosts: ["*"] },
     { hosts: [] },
+    { value: "half of a pair: \ud800" },
+    { value: "\udc00\ud800 the wrong way round" },
   ]) {
-    await assert.rejects(
-      attach(more),
-      (error) =>
-        error instanceof CaissonError && error.code === "invalid_argument" && !error.message.includes(secret.value),
-    );
+    await refused([{ ...secret, ...more }]);
   }
+  const many = (count: number, bytes: number) =>
+    Array.from({ length: count }, () => makeSecret(["api.test"], { value: "x".repeat(bytes) }));
+  await refused(many(65, 100));
+  await refused(many(3, 12_000));
+  harness.guard.validate({}, many(64, 512));
+  harness.guard.validate({}, [{ ...secret, value: "a whole pair: \ud83d\udd11" }]);
 });
 
 test("an attach that is cancelled leaves nothing behind", async () => {

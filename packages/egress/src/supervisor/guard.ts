@@ -61,12 +61,16 @@ export function createEgressGuard({
   const workerOf = (sandboxId: string): Attachments =>
     workers[createHash("sha256").update(sandboxId).digest().readUInt32BE(0) % workers.length]!;
 
+  const validate: EgressGuard["validate"] = (policy, secrets) => {
+    validateEgress(policy, secrets);
+    checkSecrets(secrets);
+  };
+
   return {
-    validate: (policy, secrets) => validateEgress(policy, secrets),
+    validate,
     async attach(asked, options = {}) {
       const attachment = withBudget(asked, config.maxBytesOutPerHost);
-      validateEgress(attachment.policy, attachment.secrets);
-      checkSecrets(attachment.secrets);
+      validate(attachment.policy, attachment.secrets);
       return { caCertificatePem: await workerOf(attachment.sandboxId).attach(attachment, options.signal) };
     },
     detach: (sandboxId) => workerOf(sandboxId).detach(sandboxId),
