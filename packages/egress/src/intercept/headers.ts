@@ -73,6 +73,10 @@ const hiding = new Set([
   "a-im",
   "available-dictionary",
   "dictionary-id",
+  // Digests of an answer as the host has it do not come through either.
+  "want-digest",
+  "want-content-digest",
+  "want-repr-digest",
 ]);
 
 export interface RequestHeaderOptions {
@@ -95,26 +99,30 @@ export function requestHeaders(headers: HeaderList, options: RequestHeaderOption
   return kept;
 }
 
-/** About the encoded or unchanged body; wrong once it was decoded. */
-const ofCodedBody = new Set([
-  "content-encoding",
-  "content-length",
-  "content-md5",
-  "digest",
-  "content-digest",
-  "repr-digest",
-  "accept-ranges",
-]);
+/** About the body as it was coded; wrong once it was decoded. */
+const ofCodedBody = new Set(["content-encoding", "content-length", "accept-ranges"]);
+
+/**
+ * Digests of the body as the host sent it. Clients that check them would take a redacted body for broken, and with them a guest that
+ * knows all of the body but the value could try values until one fits. An `etag` stays: nobody but its host can say what it is made
+ * of, it is as good a name for the redacted body as for the other, and requests that must hit one version (`If-Match`) need it as it
+ * is. Where a host makes it from the body it is such a digest too, which finds a value of few possibilities, and no key.
+ */
+const ofUnredactedBody = new Set(["content-md5", "digest", "content-digest", "repr-digest"]);
 
 export interface ResponseHeaderOptions {
   readonly decoded: boolean;
+  /** Secrets are turned back in the body. */
+  readonly redacted: boolean;
   readonly redact: (text: string) => string;
 }
 
 export function responseHeaders(headers: HeaderList, options: ResponseHeaderOptions): [string, string][] {
   const kept = endToEnd(headers)
     // Alternative services are other protocols and hosts that the sandbox cannot reach.
-    .filter(([name]) => name !== "alt-svc" && !(options.decoded && ofCodedBody.has(name)));
+    .filter(([name]) => name !== "alt-svc")
+    .filter(([name]) => !(options.decoded && ofCodedBody.has(name)))
+    .filter(([name]) => !(options.redacted && ofUnredactedBody.has(name)));
   // One search over all of them finds nothing, nearly always; what is in one of them is in the whole.
   const whole = kept.flat().join("\n");
   if (options.redact(whole) === whole) return kept;

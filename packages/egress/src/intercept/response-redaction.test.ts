@@ -16,6 +16,13 @@ let stored = "";
 let upstream: Upstream;
 let harness: Harness;
 
+const digests = {
+  "content-md5": "x",
+  digest: "sha-256=x",
+  "content-digest": "sha-256=:x:",
+  "repr-digest": "sha-256=:x:",
+};
+
 type Route = (request: IncomingMessage, response: ServerResponse, key: string) => unknown;
 const routes: Record<string, Route> = {
   "/plain": (_, response, key) => response.end(`key=${key}.`),
@@ -123,6 +130,21 @@ const routes: Record<string, Route> = {
   "/recall": (_, response) => response.end(stored),
   "/not-modified": (_, response, key) => response.writeHead(304, { etag: `"${key}"` }).end(),
   "/empty": (_, response) => response.writeHead(204, { "x-a": "b" }).end(),
+  "/digests": (_, response, key) => {
+    response.writeHead(200, {
+      ...digests,
+      etag: '"version-7"',
+      "content-length": key.length,
+    });
+    response.end(key);
+  },
+  "/digest-trailer": (_, response, key) => {
+    response.writeHead(200, { trailer: "content-digest, x-a" });
+    response.write(key);
+    response.addTrailers({ "content-digest": "sha-256=:x:", "x-a": "b" });
+    response.end();
+  },
+  "/unchanged": (_, response) => response.writeHead(304, { etag: '"version-7"', "content-length": "51" }).end(),
   "/big": (_, response) => response.writeHead(200, { "content-length": big.length }).end(big),
   "/range": (_, response, key) => response.writeHead(206, { "content-range": "bytes 0-99/1000" }).end(key),
   "/url": (request, response) => response.end(decodeURIComponent(request.url!)),
@@ -291,6 +313,37 @@ test("bodies of announced length keep a right one; HEAD and 204 have none", asyn
     1000,
   );
   assert.equal(two.match(/HTTP\/1\.1 2/g)?.length, 2, two);
+});
+
+test("digests of the unredacted body do not come through, and are not asked for; an entity tag does", async () => {
+  for (const method of ["GET", "HEAD"]) {
+    const { headers } = await get("/digests", { method });
+    for (const name of Object.keys(digests)) assert.equal(headers[name], undefined, name);
+    assert.equal(headers["etag"], '"version-7"');
+  }
+  assert.deepEqual({ ...(await get("/digest-trailer")).trailers }, { "x-a": "b" });
+  let asked: object = {};
+  routes["/wants"] = (request, response) => {
+    asked = request.headers;
+    response.end();
+  };
+  const wants = { "want-digest": "sha-256", "want-content-digest": "sha-256=1", "want-repr-digest": "sha-256=1" };
+  await get("/wants", { headers: { ...wants, "if-match": '"version-7"' } });
+  assert.deepEqual(
+    Object.keys(asked).filter((name) => /^(want|if)-/.test(name)),
+    ["if-match"],
+  );
+});
+
+test("the length of the unredacted body is not told where there is no body", async () => {
+  const head = await get("/digests", { method: "HEAD" });
+  assert.deepEqual([head.status, head.text], [200, ""]);
+  assert.equal(head.headers["content-length"], undefined);
+  assert.equal(head.headers["transfer-encoding"], undefined);
+  const unchanged = await get("/unchanged");
+  assert.deepEqual([unchanged.status, unchanged.headers["content-length"]], [304, undefined]);
+  const whole = await get("/digests");
+  assert.deepEqual([whole.text, Number(whole.headers["content-length"])], [placeholder, placeholder.length]);
 });
 
 test("64 MiB of random bytes arrive bit for bit", async () => {

@@ -68,8 +68,12 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
     }
     this.#headers = responseHeaders(headers, {
       decoded: codings.length > 0,
+      redacted: reads,
       redact: (text) => this.#redactor.text(text),
     });
+    // A length without its body is that of the unredacted one; with the body none or another is told.
+    if (reads && (this.#method === "HEAD" || status === 304))
+      this.#headers = this.#headers.filter(([name]) => name !== "content-length");
     if (bodyless || !reads) {
       this.#reply.head(status, this.#headers, { ended: bodyless });
       return;
@@ -145,7 +149,8 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
       this.#reply.head(this.status, [...this.#headers, ["content-length", String(body.length)]], { ended: false });
       if (body.length > 0) this.#reply.write(body);
     }
-    this.#reply.end(responseHeaders(this.#trailers, { decoded: false, redact: (text) => this.#redactor.text(text) }));
+    const redact = (text: string): string => this.#redactor.text(text);
+    this.#reply.end(responseHeaders(this.#trailers, { decoded: false, redacted: this.#redactor.active, redact }));
     this.#done();
   }
 
