@@ -10,6 +10,18 @@ const most = 64;
 /** Bytes of all values of one sandbox. */
 const longestTogether = 32 * 1024;
 
+/** Bytes of a beginning that may repeat itself, and of what it repeats. */
+const [repetition, longestUnit] = [256, 32];
+
+/** Two values, of which one repeats itself for long and the other is its beginning, would let an answer slow the search for both. */
+function repeatsItself(value: string): boolean {
+  const beginning = Buffer.from(value).subarray(0, repetition);
+  if (beginning.length < repetition) return false;
+  return Array.from({ length: longestUnit }, (_, index) => index + 1).some((unit) =>
+    beginning.subarray(unit).equals(beginning.subarray(0, -unit)),
+  );
+}
+
 /** @throws CaissonError `invalid_argument` */
 export function checkSecrets(secrets: readonly SecretBinding[]): void {
   if (secrets.length > most)
@@ -29,6 +41,12 @@ export function checkSecrets(secrets: readonly SecretBinding[]): void {
       throw new CaissonError(
         "invalid_argument",
         `The value of the secret ${name} is no text: it holds half of a surrogate pair. Give binary data as Base64 or in hexadecimal.`,
+      );
+    }
+    if (repeatsItself(value)) {
+      throw new CaissonError(
+        "invalid_argument",
+        `The value of the secret ${name} repeats a few characters ${repetition} bytes long. Give the key as it is, without padding.`,
       );
     }
     if (!/^[A-Za-z0-9_.~-]+$/.test(placeholder) || placeholder.length < shortestPlaceholder) {

@@ -142,6 +142,7 @@ test("what cannot be protected is refused when it is asked about and when it is 
   for (const more of [
     { value: "abc" },
     { value: "x".repeat(20_000) },
+    { value: "abc".repeat(100) },
     { placeholder: "short" },
     { placeholder: 'has "quotes" and spaces' },
     { hosts: ["*"] },
@@ -152,7 +153,7 @@ test("what cannot be protected is refused when it is asked about and when it is 
     await refused([{ ...secret, ...more }]);
   }
   const many = (count: number, bytes: number) =>
-    Array.from({ length: count }, () => makeSecret(["api.test"], { value: "x".repeat(bytes) }));
+    Array.from({ length: count }, () => makeSecret(["api.test"], { value: randomBytes(bytes / 2).toString("hex") }));
   await refused(many(65, 100));
   await refused(many(3, 12_000));
   harness.guard.validate({}, many(64, 512));
