@@ -97,11 +97,12 @@ test("a sandbox that is detached in the very moment in which the guest answers i
   const theirs = await met.promise;
   let closed: Promise<void> | undefined;
   const pause: (this: Socket) => Socket = Reflect.get(Socket.prototype, "pause");
+  t.after(() => (Socket.prototype.pause = pause));
   // The last that `synchronise` does with its socket.
-  t.mock.method(Socket.prototype, "pause", function (this: Socket) {
+  Socket.prototype.pause = function (this: Socket) {
     if (this !== theirs) closed ??= port.close();
     return pause.call(this);
-  });
+  };
   await Promise.race([ended.promise, sleep(5_000)]);
   assert.ok(closed !== undefined && theirs.destroyed, "the port is still served");
   await closed;
