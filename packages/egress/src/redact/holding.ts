@@ -3,6 +3,8 @@ import type { Matcher } from "./matcher.ts";
 import type { Needle } from "./needle.ts";
 
 export interface Holding {
+  /** Bytes that wait at most, but for those that joined. */
+  readonly most: number;
   /** Where what must wait begins, at or after `from`. */
   from(data: Buffer, from: number): number;
   /** Whether `piece` can join the `waiting` bytes before it unread, since it lets none of them go. */
@@ -11,7 +13,7 @@ export interface Holding {
 
 /** What has begun like a needle waits. Who sees what waits learns how needles begin, so this is for needles that are no secret. */
 export function holdUnfinished(matcher: Matcher<unknown>): Holding {
-  return { from: (data, from) => matcher.unfinished(data, from), joins: () => false };
+  return { most: matcher.longest, from: (data, from) => matcher.unfinished(data, from), joins: () => false };
 }
 
 /** Bytes. Lengths of values are not told to a guest by how much it waits for. */
@@ -26,6 +28,7 @@ export function holdWord(needles: readonly Needle<unknown>[], longest: number): 
   for (const { bytes } of needles) for (const byte of bytes) ends[byte] = 0;
   const most = Math.max(1, Math.ceil(longest / step)) * step;
   return {
+    most,
     from(data, from) {
       const least = Math.max(from, data.length - most);
       let start = data.length;

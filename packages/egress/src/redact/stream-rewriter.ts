@@ -40,7 +40,12 @@ export class StreamRewriter<Tag> {
       this.#held.append(chunk);
       return [];
     }
-    return this.#run(waiting === 0 ? chunk : Buffer.concat([this.#held.bytes, chunk]), "more");
+    if (waiting === 0) return this.#run(chunk, "more");
+    // Only so much of the chunk is copied that what waits then stands in it as a whole; there the chunk itself is gone on with.
+    const seam = chunk.subarray(0, 2 * this.#holding.most);
+    const pieces = this.#run(Buffer.concat([this.#held.bytes, seam]), "more");
+    if (seam.length === chunk.length) return pieces;
+    return pieces.concat(this.#run(chunk.subarray(seam.length - this.#held.length), "more"));
   }
 
   /** What was held back, when no more will come. */
