@@ -3,15 +3,10 @@
  * goes on as soon as it is whole: its receiver may answer it before the next one comes.
  */
 
+import type { Rewriter } from "./rewriter.ts";
+
 /** Bytes: a flag, and a length of four. */
 const prefix = 5;
-
-export interface Rewriter {
-  push(chunk: Buffer): Buffer[];
-  end(): Buffer[];
-  readonly waits: boolean;
-  idle(): Buffer[];
-}
 
 export class MessageRewriter implements Rewriter {
   readonly #rewriter: Rewriter;

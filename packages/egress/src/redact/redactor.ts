@@ -4,7 +4,8 @@ import { formsOf } from "./forms.ts";
 import { holdWord } from "./holding.ts";
 import { Matcher } from "./matcher.ts";
 import type { Needle } from "./needle.ts";
-import { MessageRewriter, type Rewriter } from "./message-rewriter.ts";
+import { MessageRewriter } from "./message-rewriter.ts";
+import type { Rewriter } from "./rewriter.ts";
 import { StreamRewriter, rewriteAll } from "./stream-rewriter.ts";
 
 interface Replacement {

@@ -3,6 +3,7 @@ import { GrowingBytes } from "../growing-bytes.ts";
 import type { Holding } from "./holding.ts";
 import type { Matcher } from "./matcher.ts";
 import type { Needle } from "./needle.ts";
+import type { Rewriter } from "./rewriter.ts";
 
 /**
  * What stands in for a found needle. May throw, which ends the stream.
@@ -16,7 +17,7 @@ export type Replace<Tag> = (needle: Needle<Tag>, shown: number) => Buffer;
  */
 const shownWhenIdle = 3;
 
-export class StreamRewriter<Tag> {
+export class StreamRewriter<Tag> implements Rewriter {
   readonly #matcher: Matcher<Tag>;
   readonly #replace: Replace<Tag>;
   readonly #holding: Holding;

@@ -1,6 +1,6 @@
 /** Carries bytes between two connections, each no faster than the other takes them, and each to its end. */
 import type { Duplex } from "node:stream";
-import type { Rewriter } from "../redact/message-rewriter.ts";
+import type { Rewriter } from "../redact/rewriter.ts";
 
 export interface RelayOptions {
   readonly guest: Duplex;

@@ -1,7 +1,7 @@
 /** A connection that policy granted, and the ways it may go on. */
 import type { Duplex } from "node:stream";
 import type { Host } from "../policy/canonical-host.ts";
-import type { Rewriter } from "../redact/message-rewriter.ts";
+import type { Rewriter } from "../redact/rewriter.ts";
 import { dialSecure } from "../replay/connect.ts";
 import { dial } from "../resolve/dial.ts";
 import type { Target } from "../resolve/resolver.ts";
