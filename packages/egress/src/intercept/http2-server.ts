@@ -97,6 +97,8 @@ function bodyOf(stream: ServerHttp2Stream): PassThrough {
 class Http2Reply implements GuestReply {
   readonly #stream: ServerHttp2Stream;
   #trailers: HeaderList = [];
+  /** Whether we have ended the answer ourselves. */
+  #ended = false;
 
   constructor(stream: ServerHttp2Stream) {
     this.#stream = stream;
@@ -108,6 +110,7 @@ class Http2Reply implements GuestReply {
 
   head(status: number, headers: HeaderList, { ended }: { ended: boolean }): void {
     if (this.#stream.destroyed || this.#stream.closed) return;
+    this.#ended = ended;
     this.#stream.on("wantTrailers", () => {
       try {
         this.#stream.sendTrailers(collect(this.#trailers));
@@ -128,12 +131,14 @@ class Http2Reply implements GuestReply {
   }
 
   end(trailers: HeaderList): void {
+    this.#ended = true;
     if (this.#stream.destroyed || this.#stream.writableEnded) return;
     this.#trailers = trailers;
     this.#stream.end();
   }
 
   abort(): void {
+    this.#ended = true;
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   }
 
@@ -142,7 +147,14 @@ class Http2Reply implements GuestReply {
   }
 
   onGone(listener: () => void): void {
-    this.#stream.on("close", () => this.#stream.writableFinished || listener());
+    // Not by the stream's own state: Node ends our side of a stream that was reset, and it is finished when nothing waited to be written.
+    const tell = (): void => {
+      if (this.#ended) return;
+      this.#ended = true;
+      listener();
+    };
+    // The first comes before the request's body breaks off, which would look like a failure; for HEAD only the second comes.
+    this.#stream.once("aborted", tell).once("close", tell);
   }
 }
 

@@ -22,7 +22,9 @@ export function callHttp2(
     headers[name] = before === undefined ? value : ([before, value].flat() as string[]);
   }
   const withTrailers = request.body !== undefined && request.trailers !== undefined;
-  const stream = openStream(headers, { endStream: request.body === undefined, waitForTrailers: withTrailers });
+  const cancel = new AbortController();
+  const { signal } = cancel;
+  const stream = openStream(headers, { endStream: request.body === undefined, waitForTrailers: withTrailers, signal });
   let over = false;
   const once = (action: () => void): void => {
     if (over) return;
@@ -69,7 +71,8 @@ export function callHttp2(
     resume: () => void stream.resume(),
     abort: () => {
       over = true;
-      stream.close(constants.NGHTTP2_CANCEL);
+      // Not by closing the stream: the pipeline would destroy it before Node has told the upstream.
+      cancel.abort();
     },
   };
 }
