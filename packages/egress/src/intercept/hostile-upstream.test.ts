@@ -1,8 +1,11 @@
 /** An upstream that breaks HTTP: the exchange fails, the worker goes on, and no key comes through the cracks. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import type { IncomingHttpHeaders } from "node:http2";
 import { createServer as createTls } from "node:tls";
 import { after, before, test } from "node:test";
-import { randomBytes } from "node:crypto";
+import { gzipSync } from "node:zlib";
 import {
   makeSecret,
   startHarness,
@@ -126,6 +129,51 @@ test("the same over HTTP/2", async () => {
   session.destroy();
   assert.deepEqual(harness.guard.workerPids, pids);
 });
+
+/** What a guest that speaks HTTP/2 gets from the host that speaks HTTP/1.1; no answer within two seconds is an error. */
+async function askOverHttp2(bytes: string | Buffer): Promise<{ headers: IncomingHttpHeaders; text: string }> {
+  answer = Buffer.from(bytes as string, "latin1");
+  const session = await openHttp2(harness.guest, "raw.test");
+  try {
+    const stream = session.request({ ":path": "/", ":authority": "raw.test" });
+    const [headers] = (await once(stream, "response", { signal: AbortSignal.timeout(2000) })) as [IncomingHttpHeaders];
+    return { headers, text: (await stream.setEncoding("utf8").toArray()).join("") };
+  } finally {
+    session.destroy();
+  }
+}
+
+for (const length of [15, 100_000]) {
+  test(`fields that should stand once and stand twice reach a guest of HTTP/2, ${length} bytes`, async () => {
+    const lines = "x-content-type-options: nosniff\r\nx-content-type-options: nosniff\r\nage: 1\r\nage: 2\r\n";
+    const { headers, text } = await askOverHttp2(
+      `HTTP/1.1 200 OK\r\n${lines}content-length: ${length}\r\n\r\n${"a".repeat(length)}`,
+    );
+    assert.equal(headers[":status"], 200);
+    assert.equal(headers["age"], "1");
+    assert.equal(text, "a".repeat(length));
+  });
+}
+
+const coded = gzipSync("ok");
+const beyond: Record<string, Buffer> = {
+  "with a body": Buffer.from("HTTP/1.1 700 Odd\r\ncontent-length: 2\r\n\r\nok"),
+  "with a coded body": Buffer.concat([
+    Buffer.from(`HTTP/1.1 700 Odd\r\ncontent-encoding: gzip\r\ncontent-length: ${coded.length}\r\n\r\n`),
+    coded,
+  ]),
+  "without a body": Buffer.from("HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n"),
+};
+for (const [what, bytes] of Object.entries(beyond)) {
+  test(`a status that HTTP/2 does not have, ${what}, is a failure of the host`, async () => {
+    harness.events.length = 0;
+    const { headers, text } = await askOverHttp2(bytes);
+    assert.equal(headers[":status"], 502);
+    assert.equal(JSON.parse(text).rule, "upstream-protocol");
+    assert.match(JSON.parse(text).message, /status [79]/);
+    await harness.refusal("upstream-protocol");
+  });
+}
 
 test("random answers harm nobody", async () => {
   const pids = harness.guard.workerPids;

@@ -9,6 +9,7 @@ import {
 } from "node:http2";
 import { PassThrough, type Duplex } from "node:stream";
 import { closeWhenIdle } from "../replay/close-when-idle.ts";
+import { UpstreamFailure } from "../replay/failure.ts";
 import type { HeaderList } from "../secrets/substitute.ts";
 import type { Conversation } from "./conversation.ts";
 import { exchange } from "./exchange.ts";
@@ -110,6 +111,16 @@ class Http2Reply implements GuestReply {
 
   head(status: number, headers: HeaderList, { ended }: { ended: boolean }): void {
     if (this.#stream.destroyed || this.#stream.closed) return;
+    if (status > 599)
+      throw new UpstreamFailure(
+        "upstream-protocol",
+        `The host answered with status ${status}, which HTTP/2 does not have`,
+      );
+    this.#stream.respond({ ":status": status, ...collect(headers) }, {
+      endStream: ended,
+      waitForTrailers: !ended,
+      sendDate: false,
+    } as object);
     this.#ended = ended;
     this.#stream.on("wantTrailers", () => {
       try {
@@ -118,11 +129,6 @@ class Http2Reply implements GuestReply {
         this.abort();
       }
     });
-    this.#stream.respond({ ":status": status, ...collect(headers) }, {
-      endStream: ended,
-      waitForTrailers: !ended,
-      sendDate: false,
-    } as object);
   }
 
   write(chunk: Buffer): boolean {

@@ -140,17 +140,22 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
     else this.#decoder.output.pause();
   }
 
+  /** What an upstream says may be more than Node is willing to write. The exchange ends then too, and not before it is known. */
   #finish(): void {
-    this.#give(this.#rewriter?.end() ?? []);
+    try {
+      this.#give(this.#rewriter?.end() ?? []);
+      if (this.#collected !== undefined) {
+        const body = Buffer.concat(this.#collected);
+        this.#reply.head(this.status, [...this.#headers, ["content-length", String(body.length)]], { ended: false });
+        if (body.length > 0) this.#reply.write(body);
+      }
+      const redact = (text: string): string => this.#redactor.text(text);
+      this.#reply.end(responseHeaders(this.#trailers, { decoded: false, redacted: this.#redactor.active, redact }));
+    } catch (error) {
+      return this.fail(error as Error);
+    }
     this.#over = true;
     this.#release();
-    if (this.#collected !== undefined) {
-      const body = Buffer.concat(this.#collected);
-      this.#reply.head(this.status, [...this.#headers, ["content-length", String(body.length)]], { ended: false });
-      if (body.length > 0) this.#reply.write(body);
-    }
-    const redact = (text: string): string => this.#redactor.text(text);
-    this.#reply.end(responseHeaders(this.#trailers, { decoded: false, redacted: this.#redactor.active, redact }));
     this.#done();
   }
 
