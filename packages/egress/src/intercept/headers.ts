@@ -1,4 +1,5 @@
 /** Which headers go on, and which end here. */
+import type { Redactor } from "../redact/redactor.ts";
 import type { HeaderList } from "../secrets/substitute.ts";
 
 /** About one connection, not about the message (RFC 9110 7.6.1), plus those that we write ourselves. */
@@ -110,21 +111,16 @@ const ofCodedBody = new Set(["content-encoding", "content-length", "accept-range
  */
 const ofUnredactedBody = new Set(["content-md5", "digest", "content-digest", "repr-digest"]);
 
-export interface ResponseHeaderOptions {
-  readonly decoded: boolean;
-  /** Secrets are turned back in the body. */
-  readonly redacted: boolean;
-  readonly redact: (text: string) => string;
-}
-
-export function responseHeaders(headers: HeaderList, options: ResponseHeaderOptions): [string, string][] {
+/** @param decoded whether codings were taken off the body */
+export function responseHeaders(headers: HeaderList, redactor: Redactor, decoded = false): [string, string][] {
   const kept = endToEnd(headers)
     // Alternative services are other protocols and hosts that the sandbox cannot reach.
     .filter(([name]) => name !== "alt-svc")
-    .filter(([name]) => !(options.decoded && ofCodedBody.has(name)))
-    .filter(([name]) => !(options.redacted && ofUnredactedBody.has(name)));
+    .filter(([name]) => !(decoded && ofCodedBody.has(name)))
+    .filter(([name]) => !(redactor.active && ofUnredactedBody.has(name)));
   // One search over all of them finds nothing, nearly always; what is in one of them is in the whole.
   const whole = kept.flat().join("\n");
-  if (options.redact(whole) === whole) return kept;
-  return kept.map(([name, value]) => [options.redact(name), options.redact(value)]);
+  const named = redactor.inName(whole) ? kept.filter(([name]) => !redactor.inName(name)) : kept;
+  if (redactor.text(whole) === whole) return named;
+  return named.map(([name, value]) => [name, redactor.text(value)]);
 }

@@ -66,11 +66,7 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
       );
       return;
     }
-    this.#headers = responseHeaders(headers, {
-      decoded: codings.length > 0,
-      redacted: reads,
-      redact: (text) => this.#redactor.text(text),
-    });
+    this.#headers = responseHeaders(headers, this.#redactor, codings.length > 0);
     // A length without its body is that of the unredacted one; with the body none or another is told.
     if (reads && (this.#method === "HEAD" || status === 304))
       this.#headers = this.#headers.filter(([name]) => name !== "content-length");
@@ -149,8 +145,7 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
         this.#reply.head(this.status, [...this.#headers, ["content-length", String(body.length)]], { ended: false });
         if (body.length > 0) this.#reply.write(body);
       }
-      const redact = (text: string): string => this.#redactor.text(text);
-      this.#reply.end(responseHeaders(this.#trailers, { decoded: false, redacted: this.#redactor.active, redact }));
+      this.#reply.end(responseHeaders(this.#trailers, this.#redactor));
     } catch (error) {
       return this.fail(error as Error);
     }

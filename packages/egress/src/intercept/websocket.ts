@@ -38,8 +38,7 @@ export function relayWebSocket({ conversation, request, reply, socket, headers, 
     record.done({ verdict: "failed", rule: outcome.rule, status: outcome.status, detail: outcome.message });
     return;
   }
-  const redact = (text: string): string => redactor.text(text);
-  const guest = reply.upgrade(responseHeaders(headers, { decoded: false, redacted: redactor.active, redact }));
+  const guest = reply.upgrade(responseHeaders(headers, redactor));
   // What the request says of a body it has not says nothing about its messages.
   const head = { ...request, headers: request.headers.filter(([name]) => name !== "content-type") };
   const plan = planBody(vault, { host, port, scheme }, head);

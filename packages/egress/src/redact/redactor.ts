@@ -23,6 +23,8 @@ export interface Redactor {
   readonly active: boolean;
   text(value: string): string;
   bytes(value: Buffer): Buffer;
+  /** Whether the name of a field holds a value; these have no case (RFC 9110 5.1), and HTTP/2 writes all of them small. */
+  inName(name: string): boolean;
   /** For one body. */
   stream(kind: StreamKind): Rewriter;
 }
@@ -32,6 +34,7 @@ export function createRedactor(secrets: readonly Pick<SecretBinding, "placeholde
     formsOf(value).map((form) => ({ bytes: form.bytes, tag: { text: Buffer.from(form.write(placeholder)) } })),
   );
   const matcher = new Matcher(needles);
+  const inNames = new Matcher(needles.map(({ bytes, tag }) => ({ bytes: small(bytes.toString("latin1")), tag })));
   const holding = holdWord(needles, matcher.longest);
   const replace = (needle: Needle<Replacement>): Buffer => needle.tag.text;
   const bytes = (value: Buffer): Buffer => (matcher.empty ? value : rewriteAll(matcher, replace, value));
@@ -45,6 +48,7 @@ export function createRedactor(secrets: readonly Pick<SecretBinding, "placeholde
       const after = bytes(before);
       return after === before ? value : after.toString("latin1");
     },
+    inName: (name) => inNames.find(small(name)) !== undefined,
     stream(kind) {
       if (kind === "text") return new StreamRewriter(matcher, replace, holding);
       if (kind === "messages") return new MessageRewriter(new StreamRewriter(matcher, sameLength, holding));
@@ -52,6 +56,8 @@ export function createRedactor(secrets: readonly Pick<SecretBinding, "placeholde
     },
   };
 }
+
+const small = (text: string): Buffer => Buffer.from(text.toLowerCase(), "latin1");
 
 /** The replacement, cut or padded to the length of what it replaces. */
 function sameLength(needle: Needle<Replacement>, shown: number): Buffer {
