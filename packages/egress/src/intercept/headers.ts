@@ -49,18 +49,6 @@ export function listValue(headers: HeaderList, wanted: string): string {
     .join(", ");
 }
 
-/** Whether the body was coded for the way, beyond being cut into chunks. Those codings are undone by nobody here. */
-export function codedForTransfer(headers: HeaderList): boolean {
-  return !/^(chunked)?$/i.test(listValue(headers, "transfer-encoding").trim());
-}
-
-/** Whether messages inside the body are coded (gRPC, Connect), or the body is only what differs from another (RFC 3229). */
-export function hidesMessages(headers: HeaderList): boolean {
-  return ["grpc-encoding", "connect-content-encoding", "im"].some(
-    (name) => !/^(identity)?$/i.test(listValue(headers, name).trim()),
-  );
-}
-
 /** What asks for an answer that cannot be searched, or for parts of one: parts of a resource would hold parts of a value. */
 const hiding = new Set([
   "range",
@@ -69,6 +57,7 @@ const hiding = new Set([
   "request-range",
   "x-ms-range",
   "accept-encoding",
+  "accept-charset",
   "grpc-accept-encoding",
   "connect-accept-encoding",
   "a-im",

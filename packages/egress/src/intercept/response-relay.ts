@@ -5,8 +5,9 @@ import { UpstreamFailure } from "../replay/failure.ts";
 import type { UpstreamCall, UpstreamHandler } from "../replay/upstream.ts";
 import type { HeaderList } from "../secrets/substitute.ts";
 import type { GuestReply } from "./guest.ts";
-import { codedForTransfer, hasMessages, headerValue, hidesMessages, listValue, responseHeaders } from "./headers.ts";
+import { hasMessages, headerValue, listValue, responseHeaders } from "./headers.ts";
 import { Refusal } from "./refusal.ts";
+import { codedForTransfer, hasForeignCharset, hidesMessages, isPart } from "./unreadable.ts";
 
 /** A body announced to be no longer than this is collected, so that its length can be told right after redaction. */
 const collectLimit = 64 * 1024;
@@ -52,20 +53,16 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
     this.status = status;
     const reads = this.#redactor.active;
     const bodyless = ended || this.#method === "HEAD" || status === 204 || status === 304;
+    const refuse = (why: string): void => this.fail(new Refusal(502, "unreadable-response", why));
     // The header ends here, and the guest would take the coded bytes for the body.
-    if (!bodyless && codedForTransfer(headers))
-      return this.fail(new Refusal(502, "unreadable-response", "The response has a transfer coding nobody asked for."));
+    if (!bodyless && codedForTransfer(headers)) return refuse("The response has a transfer coding nobody asked for.");
+    if (reads && !bodyless && isPart(status, headers))
+      return refuse("The response is a part of an answer, which cannot be searched for secrets.");
+    if (reads && !bodyless && hasForeignCharset(headers))
+      return refuse("The response is in a character set that cannot be searched for secrets.");
     const codings = reads && !bodyless ? knownCodings(listValue(headers, "content-encoding")) : [];
-    if (codings === undefined || (reads && hidesMessages(headers)) || (codings.length > 0 && status === 206)) {
-      this.fail(
-        new Refusal(
-          502,
-          "unreadable-response",
-          "The response is encoded in a way that cannot be searched for secrets.",
-        ),
-      );
-      return;
-    }
+    if (codings === undefined || (reads && hidesMessages(headers)) || (codings.length > 0 && status === 206))
+      return refuse("The response is encoded in a way that cannot be searched for secrets.");
     this.#headers = responseHeaders(headers, this.#redactor, codings.length > 0);
     // A length without its body is that of the unredacted one; with the body none or another is told.
     if (reads && (this.#method === "HEAD" || status === 304))

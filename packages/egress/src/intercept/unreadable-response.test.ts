@@ -19,7 +19,8 @@ const secret = makeSecret(["one.test", "two.test"]);
 const { value, placeholder } = secret;
 const upstreams: Upstream[] = [];
 let harness: Harness;
-/** What the hosts answer. */
+/** What the hosts answer; the status is that of the one that speaks HTTP/1.1. */
+let status = 200;
 let headers: readonly (readonly [string, string])[] = [];
 let body: Buffer = Buffer.alloc(0);
 let asked = "";
@@ -29,7 +30,7 @@ before(async () => {
     socket.on("error", () => {});
     socket.once("data", (chunk: Buffer) => {
       asked = chunk.toString("latin1");
-      socket.write(`HTTP/1.1 200 OK\r\n${headers.map(([name, text]) => `${name}: ${text}\r\n`).join("")}\r\n`);
+      socket.write(`HTTP/1.1 ${status} OK\r\n${headers.map(([name, text]) => `${name}: ${text}\r\n`).join("")}\r\n`);
       socket.end(body);
     });
   });
@@ -51,8 +52,8 @@ after(async () => {
   for (const upstream of upstreams) await upstream.close();
 });
 
-const get = async (more: readonly (readonly [string, string])[], bytes: Buffer): Promise<Reply> => {
-  [headers, body] = [more, bytes];
+const get = async (more: readonly (readonly [string, string])[], bytes: Buffer, code = 200): Promise<Reply> => {
+  [headers, body, status] = [more, bytes, code];
   return await ask(harness.guest, "one.test");
 };
 
@@ -84,6 +85,69 @@ for (const [what, [lines, bytes]] of Object.entries(hidden)) {
   });
 }
 
+const ranges = (text: string) => inLines("content-range", text);
+const parts: Record<string, [number, [string, string][]]> = {
+  "206 with bytes of an answer": [206, ranges("bytes 0-4/40")],
+  "206 that does not say of what": [206, []],
+  "206 of several parts": [206, inLines("content-type", "multipart/byteranges; boundary=x")],
+  "bytes of an answer under another status": [200, ranges("Bytes 0-4/40")],
+  "several parts under another status": [200, inLines("content-type", "Multipart/X-Byteranges; boundary=x")],
+};
+for (const [what, [code, lines]] of Object.entries(parts)) {
+  test(`${what}, unasked, is refused`, async () => {
+    const reply = await get([...lines, ["content-length", "5"]], Buffer.from(value.slice(0, 5)), code);
+    assert.equal(reply.status, 502, reply.text);
+    assert.equal(JSON.parse(reply.text).rule, "unreadable-response");
+  });
+}
+
+test("a page of a list, and a range that does not exist, are no parts", async () => {
+  for (const [code, range] of [
+    [206, "0-9/90"],
+    [206, "items 0-9/90"],
+    [200, "0-9/*"],
+    [416, "bytes */40"],
+  ] as const) {
+    const reply = await get([...ranges(range), ["content-length", String(value.length)]], Buffer.from(value), code);
+    assert.deepEqual([reply.status, reply.text, reply.headers["content-range"]], [code, placeholder, range]);
+  }
+});
+
+const charsets = (text: string) => [...inLines("content-type", text), ["content-length", "5"] as const];
+for (const charset of [
+  "UTF-7",
+  "utf7",
+  "csUTF7",
+  "utf-32",
+  '"UTF-32BE"',
+  "UTF_32",
+  "iso-10646-ucs-4",
+  "cp037",
+  "IBM500",
+]) {
+  test(`an answer in ${charset} is refused`, async () => {
+    const reply = await get(charsets(`text/html; charset=${charset}`), Buffer.from("+AHM-"));
+    assert.equal(reply.status, 502, reply.text);
+    assert.equal(JSON.parse(reply.text).rule, "unreadable-response");
+  });
+}
+for (const type of [
+  "text/plain; Charset = ebcdic-cp-us",
+  "text/plain; x=y;charset=IBM01140",
+  "a/b; charset='x-ibm1047'",
+]) {
+  test(`an answer of the type ${type} is refused`, async () =>
+    assert.equal((await get(charsets(type), Buffer.from("hello"))).status, 502));
+}
+
+test("character sets that hold ASCII as it is, UTF-16, and what is none at all, go on", async () => {
+  const usual = ["utf-8", "UTF8", "utf8mb4", "us-ascii", "ISO-8859-1", "windows-1252", "cp1252", "ibm866", "IBM00858"];
+  for (const charset of [...usual, "cp65001", "Shift_JIS", "gb18030", "EUC-KR", "koi8-r", "utf-16le", "none", ""]) {
+    const reply = await get(charsets(`text/plain; charset=${charset}`), Buffer.from("hello"));
+    assert.deepEqual([reply.status, reply.text], [200, "hello"], charset);
+  }
+});
+
 test("codings in several lines are all taken off", async () => {
   for (const lines of [
     inLines("content-encoding", "gzip", "br"),
@@ -111,7 +175,7 @@ test("plain chunks are chunks in any case", async () => {
   assert.equal((await get(inLines("transfer-encoding", "Chunked"), Buffer.from(text))).text, placeholder);
 });
 
-test("no request asks for parts, codings or differences", async () => {
+test("no request asks for parts, codings, character sets or differences", async () => {
   const asking = {
     range: "bytes=0-4",
     "x-ms-range": "bytes=0-4",
@@ -119,6 +183,7 @@ test("no request asks for parts, codings or differences", async () => {
     "grpc-accept-encoding": "gzip",
     "connect-accept-encoding": "gzip",
     "a-im": "gzip",
+    "accept-charset": "utf-7",
     "x-kept": "1",
   };
   [headers, body] = [inLines("content-length", "2"), Buffer.from("ok")];
