@@ -14,6 +14,7 @@ import { headerValue, isGrpc, requestHeaders } from "./headers.ts";
 import { explain, outcomeOf, Refusal } from "./refusal.ts";
 import { requestRecord } from "./request-record.ts";
 import { prepareBody } from "./request-body.ts";
+import { dropRest, leaveRest } from "./rest-of-body.ts";
 import { ResponseRelay } from "./response-relay.ts";
 import { relayWebSocket } from "./websocket.ts";
 
@@ -33,8 +34,11 @@ export async function exchange(conversation: Conversation, request: GuestRequest
     abort?.(new Error("The guest went away"));
   });
   const settle = (error?: Error, status?: number): void => {
-    if (error === undefined)
+    if (error === undefined) {
+      leaveRest(request, record);
       return record.done({ verdict: "allowed", rule: "allowed", ...(status !== undefined && { status }) });
+    }
+    dropRest(request);
     if (gone) return record.done({ verdict: "allowed", rule: "guest-left", ...(status !== undefined && { status }) });
     const outcome = outcomeOf(error);
     explain(reply, outcome, conversation.host.text, request.protocol !== "h2");
@@ -42,7 +46,6 @@ export async function exchange(conversation: Conversation, request: GuestRequest
   };
   if (leave === undefined) {
     settle(new Refusal(503, "too-many-requests", "The sandbox has too many requests under way; wait for some to end."));
-    leaveUnread(request);
     return;
   }
   try {
@@ -89,13 +92,7 @@ export async function exchange(conversation: Conversation, request: GuestRequest
     await attempt();
   } catch (error) {
     settle(asFailure(error, conversation));
-    leaveUnread(request);
   }
-}
-
-/** Lets a body go that nobody will read. On HTTP/1.1 that goes with the connection. */
-function leaveUnread(request: GuestRequest): void {
-  if (request.protocol === "h2") request.body?.destroy();
 }
 
 /** An upstream may close a kept connection in the moment in which it is used again (RFC 9110 9.2.2, RFC 9112 9.3.1). */
