@@ -56,7 +56,6 @@ test("the request after the last place is refused, and goes through when others 
   let refused = 0;
   for (let attempt = 0; attempt < 20 && refused !== 503; attempt++) refused = await status(ask(), 250);
   assert.equal(refused, 503);
-  // All but a few: to this host, a sandbox has fewer connections than it has places.
   for (const stream of held.splice(16)) stream.close();
   let answered = 0;
   for (let attempt = 0; attempt < 20 && answered !== 200; attempt++) answered = await status(ask(), 1000);

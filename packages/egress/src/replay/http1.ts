@@ -1,13 +1,49 @@
 /** Sends one request over HTTP/1.1. */
 import type { Dispatcher } from "undici";
 import type { HeaderList } from "../secrets/substitute.ts";
+import type { Connections } from "./connections.ts";
+import { headDeadline } from "./head-deadline.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./upstream.ts";
 
-export function callHttp1(dispatcher: Dispatcher, request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
+export function callHttp1(connections: Connections, request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
   let controller: Dispatcher.DispatchController | undefined;
-  let aborted: Error | undefined;
   let paused = false;
-  dispatcher.dispatch(
+  let over = false;
+  const connection = connections.take();
+  const deadline = headDeadline(connections.patience, (failure) => {
+    abort(failure);
+    handler.fail(failure);
+  });
+  const finish = (tell: () => void): void => {
+    if (over) return;
+    over = true;
+    deadline.end();
+    tell();
+  };
+  const abort = (reason: Error): void =>
+    finish(() => {
+      controller?.abort(reason);
+      connections.end(connection, reason);
+    });
+  const requestHandler: Dispatcher.DispatchHandler & { onRequestSent(): void } = {
+    onRequestStart(started) {
+      controller = started;
+      if (paused) started.pause();
+    },
+    onRequestSent: () => deadline.begin(),
+    onResponseStart(_, status, headers) {
+      // 1xx are between the upstream and us.
+      if (status < 200) return;
+      deadline.end();
+      handler.head(status, rawHeaders(controller, "rawHeaders", headers), false);
+    },
+    onResponseData: (_, chunk) => handler.data(chunk),
+    onResponseEnd: (_, trailers) => finish(() => handler.end(rawHeaders(controller, "rawTrailers", trailers))),
+    onRequestUpgrade: (_, __, headers, socket) =>
+      finish(() => handler.upgraded?.(socket, rawHeaders(controller, "rawHeaders", headers))),
+    onResponseError: (_, error) => finish(() => handler.fail(error)),
+  };
+  connection.client.dispatch(
     {
       path: request.target,
       method: request.method,
@@ -15,22 +51,7 @@ export function callHttp1(dispatcher: Dispatcher, request: UpstreamRequest, hand
       body: request.body ?? null,
       ...(request.upgrade !== undefined && { upgrade: request.upgrade }),
     },
-    {
-      onRequestStart(started) {
-        controller = started;
-        if (aborted !== undefined) started.abort(aborted);
-        else if (paused) started.pause();
-      },
-      onResponseStart(_, status, headers) {
-        // 1xx are between the upstream and us.
-        if (status >= 200) handler.head(status, rawHeaders(controller, "rawHeaders", headers), false);
-      },
-      onResponseData: (_, chunk) => handler.data(chunk),
-      onResponseEnd: (_, trailers) => handler.end(rawHeaders(controller, "rawTrailers", trailers)),
-      onRequestUpgrade: (_, __, headers, socket) =>
-        handler.upgraded?.(socket, rawHeaders(controller, "rawHeaders", headers)),
-      onResponseError: (_, error) => handler.fail(error),
-    },
+    requestHandler,
   );
   return {
     pause: () => {
@@ -41,10 +62,7 @@ export function callHttp1(dispatcher: Dispatcher, request: UpstreamRequest, hand
       paused = false;
       controller?.resume();
     },
-    abort: (reason) => {
-      aborted ??= reason;
-      controller?.abort(reason);
-    },
+    abort,
   };
 }
 

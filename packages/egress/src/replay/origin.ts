@@ -2,21 +2,21 @@
 import { connect as http2Connect, constants, type ClientHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { Pool } from "undici";
 import { dial } from "../resolve/dial.ts";
 import type { Target } from "../resolve/resolver.ts";
 import { closeWhenIdle } from "./close-when-idle.ts";
 import { dialSecure, type SecureDial } from "./connect.ts";
+import { Connections } from "./connections.ts";
 import { toFailure } from "./failure.ts";
 
-export type OriginOptions = Omit<SecureDial, "alpn">;
+export interface OriginOptions extends Omit<SecureDial, "alpn" | "signal"> {
+  /** Milliseconds in which an upstream must begin to answer. */
+  readonly patience?: number;
+}
 
 /** Milliseconds and bytes. */
 const limits = {
-  connections: 64,
-  keepAlive: 15_000,
-  headers: 300_000,
-  headerBytes: 64 * 1024,
+  patience: 300_000,
   http2Idle: 30_000,
   window: 4 * 2 ** 20,
   retryHttp2: 300_000,
@@ -34,11 +34,11 @@ export class Origin {
   /** The address of the newest connection, for the record. */
   address: string | undefined;
   usedAt = Date.now();
+  readonly http1: Connections;
   readonly #host: string;
   readonly #scheme: "https" | "http";
   readonly #target: Target;
   readonly #options: OriginOptions;
-  readonly #http1: Pool;
   #http2: Promise<Http2 | undefined> | undefined;
   /** A connection whose handshake ended in HTTP/1.1 after all. */
   #spare: TLSSocket | undefined;
@@ -49,20 +49,12 @@ export class Origin {
     this.#host = host;
     this.#target = target;
     this.#options = options;
-    this.#http1 = new Pool(`${scheme}://upstream.invalid`, {
-      connect: (_, callback) => {
-        this.#connect(["http/1.1"]).then(
-          (socket) => callback(null, socket),
-          (error: unknown) => callback(toFailure(error, this.#where), null),
-        );
-      },
-      connections: limits.connections,
-      pipelining: 1,
-      keepAliveTimeout: limits.keepAlive,
-      keepAliveMaxTimeout: 4 * limits.keepAlive,
-      headersTimeout: limits.headers,
-      bodyTimeout: 0,
-      maxHeaderSize: limits.headerBytes,
+    this.http1 = new Connections(scheme, {
+      connect: (signal) =>
+        this.#connect(["http/1.1"], signal).catch((error: unknown) => {
+          throw toFailure(error, this.#where);
+        }),
+      patience: options.patience ?? limits.patience,
     });
   }
 
@@ -70,14 +62,8 @@ export class Origin {
     return `${this.#host}:${this.#target.port}`;
   }
 
-  get http1(): Pool {
-    this.usedAt = Date.now();
-    return this.#http1;
-  }
-
   /** Undefined when the upstream speaks only HTTP/1.1. @throws UpstreamFailure */
   async http2(): Promise<OpenStream | undefined> {
-    this.usedAt = Date.now();
     if (Date.now() < this.#onlyHttp1Until) return undefined;
     this.#http2 ??= this.#openHttp2();
     try {
@@ -122,9 +108,10 @@ export class Origin {
     return { session, openStream: (headers, options) => carries(session.request(headers, options)) };
   }
 
-  async #connect(alpn: readonly string[]): Promise<Socket | TLSSocket> {
+  async #connect(alpn: readonly string[], signal?: AbortSignal): Promise<Socket | TLSSocket> {
+    const options = signal === undefined ? this.#options : { ...this.#options, signal };
     if (this.#scheme === "http") {
-      const { socket, address } = await dial(this.#target, this.#options);
+      const { socket, address } = await dial(this.#target, options);
       this.address = address;
       return socket;
     }
@@ -133,19 +120,19 @@ export class Origin {
       this.#spare = undefined;
       if (!spare.destroyed && spare.readable) return spare;
     }
-    const { socket, address } = await dialSecure(this.#host, this.#target, { ...this.#options, alpn });
+    const { socket, address } = await dialSecure(this.#host, this.#target, { ...options, alpn });
     this.address = address;
     return socket;
   }
 
   /** Ends at once. */
-  async destroy(): Promise<void> {
+  destroy(): void {
     this.#spare?.destroy();
     void this.#http2?.then(
       (opened) => opened?.session.destroy(),
       () => {},
     );
-    await this.#http1.destroy();
+    this.http1.destroy();
   }
 
   /** Lets running exchanges end. */
@@ -155,6 +142,6 @@ export class Origin {
       (opened) => opened?.session.close(),
       () => {},
     );
-    this.#http1.close().catch(() => {});
+    this.http1.retire();
   }
 }

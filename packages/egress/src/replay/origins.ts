@@ -22,6 +22,7 @@ export class Origins {
       this.#makeRoom();
       origin = new Origin(scheme, host.text, target, this.#options);
     }
+    origin.usedAt = Date.now();
     this.#origins.delete(key);
     this.#origins.set(key, origin);
     return origin;
@@ -36,8 +37,8 @@ export class Origins {
     }
   }
 
-  async destroy(): Promise<void> {
-    await Promise.allSettled([...this.#origins.values()].map((origin) => origin.destroy()));
+  destroy(): void {
+    for (const origin of this.#origins.values()) origin.destroy();
     this.#origins.clear();
   }
 }

@@ -84,7 +84,7 @@ export async function startInProcess(secrets: readonly SecretBinding[]): Promise
     ports,
     async close() {
       http1.close();
-      await sandbox.origins.destroy();
+      sandbox.origins.destroy();
       for (const socket of sockets) socket.destroy();
       for (const server of listening) server.close();
       await rm(directory, { recursive: true, force: true });

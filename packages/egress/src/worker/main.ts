@@ -67,7 +67,7 @@ async function detach(sandboxId: string): Promise<void> {
   if (entry === undefined) return;
   attached.delete(sandboxId);
   const closed = entry.port.close();
-  await entry.sandbox.origins.destroy();
+  entry.sandbox.origins.destroy();
   await closed;
   // Exchanges whose connections ended just now record it in this turn.
   await turn();

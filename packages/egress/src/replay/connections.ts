@@ -1,0 +1,96 @@
+/**
+ * Connections of HTTP/1.1 to one upstream. Every request under way has one of its own, so none waits for another to end; how many
+ * may be under way is the sandbox's bound. A queue would keep the requests of guests that left, and would let a few long answers
+ * (events, long polls) shut all others out from a host.
+ */
+import type { Socket } from "node:net";
+import { Client } from "undici";
+
+/** Milliseconds and bytes; `idle` connections are kept. */
+const limits = {
+  idle: 64,
+  keepAlive: 15_000,
+  headerBytes: 64 * 1024,
+} as const;
+
+export interface ConnectionOptions {
+  /** Opens a socket, and gives up when told to. */
+  readonly connect: (signal: AbortSignal) => Promise<Socket>;
+  /** Milliseconds in which an upstream must take what it is sent, and begin to answer. */
+  readonly patience: number;
+}
+
+export interface Connection {
+  readonly client: Client;
+  /** Ends the opening of the connection. */
+  readonly opening: AbortController;
+}
+
+export class Connections {
+  readonly patience: number;
+  readonly #connect: ConnectionOptions["connect"];
+  readonly #origin: string;
+  /** Free for the next request, the last used one last. */
+  readonly #idle: Connection[] = [];
+  readonly #all = new Set<Connection>();
+  #retired = false;
+
+  constructor(scheme: "https" | "http", options: ConnectionOptions) {
+    this.#origin = `${scheme}://upstream.invalid`;
+    this.#connect = options.connect;
+    this.patience = options.patience;
+  }
+
+  /** For one request. It comes back by itself when it can carry another. */
+  take(): Connection {
+    return this.#idle.pop() ?? this.#open();
+  }
+
+  /** Gives up what is under way, the opening included, and lets go of all that it holds. */
+  end(connection: Connection, reason?: Error): void {
+    const index = this.#idle.indexOf(connection);
+    if (index >= 0) this.#idle.splice(index, 1);
+    this.#all.delete(connection);
+    connection.opening.abort(reason);
+    void connection.client.destroy(reason ?? null);
+  }
+
+  #open(): Connection {
+    const opening = new AbortController();
+    const client = new Client(this.#origin, {
+      connect: (_, callback) => {
+        this.#connect(opening.signal).then(
+          (socket) => callback(null, socket),
+          (error: Error) => callback(error, null),
+        );
+      },
+      pipelining: 1,
+      keepAliveTimeout: limits.keepAlive,
+      keepAliveMaxTimeout: 4 * limits.keepAlive,
+      headersTimeout: this.patience,
+      bodyTimeout: 0,
+      maxHeaderSize: limits.headerBytes,
+    });
+    const connection = { client, opening };
+    this.#all.add(connection);
+    client.on("drain", () => {
+      if (this.#retired || !client.stats.connected || this.#idle.length >= limits.idle) this.end(connection);
+      else this.#idle.push(connection);
+    });
+    client.on("disconnect", () => {
+      if (this.#idle.includes(connection)) this.end(connection);
+    });
+    return connection;
+  }
+
+  /** Ends all at once. */
+  destroy(): void {
+    for (const connection of this.#all) this.end(connection);
+  }
+
+  /** Lets running requests end. */
+  retire(): void {
+    this.#retired = true;
+    for (const connection of this.#idle.slice()) this.end(connection);
+  }
+}
