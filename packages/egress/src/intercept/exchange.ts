@@ -28,9 +28,11 @@ export async function exchange(conversation: Conversation, request: GuestRequest
     leave?.();
   });
   let gone = false;
+  const left = new AbortController();
   let abort: ((reason: Error) => void) | undefined;
   reply.onGone(() => {
     gone = true;
+    left.abort(new Error("The guest went away"));
     abort?.(new Error("The guest went away"));
   });
   const settle = (error?: Error, status?: number): void => {
@@ -49,7 +51,7 @@ export async function exchange(conversation: Conversation, request: GuestRequest
     return;
   }
   try {
-    const prepared = await prepare(conversation, request, record, room);
+    const prepared = await prepare(conversation, request, record, room, left.signal);
     if (gone) return settle(new Error("gone"));
     const { origin, upstream, failure } = prepared;
     const fail = (error: Error): void =>
@@ -85,7 +87,7 @@ export async function exchange(conversation: Conversation, request: GuestRequest
     };
     let repeats = isRepeatable(request) ? 1 : 0;
     const attempt = async (): Promise<void> => {
-      relay.call = await send(conversation, request, origin, upstream, handler);
+      relay.call = await send(conversation, request, origin, upstream, handler, left.signal);
       if (gone) relay.call.abort(new Error("The guest went away"));
     };
     abort = (reason) => relay.fail(reason);
@@ -117,6 +119,7 @@ async function prepare(
   request: GuestRequest,
   record: ReturnType<typeof requestRecord>,
   room: BodyRoom,
+  left: AbortSignal,
 ): Promise<Prepared> {
   const { principal, host, port, scheme } = conversation;
   const destination: Destination = { host, port, scheme };
@@ -126,7 +129,7 @@ async function prepare(
   const body = await prepareBody(request, plan, room);
   const inBody = plan?.used ?? new Set<string>();
   record.secrets = () => [...new Set([...substituted.used, ...inBody])];
-  const resolution = await principal.resolve(host, port);
+  const resolution = await principal.resolve(host, port, left);
   if (!resolution.ok) throw new UpstreamFailure("upstream-unreachable", resolution.detail);
   const websocket = request.protocol === "websocket";
   const trailers = (): [string, string][] => {
@@ -162,10 +165,11 @@ async function send(
   origin: Origin,
   upstream: UpstreamRequest,
   handler: UpstreamHandler,
+  left: AbortSignal,
 ): Promise<UpstreamCall> {
   if (request.protocol === "h2") {
-    const openStream = await origin.http2();
-    if (openStream !== undefined) return callHttp2(openStream, conversation.scheme, upstream, handler);
+    const stream = await origin.http2(left);
+    if (stream !== undefined) return callHttp2(stream, conversation.scheme, upstream, handler);
     if (isGrpc(request.headers))
       throw new UpstreamFailure("upstream-protocol", "The host speaks no HTTP/2, which gRPC needs");
   }

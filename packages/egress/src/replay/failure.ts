@@ -33,11 +33,10 @@ const timeoutCodes = new Set(["UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT",
 /** @param where host and port, for the message */
 export function toFailure(error: unknown, where: string): UpstreamFailure {
   if (error instanceof UpstreamFailure) return error;
-  const {
-    code = "",
-    name = "",
-    message = String(error),
-  } = (error ?? {}) as { code?: string; name?: string; message?: string };
+  const given = (error ?? {}) as { code?: string | number; name?: string; message?: string };
+  const { name = "", message = String(error) } = given;
+  // Some have numbers.
+  const code = String(given.code ?? "");
   const text = (why: string): string => `${where} ${why} (${code || name || message.slice(0, 200)})`;
   if (certificateCodes.test(code))
     return new UpstreamFailure("upstream-certificate", text("has a certificate that cannot be trusted"), {

@@ -1,12 +1,16 @@
 /** Sends one request over HTTP/2, trailers and streaming in both directions included. */
-import { constants, type OutgoingHttpHeaders } from "node:http2";
+import { constants, type ClientHttp2Stream, type OutgoingHttpHeaders } from "node:http2";
 import { pipeline } from "node:stream";
 import type { HeaderList } from "../secrets/substitute.ts";
-import type { OpenStream } from "./origin.ts";
+import { headDeadline } from "./head-deadline.ts";
+import type { FreeStream } from "./sessions.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./upstream.ts";
 
+/** Milliseconds in which an upstream must take notice that a stream was given up. */
+const notice = 30_000;
+
 export function callHttp2(
-  openStream: OpenStream,
+  free: FreeStream,
   scheme: "https" | "http",
   request: UpstreamRequest,
   handler: UpstreamHandler,
@@ -24,18 +28,30 @@ export function callHttp2(
   const withTrailers = request.body !== undefined && request.trailers !== undefined;
   const cancel = new AbortController();
   const { signal } = cancel;
-  const stream = openStream(headers, { endStream: request.body === undefined, waitForTrailers: withTrailers, signal });
+  const stream = free.open(headers, { endStream: request.body === undefined, waitForTrailers: withTrailers, signal });
   let over = false;
   const once = (action: () => void): void => {
     if (over) return;
     over = true;
+    deadline.end();
     action();
+  };
+  const deadline = headDeadline(free.patience, (failure) => {
+    once(() => handler.fail(failure));
+    giveUp();
+  });
+  let sending = request.body !== undefined;
+  const giveUp = (): void => {
+    // While a body is sent, closing would let the pipeline destroy the stream before Node has told the upstream.
+    if (sending) cancel.abort();
+    else closeWithNotice(stream);
   };
   let trailers: HeaderList = [];
   let answered = false;
   stream.on("response", (received, flags, raw) => {
     const ended = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
     answered = true;
+    deadline.end();
     handler.head(Number(received[":status"]), headerList(raw), ended);
     // Not before: Node may emit the first data ahead of the response it belongs to.
     stream.on("data", (chunk: Buffer) => handler.data(chunk));
@@ -65,16 +81,26 @@ export function callHttp2(
     });
   }
   // The response may be complete before the request is; then the rest of the body is nobody's business any more.
-  if (request.body !== undefined) pipeline(request.body, stream, () => {});
+  if (request.body === undefined) deadline.begin();
+  else
+    pipeline(request.body, stream, (error) => {
+      sending = false;
+      if (error === null || error === undefined) deadline.begin();
+    });
   return {
     pause: () => void stream.pause(),
     resume: () => void stream.resume(),
-    abort: () => {
-      over = true;
-      // Not by closing the stream: the pipeline would destroy it before Node has told the upstream.
-      cancel.abort();
-    },
+    abort: () => once(giveUp),
   };
+}
+
+/** A stream is held until the upstream has been told; one that does not read what it is told loses its session. */
+function closeWithNotice(stream: ClientHttp2Stream): void {
+  const { session } = stream;
+  stream.close(constants.NGHTTP2_CANCEL);
+  if (session === undefined) return;
+  const stuck = setTimeout(() => session.destroy(), notice).unref();
+  stream.once("close", () => clearTimeout(stuck));
 }
 
 /** As they came: of fields that should stand once Node's own object holds the first and drops the others, a second coding as well. */

@@ -1,34 +1,26 @@
 /** Connections to one upstream: one name, one port, one set of checked addresses, for one sandbox. */
-import { connect as http2Connect, constants, type ClientHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { dial } from "../resolve/dial.ts";
 import type { Target } from "../resolve/resolver.ts";
-import { closeWhenIdle } from "./close-when-idle.ts";
 import { dialSecure, type SecureDial } from "./connect.ts";
 import { Connections } from "./connections.ts";
 import { toFailure } from "./failure.ts";
+import { Sessions, type FreeStream } from "./sessions.ts";
+import type { WindowRoom } from "./window-room.ts";
 
 export interface OriginOptions extends Omit<SecureDial, "alpn" | "signal"> {
   /** Milliseconds in which an upstream must begin to answer. */
   readonly patience?: number;
+  /** What the answers of the sandbox may hold. */
+  readonly room: WindowRoom;
 }
 
-/** Milliseconds and bytes. */
+/** Milliseconds. */
 const limits = {
   patience: 300_000,
-  http2Idle: 30_000,
-  window: 4 * 2 ** 20,
   retryHttp2: 300_000,
 } as const;
-
-/** Begins a stream on the session with an upstream. */
-export type OpenStream = ClientHttp2Session["request"];
-
-interface Http2 {
-  readonly session: ClientHttp2Session;
-  readonly openStream: OpenStream;
-}
 
 export class Origin {
   /** The address of the newest connection, for the record. */
@@ -39,7 +31,7 @@ export class Origin {
   readonly #scheme: "https" | "http";
   readonly #target: Target;
   readonly #options: OriginOptions;
-  #http2: Promise<Http2 | undefined> | undefined;
+  readonly #http2: Sessions;
   /** A connection whose handshake ended in HTTP/1.1 after all. */
   #spare: TLSSocket | undefined;
   #onlyHttp1Until = 0;
@@ -49,12 +41,19 @@ export class Origin {
     this.#host = host;
     this.#target = target;
     this.#options = options;
+    const { patience = limits.patience, room } = options;
     this.http1 = new Connections(scheme, {
       connect: (signal) =>
         this.#connect(["http/1.1"], signal).catch((error: unknown) => {
           throw toFailure(error, this.#where);
         }),
-      patience: options.patience ?? limits.patience,
+      patience,
+    });
+    this.#http2 = new Sessions({
+      connect: () => this.#connectHttp2(),
+      origin: `${scheme}://upstream.invalid`,
+      room,
+      patience,
     });
   }
 
@@ -62,50 +61,29 @@ export class Origin {
     return `${this.#host}:${this.#target.port}`;
   }
 
-  /** Undefined when the upstream speaks only HTTP/1.1. @throws UpstreamFailure */
-  async http2(): Promise<OpenStream | undefined> {
+  /**
+   * A stream of HTTP/2 for one request, which must begin at once.
+   * @param left the guest has gone
+   * @returns undefined when the upstream speaks only HTTP/1.1
+   * @throws UpstreamFailure
+   */
+  async http2(left: AbortSignal): Promise<FreeStream | undefined> {
     if (Date.now() < this.#onlyHttp1Until) return undefined;
-    this.#http2 ??= this.#openHttp2();
     try {
-      const opened = await this.#http2;
-      const over = opened !== undefined && (opened.session.closed || opened.session.destroyed);
-      if (opened === undefined || over) this.#http2 = undefined;
-      return over ? await this.http2() : opened?.openStream;
+      return await this.#http2.take(left);
     } catch (error) {
-      this.#http2 = undefined;
       throw toFailure(error, this.#where);
     }
   }
 
-  async #openHttp2(): Promise<Http2 | undefined> {
+  async #connectHttp2(): Promise<Socket | undefined> {
     const socket = await this.#connect(["h2", "http/1.1"]);
-    if (this.#scheme === "https" && (socket as TLSSocket).alpnProtocol !== "h2") {
-      this.#onlyHttp1Until = Date.now() + limits.retryHttp2;
-      this.#spare?.destroy();
-      this.#spare = socket as TLSSocket;
-      this.#spare.once("error", () => {});
-      return undefined;
-    }
-    const session = http2Connect(`${this.#scheme}://upstream.invalid`, {
-      createConnection: () => socket,
-      maxSessionMemory: 64,
-      maxHeaderListPairs: 256,
-      settings: { enablePush: false, initialWindowSize: limits.window },
-    });
-    const carries = closeWhenIdle(session, limits.http2Idle);
-    session.on("error", () => {});
-    session.on("goaway", () => session.close());
-    await new Promise<void>((resolve, reject) => {
-      session.once("remoteSettings", () => resolve());
-      session.once("error", reject);
-      session.once("close", () =>
-        reject(
-          Object.assign(new Error("The HTTP/2 session ended at once"), { code: constants.NGHTTP2_INTERNAL_ERROR }),
-        ),
-      );
-    });
-    session.setLocalWindowSize(limits.window * 2);
-    return { session, openStream: (headers, options) => carries(session.request(headers, options)) };
+    if (this.#scheme === "http" || (socket as TLSSocket).alpnProtocol === "h2") return socket;
+    this.#onlyHttp1Until = Date.now() + limits.retryHttp2;
+    this.#spare?.destroy();
+    this.#spare = socket as TLSSocket;
+    this.#spare.once("error", () => {});
+    return undefined;
   }
 
   async #connect(alpn: readonly string[], signal?: AbortSignal): Promise<Socket | TLSSocket> {
@@ -128,20 +106,14 @@ export class Origin {
   /** Ends at once. */
   destroy(): void {
     this.#spare?.destroy();
-    void this.#http2?.then(
-      (opened) => opened?.session.destroy(),
-      () => {},
-    );
+    this.#http2.destroy();
     this.http1.destroy();
   }
 
   /** Lets running exchanges end. */
   retire(): void {
     this.#spare?.destroy();
-    void this.#http2?.then(
-      (opened) => opened?.session.close(),
-      () => {},
-    );
+    this.#http2.retire();
     this.http1.retire();
   }
 }

@@ -2,6 +2,7 @@
 import type { Host } from "../policy/canonical-host.ts";
 import type { Target } from "../resolve/resolver.ts";
 import { Origin, type OriginOptions } from "./origin.ts";
+import { WindowRoom } from "./window-room.ts";
 
 const maxOrigins = 128;
 const idleLimit = 120_000;
@@ -10,8 +11,8 @@ export class Origins {
   readonly #options: OriginOptions;
   readonly #origins = new Map<string, Origin>();
 
-  constructor(options: Omit<OriginOptions, "sessions">) {
-    this.#options = { ...options, sessions: new Map() };
+  constructor(options: Omit<OriginOptions, "sessions" | "room">) {
+    this.#options = { ...options, sessions: new Map(), room: new WindowRoom() };
   }
 
   /** A new answer of DNS is a new target and so a new set of connections; the old ones drain. */

@@ -19,7 +19,7 @@ export interface Shared {
   readonly resolver: Resolver;
   readonly deliver: Deliver;
   readonly http1: Http1Server;
-  readonly dialing: Omit<OriginOptions, "sessions">;
+  readonly dialing: Omit<OriginOptions, "sessions" | "room">;
   readonly authoritySeed: Uint8Array;
 }
 
