@@ -3,6 +3,7 @@ import { constants, type ClientHttp2Stream, type OutgoingHttpHeaders } from "nod
 import { pipeline } from "node:stream";
 import type { HeaderList } from "../secrets/substitute.ts";
 import { headDeadline } from "./head-deadline.ts";
+import { holdUnread } from "./hold-unread.ts";
 import type { FreeStream } from "./sessions.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./upstream.ts";
 
@@ -15,12 +16,13 @@ export function callHttp2(
   request: UpstreamRequest,
   handler: UpstreamHandler,
 ): UpstreamCall {
-  const headers: OutgoingHttpHeaders = {
+  // Without what every object has: its names are names of fields like others.
+  const headers = Object.assign(Object.create(null) as OutgoingHttpHeaders, {
     ":method": request.method,
     ":scheme": scheme,
     ":authority": request.authority,
     ":path": request.target,
-  };
+  });
   for (const [name, value] of request.headers) {
     const before = headers[name];
     headers[name] = before === undefined ? value : ([before, value].flat() as string[]);
@@ -29,6 +31,7 @@ export function callHttp2(
   const cancel = new AbortController();
   const { signal } = cancel;
   const stream = free.open(headers, { endStream: request.body === undefined, waitForTrailers: withTrailers, signal });
+  const held = holdUnread(stream);
   let over = false;
   const once = (action: () => void): void => {
     if (over) return;
@@ -62,7 +65,7 @@ export function callHttp2(
   stream.on("end", () =>
     once(() => {
       // Node ends a stream in this way too when its session breaks off or the peer cancels it.
-      if (answered && !stream.destroyed) handler.end(trailers);
+      if (answered && held.whole && !stream.destroyed) handler.end(trailers);
       else handler.fail(new Error(`The upstream broke off the stream (code ${stream.rstCode})`));
     }),
   );
@@ -88,8 +91,8 @@ export function callHttp2(
       if (error === null || error === undefined) deadline.begin();
     });
   return {
-    pause: () => void stream.pause(),
-    resume: () => void stream.resume(),
+    pause: () => held.pause(),
+    resume: () => held.resume(),
     abort: () => once(giveUp),
   };
 }
