@@ -24,6 +24,8 @@ export interface Connection {
   readonly client: Client;
   /** Ends the opening of the connection. */
   readonly opening: AbortController;
+  /** The newest one. */
+  socket?: Socket;
 }
 
 export class Connections {
@@ -60,7 +62,7 @@ export class Connections {
     const client = new Client(this.#origin, {
       connect: (_, callback) => {
         this.#connect(opening.signal).then(
-          (socket) => callback(null, socket),
+          (socket) => callback(null, (connection.socket = socket)),
           (error: Error) => callback(error, null),
         );
       },
@@ -71,7 +73,7 @@ export class Connections {
       bodyTimeout: 0,
       maxHeaderSize: limits.headerBytes,
     });
-    const connection = { client, opening };
+    const connection: Connection = { client, opening };
     this.#all.add(connection);
     client.on("drain", () => {
       if (this.#retired || !client.stats.connected || this.#idle.length >= limits.idle) this.end(connection);

@@ -2,6 +2,7 @@
 import type { Dispatcher } from "undici";
 import type { HeaderList } from "../secrets/substitute.ts";
 import type { Connections } from "./connections.ts";
+import { UpstreamFailure } from "./failure.ts";
 import { headDeadline } from "./head-deadline.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./upstream.ts";
 
@@ -9,6 +10,8 @@ export function callHttp1(connections: Connections, request: UpstreamRequest, ha
   let controller: Dispatcher.DispatchController | undefined;
   let paused = false;
   let over = false;
+  /** The answer's body has neither a length nor chunks. */
+  let unbounded = false;
   const connection = connections.take();
   const deadline = headDeadline(connections.patience, (failure) => {
     abort(failure);
@@ -35,12 +38,25 @@ export function callHttp1(connections: Connections, request: UpstreamRequest, ha
       // 1xx are between the upstream and us.
       if (status < 200) return;
       deadline.end();
-      handler.head(status, rawHeaders(controller, "rawHeaders", headers), false);
+      const list = rawHeaders(controller, "rawHeaders", headers);
+      unbounded = !list.some(([name]) => name === "content-length" || name === "transfer-encoding");
+      handler.head(status, list, false);
     },
     onResponseData: (_, chunk) => handler.data(chunk),
-    onResponseEnd: (_, trailers) => finish(() => handler.end(rawHeaders(controller, "rawTrailers", trailers))),
+    onResponseEnd: (_, trailers) =>
+      finish(() => {
+        // Such a body ends with its connection, which undici takes for the end even where it was reset.
+        const broken = unbounded ? connection.socket?.errored : undefined;
+        if (broken != null) handler.fail(broken);
+        else handler.end(rawHeaders(controller, "rawTrailers", trailers));
+      }),
     onRequestUpgrade: (_, __, headers, socket) =>
-      finish(() => handler.upgraded?.(socket, rawHeaders(controller, "rawHeaders", headers))),
+      finish(() => {
+        const list = rawHeaders(controller, "rawHeaders", headers);
+        if (headerIs(list, "upgrade", "websocket")) return handler.upgraded?.(socket, list);
+        socket.destroy();
+        handler.fail(new UpstreamFailure("upstream-protocol", "The host switched to a protocol nobody asked for"));
+      }),
     onResponseError: (_, error) => finish(() => handler.fail(error)),
   };
   connection.client.dispatch(
@@ -83,5 +99,8 @@ function rawHeaders(
     value === undefined ? [] : [value].flat().map((one): [string, string] => [name, one]),
   );
 }
+
+const headerIs = (list: HeaderList, wanted: string, value: string): boolean =>
+  list.some(([name, text]) => name === wanted && text.trim().toLowerCase() === value);
 
 const latin1 = (value: Buffer | string): string => (typeof value === "string" ? value : value.toString("latin1"));
