@@ -10,7 +10,7 @@ import { BodyRoom } from "./body-room.ts";
 import { checkRequest } from "./check.ts";
 import type { Conversation } from "./conversation.ts";
 import type { GuestReply, GuestRequest } from "./guest.ts";
-import { headerValue, isGrpc, requestHeaders } from "./headers.ts";
+import { isGrpc, requestHeaders } from "./headers.ts";
 import { explain, outcomeOf, Refusal } from "./refusal.ts";
 import { requestRecord } from "./request-record.ts";
 import { prepareBody } from "./request-body.ts";
@@ -177,11 +177,15 @@ async function send(
   const cookies = upstream.headers.filter(([name]) => name === "cookie").map(([, value]) => value);
   const headers = upstream.headers.filter(([name]) => name !== "cookie" && name !== "te");
   if (cookies.length > 0) headers.push(["cookie", cookies.join("; ")]);
-  if (headerValue(headers, "content-length") === "0")
-    return callHttp1(
-      origin.http1,
-      { ...upstream, headers: headers.filter(([name]) => name !== "content-length") },
-      handler,
-    );
-  return callHttp1(origin.http1, { ...upstream, headers }, handler);
+  const { scheme } = conversation;
+  return callHttp1(
+    origin.http1,
+    {
+      ...upstream,
+      // undici sends no `*`; a URL without a path says the same (RFC 9112 3.2.4).
+      ...(upstream.target === "*" && { target: `${scheme}://${upstream.authority}` }),
+      headers: headers.filter(([name, value]) => name !== "content-length" || value !== "0"),
+    },
+    handler,
+  );
 }

@@ -166,7 +166,8 @@ class Http2Reply implements GuestReply {
 
 /** `connection: close` and the like have no place in HTTP/2. */
 function collect(list: HeaderList): OutgoingHttpHeaders {
-  const headers: OutgoingHttpHeaders = {};
+  // Without a prototype: fields may be called `constructor` and `__proto__`.
+  const headers = Object.create(null) as OutgoingHttpHeaders;
   for (const [name, value] of list) {
     if (name === "connection") continue;
     const before = headers[name];

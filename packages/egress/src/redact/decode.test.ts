@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { createDecoder } from "./decode.ts";
 
 const coders: Record<string, (data: Buffer) => Buffer> = {
@@ -56,6 +56,15 @@ for (const [coding, code] of Object.entries(coders)) {
     );
   });
 }
+
+test("deflate without zlib's header, as some hosts send it, is read as well, and fails like the other", async () => {
+  for (const level of [0, 1, 9]) {
+    const sent = deflateRawSync(whole, { level });
+    for (const size of [sent.length, 1000, 1]) assert.ok((await decode(["deflate"], sent, size)).equals(whole));
+    await assert.rejects(decode(["deflate"], sent.subarray(0, -3)), "cut off");
+    await assert.rejects(decode(["deflate"], Buffer.concat([sent, sent])), "garbage");
+  }
+});
 
 for (const coding of ["deflate", "br"]) {
   test(`a second stream of ${coding} fails, as it belongs to no body`, async () => {

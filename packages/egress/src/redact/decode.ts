@@ -5,23 +5,26 @@ import {
   createBrotliDecompress,
   createGunzip,
   createInflate,
+  createInflateRaw,
   createZstdDecompress,
   type Zlib,
 } from "node:zlib";
 
 type Engine = Transform & Zlib;
 interface Coding {
-  readonly start: () => Engine;
+  /** @param first byte of the stream */
+  readonly start: (first: number) => Engine;
   /** Several streams in a row are one body (RFC 1952 2.2, RFC 8878 3). */
   readonly repeats: boolean;
 }
 
-const gzip: Coding = { start: createGunzip, repeats: true };
+const gzip: Coding = { start: () => createGunzip(), repeats: true };
 const known: Record<string, Coding> = {
   gzip,
   "x-gzip": gzip,
-  deflate: { start: createInflate, repeats: false },
-  br: { start: createBrotliDecompress, repeats: false },
+  // Some hosts leave zlib's header away, and browsers bear with it: no bare stream begins as a header does (RFC 1950 2.2).
+  deflate: { start: (first) => ((first & 15) === 8 ? createInflate() : createInflateRaw()), repeats: false },
+  br: { start: () => createBrotliDecompress(), repeats: false },
   // 8 MiB is the window that RFC 9659 allows on the web.
   zstd: { start: () => createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: 23 } }), repeats: true },
 };
@@ -70,7 +73,8 @@ class Decoding extends Transform {
   }
 
   override _transform(chunk: Buffer, encoding: BufferEncoding, callback: TransformCallback): void {
-    this.#engine ??= this.#start();
+    if (chunk.length === 0) return callback();
+    this.#engine ??= this.#start(chunk[0]!);
     const engine = this.#engine;
     this.#given += chunk.length;
     // An error has been told by the engine itself.
@@ -104,9 +108,9 @@ class Decoding extends Transform {
     callback(error);
   }
 
-  #start(): Engine {
+  #start(first: number): Engine {
     this.#given = 0;
-    const engine = this.#coding.start();
+    const engine = this.#coding.start(first);
     engine.on("data", (piece: Buffer) => this.push(piece) || engine.pause());
     engine.once("error", (error) => this.destroy(error));
     return engine;
