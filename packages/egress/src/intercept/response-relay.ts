@@ -1,5 +1,6 @@
 /** Carries a response to the guest: decoded where it must be read, secrets turned back, no faster than the guest takes it. */
 import type { Redactor } from "../redact/redactor.ts";
+import { Paced, wordPatience } from "../redact/paced.ts";
 import { createDecoder, knownCodings, type Decoder } from "../redact/decode.ts";
 import { UpstreamFailure } from "../replay/failure.ts";
 import type { UpstreamCall, UpstreamHandler } from "../replay/upstream.ts";
@@ -11,8 +12,8 @@ import { codedForTransfer, hasForeignCharset, hidesMessages, isPart } from "./un
 
 /** A body announced to be no longer than this is collected, so that its length can be told right after redaction. */
 const collectLimit = 64 * 1024;
-/** After so many milliseconds of silence the first letters of what may become a secret are let go. */
-const idleAfter = 25;
+/** Milliseconds of silence after which a few letters of a text are let go, which may become a secret. */
+const textPatience = 25;
 
 export interface RelayResult {
   readonly status: number;
@@ -28,12 +29,14 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
   readonly #redactor: Redactor;
   readonly #reply: GuestReply;
   readonly #done: (error?: Error) => void;
-  #rewriter: ReturnType<Redactor["stream"]> | undefined;
+  /** Absent where nothing needs to be searched. */
+  #searched: Paced | undefined;
+  /** The same for what is decoded, before it is. */
+  #coded: Paced | undefined;
   #decoder: Decoder | undefined;
   #collected: Buffer[] | undefined;
   #headers: [string, string][] = [];
   #trailers: HeaderList = [];
-  #idle: NodeJS.Timeout | undefined;
   #over = false;
 
   /** @param done called once, with an error when the response did not come whole */
@@ -45,6 +48,7 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
     reply.onDrain(() => {
       if (this.#decoder === undefined) this.call?.resume();
       else this.#decoder.output.resume();
+      this.#searched?.resume();
     });
   }
 
@@ -71,7 +75,10 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
       this.#reply.head(status, this.#headers, { ended: bodyless });
       return;
     }
-    this.#rewriter = this.#redactor.stream(hasMessages(headers) ? "messages" : "text");
+    const give = (pieces: readonly Buffer[]): void => this.#give(pieces);
+    this.#searched = hasMessages(headers)
+      ? new Paced(this.#redactor.stream("messages"), wordPatience, give)
+      : new Paced(this.#redactor.stream("text"), textPatience, give);
     if (codings.length > 0) this.#decode(codings);
     const length = headerValue(this.#headers, "content-length");
     if (!hasMessages(headers)) this.#headers = this.#headers.filter(([name]) => name !== "content-length");
@@ -85,8 +92,8 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
     if (this.status === 0)
       return this.fail(new UpstreamFailure("upstream-protocol", "The host sent a body before its head"));
     this.bytesIn += chunk.length;
-    if (this.#decoder === undefined) this.#take(chunk);
-    else if (!this.#decoder.input.write(chunk)) this.call?.pause();
+    if (this.#coded !== undefined) this.#coded.push(chunk);
+    else this.#take(chunk);
   }
 
   end(trailers: HeaderList): void {
@@ -94,8 +101,9 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
     if (this.status === 0)
       return this.fail(new UpstreamFailure("upstream-protocol", "The host ended its answer before it began"));
     this.#trailers = trailers;
-    if (this.#decoder === undefined) this.#finish();
-    else this.#decoder.input.end();
+    if (this.#decoder === undefined) return this.#finish();
+    this.#coded?.end();
+    this.#decoder.input.end();
   }
 
   fail(error: Error): void {
@@ -106,18 +114,31 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
     this.#done(error);
   }
 
+  /**
+   * What is coded is searched as well. A guest that may say how something stored is coded can put a table in front of a value by which
+   * the decoder turns its letters into others; overwritten, it no longer is what the table is for.
+   */
   #decode(codings: readonly string[]): void {
-    this.#decoder = createDecoder(codings, (error) => this.fail(error));
-    this.#decoder.input.on("drain", () => this.call?.resume());
-    this.#decoder.output.on("data", (chunk: Buffer) => this.#take(chunk));
-    this.#decoder.output.on("end", () => this.#over || this.#finish());
+    const { input, output } = (this.#decoder = createDecoder(codings, (error) => this.fail(error)));
+    const coded = (this.#coded = new Paced(this.#redactor.stream("unknown"), wordPatience, (pieces) => {
+      if (this.#over) return;
+      let flows = true;
+      for (const piece of pieces) flows = input.write(piece);
+      if (flows) return;
+      this.call?.pause();
+      coded.pause();
+    }));
+    input.on("drain", () => {
+      this.call?.resume();
+      coded.resume();
+    });
+    output.on("data", (chunk: Buffer) => this.#take(chunk));
+    output.on("end", () => this.#over || this.#finish());
   }
 
   #take(chunk: Buffer): void {
-    if (this.#rewriter === undefined) return this.#give([chunk]);
-    clearTimeout(this.#idle);
-    this.#give(this.#rewriter.push(chunk));
-    if (this.#rewriter.waits) this.#idle = setTimeout(() => this.#give(this.#rewriter!.idle()), idleAfter);
+    if (this.#searched === undefined) this.#give([chunk]);
+    else this.#searched.push(chunk);
   }
 
   #give(pieces: readonly Buffer[]): void {
@@ -129,6 +150,7 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
     let flows = true;
     for (const piece of pieces) flows = this.#reply.write(piece) && flows;
     if (flows) return;
+    this.#searched?.pause();
     if (this.#decoder === undefined) this.call?.pause();
     else this.#decoder.output.pause();
   }
@@ -136,7 +158,7 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
   /** What an upstream says may be more than Node is willing to write. The exchange ends then too, and not before it is known. */
   #finish(): void {
     try {
-      this.#give(this.#rewriter?.end() ?? []);
+      this.#searched?.end();
       if (this.#collected !== undefined) {
         const body = Buffer.concat(this.#collected);
         this.#reply.head(this.status, [...this.#headers, ["content-length", String(body.length)]], { ended: false });
@@ -152,7 +174,8 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
   }
 
   #release(): void {
-    clearTimeout(this.#idle);
+    this.#searched?.stop();
+    this.#coded?.stop();
     this.#decoder?.input.destroy();
   }
 }

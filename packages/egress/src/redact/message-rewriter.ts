@@ -1,8 +1,8 @@
 /**
- * Rewrites streams of messages that begin with a flag and their length (gRPC, "PROTOCOL-HTTP2"; Connect, "Streaming RPCs"). Each message
- * goes on as soon as it is whole: its receiver may answer it before the next one comes.
+ * Rewrites streams of messages that begin with a flag and their length (gRPC, "PROTOCOL-HTTP2"; Connect, "Streaming RPCs"). The last word
+ * of a message may go on when its sender pauses behind it: its receiver may answer before the next one comes. The lengths are followed,
+ * not believed: a host that gives back what a guest once stored has them where the guest wants them.
  */
-
 import type { Rewriter } from "./rewriter.ts";
 
 /** Bytes: a flag, and a length of four. */
@@ -15,38 +15,38 @@ export class MessageRewriter implements Rewriter {
   #known = 0;
   #left = 0;
 
-  /** @param rewriter keeps lengths, and can be used again after its end */
+  /** @param rewriter keeps lengths, and lets all go when it is asked to */
   constructor(rewriter: Rewriter) {
     this.#rewriter = rewriter;
   }
 
-  readonly waits = false;
-
-  idle(): Buffer[] {
-    return [];
+  push(chunk: Buffer): Buffer[] {
+    for (let at = 0; at < chunk.length;) at += this.#follow(chunk.subarray(at));
+    return this.#rewriter.push(chunk);
   }
 
-  push(chunk: Buffer): Buffer[] {
-    const pieces: Buffer[] = [];
-    for (let at = 0; at < chunk.length;) {
-      if (this.#known < prefix) {
-        const part = chunk.subarray(at, at + prefix - this.#known);
-        part.copy(this.#prefix, this.#known);
-        this.#known += part.length;
-        at += part.length;
-        pieces.push(part);
-        if (this.#known < prefix) break;
-        this.#left = this.#prefix.readUInt32BE(1);
-      }
-      const part = chunk.subarray(at, at + this.#left);
-      this.#left -= part.length;
-      at += part.length;
-      if (part.length > 0) pieces.push(...this.#rewriter.push(part));
-      if (this.#left > 0) break;
-      pieces.push(...this.#rewriter.end());
-      this.#known = 0;
+  /** @returns how many bytes belong to the same part, a prefix or a message */
+  #follow(bytes: Buffer): number {
+    if (this.#known < prefix) {
+      const taken = bytes.copy(this.#prefix, this.#known, 0, prefix - this.#known);
+      this.#known += taken;
+      if (this.#known < prefix) return taken;
+      this.#left = this.#prefix.readUInt32BE(1);
+      if (this.#left === 0) this.#known = 0;
+      return taken;
     }
-    return pieces;
+    const taken = Math.min(bytes.length, this.#left);
+    this.#left -= taken;
+    if (this.#left === 0) this.#known = 0;
+    return taken;
+  }
+
+  get waits(): boolean {
+    return this.#known === 0 && this.#rewriter.waits;
+  }
+
+  idle(): Buffer[] {
+    return this.waits ? this.#rewriter.idle() : [];
   }
 
   end(): Buffer[] {

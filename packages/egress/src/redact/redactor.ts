@@ -13,8 +13,8 @@ interface Replacement {
 }
 
 /**
- * `text`: the last word waits for its end. `messages`: each with its length before it, see `MessageRewriter`. `unknown`: what waits may be
- * asked back by `idle` in any case, since the other side may be waiting for it; lengths stay, since the bytes may be counted somewhere.
+ * `text`: the last word waits for its end. `messages`: each with its length before it, see `MessageRewriter`. `unknown`: what waits goes on
+ * by `idle` wherever it stands, since the other side may be waiting for it; lengths stay, since the bytes may be counted somewhere.
  */
 export type StreamKind = "text" | "messages" | "unknown";
 
@@ -51,8 +51,8 @@ export function createRedactor(secrets: readonly Pick<SecretBinding, "placeholde
     inName: (name) => inNames.find(small(name)) !== undefined,
     stream(kind) {
       if (kind === "text") return new StreamRewriter(matcher, replace, holding);
-      if (kind === "messages") return new MessageRewriter(new StreamRewriter(matcher, sameLength, holding));
-      return new StreamRewriter(matcher, sameLength, holding, Number.POSITIVE_INFINITY);
+      const lettingGo = new StreamRewriter(matcher, sameLength, holding, Number.POSITIVE_INFINITY);
+      return kind === "messages" ? new MessageRewriter(lettingGo) : lettingGo;
     },
   };
 }

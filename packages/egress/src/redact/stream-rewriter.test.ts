@@ -176,9 +176,10 @@ test("a value that repeats itself, and data that repeat its beginning, cost no m
   assert.ok(performance.now() - began < 3_000, `${performance.now() - began} ms`);
 });
 
-test("messages with their lengths go on as soon as they are whole, whatever they end in", () => {
+test("messages with their lengths go on when they are whole and their sender pauses, whatever they end in", () => {
   const value = "sk-0123456789abcdef";
-  const rewriter = createRedactor([{ value, placeholder: "PLACEHOLDER-PLACEHOLDER" }]).stream("messages");
+  const redactor = createRedactor([{ value, placeholder: "PLACEHOLDER-PLACEHOLDER" }]);
+  const rewriter = redactor.stream("messages");
   const message = (text: string): Buffer => {
     const prefix = Buffer.alloc(5);
     prefix.writeUInt32BE(text.length, 1);
@@ -186,10 +187,21 @@ test("messages with their lengths go on as soon as they are whole, whatever they
   };
   for (const text of ["hello", "", "sk-01234", `has ${value} in it`, value, "x".repeat(3000)]) {
     const expected = message(text.replace(value, "PLACEHOLDER-PLACEHO"));
-    const pieces = split(message(text), 1 + random(8)).flatMap((chunk) => rewriter.push(chunk));
-    assert.deepEqual(Buffer.concat(pieces), expected);
+    const pieces = split(message(text), 1 + random(8)).flatMap((chunk, index, all) => {
+      const now = rewriter.push(chunk);
+      // Nothing goes on in the middle of a message because its sender pauses.
+      return index < all.length - 1 ? [...now, ...rewriter.idle()] : now;
+    });
+    assert.deepEqual(Buffer.concat([...pieces, ...rewriter.idle()]), expected);
   }
   const many = Buffer.concat(["a", value, "b"].map(message));
-  assert.equal(Buffer.concat(rewriter.push(many)).length, many.length);
+  assert.equal(Buffer.concat([...rewriter.push(many), ...rewriter.idle()]).length, many.length);
   assert.deepEqual(rewriter.end(), []);
+  // A guest that has a value stored chooses where it is cut.
+  const stored = redactor.stream("messages");
+  const seen = [
+    ...stored.push(Buffer.concat([Buffer.from([0, 0, 0, 0, 4]), Buffer.from(`${value}!`)])),
+    ...stored.end(),
+  ];
+  assert.equal(Buffer.concat(seen).toString(), "\0\0\0\0\x04PLACEHOLDER-PLACEHO!");
 });

@@ -1,5 +1,6 @@
 /** Carries bytes between two connections, each no faster than the other takes them, and each to its end. */
 import type { Duplex } from "node:stream";
+import { Paced, wordPatience } from "../redact/paced.ts";
 import type { Rewriter } from "../redact/rewriter.ts";
 
 export interface RelayOptions {
@@ -11,8 +12,6 @@ export interface RelayOptions {
   readonly onEnd: (error?: Error) => void;
 }
 
-/** Milliseconds that a last word waits for its end: as long as the pieces of one message are apart, and not so long that a dialogue drags. */
-const wordPatience = 5;
 /** Milliseconds without a byte, after which a connection of which one direction is over is ended. */
 export const halfClosed = 120_000;
 
@@ -59,39 +58,36 @@ export interface Forwarding {
 
 /** @returns leaves both connections as they are, for somebody else to go on with the same rewriter */
 export function forward(from: Duplex, to: Duplex, { moved, carried, rewriter }: Forwarding): () => void {
-  let pause: NodeJS.Timeout | undefined;
   const give = (pieces: readonly Buffer[]): void => {
+    if (!to.writable) return;
     let flows = true;
     for (const piece of pieces) flows = to.write(piece) && flows;
-    if (!flows) from.pause();
+    if (flows) return;
+    from.pause();
+    searched?.pause();
   };
-  /** Lets a last word go once its sender has paused. While it is us who do not listen that cannot be told. */
-  const watch = (): void => {
-    clearTimeout(pause);
-    if (rewriter?.waits === true && !from.isPaused())
-      pause = setTimeout(() => to.writable && !from.isPaused() && give(rewriter.idle()), wordPatience);
-  };
+  const searched = rewriter && new Paced(rewriter, wordPatience, give);
   const take = (chunk: Buffer): void => {
     if (!to.writable) return;
     moved();
-    give(rewriter === undefined ? [chunk] : rewriter.push(chunk));
-    watch();
+    if (searched === undefined) give([chunk]);
+    else searched.push(chunk);
   };
   const drained = (): void => {
     moved();
     from.resume();
-    watch();
+    searched?.resume();
   };
   const end = (): void => {
-    clearTimeout(pause);
+    searched?.stop();
     if (to.destroyed || to.writableFinished) return carried();
     // Ended by whoever forwarded before; what it gave may still be on its way.
     if (to.writableEnded) return void to.once("finish", carried);
-    give(rewriter?.end() ?? []);
+    searched?.end();
     to.end(carried);
   };
   const stop = (): void => {
-    clearTimeout(pause);
+    searched?.stop();
     from.off("data", take).off("end", end).off("close", stop);
     to.off("drain", drained);
   };
@@ -99,6 +95,6 @@ export function forward(from: Duplex, to: Duplex, { moved, carried, rewriter }: 
   to.on("drain", drained);
   if (from.readableEnded) end();
   else from.resume();
-  watch();
+  searched?.resume();
   return stop;
 }
