@@ -45,6 +45,8 @@ export class Http1Reply implements GuestReply {
   }
 
   onGone(listener: () => void): void {
+    // What is left of the request's body breaks off before the answer does, which would look like a failure.
+    this.#request.once("error", (error: NodeJS.ErrnoException) => void (error.code === "ECONNRESET" && listener()));
     this.response.on("close", () => this.response.writableFinished || listener());
   }
 }

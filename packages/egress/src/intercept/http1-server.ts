@@ -22,6 +22,8 @@ export function createHttp1Server(): Http1Server {
   const of = (socket: Duplex): Conversation => conversations.get(socket)!;
   /** Requests of a connection whose answers are not finished. */
   const unanswered = new WeakMap<Duplex, number>();
+  /** The newest request of a connection. */
+  const newest = new WeakMap<Duplex, IncomingMessage>();
   const count = (socket: Duplex, change: 1 | -1): void =>
     void unanswered.set(socket, (unanswered.get(socket) ?? 0) + change);
   const server: Server = createServer({
@@ -40,6 +42,7 @@ export function createHttp1Server(): Http1Server {
     response.sendDate = false;
     const { socket } = request;
     const conversation = of(socket);
+    newest.set(socket, request);
     count(socket, 1);
     response.once("close", () => count(socket, -1));
     const reply = new Http1Reply(request, response);
@@ -88,7 +91,12 @@ export function createHttp1Server(): Http1Server {
     if (unclear === undefined) void exchange(of(socket), guestRequest(request, "websocket"), reply);
     else refuse(of(socket), request, reply, 400, "malformed-request", unclear);
   });
-  server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => answerGarbage(of(socket), error, socket));
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
+    // A connection that ends in the middle of a body belongs to a request that has a record already.
+    const recorded = error.code === "HPE_INVALID_EOF_STATE" && newest.get(socket)?.complete === false;
+    const garbage = answerGarbage(of(socket), error, socket);
+    if (garbage !== undefined && !recorded) recordGarbage(of(socket), garbage);
+  });
   return {
     serve(socket, conversation) {
       conversations.set(socket, conversation);
@@ -177,21 +185,33 @@ function refuse(
   });
 }
 
-/** What the parser did not take. Node has no request object for it, so the answer is written by hand. */
-function answerGarbage(conversation: Conversation, error: NodeJS.ErrnoException, socket: Duplex): void {
+interface Garbage {
+  readonly status: number;
+  readonly detail: string;
+}
+
+/**
+ * What the parser did not take. Node has no request object for it, so the answer is written by hand.
+ * @returns what was answered, if anything
+ */
+function answerGarbage(conversation: Conversation, error: NodeJS.ErrnoException, socket: Duplex): Garbage | undefined {
   if (error.code === "ECONNRESET") {
     socket.destroy();
-    return;
+    return undefined;
   }
   // What comes after the first fault is faulty as well; the answer is on its way and must not be cut off.
-  if (!socket.writable) return;
+  if (!socket.writable) return undefined;
   const status = error.code === "HPE_HEADER_OVERFLOW" ? 431 : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
-  const message = `The request is not HTTP/1.1 as the standard has it (${error.code ?? "unknown"}).`;
-  const body = outcomeBody(outcomeOf(new Refusal(status, "malformed-request", message)), conversation.host.text);
+  const detail = `The request is not HTTP/1.1 as the standard has it (${error.code ?? "unknown"}).`;
+  const body = outcomeBody(outcomeOf(new Refusal(status, "malformed-request", detail)), conversation.host.text);
   socket.end(
     `HTTP/1.1 ${status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\ncaisson-reason: malformed-request\r\nconnection: close\r\n\r\n${body.toString()}`,
   );
   setTimeout(() => socket.destroy(), limits.linger).unref();
+  return { status, detail };
+}
+
+function recordGarbage(conversation: Conversation, garbage: Garbage): void {
   const unknown: GuestRequest = {
     protocol: "http/1.1",
     method: "",
@@ -200,5 +220,5 @@ function answerGarbage(conversation: Conversation, error: NodeJS.ErrnoException,
     headers: [],
     trailers: () => [],
   };
-  requestRecord(conversation, unknown).done({ verdict: "refused", rule: "malformed-request", status, detail: message });
+  requestRecord(conversation, unknown).done({ verdict: "refused", rule: "malformed-request", ...garbage });
 }
