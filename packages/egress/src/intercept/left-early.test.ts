@@ -46,7 +46,8 @@ for (const length of [1000, 100_000, undefined]) {
       socket.destroy();
     });
   }
-  for (const how of ["close", "destroy"] as const) {
+  // Node's client ends a stream before it resets it, and without a length that end may count.
+  for (const how of length === undefined ? (["destroy"] as const) : (["close", "destroy"] as const)) {
     test(`HTTP/2, ${length ?? "no"} bytes announced, ${how}`, async () => {
       harness.events.length = 0;
       const session = await openHttp2(harness.guest, "one.test");

@@ -9,6 +9,8 @@ import type { Found, Needle } from "./needle.ts";
 const longestWindow = 255;
 /** Bytes of a needle that are compared before the automaton is asked: enough to be nearly always right, few enough to bound the cost. */
 const longestProbe = 32;
+/** Where more begin alike, the automaton is quicker. */
+const mostProbes = 8;
 /** Bytes from which on searching in quarters is worth it. */
 const lanesFrom = 1024;
 const none: readonly never[] = [];
@@ -23,7 +25,10 @@ export class Matcher<Tag> {
   /** Beginnings of needles, by the last block of their window. */
   readonly #byBlock = new Map<number, Buffer[]>();
   readonly #byFirst: (Needle<Tag>[] | undefined)[] = Array.from({ length: 256 });
-  /** Made when it is first asked for: most sandboxes never meet their secrets again, and it takes some 20 bytes for each byte of a needle. */
+  /**
+   * Made with the first search: many sandboxes never get an answer, and it takes some 20 bytes for each byte of a needle. Not later, since
+   * that would tell when something looked like a needle for the first time.
+   */
   #automaton: Automaton<Tag> | undefined;
 
   /** Needles hold at least two bytes. Of equal needles the first counts. */
@@ -56,13 +61,14 @@ export class Matcher<Tag> {
 
   /** The leftmost needle at or after `from`, the longest where several begin. */
   find(data: Buffer, from = 0): Found<Tag> | undefined {
-    if (this.empty || (data.length - from > lanesFrom && this.#isClean(data, from))) return undefined;
+    if (this.empty) return undefined;
+    this.#automaton ??= new Automaton(this.#needles);
+    if (data.length - from > lanesFrom && this.#isClean(data, from)) return undefined;
     for (let last = from + this.#window - 1; last < data.length;) {
       const step = this.#shift[(data[last - 1]! << 8) | data[last]!]!;
       if (step > 0) last += step;
       else if (!this.#mayBegin(data, last)) last++;
       else {
-        this.#automaton ??= new Automaton(this.#needles);
         const { found, next } = this.#automaton.search(data, last - this.#window + 1);
         if (found !== undefined) return found;
         last = next + this.#window - 1;
@@ -116,8 +122,9 @@ export class Matcher<Tag> {
   /** Whether data whose window ends at `last` begins like a needle. */
   #mayBegin(data: Buffer, last: number): boolean {
     const start = last - this.#window + 1;
-    for (const probe of this.#byBlock.get((data[last - 1]! << 8) | data[last]!) ?? none)
-      if (matchesAt(data, start, probe, probe.length)) return true;
+    const probes = this.#byBlock.get((data[last - 1]! << 8) | data[last]!) ?? none;
+    if (probes.length > mostProbes) return true;
+    for (const probe of probes) if (matchesAt(data, start, probe, probe.length)) return true;
     return false;
   }
 

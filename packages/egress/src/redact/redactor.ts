@@ -1,6 +1,6 @@
 /** Turns the values of one sandbox's secrets back into their placeholders, in everything that comes in. */
 import type { SecretBinding } from "@caisson/protocol";
-import { formsOf } from "./forms.ts";
+import { formsOf, type FormName } from "./forms.ts";
 import { holdWord } from "./holding.ts";
 import { Matcher } from "./matcher.ts";
 import type { Needle } from "./needle.ts";
@@ -8,7 +8,10 @@ import { MessageRewriter } from "./message-rewriter.ts";
 import type { Rewriter } from "./rewriter.ts";
 import { StreamRewriter, rewriteAll } from "./stream-rewriter.ts";
 
+const nameable = new Set<FormName>(["plain", "percent", "hex", "base64"]);
+
 interface Replacement {
+  readonly form: FormName;
   readonly text: Buffer;
 }
 
@@ -31,10 +34,15 @@ export interface Redactor {
 
 export function createRedactor(secrets: readonly Pick<SecretBinding, "placeholder" | "value">[]): Redactor {
   const needles: Needle<Replacement>[] = secrets.flatMap(({ value, placeholder }) =>
-    formsOf(value).map((form) => ({ bytes: form.bytes, tag: { text: Buffer.from(form.write(placeholder)) } })),
+    formsOf(value).map((form) => ({ bytes: form.bytes, tag: { form: form.name, text: form.write(placeholder) } })),
   );
   const matcher = new Matcher(needles);
-  const inNames = new Matcher(needles.map(({ bytes, tag }) => ({ bytes: small(bytes.toString("latin1")), tag })));
+  // Names hold no quotes, no backslashes and no blanks.
+  const inNames = new Matcher(
+    needles
+      .filter(({ tag }) => nameable.has(tag.form))
+      .map(({ bytes, tag }) => ({ bytes: small(bytes.toString("latin1")), tag })),
+  );
   const holding = holdWord(needles, matcher.longest);
   const replace = (needle: Needle<Replacement>): Buffer => needle.tag.text;
   const bytes = (value: Buffer): Buffer => (matcher.empty ? value : rewriteAll(matcher, replace, value));

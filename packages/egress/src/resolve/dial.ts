@@ -87,6 +87,7 @@ function connectThrough(proxy: URL, address: string, port: number, options: Dial
         return;
       }
       if (head.length > 0) socket.unshift(head);
+      socket.allowHalfOpen = options.halfOpen === true;
       resolve(socket);
     });
     outgoing.once("response", (response) => {

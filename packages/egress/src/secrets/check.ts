@@ -1,5 +1,6 @@
 /** Refuses secrets that could not be protected. */
 import { CaissonError, type SecretBinding } from "@caisson/protocol";
+import { eachForm } from "../redact/forms.ts";
 
 /** Bytes. Shorter values would be found everywhere by chance; longer ones do not fit into headers. */
 const shortest = 5;
@@ -10,16 +11,34 @@ const most = 64;
 /** Bytes of all values of one sandbox. */
 const longestTogether = 32 * 1024;
 
-/** Bytes of a beginning that may repeat itself, and of what it repeats. */
-const [repetition, longestUnit] = [256, 32];
+/** Bytes of all their spellings: values full of signs have hundreds, and each byte takes some twenty in the worker. */
+const spelledTogether = 3 * 2 ** 20;
+/** A beginning of so many bytes may not be one part of it, four times or more. */
+const [repetition, times] = [256, 4];
 
-/** Two values, of which one repeats itself for long and the other is its beginning, would let an answer slow the search for both. */
+/**
+ * Two values, of which one repeats itself for long and the other is its beginning, would let an answer slow the search for both. Looks at
+ * the shortest period of each beginning (Knuth, Morris and Pratt, "Fast pattern matching in strings", SIAM J. Comput. 6 (2), 1977).
+ */
 function repeatsItself(value: string): boolean {
-  const beginning = Buffer.from(value).subarray(0, repetition);
-  if (beginning.length < repetition) return false;
-  return Array.from({ length: longestUnit }, (_, index) => index + 1).some((unit) =>
-    beginning.subarray(unit).equals(beginning.subarray(0, -unit)),
-  );
+  const bytes = Buffer.from(value);
+  const borders = new Uint16Array(bytes.length + 1);
+  for (let length = 1, border = 0; length < bytes.length; length++) {
+    while (border > 0 && bytes[border] !== bytes[length]) border = borders[border]!;
+    if (bytes[border] === bytes[length]) border++;
+    borders[length + 1] = border;
+    const period = length + 1 - border;
+    if (length + 1 >= repetition && period * times <= length + 1) return true;
+  }
+  return false;
+}
+
+/** Stops as soon as there are too many. */
+function spelledBytes(secrets: readonly SecretBinding[]): number {
+  let sum = 0;
+  for (const { value } of secrets)
+    for (const { bytes } of eachForm(value)) if ((sum += bytes.length) > spelledTogether) return sum;
+  return sum;
 }
 
 /** @throws CaissonError `invalid_argument` */
@@ -46,7 +65,7 @@ export function checkSecrets(secrets: readonly SecretBinding[]): void {
     if (repeatsItself(value)) {
       throw new CaissonError(
         "invalid_argument",
-        `The value of the secret ${name} repeats a few characters ${repetition} bytes long. Give the key as it is, without padding.`,
+        `The value of the secret ${name} repeats itself for ${repetition} bytes or more. Give the key as it is, without padding.`,
       );
     }
     if (!/^[A-Za-z0-9_.~-]+$/.test(placeholder) || placeholder.length < shortestPlaceholder) {
@@ -63,6 +82,12 @@ export function checkSecrets(secrets: readonly SecretBinding[]): void {
     throw new CaissonError(
       "invalid_argument",
       `The secrets of the sandbox have ${together} bytes together; at most ${longestTogether} can be protected. A long file may do with one key in it as the secret.`,
+    );
+  }
+  if (spelledBytes(secrets) > spelledTogether) {
+    throw new CaissonError(
+      "invalid_argument",
+      "The secrets of the sandbox hold too many signs: their spellings in URLs, JSON and HTML are too many to be searched for. Give fewer or shorter ones.",
     );
   }
 }

@@ -8,6 +8,8 @@ export type FirstBytes =
   | { readonly kind: "silent" }
   /** Something came, but not enough to tell in time. */
   | { readonly kind: "slow" }
+  /** Something came, but not enough to tell, and nothing more will. A stream that has ended takes nothing back, so here it is. */
+  | { readonly kind: "cut"; readonly bytes: Buffer }
   | { readonly kind: "ended" };
 
 export interface FirstBytesOptions {
@@ -25,10 +27,11 @@ export function firstBytesOf(socket: Duplex, options: FirstBytesOptions): Promis
       clearTimeout(patience);
       socket.off("data", take).off("end", ended).off("close", ended);
       socket.pause();
-      if (sniffer.bytes.length > 0) socket.unshift(sniffer.bytes);
+      if (sniffer.bytes.length > 0 && result.kind !== "cut") socket.unshift(sniffer.bytes);
       resolve(result);
     };
-    const ended = (): void => settle(sniffer.bytes.length === 0 ? { kind: "ended" } : { kind: "slow" });
+    const ended = (): void =>
+      settle(sniffer.bytes.length === 0 ? { kind: "ended" } : { kind: "cut", bytes: sniffer.bytes });
     const take = (chunk: Buffer): void => {
       clearTimeout(silence);
       const result = sniffer.push(chunk);

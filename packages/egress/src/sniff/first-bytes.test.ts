@@ -46,10 +46,31 @@ test("protocols are told apart by their first bytes", () => {
 });
 
 test("nothing of TLS comes before the hello: servers that read on would be spoken to unread", () => {
-  // The alert "close_notify", as a warning, in any version.
-  for (const type of ["\x14", "\x15", "\x17", "\x18"])
-    for (const version of ["\x03\x01", "\x03\x03", "\x02\0", "\0\0"])
-      assert.equal(kind(`${type}${version}\0\x02\x01\0\x16\x03\x01`), "malformed", JSON.stringify(type + version));
+  // The alert "close_notify", as a warning and as fatal, and a change of ciphers, in any version.
+  for (const record of ["\x15??\0\x02\x01\0", "\x15??\0\x02\x02\0", "\x14??\0\x01\x01"])
+    for (const version of ["\x03\x01", "\x03\x03", "\x02\0", "\0\0", "\x0f\xff"]) {
+      const text = `${record.replace("??", version)}\x16\x03\x01`;
+      assert.equal(kind(text), "malformed", JSON.stringify(text));
+      for (let length = 1; length < 6; length++) assert.equal(kind(text.slice(0, length)), "more");
+    }
+  // Messages of databases of 277 and of 5376 bytes.
+  for (const text of [
+    "\x15\x01\0\0\x02\0\0\0\0\0\0\0\xdd\x07\0\0",
+    "\x15\0\0\0\x07",
+    "\x14\x03\0\0\x01\0\0",
+    "\x17\x03\x03\0\x10",
+  ])
+    assert.equal(kind(text), "other", JSON.stringify(text));
+});
+
+test("protocols without lines are known before a line has ended", () => {
+  for (const text of [
+    "0033git-upload-pack /p\0host=git.test\0",
+    "0\x0c\x02\x01\x01`\x07",
+    "hrpc\x09\0\0",
+    "AMQP \0\x01",
+  ])
+    assert.equal(kind(text), "other", JSON.stringify(text));
 });
 
 test("a request without a version is a request: servers that know HTTP/0.9 read its Host", () => {
@@ -63,6 +84,8 @@ test("a request without a version is a request: servers that know HTTP/0.9 read 
     "GET path\r\n",
     "POST rtsp://api.test/ RTSP/1.0\r\n",
     "DESCRIBE rtsp://api.test/ rtsp/1.0\r\n",
+    "GET {x}\r\n",
+    "A_B2 /\r\n",
     `${"A".repeat(65)} / HTTP/1.1\r\n`,
     `${"A".repeat(9000)} / HTTP/1.1\r\n`,
   ])

@@ -20,8 +20,17 @@ const malformed = (detail: string): Sniffed => ({ kind: "malformed", detail });
 const http2Preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 /** Bytes after which there is a verdict in any case. */
 export const maxSniff = maxHello;
-/** Content types of TLS records (RFC 8446 5.1, and 24 of RFC 6520). */
-const record = { first: 20, handshake: 22, last: 24 } as const;
+/** The content type of a TLS record with a hello (RFC 8446 5.1). */
+const handshake = 22;
+/**
+ * Records before the hello that servers take and read on after: a change of ciphers, or an alert that is a warning. Go, Java and rustls do
+ * so, whatever version the record claims below 16. By byte; undefined is any.
+ */
+const early: readonly (readonly (number | "version" | undefined)[])[] = [
+  [20, "version", undefined, 0, 1, 1],
+  [21, "version", undefined, 0, 2, 1],
+  [21, "version", undefined, 0, 2, 2],
+];
 
 /**
  * Errs on the side of HTTP and TLS: what a lenient server could take for one of them is treated as it and then parsed
@@ -41,7 +50,9 @@ export class Sniffer {
     this.#seen.append(piece);
     const { bytes } = this;
     if (bytes.length === 0) return more;
-    if (bytes[0]! >= record.first && bytes[0]! <= record.last) return this.#tls(bytes);
+    if (bytes[0] === handshake) return this.#tls(bytes);
+    const before = sniffEarly(bytes);
+    if (before !== undefined) return before;
     // An SSL 2.0 compatible hello names no host and is understood by no current client.
     if ((bytes[0]! & 0x80) !== 0) {
       if (bytes.length < 4) return more;
@@ -54,8 +65,6 @@ export class Sniffer {
   }
 
   #tls(bytes: Buffer): Sniffed {
-    // Go, Java and rustls take an alert before the hello and read on, whatever version it claims.
-    if (bytes[0] !== record.handshake) return malformed("a record of TLS before the hello");
     // Servers are told to ignore the version of a record (RFC 8446 5.1), and some ignore all of it.
     if (bytes.length >= 2 && bytes[1] !== 3) return malformed("unknown record version");
     const hello = this.#hello.read(bytes);
@@ -67,6 +76,18 @@ export class Sniffer {
     const kind = this.#requestLine.read(bytes);
     return kind === "endless-blank" ? malformed("blank lines do not end") : { kind };
   }
+}
+
+/** Databases have messages that begin with such a byte, so the whole beginning must fit. */
+function sniffEarly(bytes: Buffer): Sniffed | undefined {
+  const fits = early.filter((record) =>
+    record.every(
+      (wanted, at) =>
+        wanted === undefined || at >= bytes.length || (wanted === "version" ? bytes[at]! < 16 : bytes[at] === wanted),
+    ),
+  );
+  if (fits.length === 0) return undefined;
+  return bytes.length < early[0]!.length ? more : malformed("a record of TLS before the hello");
 }
 
 /** What `bytes` begin with, when all of them came at once. */

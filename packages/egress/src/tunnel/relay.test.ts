@@ -65,6 +65,42 @@ test("a guest that has said all hears the rest, also when it never said anything
   assert.equal((await all(listening)).toString(), "goodbye\n");
 });
 
+test("a guest that says a word without a line's end, and has said all, is heard", async () => {
+  let heard = "";
+  const { guest } = await serve((socket) => {
+    socket.on("data", (chunk) => (heard += chunk.toString()));
+    socket.once("end", () => socket.end("understood\n"));
+  });
+  const stream = await guest.connect("api.test:7000");
+  stream.end("hello");
+  assert.equal((await all(stream)).toString(), "understood\n");
+  assert.equal(heard, "hello");
+});
+
+test("a request that only a lenient server would take is cut before its head ends", async () => {
+  let heard = "";
+  const harness = await serve((socket) => socket.on("data", (chunk) => (heard += chunk.toString())));
+  for (const [first, then] of [
+    ["(x) / HTTP/1.1\r\n", "Host: evil.test\r\n\r\n"],
+    ["foo / bar\r\n", "Host: evil.test\r\n\r\n"],
+  ] as const) {
+    harness.events.length = 0;
+    const stream = await harness.guest.connect("api.test:7000");
+    const closed = new Promise((resolve) => stream.resume().once("close", resolve));
+    stream.write(first);
+    await sleep(50);
+    if (stream.writable) stream.write(then);
+    await closed;
+    await harness.refusal("unclear-protocol");
+  }
+  assert.ok(!heard.includes("evil"), heard);
+  const cut = await harness.guest.connect("api.test:7000");
+  const over = new Promise((resolve) => cut.resume().once("close", resolve));
+  cut.end("GET http://evil.test/ HTTP/1.1");
+  await over;
+  assert.ok(!heard.includes("evil"), heard);
+});
+
 test("a server that has said all hears the rest", async () => {
   let heard = "";
   const { guest } = await serve((socket) => {

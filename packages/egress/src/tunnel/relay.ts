@@ -8,6 +8,8 @@ export interface RelayOptions {
   readonly upstream: Duplex;
   /** Makes values of secrets unreadable on their way to the guest, in place, since the protocol is unknown. Absent: there is none to fear. */
   readonly rewriter?: Rewriter | undefined;
+  /** Hears what the guest says before the upstream does; an error ends the connection. */
+  readonly judge?: (chunk: Buffer) => Error | undefined;
   /** Called once, when both directions are over. */
   readonly onEnd: (error?: Error) => void;
 }
@@ -15,7 +17,7 @@ export interface RelayOptions {
 /** Milliseconds without a byte, after which a connection of which one direction is over is ended. */
 export const halfClosed = 120_000;
 
-export function relay({ guest, upstream, rewriter, onEnd }: RelayOptions): void {
+export function relay({ guest, upstream, rewriter, judge, onEnd }: RelayOptions): void {
   let open = 2;
   let ended = false;
   let lingering: NodeJS.Timeout | undefined;
@@ -45,7 +47,12 @@ export function relay({ guest, upstream, rewriter, onEnd }: RelayOptions): void 
   // It may have left while the other was dialled.
   if (guest.destroyed || upstream.destroyed) return finish();
   const moved = (): void => void lingering?.refresh();
-  forward(guest, upstream, { moved, carried });
+  const judged = (chunk: Buffer): boolean => {
+    const error = judge?.(chunk);
+    if (error !== undefined) finish(error);
+    return error === undefined;
+  };
+  forward(guest, upstream, { moved, carried, judged });
   forward(upstream, guest, { moved, carried, rewriter });
 }
 
@@ -54,10 +61,12 @@ export interface Forwarding {
   /** Called when the end has been handed on. */
   readonly carried: () => void;
   readonly rewriter?: Rewriter | undefined;
+  /** Whether a piece may go on. */
+  readonly judged?: (chunk: Buffer) => boolean;
 }
 
 /** @returns leaves both connections as they are, for somebody else to go on with the same rewriter */
-export function forward(from: Duplex, to: Duplex, { moved, carried, rewriter }: Forwarding): () => void {
+export function forward(from: Duplex, to: Duplex, { moved, carried, rewriter, judged }: Forwarding): () => void {
   const give = (pieces: readonly Buffer[]): void => {
     if (!to.writable) return;
     let flows = true;
@@ -68,7 +77,7 @@ export function forward(from: Duplex, to: Duplex, { moved, carried, rewriter }: 
   };
   const searched = rewriter && new Paced(rewriter, wordPatience, give);
   const take = (chunk: Buffer): void => {
-    if (!to.writable) return;
+    if (!to.writable || judged?.(chunk) === false) return;
     moved();
     if (searched === undefined) give([chunk]);
     else searched.push(chunk);

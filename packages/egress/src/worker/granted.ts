@@ -1,6 +1,8 @@
 /** A connection that policy granted, and the ways it may go on. */
 import type { Duplex } from "node:stream";
 import type { Host } from "../policy/canonical-host.ts";
+import { looksLikeRequest } from "../sniff/request-line.ts";
+import { RequestWatch } from "../sniff/request-watch.ts";
 import type { Rewriter } from "../redact/rewriter.ts";
 import { dialSecure } from "../replay/connect.ts";
 import { dial } from "../resolve/dial.ts";
@@ -68,7 +70,32 @@ export function tunnel(
   upstream: Duplex,
   rewriter = tunnelRewriter(connection),
 ): void {
-  const { record } = connection;
+  const { record, sandbox } = connection;
   if (record.protocol === "unknown") record.protocol = "tcp";
-  relay({ guest, upstream, rewriter, onEnd: () => record.done("allowed", "allowed") });
+  const watch = sandbox.policy.restricted ? new RequestWatch() : undefined;
+  relay({
+    guest,
+    upstream,
+    rewriter,
+    judge: (chunk) => (watch?.suspects(chunk) === true ? unreadRequest() : undefined),
+    onEnd: (error) =>
+      error instanceof Refused ? record.done("refused", error.rule, error.message) : record.done("allowed", "allowed"),
+  });
 }
+
+/**
+ * For a guest that has said all, which is too little to be told what it is.
+ * @throws Refused
+ */
+export function tunnelCut(connection: Connection, guest: Duplex, said: Buffer, upstream: Duplex): void {
+  // Python reads a request line that ends with the connection; with a URL in it that is enough to ask for another host.
+  if (connection.sandbox.policy.restricted && looksLikeRequest(said.toString("latin1").trimStart())) {
+    upstream.destroy();
+    throw unreadRequest();
+  }
+  upstream.write(said);
+  tunnel(connection, guest, upstream);
+}
+
+const unreadRequest = (): Refused =>
+  new Refused("unclear-protocol", "What was said may be a request of HTTP, though not as the standard has it.");

@@ -2,7 +2,7 @@
 import type { Duplex } from "node:stream";
 import { firstBytesOf, type FirstBytes } from "../sniff/first-bytes-of.ts";
 import { forward, halfClosed } from "../tunnel/relay.ts";
-import { Refused, tunnel, tunnelRewriter, type Connection } from "./granted.ts";
+import { Refused, tunnel, tunnelCut, tunnelRewriter, type Connection } from "./granted.ts";
 
 /**
  * Lets the server speak, and looks at what the guest then says before it goes on.
@@ -33,6 +33,10 @@ export async function listenFirst(
   const unread = first.kind === "other" || first.kind === "ended" || (spoke && !connection.reads);
   if (unread) {
     tunnel(connection, guest, upstream, rewriter);
+    return undefined;
+  }
+  if (first.kind === "cut") {
+    tunnelCut(connection, guest, first.bytes, upstream);
     return undefined;
   }
   upstream.destroy();

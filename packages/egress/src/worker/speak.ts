@@ -5,7 +5,7 @@ import { PlainSocket } from "../intercept/plain-socket.ts";
 import { canonicalHost } from "../policy/canonical-host.ts";
 import type { ClientHello } from "../sniff/client-hello.ts";
 import { firstBytesOf, type FirstBytes } from "../sniff/first-bytes-of.ts";
-import { openUpstream, Refused, tunnel, type Connection, type Inside } from "./granted.ts";
+import { openUpstream, Refused, tunnel, tunnelCut, type Connection, type Inside } from "./granted.ts";
 import { listenFirst } from "./server-first.ts";
 import { checkServerName } from "./server-name.ts";
 
@@ -48,6 +48,8 @@ async function proceed(
     case "ended":
       socket.destroy();
       return;
+    case "cut":
+      return tunnelCut(connection, socket, first.bytes, await openUpstream(connection, inside));
     case "slow":
       if (reads) throw new Refused("unclear-protocol", "The first bytes did not tell in time what is spoken.");
       return tunnel(connection, socket, await openUpstream(connection, inside));

@@ -1,5 +1,5 @@
 /** Character references of HTML and XML: every library has its own set of signs, and its own way to write each. */
-import type { Writer } from "./writer.ts";
+import { byCharacter, type Writer } from "./writer.ts";
 
 type References = Readonly<Record<string, string>>;
 
@@ -37,20 +37,17 @@ const hexLower = (char: string): string => `&#x${char.codePointAt(0)!.toString(1
 const hexUpper = (char: string): string => `&#x${char.codePointAt(0)!.toString(16).toUpperCase()};`;
 const asItIs = (char: string): string => char;
 
-const html =
-  (references: References, beyondAscii: (char: string) => string): Writer =>
-  (text) =>
-    Array.from(text, (char) => references[char] ?? (char > "\x7f" ? beyondAscii(char) : char)).join("");
-
-/** The signs that matter, or every character, by number. */
-const numbers = [decimal, hexLower, hexUpper].flatMap((write): Writer[] => [
-  (text) => Array.from(text, (char) => (/[&<>"']/.test(char) ? write(char) : char)).join(""),
-  (text) => Array.from(text, write).join(""),
-]);
+const html = (references: References, beyondAscii: (char: string) => string): Writer =>
+  byCharacter((char) => references[char] ?? (char > "\x7f" ? beyondAscii(char) : char));
 
 export const htmlWriters: readonly Writer[] = [
   ...profiles.flatMap((references) =>
     [asItIs, decimal, hexLower, hexUpper].map((beyondAscii) => html(references, beyondAscii)),
   ),
-  ...numbers,
+  // By number: the signs that matter, all but letters, digits and a few signs (Laminas, OWASP for attributes), every character.
+  ...[decimal, hexLower, hexUpper].flatMap((write) =>
+    [/[&<>"']/, /[^A-Za-z0-9,.\-_]/, /[^]/].map((which) =>
+      byCharacter((char) => (which.test(char) ? write(char) : char)),
+    ),
+  ),
 ];

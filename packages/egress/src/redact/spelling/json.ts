@@ -1,5 +1,5 @@
 /** Strings of JSON (RFC 8259 7): what must be escaped is escaped alike by all, what may be is up to each serialiser. */
-import type { Writer } from "./writer.ts";
+import { byCharacter, type Writer } from "./writer.ts";
 
 type Letters = "lower" | "upper";
 
@@ -7,12 +7,12 @@ const unicode = (unit: number, letters: Letters): string => {
   const hex = unit.toString(16).padStart(4, "0");
   return `\\u${letters === "lower" ? hex : hex.toUpperCase()}`;
 };
-const units = (text: string, write: (char: string) => string): string =>
-  Array.from({ length: text.length }, (_, index) => write(text[index]!)).join("");
-
 /** Signs that are written as `\uXXXX` although they need not be. */
 const guarded: readonly string[] = [
   "",
+  // devalue, serialize-javascript.
+  "<",
+  "<>/",
   // Go, Rails.
   "<>&",
   // PHP with `JSON_HEX_TAG` and `JSON_HEX_AMP`, and with all of its flags.
@@ -23,16 +23,20 @@ const guarded: readonly string[] = [
   // System.Text.Json.
   "<>&'+\"`",
   "<>&'+=",
+  // Django's `escapejs`, and templates that leave letters, digits and a few signs (Twig, Laminas, ESAPI).
+  "\\'\"<>&=-;`",
+  "!\"#$%&'()*+-/:;<=>?@[\\]^`{|}~ ",
 ];
 
+/** Both halves of a pair of surrogates, each by itself. */
+const escaped = (char: string, letters: Letters): string =>
+  char.split("").reduce((text, unit) => text + unicode(unit.charCodeAt(0), letters), "");
+
 function json(guards: string, slash: "/" | "\\/", beyondAscii: "raw" | "escaped", letters: Letters): Writer {
-  const write = (char: string): string => {
-    if (guards.includes(char) || (beyondAscii === "escaped" && char > "\x7f"))
-      return unicode(char.charCodeAt(0), letters);
+  return byCharacter((char) => {
+    if (guards.includes(char) || (beyondAscii === "escaped" && char > "\x7f")) return escaped(char, letters);
     return char === "/" ? slash : JSON.stringify(char).slice(1, -1);
-  };
-  // Unit by unit a pair of surrogates would be taken apart, which `JSON.stringify` then escapes.
-  return (text) => (beyondAscii === "escaped" ? units(text, write) : Array.from(text, (char) => write(char)).join(""));
+  });
 }
 
 export const jsonWriters: readonly Writer[] = guarded.flatMap((guards) =>
@@ -53,7 +57,13 @@ export const jsonInJson =
     JSON.stringify(write(text)).slice(1, -1);
 
 /** Every character as `\uXXXX`. */
-export const everyUnit =
-  (letters: Letters): Writer =>
-  (text) =>
-    units(text, (char) => unicode(char.charCodeAt(0), letters));
+export const everyUnit = (letters: Letters): Writer => byCharacter((char) => escaped(char, letters));
+
+/** The same templates' other way to write a sign: `\xXX`. */
+export const signsAsBytes: readonly Writer[] = (["lower", "upper"] as const).map((letters) =>
+  byCharacter((char) => {
+    if (/[A-Za-z0-9,._]/.test(char) || char > "\x7f") return char;
+    const hex = char.charCodeAt(0).toString(16).padStart(2, "0");
+    return `\\x${letters === "lower" ? hex : hex.toUpperCase()}`;
+  }),
+);

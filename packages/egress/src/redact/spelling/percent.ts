@@ -1,9 +1,7 @@
 /** Percent-encoding (RFC 3986 2.1): libraries agree on how it is written, not on what is left as it is. */
-import type { Writer } from "./writer.ts";
+import { byByte, type Writer } from "./writer.ts";
 
 export const hex2 = (byte: number): string => byte.toString(16).padStart(2, "0");
-export const everyByte = (text: string, write: (byte: number) => string): string =>
-  Array.from(Buffer.from(text), write).join("");
 
 /** What is left of the signs in ASCII, beside letters and digits. */
 const leaves: readonly string[] = [
@@ -32,24 +30,23 @@ const leaves: readonly string[] = [
   "!$%&'()*+,-./:;=@[\\]_|~",
   "!$%&()*+,-./:;=?@[\\]^_`{|}~",
   "!#$%&'()*+,-./:;=?@[\\]^_{|}~",
+  // User information in Go's URLs.
+  "$&+,-.;=_~",
   // Nothing at all.
   "",
 ];
 
-function percent(left: string, letters: "lower" | "upper", blank: "%20" | "+"): Writer {
-  const stays = new RegExp(`[A-Za-z0-9${left.replace(/[\\\]^-]/g, "\\$&")}]`);
-  const encode = (byte: number): string => `%${letters === "lower" ? hex2(byte) : hex2(byte).toUpperCase()}`;
-  return (text) =>
-    everyByte(text, (byte) => {
-      const char = String.fromCharCode(byte);
-      return char === " " && blank === "+" ? "+" : stays.test(char) ? char : encode(byte);
-    });
-}
+type Letters = "lower" | "upper";
+const encode = (byte: number, letters: Letters): string =>
+  `%${letters === "lower" ? hex2(byte) : hex2(byte).toUpperCase()}`;
 
-const everything = (letters: "lower" | "upper"): Writer => {
-  const escape = (byte: number): string => `%${letters === "lower" ? hex2(byte) : hex2(byte).toUpperCase()}`;
-  return (text) => everyByte(text, escape);
-};
+function percent(left: string, letters: Letters, blank: "%20" | "+"): Writer {
+  return byByte((byte) => {
+    const char = String.fromCharCode(byte);
+    if (char === " " && blank === "+") return "+";
+    return /[A-Za-z0-9]/.test(char) || left.includes(char) ? char : encode(byte, letters);
+  });
+}
 
 export const percentWriters: readonly Writer[] = [
   ...leaves.flatMap((left) =>
@@ -57,8 +54,8 @@ export const percentWriters: readonly Writer[] = [
       (["%20", "+"] as const).map((blank) => percent(left, letters, blank)),
     ),
   ),
-  everything("upper"),
-  everything("lower"),
+  byByte((byte) => encode(byte, "upper")),
+  byByte((byte) => encode(byte, "lower")),
 ];
 
 /** Once more, as when a URL travels inside a URL. */
