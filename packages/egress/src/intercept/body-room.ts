@@ -8,13 +8,16 @@ const room = 32 * 2 ** 20;
 /** Bytes taken, by sandbox. */
 const taken = new WeakMap<Principal, number>();
 
-/** The part that one request has of it. */
+/** The part that one request has of it, and its place among the requests under way. */
 export class BodyRoom {
   readonly #principal: Principal;
+  readonly #leave: (() => void) | undefined;
   #bytes = 0;
 
-  constructor(principal: Principal) {
+  /** @param leave gives the place back */
+  constructor(principal: Principal, leave?: () => void) {
     this.#principal = principal;
+    this.#leave = leave;
   }
 
   /** @throws Refusal when there is no room for so many bytes more */
@@ -36,5 +39,6 @@ export class BodyRoom {
   release(): void {
     if (this.#bytes > 0) taken.set(this.#principal, taken.get(this.#principal)! - this.#bytes);
     this.#bytes = 0;
+    this.#leave?.();
   }
 }

@@ -22,11 +22,8 @@ import { relayWebSocket } from "./websocket.ts";
 export async function exchange(conversation: Conversation, request: GuestRequest, reply: GuestReply): Promise<void> {
   const { principal } = conversation;
   const leave = principal.enter();
-  const room = new BodyRoom(principal);
-  const record = requestRecord(conversation, request, () => {
-    room.release();
-    leave?.();
-  });
+  const room = new BodyRoom(principal, leave);
+  const record = requestRecord(conversation, request, room);
   let gone = false;
   const left = new AbortController();
   let abort: ((reason: Error) => void) | undefined;
