@@ -100,10 +100,13 @@ fuzz({
     const cuts = [[sent], cut(sent, 5000, sent.length), ...(sent.length < 5000 ? [cut(sent, 3, sent.length)] : [])];
     for (const pieces of cuts) {
       const { body, headers, failed } = await relay(pieces, coding, (first & 64) !== 0);
-      assert.ok(!failed);
+      // A value that stands in the coded bytes as it is gets overwritten there, which checksums tell. The letters around something that
+      // a coder left out may make one as well.
+      const untouched = coding === "" || clear(sent);
+      assert.ok(!failed || !untouched);
       assert.ok(clear(body), "a secret came out");
       assert.ok(clear(Buffer.from(headers)), "a secret came out in a header");
-      if (clear(plain)) assert.ok(body.equals(plain), "a body without secrets was changed");
+      if (clear(plain) && untouched) assert.ok(body.equals(plain), "a body without secrets was changed");
     }
     // What claims a coding that it does not have may fail, but says nothing.
     if (first % 3 === 0) assert.ok(clear((await relay([plain], "gzip, zstd", false)).body));
