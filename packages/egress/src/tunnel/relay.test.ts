@@ -135,6 +135,20 @@ test("a value is unreadable also when the guest speaks in its middle, and a prom
   assert.ok(!text.includes(secret.value.slice(half)), text);
 });
 
+test("a value is unreadable also when the guest ends with a short word in its middle", async () => {
+  const half = secret.value.length / 2;
+  const { guest } = await serve((socket) => {
+    socket.write(`[${secret.value.slice(0, half)}`);
+    socket.resume().once("end", () => socket.end(`${secret.value.slice(half)}]`));
+  });
+  const stream = await guest.connect("api.test:7000");
+  const [first] = (await once(stream, "data")) as [Buffer];
+  stream.end("b");
+  const text = `${first.toString()}${(await all(stream)).toString()}`;
+  assert.equal(text.length, "[]".length + secret.value.length);
+  assert.ok(!text.includes(secret.value.slice(half)), text);
+});
+
 test("nothing is dialled, or kept, for a guest that has left", async () => {
   const proxied: Socket[] = [];
   const proxy = await startTcp(createServer((socket) => void proxied.push(socket.on("error", () => {}))));

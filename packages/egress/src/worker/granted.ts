@@ -83,18 +83,11 @@ export function tunnel(
   });
 }
 
-/**
- * For a guest that has said all, which is too little to be told what it is.
- * @throws Refused
- */
-export function tunnelCut(connection: Connection, guest: Duplex, said: Buffer, upstream: Duplex): void {
+/** Why a guest that has said all, too little to be told what it is, must not be heard; undefined when it may. */
+export function faultOfCut({ sandbox }: Connection, said: Buffer): Refused | undefined {
   // Python reads a request line that ends with the connection; with a URL in it that is enough to ask for another host.
-  if (connection.sandbox.policy.restricted && looksLikeRequest(said.toString("latin1").trimStart())) {
-    upstream.destroy();
-    throw unreadRequest();
-  }
-  upstream.write(said);
-  tunnel(connection, guest, upstream);
+  const mayBeRequest = sandbox.policy.restricted && looksLikeRequest(said.toString("latin1").trimStart());
+  return mayBeRequest ? unreadRequest() : undefined;
 }
 
 const unreadRequest = (): Refused =>

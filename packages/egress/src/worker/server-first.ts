@@ -2,7 +2,7 @@
 import type { Duplex } from "node:stream";
 import { firstBytesOf, type FirstBytes } from "../sniff/first-bytes-of.ts";
 import { forward, halfClosed } from "../tunnel/relay.ts";
-import { Refused, tunnel, tunnelCut, tunnelRewriter, type Connection } from "./granted.ts";
+import { faultOfCut, Refused, tunnel, tunnelRewriter, type Connection } from "./granted.ts";
 
 /**
  * Lets the server speak, and looks at what the guest then says before it goes on.
@@ -30,16 +30,16 @@ export async function listenFirst(
   stop();
   upstream.off("close", lost);
   // Whoever only listens, or is past all judging, gets the rest; and what waits for the end of a word goes on waiting for it.
-  const unread = first.kind === "other" || first.kind === "ended" || (spoke && !connection.reads);
-  if (unread) {
+  const unread =
+    first.kind === "other" || first.kind === "ended" || first.kind === "cut" || (spoke && !connection.reads);
+  const fault = first.kind === "cut" ? faultOfCut(connection, first.bytes) : undefined;
+  if (unread && fault === undefined) {
+    if (first.kind === "cut") upstream.write(first.bytes);
     tunnel(connection, guest, upstream, rewriter);
     return undefined;
   }
-  if (first.kind === "cut") {
-    tunnelCut(connection, guest, first.bytes, upstream);
-    return undefined;
-  }
   upstream.destroy();
+  if (fault !== undefined) throw fault;
   if (spoke) throw new Refused("unclear-protocol", "HTTP or TLS began after the server had spoken.");
   return first;
 }

@@ -5,7 +5,7 @@ import { PlainSocket } from "../intercept/plain-socket.ts";
 import { canonicalHost } from "../policy/canonical-host.ts";
 import type { ClientHello } from "../sniff/client-hello.ts";
 import { firstBytesOf, type FirstBytes } from "../sniff/first-bytes-of.ts";
-import { openUpstream, Refused, tunnel, tunnelCut, type Connection, type Inside } from "./granted.ts";
+import { faultOfCut, openUpstream, Refused, tunnel, type Connection, type Inside } from "./granted.ts";
 import { listenFirst } from "./server-first.ts";
 import { checkServerName } from "./server-name.ts";
 
@@ -48,8 +48,13 @@ async function proceed(
     case "ended":
       socket.destroy();
       return;
-    case "cut":
-      return tunnelCut(connection, socket, first.bytes, await openUpstream(connection, inside));
+    case "cut": {
+      const fault = faultOfCut(connection, first.bytes);
+      if (fault !== undefined) throw fault;
+      const upstream = await openUpstream(connection, inside);
+      upstream.write(first.bytes);
+      return tunnel(connection, socket, upstream);
+    }
     case "slow":
       if (reads) throw new Refused("unclear-protocol", "The first bytes did not tell in time what is spoken.");
       return tunnel(connection, socket, await openUpstream(connection, inside));
