@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { sql } from "kysely";
 import { pino } from "pino";
 import { configSchema } from "@caisson/protocol";
-import { DirectoryBlobs, LocalLayers } from "@caisson/storage";
+import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
 import { openDatabase } from "../../packages/server/src/store/open.ts";
 import type { Database } from "../../packages/server/src/store/tables.ts";
 import { auditVolumes } from "../../packages/server/src/volumes/audit.ts";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { LayerStore } from "@caisson/protocol";
-import { DirectoryBlobs, LocalLayers } from "@caisson/storage";
+import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
 
 /** Where an installation keeps the images of volumes and snapshots, and their copies at rest. */
 export function openLayers(home: string): LayerStore {

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before } from "node:test";
 import { configSchema } from "@caisson/protocol";
-import { DirectoryBlobs, LocalLayers } from "@caisson/storage";
+import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
 import { buildJailedAgent, HostNode, SilentGuard } from "@caisson/testing";
 import { asJson, fuzz, hostileValue, mutatedValue } from "@caisson/testing/fuzz";
 import fc from "fast-check";

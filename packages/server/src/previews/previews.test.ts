@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { createGatewayAuthority } from "@caisson/egress";
 import { createGateway } from "@caisson/gateway";
 import { configSchema } from "@caisson/protocol";
-import { DirectoryBlobs, LocalLayers } from "@caisson/storage";
+import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
 import { buildAgent, HostNode, SilentGuard, WireClient, type ClientEnvironment } from "@caisson/testing";
 import { pino } from "pino";
 import { createServer, type CaissonServer } from "../index.ts";

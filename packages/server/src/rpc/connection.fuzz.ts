@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { after, before } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { configSchema } from "@caisson/protocol";
-import { DirectoryBlobs, LocalLayers } from "@caisson/storage";
+import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
 import { buildJailedAgent, HostNode, SilentGuard, WireClient, type ClientEnvironment } from "@caisson/testing";
 import { asJson, fuzz, mutatedValue } from "@caisson/testing/fuzz";
 import fc from "fast-check";

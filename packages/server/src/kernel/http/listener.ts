@@ -4,9 +4,9 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { getRequestListener } from "@hono/node-server";
 import { CaissonError } from "@caisson/protocol";
-import { createApp } from "./app.ts";
-import type { ServerContext } from "./context.ts";
-import { Upgrades } from "./upgrade.ts";
+import type { Logger } from "pino";
+import type { App } from "./app.ts";
+import type { Upgrades } from "./upgrades.ts";
 
 const options = {
   // Headers hold the configuration of a new sandbox with its secrets, bytes.
@@ -24,14 +24,13 @@ export class HttpListener {
   readonly #upgrades: Upgrades;
   #closed: Promise<void> | undefined;
 
-  constructor(context: ServerContext) {
-    const app = createApp(context);
+  constructor(app: App, upgrades: Upgrades, log: Logger) {
     const serve = getRequestListener(app.fetch);
-    this.#upgrades = new Upgrades(context);
+    this.#upgrades = upgrades;
     this.#server = createServer(options, (request, response) => void serve(request, response));
     this.#server.on("upgrade", (request, socket, head) => {
       this.#upgrades.handle(request, socket, head).catch((error: unknown) => {
-        context.log.error({ err: error }, "an upgrade failed");
+        log.error({ err: error }, "an upgrade failed");
         socket.destroy();
       });
     });
