@@ -149,8 +149,6 @@ export interface NodeStatus {
   readonly started: Readonly<Record<StartSource, number>>;
   /** Machines that ended since the node started, by reason. */
   readonly ended: Readonly<Record<MachineExit["reason"], number>>;
-  /** Templates built since the node started. */
-  readonly templatesBuilt: number;
 }
 
 export interface EgressBatch {

@@ -1,4 +1,5 @@
 /** Every capability of the server. A slice may use the services of those before it. */
+import type { Migration } from "kysely";
 import type { Slice } from "./kernel/slice.ts";
 import { auditSlice } from "./audit/index.ts";
 import { nodesSlice } from "./nodes/index.ts";
@@ -25,3 +26,6 @@ export const slices: readonly Slice[] = [
   previewsSlice,
   operationsSlice,
 ];
+
+/** Of all slices, by name. */
+export const migrations: Readonly<Record<string, Migration>> = Object.assign({}, ...slices.map((slice) => slice.migrations ?? {}));

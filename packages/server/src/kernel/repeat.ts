@@ -1,22 +1,27 @@
 import type { Logger } from "pino";
+import type { BackgroundTask } from "./slice.ts";
 
 export interface Repetition {
-  /** No run begins after this; answers when a running one has ended. */
+  /** No run begins after this; a running one gets its signal aborted. Answers when it has ended. */
   stop(): Promise<void>;
 }
 
-/** Runs `task` every `interval` milliseconds, never twice at a time; a failure is logged and the next run comes as planned. */
-export function repeat(interval: number, name: string, log: Logger, task: () => Promise<void>): Repetition {
+/** Runs a task every `interval` milliseconds, never twice at a time; a failure is logged and the next run comes as planned. */
+export function repeat({ name, interval, run }: BackgroundTask, log: Logger): Repetition {
+  const stopped = new AbortController();
   let running: Promise<void> | undefined;
   const timer = setInterval(() => {
-    running ??= task()
-      .catch((error: unknown) => log.error({ err: error }, `${name} failed`))
+    running ??= run(stopped.signal)
+      .catch((error: unknown) => {
+        if (!stopped.signal.aborted) log.error({ err: error }, `${name} failed`);
+      })
       .finally(() => (running = undefined));
   }, interval);
   timer.unref();
   return {
     async stop() {
       clearInterval(timer);
+      stopped.abort();
       await running;
     },
   };

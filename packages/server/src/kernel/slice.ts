@@ -4,15 +4,14 @@
  */
 import type { Duplex } from "node:stream";
 import type { IncomingMessage } from "node:http";
-import type { Config, SandboxNode } from "@caisson/protocol";
+import type { Config, HttpGateway, SandboxNode } from "@caisson/protocol";
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Migration } from "kysely";
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
 import type { AnyDatabase } from "./database/open.ts";
 import type { Sealer } from "./sealing.ts";
-import type { Org } from "./http/context.ts";
-import type { HttpVariables } from "./http/context.ts";
+import type { HttpVariables, Org } from "./http/context.ts";
 import type { Services } from "./services.ts";
 
 /** What every slice can use. */
@@ -26,6 +25,8 @@ export interface Kernel {
   readonly lockRows: boolean;
   readonly sealer: Sealer;
   readonly node: SandboxNode;
+  /** Serves exposed ports. Absent: ports cannot be exposed. */
+  readonly gateway: HttpGateway | undefined;
   readonly metrics: Registry;
   readonly log: Logger;
   /** What slices offer each other. */
@@ -75,7 +76,9 @@ export interface SliceParts {
   readonly background?: readonly BackgroundTask[];
   /** Brings store and node together. In the order of the list, after the database is open and before anything is served. */
   readonly start?: (signal: AbortSignal) => Promise<void>;
-  /** Ends what it started. In the reverse order, when nothing is served any more. `leave`: machines go on for the next process. */
+  /** Opens listeners of its own. When everything has started, before the API listens. */
+  readonly listen?: () => Promise<void>;
+  /** Ends what it started. In the reverse order, when no new connections are taken any more. `leave`: machines go on for the next process. */
   readonly stop?: (machines: "end" | "leave") => Promise<void>;
 }
 

@@ -1,19 +1,56 @@
-/** For operators and tools: health, metrics, the interface description. */
-import { Hono } from "hono";
-import type { HttpVariables, ServerContext } from "./context.ts";
-import { openApiDocument } from "./openapi.ts";
+/** `/healthz` and `/metrics`. */
+import type { SandboxNode } from "@caisson/protocol";
+import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
+import { sql } from "kysely";
+import type { Registry } from "prom-client";
+import type { AnyDatabase } from "../kernel/database/open.ts";
+import type { HttpVariables } from "../kernel/http/context.ts";
 
-export function operationRoutes({ node, sandboxStore, metrics, publicUrl }: ServerContext): Hono<HttpVariables> {
-  const app = new Hono<HttpVariables>();
-  app.get("/healthz", async (c) => {
-    // Reaches the database, so that a server without one is not called healthy.
-    await sandboxStore.countByPhase();
-    const { accelerator, machines, pooled, standing } = node.status();
-    return c.json({ status: "ok", accelerator, machines, pooled, standing });
-  });
-  app.get("/metrics", async (c) =>
-    c.text(await metrics.registry.metrics(), 200, { "content-type": metrics.registry.contentType }),
-  );
-  app.get("/openapi.json", (c) => c.json(openApiDocument(publicUrl())));
-  return app;
+const healthSchema = z
+  .object({
+    status: z.literal("ok"),
+    accelerator: z.enum(["kvm", "tcg"]),
+    machines: z.int().describe("Machines that run."),
+    pooled: z.int().describe("Restored machines that wait to be used."),
+    standing: z.int().describe("Machines that were prepared on a snapshot as root."),
+  })
+  .openapi("Health");
+
+const health = createRoute({
+  method: "get",
+  path: "/healthz",
+  summary: "Health of server, database and node",
+  security: [],
+  responses: {
+    200: { description: "Healthy", content: { "application/json": { schema: healthSchema } } },
+    503: { description: "The database or the node does not answer." },
+  },
+});
+
+const metricsRoute = createRoute({
+  method: "get",
+  path: "/metrics",
+  summary: "Metrics in the text format of Prometheus",
+  security: [],
+  responses: { 200: { description: "Metrics", content: { "text/plain": { schema: z.string() } } } },
+});
+
+export interface HealthContext {
+  readonly db: AnyDatabase;
+  readonly node: SandboxNode;
+  readonly metrics: Registry;
+}
+
+export function healthRoutes({ db, node, metrics }: HealthContext): (app: OpenAPIHono<HttpVariables>) => void {
+  return (app) => {
+    app.openapi(health, async (c) => {
+      // Reaches the database, so that a server without one is not called healthy.
+      await sql`select 1`.execute(db);
+      const { accelerator, machines, pooled, prepared } = await node.status();
+      return c.json({ status: "ok" as const, accelerator, machines, pooled, standing: prepared }, 200);
+    });
+    app.openapi(metricsRoute, async (c) =>
+      c.body(await metrics.metrics(), 200, { "content-type": metrics.contentType }),
+    );
+  };
 }

@@ -1,23 +1,17 @@
 /** Organisations and their tokens. A token is 256 random bits, so its plain SHA-256 can be stored and looked up by. */
 import { createHash, randomUUID } from "node:crypto";
 import { CaissonError } from "@caisson/protocol";
-import type { Sealer } from "../store/sealing.ts";
-import type { Database } from "../store/tables.ts";
-import { randomText } from "./random-text.ts";
-
-export interface Org {
-  readonly id: string;
-  readonly slug: string;
-  /** Null: the configured limit. */
-  readonly concurrentSandboxes: number | null;
-}
+import type { Sealer } from "../kernel/sealing.ts";
+import type { Authenticator, Org } from "../kernel/http/context.ts";
+import type { OrgDatabase } from "./tables.ts";
+import { randomText } from "../kernel/random-text.ts";
 
 const developmentSlug = "development";
 
-export class Tokens {
-  readonly #db: Database;
+export class Tokens implements Authenticator {
+  readonly #db: OrgDatabase;
 
-  constructor(db: Database) {
+  constructor(db: OrgDatabase) {
     this.#db = db;
   }
 
@@ -27,7 +21,7 @@ export class Tokens {
    */
   async authenticate(authorization: string | undefined, orgSlug: string | undefined): Promise<Org> {
     const token = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
-    if (token === undefined) throw invalidToken("No token: send it as `Authorization: Bearer ddo_...`.");
+    if (token === undefined) throw invalidToken("The request has no token. Send `Authorization: Bearer ddo_...`.");
     // The look-up goes by hash: its timing tells nothing about tokens that exist.
     const org = await this.#db
       .selectFrom("tokens")
@@ -36,7 +30,7 @@ export class Tokens {
       .where("tokens.hash", "=", hashToken(token))
       .where("tokens.revoked_at", "is", null)
       .executeTakeFirst();
-    if (org === undefined) throw invalidToken("This token is not known here. Check DENO_DEPLOY_TOKEN.");
+    if (org === undefined) throw invalidToken("This server does not know the token. Check DENO_DEPLOY_TOKEN.");
     if (orgSlug !== undefined && orgSlug !== "" && orgSlug !== org.slug) {
       throw new CaissonError("forbidden", `The token does not belong to the organisation \`${orgSlug.slice(0, 64)}\`.`);
     }

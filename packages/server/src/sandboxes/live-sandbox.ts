@@ -1,50 +1,43 @@
-/** One running sandbox in this process: its machine, its connections, and what its processes need to be remembered for. */
-import type { Machine } from "@caisson/protocol";
-import { DenoProcesses } from "../rpc/deno-processes.ts";
+/** A sandbox that runs here: its workload, and the connections of its clients. */
+import type { Agent } from "@caisson/protocol";
+import type { Workload } from "../workloads/index.ts";
 
-/** A client connection as the lifecycle sees it. */
+/** A client connection as a sandbox sees it. */
 export interface SandboxConnection {
   /** Answers what is pending, ends streams, then closes with this code. */
   close(code: number, reason: string): void;
 }
 
-export class LiveSandbox {
+export class LiveSandbox implements Workload {
   readonly id: string;
+  readonly kind = "sandbox";
   readonly orgId: string;
+  /** It ends when its first connection ends. */
   readonly session: boolean;
-  readonly machine: Machine;
-  /** Taken over from a former process, which has accounted for its use so far. */
+  readonly agent: Agent;
+  readonly caCertificatePem: string | undefined;
   readonly adopted: boolean;
-  /** On the clock of `performance.now`. */
-  readonly since = performance.now();
-  /** PEM of authorities that the operator trusts beside the public ones. */
-  readonly extraCa: readonly string[];
-  /** Nothing may connect any more. */
-  ended = false;
+  readonly since: number;
   readonly connections = new Set<SandboxConnection>();
-  /** Pids belong to the sandbox, so what is known about them outlives a connection. */
-  readonly deno: DenoProcesses;
+  readonly #ended = new AbortController();
 
-  constructor(options: {
-    id: string;
-    orgId: string;
-    session: boolean;
-    machine: Machine;
-    adopted: boolean;
-    extraCa: readonly string[];
-  }) {
-    this.id = options.id;
-    this.orgId = options.orgId;
-    this.session = options.session;
-    this.machine = options.machine;
-    this.adopted = options.adopted;
-    this.extraCa = options.extraCa;
-    this.deno = new DenoProcesses();
+  constructor(workload: Workload, session: boolean) {
+    this.id = workload.id;
+    this.orgId = workload.orgId;
+    this.session = session;
+    this.agent = workload.agent;
+    this.caCertificatePem = workload.caCertificatePem;
+    this.adopted = workload.adopted;
+    this.since = workload.since;
+  }
+
+  /** Aborted when nothing may connect any more. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
   }
 
   closeConnections(code: number, reason: string): void {
-    this.ended = true;
+    this.#ended.abort();
     for (const connection of this.connections) connection.close(code, reason);
-    this.deno.close();
   }
 }

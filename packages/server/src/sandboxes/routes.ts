@@ -1,60 +1,102 @@
 /** REST for sandboxes (wire contract 1.6). Both clients' paths are served on every base. */
-import { CaissonError, sandboxIdPattern } from "@caisson/protocol";
-import { Hono, type Context } from "hono";
-import { closeCodes } from "../lifecycle/sandboxes.ts";
-import type { SandboxRow } from "../store/sandboxes.ts";
-import type { HttpVariables, ServerContext } from "./context.ts";
-import { readJson } from "./body.ts";
+import { extendRequest, extendResponse, sandboxSchema } from "@caisson/api";
+import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import type { HttpVariables } from "../kernel/http/context.ts";
+import { decodeCursor, encodeCursor } from "../kernel/http/cursor.ts";
+import { nextLink, pageParameters, readPage } from "../kernel/http/pagination.ts";
+import { refusals } from "../kernel/http/refusals.ts";
 import { readLabelFilter } from "./labels.ts";
-import { nextLink, readPage } from "./pagination.ts";
-import { extendRequest } from "./schemas.ts";
+import type { Sandboxes } from "./sandboxes.ts";
+import type { SandboxRow, SandboxStore } from "./store.ts";
 
-export function sandboxRoutes(context: ServerContext): Hono<HttpVariables> {
-  const app = new Hono<HttpVariables>();
-  const { sandboxes, previews } = context;
+const mostInPage = 1000;
 
-  for (const path of ["/api/v2/sandboxes", "/api/v3/sandboxes"]) app.get(path, (c) => list(c, context));
-
-  for (const path of ["/api/v3/sandbox/:id", "/api/v3/sandboxes/:id"]) {
-    app.delete(path, async (c) => {
-      const row = await findOwn(c, context);
-      await sandboxes.stop(row.id, "killed", closeCodes.killed);
-      return c.body(null, 204);
-    });
-    app.patch(path, async (c) => {
-      const { stop_at_ms } = await readJson(c, extendRequest);
-      const row = await findOwn(c, context);
-      return c.json({ stop_at_ms: await sandboxes.extend(row.id, stop_at_ms) });
-    });
-  }
-
-  // The Python client sends what it will bind the name to, and binds it by RPC all the same.
-  app.post("/api/v3/sandbox/:id/expose/http", async (c) => {
-    const { id } = await findOwn(c, context);
-    const sandbox = sandboxes.get(id);
-    if (sandbox === undefined || sandbox.ended) throw new CaissonError("gone", `Sandbox ${id} has ended.`);
-    return c.json({ domain: await previews.reserve(sandbox) });
-  });
-  app.post("/api/v3/sandbox/:id/expose/:what{ssh|vscode}", async (c) => {
-    await findOwn(c, context);
-    throw new CaissonError("unsupported", "This server offers neither SSH nor VS Code from outside yet.");
-  });
-  return app;
+export interface SandboxRoutesContext {
+  readonly sandboxes: Sandboxes;
+  readonly store: SandboxStore;
+  readonly publicUrl: () => string;
 }
 
-/** @throws CaissonError `not_found`: also for a sandbox of another organisation, which this one must not learn about */
-async function findOwn(c: Context<HttpVariables>, { sandboxStore }: ServerContext): Promise<SandboxRow> {
-  const id = c.req.param("id") ?? "";
-  const row = sandboxIdPattern.test(id) ? await sandboxStore.get(id) : undefined;
-  if (row === undefined || row.org_id !== c.get("org").id)
-    throw new CaissonError("not_found", `There is no sandbox ${id.slice(0, 64)}.`);
-  return row;
+const idParameter = z.object({ id: z.string().describe("`sbx_<region>_<20 characters>`") });
+
+export function sandboxRoutes(context: SandboxRoutesContext): (app: OpenAPIHono<HttpVariables>) => void {
+  return (app) => {
+    for (const path of ["/api/v2/sandboxes", "/api/v3/sandboxes"]) app.openapi(listRoute(path), (c) => list(c, context));
+    for (const path of ["/api/v3/sandbox/{id}", "/api/v3/sandboxes/{id}"]) {
+      app.openapi(killRoute(path), async (c) => {
+        await context.sandboxes.kill(await ownRow(c, context));
+        return c.body(null, 204);
+      });
+      app.openapi(extendRoute(path), async (c) => {
+        const row = await ownRow(c, context);
+        return c.json({ stop_at_ms: await context.sandboxes.extend(row.id, c.req.valid("json").stop_at_ms) }, 200);
+      });
+    }
+  };
 }
 
-async function list(c: Context<HttpVariables>, context: ServerContext): Promise<Response> {
+const listRoute = (path: string) =>
+  createRoute({
+    method: "get",
+    path,
+    summary: "List sandboxes, running and stopped, newest first",
+    request: {
+      query: z.object({
+        ...pageParameters(mostInPage),
+        labels: z
+          .unknown()
+          .optional()
+          .openapi({
+            type: "object",
+            additionalProperties: { type: "string" },
+            description: "Only sandboxes with these labels: `labels[key]=value`.",
+            param: { style: "deepObject", explode: true },
+          }),
+      }),
+    },
+    responses: {
+      200: {
+        description: "A page",
+        headers: z.object({ Link: z.string().optional().describe('The next page: `<url>; rel="next"`. Absent on the last.') }),
+        content: { "application/json": { schema: z.array(sandboxSchema) } },
+      },
+      ...refusals(400, 401, 403),
+    },
+  });
+
+const killRoute = (path: string) =>
+  createRoute({
+    method: "delete",
+    path,
+    summary: "End a sandbox",
+    request: { params: idParameter },
+    responses: { 204: { description: "It has ended." }, ...refusals(401, 403, 404, 503) },
+  });
+
+const extendRoute = (path: string) =>
+  createRoute({
+    method: "patch",
+    path,
+    summary: "Move the end of life of a sandbox",
+    request: {
+      params: idParameter,
+      body: { required: true, content: { "application/json": { schema: extendRequest } } },
+    },
+    responses: {
+      200: { description: "Granted", content: { "application/json": { schema: extendResponse } } },
+      ...refusals(400, 401, 403, 404, 410, 413),
+    },
+  });
+
+function ownRow(c: Context<HttpVariables>, { sandboxes }: SandboxRoutesContext): Promise<SandboxRow> {
+  return sandboxes.row(c.get("org").id, c.req.param("id") ?? "");
+}
+
+async function list(c: Context<HttpVariables>, { store, publicUrl }: SandboxRoutesContext) {
   const query = new URL(c.req.url).searchParams;
-  const { limit, cursor } = readPage(query, { standard: 1000, most: 1000 });
-  const rows = await context.sandboxStore.list({
+  const { limit, cursor } = readPage(query, { standard: mostInPage, most: mostInPage });
+  const rows = await store.list({
     orgId: c.get("org").id,
     labels: readLabelFilter(query),
     limit: limit + 1,
@@ -64,11 +106,11 @@ async function list(c: Context<HttpVariables>, context: ServerContext): Promise<
   const last = page.at(-1);
   // The JavaScript client does not page here and ignores the header.
   if (rows.length > limit && last !== undefined)
-    c.header("Link", nextLink(context.publicUrl(), c.req.path, query, encodeCursor(last)));
-  return c.json(page.map(toListItem));
+    c.header("Link", nextLink(publicUrl(), c.req.path, query, encodeCursor(last)));
+  return c.json(page.map(toListItem), 200);
 }
 
-function toListItem(row: SandboxRow) {
+function toListItem(row: SandboxRow): z.infer<typeof sandboxSchema> {
   return {
     id: row.id,
     createdAt: new Date(row.created_at).toISOString(),
@@ -77,16 +119,4 @@ function toListItem(row: SandboxRow) {
     status: row.phase === "creating" || row.phase === "running" ? "running" : "stopped",
     labels: JSON.parse(row.labels) as Record<string, string>,
   };
-}
-
-function encodeCursor({ created_at, id }: SandboxRow): string {
-  return Buffer.from(`${created_at} ${id}`).toString("base64url");
-}
-
-function decodeCursor(cursor: string): { createdAt: number; id: string } {
-  const [, createdAt, id = ""] =
-    /^(\d{1,15}) (\S{1,64})$/.exec(Buffer.from(cursor, "base64url").toString("utf8")) ?? [];
-  if (createdAt === undefined)
-    throw new CaissonError("invalid_argument", "The cursor is not one that this server gave.");
-  return { createdAt: Number(createdAt), id };
 }

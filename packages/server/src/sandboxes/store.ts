@@ -1,8 +1,8 @@
 /** Rows of sandboxes. Every change of phase is one guarded UPDATE, so two writers cannot both win. */
-import { CaissonError } from "@caisson/protocol";
+import { CaissonError, type NodeId } from "@caisson/protocol";
 import type { Selectable } from "kysely";
-import { livePhases, sourcesOf, type Phase } from "../lifecycle/phases.ts";
-import type { Database, SandboxesTable } from "./tables.ts";
+import { livePhases, sourcesOf, type Phase } from "./phases.ts";
+import type { SandboxDatabase, SandboxesTable } from "./tables.ts";
 
 export type SandboxRow = Selectable<SandboxesTable>;
 
@@ -15,12 +15,20 @@ export interface ListOptions {
 }
 
 export class SandboxStore {
-  readonly #db: Database;
+  readonly #db: SandboxDatabase;
+  readonly #nodeId: NodeId;
   readonly #lockRows: boolean;
 
-  constructor(db: Database, { lockRows }: { lockRows: boolean }) {
+  /** @param nodeId whose sandboxes `overdue`, `unfinished` and `live` look at */
+  constructor(db: SandboxDatabase, { nodeId, lockRows }: { nodeId: NodeId; lockRows: boolean }) {
     this.#db = db;
+    this.#nodeId = nodeId;
     this.#lockRows = lockRows;
+  }
+
+  /** Gives the rows of before there were nodes to one. */
+  async claim(nodeId: NodeId): Promise<void> {
+    await this.#db.updateTable("sandboxes").set({ node_id: nodeId }).where("node_id", "is", null).execute();
   }
 
   /**
@@ -80,6 +88,7 @@ export class SandboxStore {
     const rows = await this.#db
       .selectFrom("sandboxes")
       .select("id")
+      .where("node_id", "=", this.#nodeId)
       .where("phase", "=", "running")
       .where("stop_at", "<=", now)
       .execute();
@@ -87,7 +96,12 @@ export class SandboxStore {
   }
 
   live(): Promise<SandboxRow[]> {
-    return this.#db.selectFrom("sandboxes").selectAll().where("phase", "in", livePhases).execute();
+    return this.#db
+      .selectFrom("sandboxes")
+      .selectAll()
+      .where("node_id", "=", this.#nodeId)
+      .where("phase", "in", livePhases)
+      .execute();
   }
 
   /** Newest first. */

@@ -1,11 +1,14 @@
 /** Rows of sandboxes. Times are milliseconds since the epoch, flags 0 or 1. */
 import type { Kysely } from "kysely";
+import type { OrgTables } from "../orgs/tables.ts";
 import type { Phase } from "./phases.ts";
 
 export interface SandboxesTable {
   id: string;
   org_id: string;
   phase: Phase;
+  /** The node that it runs on. Null: written before there were nodes. */
+  node_id: string | null;
   region: string;
   labels: string;
   /** MiB. */
@@ -24,4 +27,4 @@ export interface SandboxTables {
   sandboxes: SandboxesTable;
 }
 
-export type SandboxDatabase = Kysely<SandboxTables>;
+export type SandboxDatabase = Kysely<SandboxTables & Pick<OrgTables, "orgs">>;

@@ -1,6 +1,6 @@
 /** Secrets as a sandbox sees them: random text in the place of the value. */
 import type { SecretBinding } from "@caisson/protocol";
-import { randomText } from "../auth/random-text.ts";
+import { randomText } from "../kernel/random-text.ts";
 
 export interface SecretRequest {
   readonly value: string;

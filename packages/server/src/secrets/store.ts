@@ -1,13 +1,13 @@
 /** Secrets of live sandboxes, encrypted. They are kept so that a restarted server can hand them to the egress proxy again. */
 import { CaissonError, type SecretBinding } from "@caisson/protocol";
-import type { Sealer } from "./sealing.ts";
-import type { Database, SecretsTable } from "./tables.ts";
+import type { Sealer } from "../kernel/sealing.ts";
+import type { SecretDatabase, SecretsTable } from "./tables.ts";
 
 export class SecretStore {
-  readonly #db: Database;
+  readonly #db: SecretDatabase;
   readonly #sealer: Sealer;
 
-  constructor(db: Database, sealer: Sealer) {
+  constructor(db: SecretDatabase, sealer: Sealer) {
     this.#db = db;
     this.#sealer = sealer;
   }

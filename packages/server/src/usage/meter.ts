@@ -1,8 +1,9 @@
 /** Samples what machines use and adds the difference to the store. */
+import type { SandboxNode } from "@caisson/protocol";
 import type { Logger } from "pino";
-import { addUsage } from "../store/usage.ts";
-import type { Database } from "../store/tables.ts";
-import type { LiveSandbox } from "./live-sandbox.ts";
+import type { Resource, Workload, Workloads } from "../workloads/index.ts";
+import { addUsage } from "./store.ts";
+import type { UsageDatabase } from "./tables.ts";
 
 interface Sample {
   readonly at: number;
@@ -10,57 +11,65 @@ interface Sample {
 }
 
 export interface Traffic {
-  readonly sandboxId: string;
+  readonly workloadId: string;
   readonly orgId: string;
   readonly bytesOut: number;
   readonly bytesIn: number;
-  /** Whether its machine still runs. */
-  readonly live: boolean;
 }
 
-export class UsageMeter {
-  readonly #db: Database;
-  readonly #log: Logger;
+export interface UsageMeterOptions {
+  readonly db: UsageDatabase;
+  readonly node: SandboxNode;
+  readonly workloads: Workloads;
+  readonly log: Logger;
+}
+
+export class UsageMeter implements Resource {
+  readonly name = "usage";
+  readonly #options: UsageMeterOptions;
   readonly #last = new Map<string, Sample>();
   readonly #traffic = new Map<string, { out: number; in: number }>();
 
-  constructor(db: Database, log: Logger) {
-    this.#db = db;
-    this.#log = log;
+  constructor(options: UsageMeterOptions) {
+    this.#options = options;
   }
 
-  countTraffic({ sandboxId, orgId, bytesOut, bytesIn, live }: Traffic): void {
-    if (live) {
-      const sum = this.#traffic.get(sandboxId) ?? { out: 0, in: 0 };
-      this.#traffic.set(sandboxId, { out: sum.out + bytesOut, in: sum.in + bytesIn });
+  countTraffic({ workloadId, orgId, bytesOut, bytesIn }: Traffic): void {
+    const { db, workloads, log } = this.#options;
+    if (workloads.get(workloadId) !== undefined) {
+      const sum = this.#traffic.get(workloadId) ?? { out: 0, in: 0 };
+      this.#traffic.set(workloadId, { out: sum.out + bytesOut, in: sum.in + bytesIn });
     } else if (bytesOut + bytesIn > 0) {
-      // Connections are counted when they end, and the last ones end with their sandbox.
+      // Connections are counted when they end, and the last ones end with their workload.
       const none = { cpuMicros: 0, memoryByteSeconds: 0, diskByteSeconds: 0 };
-      addUsage(this.#db, { sandboxId, orgId, ...none, bytesOut, bytesIn }).catch((error: unknown) =>
-        this.#log.warn({ err: error, sandbox: sandboxId }, "traffic was not counted"),
+      addUsage(db, { workloadId, orgId, ...none, bytesOut, bytesIn }).catch((error: unknown) =>
+        log.warn({ err: error, workload: workloadId }, "traffic was not counted"),
       );
     }
   }
 
-  async sampleAll(sandboxes: readonly LiveSandbox[]): Promise<void> {
-    for (const sandbox of sandboxes) {
-      await this.sample(sandbox).catch((error: unknown) =>
-        this.#log.debug({ err: error, sandbox: sandbox.id }, "no usage sample"),
+  async sampleAll(): Promise<void> {
+    const { workloads, log } = this.#options;
+    for (const workload of workloads.live()) {
+      await this.#sample(workload).catch((error: unknown) =>
+        log.debug({ err: error, workload: workload.id }, "no usage sample"),
       );
     }
   }
 
-  async sample(sandbox: LiveSandbox): Promise<void> {
-    const usage = await sandbox.machine.usage();
+  async #sample(workload: Workload): Promise<void> {
+    const { db, node } = this.#options;
+    const usage = await node.machines.usage(workload.id);
     const now = performance.now();
-    const last = this.#last.get(sandbox.id) ?? { at: sandbox.since, cpuMicros: sandbox.adopted ? usage.cpuMicros : 0 };
+    const known = { at: workload.since, cpuMicros: workload.adopted ? usage.cpuMicros : 0 };
+    const last = this.#last.get(workload.id) ?? known;
     const seconds = (now - last.at) / 1000;
-    this.#last.set(sandbox.id, { at: now, cpuMicros: usage.cpuMicros });
-    const traffic = this.#traffic.get(sandbox.id) ?? { out: 0, in: 0 };
-    this.#traffic.delete(sandbox.id);
-    await addUsage(this.#db, {
-      sandboxId: sandbox.id,
-      orgId: sandbox.orgId,
+    this.#last.set(workload.id, { at: now, cpuMicros: usage.cpuMicros });
+    const traffic = this.#traffic.get(workload.id) ?? { out: 0, in: 0 };
+    this.#traffic.delete(workload.id);
+    await addUsage(db, {
+      workloadId: workload.id,
+      orgId: workload.orgId,
       cpuMicros: usage.cpuMicros - last.cpuMicros,
       memoryByteSeconds: usage.memoryBytes * seconds,
       diskByteSeconds: usage.diskBytes * seconds,
@@ -69,10 +78,13 @@ export class UsageMeter {
     });
   }
 
-  /** The last sample of a sandbox, taken before its machine ends. */
-  async finish(sandbox: LiveSandbox): Promise<void> {
-    await this.sample(sandbox);
-    this.#last.delete(sandbox.id);
-    this.#traffic.delete(sandbox.id);
+  /** The last sample of a workload, taken before its machine ends. */
+  async ending(workload: Workload): Promise<void> {
+    try {
+      await this.#sample(workload);
+    } finally {
+      this.#last.delete(workload.id);
+      this.#traffic.delete(workload.id);
+    }
   }
 }

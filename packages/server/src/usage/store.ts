@@ -1,9 +1,9 @@
-/** What each sandbox used: written as increments, so that a restart loses at most one interval. */
+/** What each workload used: written as increments, so that a restart loses at most one interval. */
 import { sql } from "kysely";
-import type { Database } from "./tables.ts";
+import type { UsageDatabase } from "./tables.ts";
 
 export interface UsageIncrement {
-  readonly sandboxId: string;
+  readonly workloadId: string;
   readonly orgId: string;
   readonly cpuMicros: number;
   readonly memoryByteSeconds: number;
@@ -12,7 +12,7 @@ export interface UsageIncrement {
   readonly bytesIn: number;
 }
 
-export async function addUsage(db: Database, increment: UsageIncrement): Promise<void> {
+export async function addUsage(db: UsageDatabase, increment: UsageIncrement): Promise<void> {
   const values = {
     cpu_micros: Math.max(0, Math.round(increment.cpuMicros)),
     memory_byte_seconds: Math.max(0, Math.round(increment.memoryByteSeconds)),
@@ -23,7 +23,7 @@ export async function addUsage(db: Database, increment: UsageIncrement): Promise
   const added = (column: keyof typeof values) => sql<number>`${sql.ref(`usage.${column}`)} + ${values[column]}`;
   await db
     .insertInto("usage")
-    .values({ sandbox_id: increment.sandboxId, org_id: increment.orgId, ...values, updated_at: Date.now() })
+    .values({ sandbox_id: increment.workloadId, org_id: increment.orgId, ...values, updated_at: Date.now() })
     .onConflict((conflict) =>
       conflict.column("sandbox_id").doUpdateSet({
         cpu_micros: added("cpu_micros"),

@@ -1,5 +1,6 @@
 /** Pages (wire contract 1.4): `limit` and an opaque `cursor`, the next page named by a `Link` header. */
 import { CaissonError } from "@caisson/protocol";
+import { z } from "@hono/zod-openapi";
 
 export interface PageRequest {
   readonly limit: number;
@@ -35,4 +36,15 @@ export function nextLink(publicUrl: string, path: string, query: URLSearchParams
   url.searchParams.set("cursor", cursor);
   // A `;` or `,` in the URL would end the segment for the client's parser.
   return `<${url.href.replaceAll(";", "%3B").replaceAll(",", "%2C")}>; rel="next"`;
+}
+
+/** The same as query parameters of the API document. They are read from the URL, since clients repeat them. */
+export function pageParameters(most: number) {
+  return {
+    limit: z
+      .string()
+      .optional()
+      .openapi({ type: "integer", minimum: 1, maximum: most, description: "Entries in a page." }),
+    cursor: z.string().optional().openapi({ description: "Where the page begins, from the `Link` header of the page before." }),
+  };
 }
