@@ -28,4 +28,7 @@ export const slices: readonly Slice[] = [
 ];
 
 /** Of all slices, by name. */
-export const migrations: Readonly<Record<string, Migration>> = Object.assign({}, ...slices.map((slice) => slice.migrations ?? {}));
+export const migrations: Readonly<Record<string, Migration>> = Object.assign(
+  {},
+  ...slices.map((slice) => slice.migrations ?? {}),
+);

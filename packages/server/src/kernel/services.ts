@@ -22,7 +22,8 @@ export class Services {
 
   /** @throws Error when no slice before the asking one provides it */
   use<T>(key: ServiceKey<T>): T {
-    if (!this.#services.has(key)) throw new Error(`No slice provides ${key.name} yet. Is slices.ts in the right order?`);
+    if (!this.#services.has(key))
+      throw new Error(`No slice provides ${key.name} yet. Is slices.ts in the right order?`);
     return this.#services.get(key) as T;
   }
 }

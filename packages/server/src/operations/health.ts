@@ -50,7 +50,7 @@ export function healthRoutes({ db, node, metrics }: HealthContext): (app: OpenAP
       return c.json({ status: "ok" as const, accelerator, machines, pooled, standing: prepared }, 200);
     });
     app.openapi(metricsRoute, async (c) =>
-      c.body(await metrics.metrics(), 200, { "content-type": metrics.contentType }),
+      c.text(await metrics.metrics(), 200, { "content-type": metrics.contentType }),
     );
   };
 }

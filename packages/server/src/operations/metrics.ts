@@ -37,9 +37,14 @@ export function registerMetrics(registry: Registry, node: SandboxNode, workloads
   gauge("caisson_pool_machines", "Restored machines that wait to be used.", ({ pooled }) => pooled);
   gauge("caisson_pool_standing", "Machines that were prepared on a snapshot as root.", ({ prepared }) => prepared);
   gauge("caisson_pool_target", "How many machines the pool wants to hold.", ({ poolTarget }) => poolTarget);
-  counter("caisson_machines_started_total", "Machines handed out, by how they were made ready.", "source", (status) => ({
-    ...status.started,
-  }));
+  counter(
+    "caisson_machines_started_total",
+    "Machines handed out, by how they were made ready.",
+    "source",
+    (status) => ({
+      ...status.started,
+    }),
+  );
   counter("caisson_machines_ended_total", "Machines that ended, by reason.", "reason", (status) => ({
     ...status.ended,
   }));

@@ -22,7 +22,8 @@ const idParameter = z.object({ id: z.string().describe("`sbx_<region>_<20 charac
 
 export function sandboxRoutes(context: SandboxRoutesContext): (app: OpenAPIHono<HttpVariables>) => void {
   return (app) => {
-    for (const path of ["/api/v2/sandboxes", "/api/v3/sandboxes"]) app.openapi(listRoute(path), (c) => list(c, context));
+    for (const path of ["/api/v2/sandboxes", "/api/v3/sandboxes"])
+      app.openapi(listRoute(path), (c) => list(c, context));
     for (const path of ["/api/v3/sandbox/{id}", "/api/v3/sandboxes/{id}"]) {
       app.openapi(killRoute(path), async (c) => {
         await context.sandboxes.kill(await ownRow(c, context));
@@ -58,7 +59,9 @@ const listRoute = (path: string) =>
     responses: {
       200: {
         description: "A page",
-        headers: z.object({ Link: z.string().optional().describe('The next page: `<url>; rel="next"`. Absent on the last.') }),
+        headers: z.object({
+          Link: z.string().optional().describe('The next page: `<url>; rel="next"`. Absent on the last.'),
+        }),
         content: { "application/json": { schema: z.array(sandboxSchema) } },
       },
       ...refusals(400, 401, 403),

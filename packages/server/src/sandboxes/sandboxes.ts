@@ -1,7 +1,14 @@
 /** Creates, extends and ends sandboxes. The store is the truth; `LiveSandbox` is what this process holds beside it. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { validateEgress } from "@caisson/policy";
-import { CaissonError, newId, sandboxIdPattern, toCaissonError, type Config, type MachineExit } from "@caisson/protocol";
+import {
+  CaissonError,
+  newId,
+  sandboxIdPattern,
+  toCaissonError,
+  type Config,
+  type MachineExit,
+} from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Org } from "../kernel/http/context.ts";
 import type { Nodes } from "../nodes/nodes.ts";

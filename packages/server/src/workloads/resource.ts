@@ -15,7 +15,10 @@ export interface Resource {
    * Takes what the workload needs before its machine starts, and answers with what it adds to the machine. When this or a later step
    * fails, `release` is called.
    */
-  acquire?(plan: WorkloadPlan, options: AcquireOptions): Promise<Partial<Pick<MachineSpec, "root" | "volumes" | "prepared">>>;
+  acquire?(
+    plan: WorkloadPlan,
+    options: AcquireOptions,
+  ): Promise<Partial<Pick<MachineSpec, "root" | "volumes" | "prepared">>>;
   /** The machine runs. Also after a restart, for one that was adopted. */
   started?(workload: Workload): Promise<void>;
   /** Before the machine is ended, while its usage can still be read. A failure is logged and holds nothing up. */

@@ -126,7 +126,11 @@ export class Workloads {
     return spec;
   }
 
-  #add(machine: MachineInfo, { id, kind, orgId }: Pick<WorkloadPlan, "id" | "kind" | "orgId">, adopted: boolean): Running {
+  #add(
+    machine: MachineInfo,
+    { id, kind, orgId }: Pick<WorkloadPlan, "id" | "kind" | "orgId">,
+    adopted: boolean,
+  ): Running {
     const end = new AbortController();
     const workload: Running = {
       id,
@@ -201,8 +205,7 @@ export class Workloads {
   /** @throws CaissonError `gone` */
   require(id: string): Workload {
     const workload = this.#running.get(id);
-    if (workload === undefined || workload.ended.aborted)
-      throw new CaissonError("gone", `${id} has ended.`);
+    if (workload === undefined || workload.ended.aborted) throw new CaissonError("gone", `${id} has ended.`);
     return workload;
   }
 }

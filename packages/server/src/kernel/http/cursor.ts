@@ -15,6 +15,9 @@ export function decodeCursor(cursor: string): Position {
   const [, createdAt, id = ""] =
     /^(\d{1,15}) (\S{1,64})$/.exec(Buffer.from(cursor, "base64url").toString("utf8")) ?? [];
   if (createdAt === undefined)
-    throw new CaissonError("invalid_argument", "This server did not issue this cursor. Use the one in the Link header.");
+    throw new CaissonError(
+      "invalid_argument",
+      "This server did not issue this cursor. Use the one in the Link header.",
+    );
   return { createdAt: Number(createdAt), id };
 }

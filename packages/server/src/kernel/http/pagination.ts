@@ -45,6 +45,9 @@ export function pageParameters(most: number) {
       .string()
       .optional()
       .openapi({ type: "integer", minimum: 1, maximum: most, description: "Entries in a page." }),
-    cursor: z.string().optional().openapi({ description: "Where the page begins, from the `Link` header of the page before." }),
+    cursor: z
+      .string()
+      .optional()
+      .openapi({ description: "Where the page begins, from the `Link` header of the page before." }),
   };
 }

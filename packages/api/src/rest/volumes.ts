@@ -1,4 +1,4 @@
-/** Bodies of the routes of volumes and snapshots (wire contract 1.7). The OpenAPI document is made from these. */
+/** Volumes and snapshots over REST (wire contract 1.7). */
 import { z } from "zod";
 
 const reference = z.object({ id: z.string(), slug: z.string() });
@@ -41,3 +41,8 @@ export const snapshotSchema = z
     volume: reference,
   })
   .meta({ id: "Snapshot" });
+
+export type CreateVolumeRequest = z.infer<typeof createVolumeRequest>;
+export type SnapshotRequest = z.infer<typeof snapshotRequest>;
+export type Volume = z.infer<typeof volumeSchema>;
+export type Snapshot = z.infer<typeof snapshotSchema>;
