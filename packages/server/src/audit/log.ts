@@ -1,11 +1,8 @@
 /** Takes egress events as they come, hands them to live readers and writes them to the store in batches. */
 import type { EgressEvent } from "@caisson/protocol";
 import type { Logger } from "pino";
-import { auditId, type AuditEntry, type AuditStore } from "../store/audit.ts";
-import { repeat, type Repetition } from "./repeat.ts";
+import { auditId, type AuditEntry, type AuditStore } from "./store.ts";
 
-/** Milliseconds between writes. */
-const flushInterval = 250;
 /** Events that wait for the database; beyond it they are counted and dropped, so that a sandbox cannot fill our memory. */
 const maxPending = 20_000;
 
@@ -17,12 +14,10 @@ export class AuditLog {
   readonly #readers = new Set<Reader>();
   #pending: { orgId: string; entry: AuditEntry }[] = [];
   #dropped = 0;
-  readonly #flushing: Repetition;
 
   constructor(store: AuditStore, log: Logger) {
     this.#store = store;
     this.#log = log;
-    this.#flushing = repeat(flushInterval, "writing audit events", log, () => this.flush());
   }
 
   record(orgId: string, event: EgressEvent): void {
@@ -50,10 +45,5 @@ export class AuditLog {
       const batch = this.#pending.splice(0, 500);
       await this.#store.insert(batch);
     }
-  }
-
-  async close(): Promise<void> {
-    await this.#flushing.stop();
-    await this.flush();
   }
 }

@@ -1,7 +1,7 @@
 /** What sandboxes tried to reach: written in batches, read by page, dropped after the retention time. */
-import { randomText } from "../auth/random-text.ts";
+import { randomText } from "../kernel/random-text.ts";
 import type { EgressEvent, EgressVerdict } from "@caisson/protocol";
-import type { Database } from "./tables.ts";
+import type { AuditDatabase } from "./tables.ts";
 
 export interface AuditEntry extends EgressEvent {
   readonly id: string;
@@ -20,9 +20,9 @@ export interface AuditQuery {
 }
 
 export class AuditStore {
-  readonly #db: Database;
+  readonly #db: AuditDatabase;
 
-  constructor(db: Database) {
+  constructor(db: AuditDatabase) {
     this.#db = db;
   }
 

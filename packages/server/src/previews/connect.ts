@@ -1,7 +1,7 @@
 /** Connections to an exposed port, made by the agent inside its sandbox: nothing of the host can be reached this way. */
 import type { Duplex } from "node:stream";
 import { CaissonError, type Agent } from "@caisson/protocol";
-import { errnoOf } from "../rpc/errors.ts";
+import { errnoOf } from "../rpc/index.ts";
 
 export type Target = { readonly port: number } | { readonly pid: number };
 

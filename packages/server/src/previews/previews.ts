@@ -1,24 +1,25 @@
 /** Which names lead to which ports of which sandboxes. Names are unguessable, bounded per sandbox, and end with it. */
 import { randomBytes } from "node:crypto";
-import { CaissonError, type Preview, type PreviewDirectory, type PreviewGateway } from "@caisson/protocol";
-import type { LiveSandbox } from "../lifecycle/live-sandbox.ts";
-import type { PreviewStore } from "../store/previews.ts";
+import { CaissonError, type HttpGateway, type HttpRoute, type RouteDirectory } from "@caisson/protocol";
+import type { Resource, Workload } from "../workloads/index.ts";
 import { connectInside, type Target } from "./connect.ts";
+import type { PreviewStore } from "./store.ts";
 
 export interface PreviewsOptions {
   readonly store: PreviewStore;
   /** Absent: this server exposes nothing. */
-  readonly gateway: PreviewGateway | undefined;
+  readonly gateway: HttpGateway | undefined;
   readonly namesPerSandbox: number;
 }
 
 interface Name {
-  readonly sandbox: LiveSandbox;
+  readonly workload: Workload;
   readonly ended: AbortController;
   target: Target | undefined;
 }
 
-export class Previews implements PreviewDirectory {
+export class Previews implements RouteDirectory<HttpRoute>, Resource {
+  readonly name = "previews";
   readonly #options: PreviewsOptions;
   readonly #names = new Map<string, Name>();
 
@@ -26,24 +27,22 @@ export class Previews implements PreviewDirectory {
     this.#options = options;
   }
 
-  /** Takes back the names of sandboxes that outlived the former process, and forgets the others. */
-  async restore(find: (sandboxId: string) => LiveSandbox | undefined): Promise<void> {
-    for (const { label, sandbox_id, port, pid } of await this.#options.store.all()) {
-      const sandbox = find(sandbox_id);
-      if (sandbox === undefined) await this.#options.store.removeOf(sandbox_id);
-      else this.#add(label, sandbox, port !== null ? { port } : pid !== null ? { pid } : undefined);
-    }
+  /** Takes back the names of a sandbox that outlived the former process. */
+  async started(workload: Workload): Promise<void> {
+    if (!workload.adopted) return;
+    for (const { label, port, pid } of await this.#options.store.of(workload.id))
+      this.#add(label, workload, port !== null ? { port } : pid !== null ? { pid } : undefined);
   }
 
-  find(label: string): Preview | "reserved" | undefined {
+  async find(label: string): Promise<HttpRoute | "reserved" | undefined> {
     const name = this.#names.get(label);
     if (name === undefined) return undefined;
-    const { sandbox, target, ended } = name;
+    const { workload, target, ended } = name;
     if (target === undefined) return "reserved";
     return {
-      sandboxId: sandbox.id,
+      workloadId: workload.id,
       ended: ended.signal,
-      connect: (signal) => connectInside(sandbox.machine.agent, target, signal),
+      connect: (signal) => connectInside(workload.agent, target, signal),
     };
   }
 
@@ -52,20 +51,20 @@ export class Previews implements PreviewDirectory {
    * @returns what visitors write behind `https://`
    * @throws CaissonError `resource_exhausted`, `unsupported`, `gone`
    */
-  async reserve(sandbox: LiveSandbox): Promise<string> {
+  async reserve(workload: Workload): Promise<string> {
     const { store, namesPerSandbox } = this.#options;
     const gateway = this.#gateway();
-    if (this.#labelsOf(sandbox.id).length >= namesPerSandbox)
+    if (this.#labelsOf(workload.id).length >= namesPerSandbox)
       throw new CaissonError(
         "resource_exhausted",
-        `Sandbox ${sandbox.id} already holds ${namesPerSandbox} names. Expose another port at one of them: the newest wins.`,
+        `Sandbox ${workload.id} already holds ${namesPerSandbox} names, the limit. Expose another port at one of them: the newest wins.`,
       );
     const label = newLabel();
-    const name = this.#add(label, sandbox, undefined);
-    await store.insert(label, sandbox.id);
-    if (name.ended.signal.aborted || sandbox.ended) {
-      await this.release(sandbox.id);
-      throw new CaissonError("gone", `Sandbox ${sandbox.id} has ended.`);
+    const name = this.#add(label, workload, undefined);
+    await store.insert(label, workload.id);
+    if (name.ended.signal.aborted || workload.ended.aborted) {
+      await this.release(workload.id);
+      throw new CaissonError("gone", `Sandbox ${workload.id} has ended.`);
     }
     return gateway.addressOf(label);
   }
@@ -74,11 +73,11 @@ export class Previews implements PreviewDirectory {
    * Lets a name lead to `target`; what it led to before is replaced.
    * @throws CaissonError `not_found` unless the name was reserved for this very sandbox
    */
-  async bind(sandbox: LiveSandbox, address: string, target: Target): Promise<void> {
+  async bind(workloadId: string, address: string, target: Target): Promise<void> {
     const label = this.#gateway().labelOf(address) ?? "";
     const name = this.#names.get(label);
     // The same answer for another's name and for nobody's: whether a name exists is its owner's secret.
-    if (name === undefined || name.sandbox !== sandbox)
+    if (name === undefined || name.workload.id !== workloadId)
       throw new CaissonError(
         "not_found",
         "That domain is not reserved for this sandbox. Reserve one with POST /api/v3/sandbox/{id}/expose/http.",
@@ -90,28 +89,36 @@ export class Previews implements PreviewDirectory {
     name.target = target;
   }
 
+  async ending({ id }: Workload): Promise<void> {
+    this.#forget(id);
+  }
+
   /** Gives back every name of a sandbox and ends what is under way to it. Idempotent. */
-  async release(sandboxId: string): Promise<void> {
-    for (const label of this.#labelsOf(sandboxId)) {
+  async release(workloadId: string): Promise<void> {
+    this.#forget(workloadId);
+    await this.#options.store.removeOf(workloadId);
+  }
+
+  #forget(workloadId: string): void {
+    for (const label of this.#labelsOf(workloadId)) {
       this.#names.get(label)!.ended.abort();
       this.#names.delete(label);
     }
-    await this.#options.store.removeOf(sandboxId);
   }
 
-  #add(label: string, sandbox: LiveSandbox, target: Target | undefined): Name {
-    const name: Name = { sandbox, target, ended: new AbortController() };
+  #add(label: string, workload: Workload, target: Target | undefined): Name {
+    const name: Name = { workload, target, ended: new AbortController() };
     this.#names.set(label, name);
     return name;
   }
 
-  #labelsOf(sandboxId: string): string[] {
-    return [...this.#names].filter(([, { sandbox }]) => sandbox.id === sandboxId).map(([label]) => label);
+  #labelsOf(workloadId: string): string[] {
+    return [...this.#names].filter(([, { workload }]) => workload.id === workloadId).map(([label]) => label);
   }
 
-  #gateway(): PreviewGateway {
+  #gateway(): HttpGateway {
     if (this.#options.gateway === undefined)
-      throw new CaissonError("unsupported", "This server exposes no ports of sandboxes.");
+      throw new CaissonError("unsupported", "This server does not expose ports of sandboxes.");
     return this.#options.gateway;
   }
 }

@@ -1,18 +1,18 @@
 /** Names of previews. They are kept so that a sandbox that outlives its server keeps its addresses. */
 import type { Selectable } from "kysely";
-import type { Database, PreviewsTable } from "./tables.ts";
+import type { PreviewDatabase, PreviewsTable } from "./tables.ts";
 
 export type PreviewRow = Selectable<PreviewsTable>;
 
 export class PreviewStore {
-  readonly #db: Database;
+  readonly #db: PreviewDatabase;
 
-  constructor(db: Database) {
+  constructor(db: PreviewDatabase) {
     this.#db = db;
   }
 
-  all(): Promise<PreviewRow[]> {
-    return this.#db.selectFrom("previews").selectAll().execute();
+  of(sandboxId: string): Promise<PreviewRow[]> {
+    return this.#db.selectFrom("previews").selectAll().where("sandbox_id", "=", sandboxId).execute();
   }
 
   async insert(label: string, sandboxId: string): Promise<void> {

@@ -1,17 +1,19 @@
 /** One request of a client, and how a method is written. */
+import type { MethodContract } from "@caisson/api";
 import type { Agent } from "@caisson/protocol";
 import type { Logger } from "pino";
-import { z } from "zod";
-import type { LiveSandbox } from "../lifecycle/live-sandbox.ts";
-import type { Previews } from "../previews/previews.ts";
+import type { z } from "zod";
+import type { LiveSandbox } from "../sandboxes/index.ts";
 import type { ConnectionState } from "./connection-state.ts";
+import type { DenoProcesses } from "./deno-processes.ts";
+import type { Base64Json } from "./frames.ts";
 
 export interface Call {
   readonly sandbox: LiveSandbox;
   readonly agent: Agent;
   readonly connection: ConnectionState;
-  /** Public names of ports. */
-  readonly previews: Previews;
+  /** Of the whole sandbox: pids outlive a connection. */
+  readonly deno: DenoProcesses;
   /** Aborted by the client's `abort`, and when the connection ends. */
   readonly signal: AbortSignal;
   /** Resolves after the reply was sent. */
@@ -20,11 +22,13 @@ export interface Call {
   extendAbort(done: Promise<unknown>): void;
   /** Largest file content or value in one reply, bytes. */
   readonly replyBytes: number;
+  /** PEM of authorities that the operator trusts beside the public ones. */
+  readonly extraCa: readonly string[];
   readonly log: Logger;
 }
 
 export interface Method {
-  readonly schema: z.ZodType<Record<string, unknown>>;
+  readonly schema: z.ZodType;
   run(params: unknown, call: Call): Promise<unknown>;
   /** The operation as Deno names it in errors, such as `open '/x'`. */
   describe(params: unknown): string | undefined;
@@ -34,33 +38,25 @@ export interface Method {
 
 export type Methods = Readonly<Record<string, Method>>;
 
+type Params<C extends MethodContract> = z.output<C["params"]>;
+/** Bytes may be written by hand, see `Base64Json`. */
+type Result<C extends MethodContract> = z.output<C["result"]> | Base64Json;
+
 /**
+ * @param contract parameters and result, from `@caisson/api`
  * @param run gets checked parameters; what it throws becomes the client's error, see `errors.ts`
  * @param atEnd see `Method.atEnd`
  */
-export function method<T extends Record<string, unknown>>(
-  schema: z.ZodType<T>,
-  run: (params: T, call: Call) => Promise<unknown>,
-  describe?: (params: T) => string,
-  atEnd?: unknown,
+export function method<C extends MethodContract>(
+  contract: C,
+  run: (params: Params<C>, call: Call) => Promise<Result<C>>,
+  describe?: (params: Params<C>) => string,
+  atEnd?: z.output<C["result"]> | null,
 ): Method {
   return {
     atEnd,
-    schema,
-    run: (params, call) => run(params as T, call),
-    describe: (params) => describe?.(params as T),
+    schema: contract.params,
+    run: (params, call) => run(params as Params<C>, call),
+    describe: (params) => describe?.(params as Params<C>),
   };
 }
-
-/** Absent and null mean the same (T25). */
-export function optional<T extends z.ZodType>(schema: T) {
-  return schema
-    .nullish()
-    .transform((value) => value ?? undefined)
-    .optional();
-}
-
-/** Paths are passed on as they are; a NUL byte cannot be in one. */
-export const path = z.string().refine((text) => !text.includes("\0"), "must not contain a NUL character");
-
-export const pid = z.int().min(0).max(0xffff_ffff);

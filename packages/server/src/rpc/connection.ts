@@ -1,12 +1,12 @@
 /** One WebSocket of a client: frames in, frames out, and a clean end (wire contract 2.4, T8, T16, T17). */
+import { messageSchema, rpcCloseCodes } from "@caisson/api";
 import type { Logger } from "pino";
 import type { WebSocket } from "ws";
-import type { LiveSandbox, SandboxConnection } from "../lifecycle/live-sandbox.ts";
-import type { Previews } from "../previews/previews.ts";
+import type { LiveSandbox, SandboxConnection } from "../sandboxes/index.ts";
+import type { Methods } from "./call.ts";
 import type { ConnectionState } from "./connection-state.ts";
 import { Dispatcher, type DispatcherOptions } from "./dispatcher.ts";
-import { invalidJson, invalidMessage, messageSchema, notificationFrame } from "./frames.ts";
-import { methods } from "./methods/index.ts";
+import { notificationFrame } from "./frames.ts";
 import { Sender } from "./sender.ts";
 import type { HoldBack } from "./streams/hold-back.ts";
 import { InboundStreams } from "./streams/inbound.ts";
@@ -23,8 +23,10 @@ const maxUnsent = 16 * 2 ** 20;
 export interface ConnectionOptions {
   readonly socket: WebSocket;
   readonly sandbox: LiveSandbox;
-  readonly previews: Previews;
-  /** Silence after which the client counts as gone, milliseconds. */
+  readonly methods: Methods;
+  /** See `Call.extraCa`. */
+  readonly extraCa: readonly string[];
+  /** Silence after which the client counts as disconnected, milliseconds. */
   readonly grace: number;
   readonly replyBytes: number;
   readonly log: Logger;
@@ -49,10 +51,10 @@ export class Connection implements SandboxConnection {
     this.#sender = new Sender(socket);
     this.#state = createState(this.#sender, socket, this.#ended.signal, log);
     this.#dispatcher = new Dispatcher({
-      methods,
+      methods: options.methods,
       state: this.#state,
       sandbox,
-      previews: options.previews,
+      extraCa: options.extraCa,
       sender: this.#sender,
       replyBytes: options.replyBytes,
       log,
@@ -77,10 +79,10 @@ export class Connection implements SandboxConnection {
     try {
       value = JSON.parse(data.toString("utf8"));
     } catch {
-      return this.close(invalidJson, "Invalid JSON");
+      return this.close(rpcCloseCodes.invalidJson, "Invalid JSON");
     }
     const parsed = messageSchema.safeParse(value);
-    if (!parsed.success) return this.close(invalidMessage, "Invalid JSON-RPC message");
+    if (!parsed.success) return this.close(rpcCloseCodes.invalidMessage, "Invalid JSON-RPC message");
     const { id, method, params } = parsed.data;
     if (id !== undefined) this.#dispatcher.dispatch(id, method, params);
     else if (method === "$sandbox.stream.cancel") this.#cancelStream(params);
@@ -139,7 +141,7 @@ export class Connection implements SandboxConnection {
     for (const held of this.#state.heldBack.values()) held.release();
     for (const handle of this.#state.handles.values()) {
       // The agent frees handles with its session as well.
-      sandbox.machine.agent.files
+      sandbox.agent.files
         .close({ handle }, { timeoutMs: 10_000 })
         .catch((error: unknown) => log.debug({ err: error }, "a handle was not closed"));
     }

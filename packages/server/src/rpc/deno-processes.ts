@@ -1,4 +1,5 @@
 /** What the server remembers about Deno processes of one sandbox, by pid. */
+import type { LiveSandbox } from "../sandboxes/index.ts";
 import type { Repl } from "./repl/repl.ts";
 
 export class DenoProcesses {
@@ -20,4 +21,17 @@ export class DenoProcesses {
   close(): void {
     for (const repl of this.#repls.values()) repl.fail("The sandbox has ended.");
   }
+}
+
+const known = new WeakMap<LiveSandbox, DenoProcesses>();
+
+/** Pids belong to the sandbox, so what is known about them outlives a connection. */
+export function denoProcessesOf(sandbox: LiveSandbox): DenoProcesses {
+  let processes = known.get(sandbox);
+  if (processes === undefined) {
+    processes = new DenoProcesses();
+    known.set(sandbox, processes);
+    sandbox.ended.addEventListener("abort", () => processes?.close(), { once: true });
+  }
+  return processes;
 }

@@ -1,20 +1,13 @@
 /** Takes the requests of one connection, runs their methods concurrently, and sees to it that each is answered exactly once. */
+import { rpcCodes, type RequestId, type SerialisedError } from "@caisson/api";
 import { CaissonError } from "@caisson/protocol";
 import type { Logger } from "pino";
-import type { LiveSandbox } from "../lifecycle/live-sandbox.ts";
-import type { Previews } from "../previews/previews.ts";
+import type { LiveSandbox } from "../sandboxes/index.ts";
 import type { Call, Method, Methods } from "./call.ts";
 import type { ConnectionState } from "./connection-state.ts";
+import { denoProcessesOf } from "./deno-processes.ts";
 import { abortError, serialiseError } from "./errors.ts";
-import {
-  errorFrame,
-  faultFrame,
-  invalidParams,
-  okFrame,
-  rpcCodes,
-  type RequestId,
-  type SerialisedError,
-} from "./frames.ts";
+import { errorFrame, faultFrame, invalidParams, okFrame } from "./frames.ts";
 import type { Sender } from "./sender.ts";
 
 /** Unanswered requests of one connection, `processWait` included. */
@@ -25,7 +18,8 @@ export interface DispatcherOptions {
   readonly methods: Methods;
   readonly state: ConnectionState;
   readonly sandbox: LiveSandbox;
-  readonly previews: Previews;
+  /** See `Call.extraCa`. */
+  readonly extraCa: readonly string[];
   readonly sender: Sender;
   readonly replyBytes: number;
   readonly log: Logger;
@@ -82,7 +76,7 @@ export class Dispatcher {
     }
     const pending = { id, method, answered: false };
     this.#pending.add(pending);
-    void this.#run(pending, name, parsed.data);
+    void this.#run(pending, name, parsed.data as Record<string, unknown>);
   }
 
   /** Undefined when a schema is at fault: an exception here would end the server, and with it every client's connection. */
@@ -96,7 +90,7 @@ export class Dispatcher {
   }
 
   async #run(pending: Pending, name: string, params: Record<string, unknown>): Promise<void> {
-    const { state, sandbox, previews, replyBytes, log, observe } = this.#options;
+    const { state, sandbox, extraCa, replyBytes, log, observe } = this.#options;
     const { method } = pending;
     const started = performance.now();
     const { promise: replied, resolve: onReplied } = Promise.withResolvers<void>();
@@ -109,9 +103,10 @@ export class Dispatcher {
     let abortable: Promise<unknown> | undefined;
     const call: Call = {
       sandbox,
-      agent: sandbox.machine.agent,
+      agent: sandbox.agent,
       connection: state,
-      previews,
+      deno: denoProcessesOf(sandbox),
+      extraCa,
       signal: abort.signal,
       replied,
       extendAbort: (done) => {

@@ -2,7 +2,7 @@
 import { constants } from "node:os";
 import { agentContract, CaissonError } from "@caisson/protocol";
 import { ConnectError } from "@connectrpc/connect";
-import type { SerialisedError } from "./frames.ts";
+import type { SerialisedError } from "@caisson/api";
 
 const classes: Readonly<Record<string, string>> = {
   ENOENT: "NotFound",

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { messageSchema } from "@caisson/api";
 import { test } from "node:test";
 import { z } from "zod";
-import { Base64Json, enqueueFrame, invalidParams, messageSchema, notificationFrame, okFrame } from "./frames.ts";
+import { Base64Json, enqueueFrame, invalidParams, notificationFrame, okFrame } from "./frames.ts";
 
 test("a result that is undefined is sent as null", () => {
   assert.equal(okFrame(0, undefined), '{"jsonrpc":"2.0","id":0,"result":{"ok":null}}');

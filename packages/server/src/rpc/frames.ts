@@ -1,45 +1,6 @@
-/** JSON-RPC 2.0 frames (wire contract 2.5): what may come in, what goes out. */
-import { z } from "zod";
-
-/** WebSocket close codes for frames that are not the protocol. */
-export const invalidJson = 4000;
-export const invalidMessage = 4001;
-
-export const rpcCodes = {
-  parse: -32700,
-  invalidRequest: -32600,
-  methodNotFound: -32601,
-  invalidParams: -32602,
-  internal: -32603,
-  server: -32000,
-} as const;
-
-export type RequestId = string | number;
-
-export const messageSchema = z.object({
-  jsonrpc: z.literal("2.0"),
-  id: z.union([z.string().max(256), z.number()]).optional(),
-  method: z.string().max(256),
-  params: z.record(z.string(), z.unknown()).nullish(),
-});
-
-export type Message = z.infer<typeof messageSchema>;
-
-export interface RpcFault {
-  readonly code: number;
-  readonly message: string;
-  readonly data?: unknown;
-}
-
-/** An operation that failed as asked (2.7). */
-export interface SerialisedError {
-  readonly constructorName: string;
-  readonly message: string;
-  readonly name?: string | null | undefined;
-  readonly code?: string | null | undefined;
-  readonly cause?: SerialisedError | null | undefined;
-  readonly errors?: readonly SerialisedError[] | null | undefined;
-}
+/** JSON-RPC 2.0 frames that the server sends (wire contract 2.5). */
+import { rpcCodes, type RequestId, type RpcFault, type SerialisedError } from "@caisson/api";
+import type { z } from "zod";
 
 /**
  * Bytes in a reply, put together by hand: base64 needs no escapes, and `JSON.stringify` would look for them in every byte, and copy

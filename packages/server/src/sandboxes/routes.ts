@@ -4,7 +4,7 @@ import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { HttpVariables } from "../kernel/http/context.ts";
 import { decodeCursor, encodeCursor } from "../kernel/http/cursor.ts";
-import { nextLink, pageParameters, readPage } from "../kernel/http/pagination.ts";
+import { linkHeader, nextLink, pageParameters, readPage } from "../kernel/http/pagination.ts";
 import { refusals } from "../kernel/http/refusals.ts";
 import { readLabelFilter } from "./labels.ts";
 import type { Sandboxes } from "./sandboxes.ts";
@@ -59,9 +59,7 @@ const listRoute = (path: string) =>
     responses: {
       200: {
         description: "A page",
-        headers: z.object({
-          Link: z.string().optional().describe('The next page: `<url>; rel="next"`. Absent on the last.'),
-        }),
+        headers: linkHeader,
         content: { "application/json": { schema: z.array(sandboxSchema) } },
       },
       ...refusals(400, 401, 403),

@@ -4,6 +4,8 @@ import type { Slice } from "../kernel/slice.ts";
 import { workloads as workloadsService } from "../workloads/index.ts";
 import { UsageMeter } from "./meter.ts";
 
+export type { UsageMeter } from "./meter.ts";
+
 export const usageService = serviceKey<UsageMeter>("usage");
 
 /** Milliseconds. */

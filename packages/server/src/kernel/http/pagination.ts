@@ -51,3 +51,8 @@ export function pageParameters(most: number) {
       .openapi({ description: "Where the page begins, from the `Link` header of the page before." }),
   };
 }
+
+/** Response headers of a list. */
+export const linkHeader = z.object({
+  Link: z.string().optional().openapi({ description: 'The next page: `<url>; rel="next"`. Absent on the last page.' }),
+});

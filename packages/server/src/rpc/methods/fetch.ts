@@ -1,9 +1,9 @@
 /** HTTP from inside the sandbox, as the client's `fetch` (wire contract 4.5, T24). */
+import { rpcMethods as contract, type RpcParams, type RpcResult } from "@caisson/api";
 import { Readable } from "node:stream";
 import { CaissonError } from "@caisson/protocol";
 import { fetch, type RequestInit, type Response } from "undici";
-import { z } from "zod";
-import { method, optional, pid, type Call, type Methods } from "../call.ts";
+import { method, type Call, type Methods } from "../call.ts";
 import { abortError, OperationFailure, typeError } from "../errors.ts";
 import { httpThrough } from "../in-sandbox-connector.ts";
 import { asDeadProcess } from "./processes.ts";
@@ -12,18 +12,8 @@ import { asDeadProcess } from "./processes.ts";
 const listenTimeout = 30_000;
 const nullBodyStatuses = new Set([101, 103, 204, 205, 304]);
 
-const schema = z.object({
-  url: z.string().max(65_536),
-  method: z.string().max(64).default("GET"),
-  headers: z.array(z.tuple([z.string(), z.string()])).default([]),
-  redirect: z.enum(["follow", "manual"]).default("follow"),
-  abortId: optional(z.number()),
-  bodyStreamId: optional(z.number()),
-  pid: optional(pid),
-});
-
 export const fetchMethods: Methods = {
-  fetch: method(schema, async (params, call) => {
+  fetch: method(contract.fetch, async (params, call) => {
     const body = params.bodyStreamId === undefined ? undefined : call.connection.inbound.claim(params.bodyStreamId);
     try {
       return await run(params, body, call);
@@ -34,13 +24,13 @@ export const fetchMethods: Methods = {
   }),
 };
 
-async function run(params: z.infer<typeof schema>, body: Readable | undefined, call: Call): Promise<unknown> {
+async function run(params: RpcParams<"fetch">, body: Readable | undefined, call: Call): Promise<RpcResult<"fetch">> {
   const { sandbox, signal, connection, replied } = call;
   const url = parseUrl(params.url);
   const port = params.pid === undefined ? undefined : await listeningPort(params.pid, call);
   // The process speaks plain HTTP whatever the URL says; its host stays, for virtual hosts.
   if (port !== undefined) url.protocol = "http:";
-  const http = httpThrough({ sandbox, signal, port });
+  const http = httpThrough({ sandbox, extraCa: call.extraCa, signal, port });
   try {
     const init: RequestInit = {
       method: params.method,

@@ -1,10 +1,10 @@
 /** Whole files: reading into a reply, writing from a parameter or a stream. */
+import { rpcMethods as contract, type RpcParams } from "@caisson/api";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { agentContract } from "@caisson/protocol";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { z } from "zod";
-import { method, optional, path, type Call, type Methods } from "../call.ts";
+import { method, type Call, type Methods } from "../call.ts";
 import { OperationFailure } from "../errors.ts";
 import { Base64Json } from "../frames.ts";
 
@@ -13,40 +13,24 @@ const inlineBytes = 1024 * 1024;
 /** A stream of at most so many bytes whose end comes this soon (milliseconds) is written by one call to the agent, not three. */
 const smallStream = { bytes: 64 * 1024, patience: 50 };
 
-const abortId = optional(z.number());
-const readSchema = z.object({ path, abortId });
-const writeOptions = z.object({
-  append: optional(z.boolean()),
-  create: optional(z.boolean()),
-  createNew: optional(z.boolean()),
-  mode: optional(z.int().min(0).max(0o7777)),
-});
-const writeSchema = z
-  .object({
-    path,
-    abortId,
-    options: optional(writeOptions),
-    content: optional(z.string()),
-    contentStreamId: optional(z.number()),
-  })
-  .refine((params) => params.content !== undefined || params.contentStreamId !== undefined, {
-    path: ["content"],
-    message: "Required",
-  });
-type WriteParams = z.infer<typeof writeSchema>;
+type WriteParams = RpcParams<"writeFile">;
 
 const describeRead = (params: { path: string }) => `readfile '${params.path}'`;
 const describeWrite = (params: { path: string }) => `writefile '${params.path}'`;
 
 export const fileContents: Methods = {
-  readFile: method(readSchema, async ({ path }, call) => new Base64Json(await readWhole(path, call)), describeRead),
+  readFile: method(
+    contract.readFile,
+    async ({ path }, call) => new Base64Json(await readWhole(path, call)),
+    describeRead,
+  ),
   readTextFile: method(
-    readSchema,
+    contract.readTextFile,
     async ({ path }, call) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(await readWhole(path, call)),
     describeRead,
   ),
-  writeFile: method(writeSchema, (params, call) => write(params, "base64", call), describeWrite),
-  writeTextFile: method(writeSchema, (params, call) => write(params, "utf8", call), describeWrite),
+  writeFile: method(contract.writeFile, (params, call) => write(params, "base64", call), describeWrite),
+  writeTextFile: method(contract.writeTextFile, (params, call) => write(params, "utf8", call), describeWrite),
 };
 
 async function readWhole(path: string, { agent, signal, replyBytes }: Call): Promise<Uint8Array> {

@@ -1,23 +1,20 @@
+import { rpcMethods as contract, type RpcResult } from "@caisson/api";
 import { agentContract } from "@caisson/protocol";
-import { z } from "zod";
-import { method, optional, pid, type Call, type Methods } from "../call.ts";
+import { method, type Call, type Methods } from "../call.ts";
 import { errnoOf, typeError } from "../errors.ts";
-import { processText, spawn, spawnOptions } from "../spawn.ts";
+import { spawn } from "../spawn.ts";
 
 const { WaitResponse_Oom: Oom } = agentContract;
 
-const oomNames: Readonly<Record<number, string>> = {
+const oomNames: Readonly<Record<number, RpcResult<"processWait">["oom"]>> = {
   [Oom.LOW_CONFIDENCE]: "low-confidence",
   [Oom.HIGH_CONFIDENCE]: "high-confidence",
 };
 
 export const processes: Methods = {
-  spawn: method(
-    spawnOptions.extend({ command: processText, args: optional(z.array(processText)) }),
-    ({ command, args = [], ...options }, call) => spawn({ command, args }, options, call),
-  ),
+  spawn: method(contract.spawn, ({ command, args = [], ...options }, call) => spawn({ command, args }, options, call)),
   processWait: method(
-    z.object({ pid }),
+    contract.processWait,
     async ({ pid }, call) => {
       call.connection.heldBack.get(pid)?.release();
       const { code, signal, oom } = await call.agent.processes
@@ -35,7 +32,7 @@ export const processes: Methods = {
     { success: false, code: 137, signal: "SIGKILL", oom: null },
   ),
   processKill: method(
-    z.object({ pid, signal: optional(z.string().max(32)) }),
+    contract.processKill,
     ({ pid, signal = "SIGTERM" }, call) => kill(pid, signal, call),
     undefined,
     null,

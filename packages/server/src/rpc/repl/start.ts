@@ -4,9 +4,10 @@
  */
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Spawned, SpawnOptions } from "@caisson/api";
 import type { Agent } from "@caisson/protocol";
 import type { Call } from "../call.ts";
-import { spawn, type Spawned, type SpawnOptions } from "../spawn.ts";
+import { spawn } from "../spawn.ts";
 import { Repl } from "./repl.ts";
 
 const program = readFileSync(new URL("./program.mjs", import.meta.url));
@@ -15,7 +16,7 @@ export const connectPipes = 'mkfifo -m 600 "$0/in" "$0/out" || exit 1; cat "$0/o
 const closeGrace = 2000;
 
 export async function startRepl(options: SpawnOptions, scriptArgs: readonly string[], call: Call): Promise<Spawned> {
-  const { agent, signal, sandbox, replyBytes, log } = call;
+  const { agent, signal, deno, replyBytes, log } = call;
   const { path: directory } = await agent.files.makeTempDir({ prefix: "caisson-repl-" }, { signal });
   const file = `${directory}/repl.mjs`;
   const [channel] = await Promise.all([
@@ -35,7 +36,7 @@ export async function startRepl(options: SpawnOptions, scriptArgs: readonly stri
     const spawned = await spawn(command, { ...options, env: { ...options.env, CAISSON_REPL: directory } }, call);
     const pipes = { requests: agent.writeStream(channel.stdinStream), answers: agent.readStream(channel.stdoutStream) };
     const repl = new Repl(spawned.pid, pipes, replyBytes);
-    sandbox.deno.add(repl);
+    deno.add(repl);
     void agent.processes
       .wait({ pid: spawned.pid })
       .catch(() => {})

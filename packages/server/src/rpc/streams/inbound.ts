@@ -1,8 +1,9 @@
 /** Streams from a client to the server (wire contract 3.3): stdin, file contents, fetch bodies. Kept from `start` until claimed. */
+import type { SerialisedError } from "@caisson/api";
 import { Readable } from "node:stream";
 import { z } from "zod";
 import { OperationFailure, typeError } from "../errors.ts";
-import { notificationFrame, type SerialisedError } from "../frames.ts";
+import { notificationFrame } from "../frames.ts";
 import type { Sender } from "../sender.ts";
 import { ReceiveBudget, type BudgetOwner } from "./receive-budget.ts";
 

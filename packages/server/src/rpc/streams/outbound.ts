@@ -1,8 +1,9 @@
 /** Streams from the server to a client (wire contract 3.4): process output, fetch bodies, walks. */
+import type { SerialisedError } from "@caisson/api";
 import type { Readable } from "node:stream";
 import type { Logger } from "pino";
 import { serialiseError } from "../errors.ts";
-import { enqueueFrame, notificationFrame, type SerialisedError } from "../frames.ts";
+import { enqueueFrame, notificationFrame } from "../frames.ts";
 import type { Sender } from "../sender.ts";
 import { nextStreamId } from "./stream-ids.ts";
 
