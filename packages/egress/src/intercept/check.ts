@@ -1,5 +1,5 @@
 /** Checks that a request says one thing only, and that it is addressed to the host the connection is for. */
-import { formatHostAndPort, parseHostAndPort } from "../policy/canonical-host.ts";
+import { formatHostAndPort, parseHostAndPort } from "@caisson/policy";
 import type { Conversation } from "./conversation.ts";
 import type { GuestRequest } from "./guest.ts";
 import { Refusal } from "./refusal.ts";

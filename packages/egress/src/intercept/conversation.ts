@@ -1,6 +1,6 @@
 /** What the interception of one connection needs to know about it and about its sandbox. */
 import type { EgressEvent } from "@caisson/protocol";
-import type { Host } from "../policy/canonical-host.ts";
+import type { Host } from "@caisson/policy";
 import type { Redactor } from "../redact/redactor.ts";
 import type { Origins } from "../replay/origins.ts";
 import type { Resolution } from "../resolve/resolver.ts";

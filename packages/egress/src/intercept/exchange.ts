@@ -1,10 +1,10 @@
 /** One request from the guest to its host and back: check, substitute, send, redact, record. */
+import { formatHostAndPort } from "@caisson/policy";
 import { UpstreamFailure, toFailure } from "../replay/failure.ts";
 import { callHttp1 } from "../replay/http1.ts";
 import { callHttp2 } from "../replay/http2.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "../replay/upstream.ts";
 import type { Origin } from "../replay/origin.ts";
-import { formatHostAndPort } from "../policy/canonical-host.ts";
 import { planBody, substituteHead, type Destination } from "../secrets/substitute.ts";
 import { BodyRoom } from "./body-room.ts";
 import { checkRequest } from "./check.ts";

@@ -1,6 +1,6 @@
 /** Turns the values of one sandbox's secrets back into their placeholders, in everything that comes in. */
 import type { SecretBinding } from "@caisson/protocol";
-import { formsOf, type FormName } from "./forms.ts";
+import { type FormName, formsOf } from "@caisson/policy";
 import { holdWord } from "./holding.ts";
 import { Matcher } from "./matcher.ts";
 import type { Needle } from "./needle.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createServer as createTcp, type Server } from "node:net";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { canonicalHost } from "../policy/canonical-host.ts";
+import { canonicalHost } from "@caisson/policy";
 import { startHarness, startHttps, startTcp, type Harness } from "../testing/harness.ts";
 import { ask } from "../testing/talk.ts";
 import type { UpstreamFailure } from "./failure.ts";

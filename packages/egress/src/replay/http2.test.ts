@@ -4,7 +4,7 @@ import { createServer as createHttp2 } from "node:http2";
 import { createServer as createTcp, type Server, type Socket } from "node:net";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { canonicalHost } from "../policy/canonical-host.ts";
+import { canonicalHost } from "@caisson/policy";
 import { startTcp } from "../testing/harness.ts";
 import { callHttp2 } from "./http2.ts";
 import { Origins } from "./origins.ts";

@@ -1,5 +1,5 @@
 /** The upstream connections of one sandbox, shared by its requests and by nobody else. */
-import type { Host } from "../policy/canonical-host.ts";
+import type { Host } from "@caisson/policy";
 import type { Target } from "../resolve/resolver.ts";
 import { Origin, type OriginOptions } from "./origin.ts";
 import { WindowRoom } from "./window-room.ts";

@@ -4,7 +4,7 @@ import { connect, type ClientHttp2Session, type ServerHttp2Stream } from "node:h
 import { createServer as createTcp } from "node:net";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { canonicalHost } from "../policy/canonical-host.ts";
+import { canonicalHost } from "@caisson/policy";
 import { startHarness, startHttp2, startTcp, type Harness, type Upstream } from "../testing/harness.ts";
 import { callHttp2 } from "./http2.ts";
 import { Origins } from "./origins.ts";

@@ -1,7 +1,7 @@
 /** From a canonical host to the addresses that may be dialled. The guest's own idea of DNS never enters. */
 import { Resolver as DnsResolver } from "node:dns/promises";
 import { isIP } from "node:net";
-import { canonicalHost, parseHostAndPort, formatHostAndPort, type Host } from "../policy/canonical-host.ts";
+import { canonicalHost, formatHostAndPort, type Host, parseHostAndPort } from "@caisson/policy";
 import { isInternal, isOwnAddress, listOf } from "./ranges.ts";
 
 export interface Target {

@@ -1,10 +1,10 @@
 /** Puts the values in, last of all, where a request to an approved host holds their placeholders. */
+import type { Host } from "@caisson/policy";
 import { mayGoTo, type PlaceholderForm, type Secret, type Vault } from "./vault.ts";
 import { findPlaceholders } from "./find.ts";
 import { outsideNarrowing } from "./narrowed.ts";
 import { holdUnfinished } from "../redact/holding.ts";
 import { StreamRewriter } from "../redact/stream-rewriter.ts";
-import type { Host } from "../policy/canonical-host.ts";
 
 export type HeaderList = readonly (readonly [name: string, value: string])[];
 

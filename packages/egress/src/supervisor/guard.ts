@@ -7,11 +7,10 @@ import {
   type EgressEvent,
   type EgressGuard,
 } from "@caisson/protocol";
+import { validateEgress } from "@caisson/policy";
 import type { Logger } from "pino";
-import { validateEgress } from "../policy/validate.ts";
 import { createResolver } from "../resolve/resolver.ts";
 import { createUpstreamTrust } from "../replay/trust.ts";
-import { checkSecrets } from "../secrets/check.ts";
 import type { WorkerConfig } from "../worker/messages.ts";
 import { Attachments } from "./attachments.ts";
 
@@ -52,29 +51,22 @@ export function createEgressGuard({
     logLevel: log.level,
   };
   checkConfig(workerConfig);
-  const listeners = new Set<(event: EgressEvent) => void>();
+  const listeners = new Set<(events: readonly EgressEvent[], lost: number) => void>();
   const onEvents = (events: readonly EgressEvent[], lost: number): void => {
-    if (lost > 0) log.warn({ lost }, "egress events were dropped because too many came at once");
-    for (const event of events) for (const listener of listeners) listener(event);
+    for (const listener of listeners) listener(events, lost);
   };
   const workers = Array.from({ length: config.workers }, () => new Attachments(workerConfig, onEvents, log));
   const workerOf = (sandboxId: string): Attachments =>
     workers[createHash("sha256").update(sandboxId).digest().readUInt32BE(0) % workers.length]!;
 
-  const validate: EgressGuard["validate"] = (policy, secrets) => {
-    validateEgress(policy, secrets);
-    checkSecrets(secrets);
-  };
-
   return {
-    validate,
     async attach(asked, options = {}) {
       const attachment = withBudget(asked, config.maxBytesOutPerHost);
-      validate(attachment.policy, attachment.secrets);
+      validateEgress(attachment.policy, attachment.secrets);
       return { caCertificatePem: await workerOf(attachment.sandboxId).attach(attachment, options.signal) };
     },
     detach: (sandboxId) => workerOf(sandboxId).detach(sandboxId),
-    onEvent: (listener) => void listeners.add(listener),
+    onEvents: (listener) => void listeners.add(listener),
     async close() {
       await Promise.all(workers.map((worker) => worker.close()));
     },

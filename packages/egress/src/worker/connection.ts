@@ -1,7 +1,7 @@
 /** A connection that the guest asks for: from its name to an open stream, or to a reason why not. */
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
-import { formatHostAndPort, parseHostAndPort } from "../policy/canonical-host.ts";
+import { formatHostAndPort, parseHostAndPort } from "@caisson/policy";
 import { toFailure } from "../replay/failure.ts";
 import { connectionRecord } from "./connection-record.ts";
 import { Refused, type Connection } from "./granted.ts";

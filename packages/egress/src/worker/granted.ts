@@ -1,6 +1,6 @@
 /** A connection that policy granted, and the ways it may go on. */
 import type { Duplex } from "node:stream";
-import type { Host } from "../policy/canonical-host.ts";
+import type { Host } from "@caisson/policy";
 import { looksLikeRequest } from "../sniff/request-line.ts";
 import { RequestWatch } from "../sniff/request-watch.ts";
 import type { Rewriter } from "../redact/rewriter.ts";

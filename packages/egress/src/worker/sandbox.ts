@@ -1,12 +1,11 @@
 /** Everything the proxy holds for one sandbox. */
 import type { EgressAttachment, EgressEvent } from "@caisson/protocol";
+import { compilePolicy, type Host, type Policy } from "@caisson/policy";
 import type { Authority } from "../authority/authority.ts";
 import { createSandboxAuthority } from "../authority/sandbox-authority.ts";
 import type { Principal } from "../intercept/conversation.ts";
 import type { Http1Server } from "../intercept/http1-server.ts";
 import { TlsTerminator } from "../intercept/terminate-tls.ts";
-import type { Host } from "../policy/canonical-host.ts";
-import { compilePolicy, type Policy } from "../policy/policy.ts";
 import { createRecorder, type Deliver } from "../record/recorder.ts";
 import { createRedactor } from "../redact/redactor.ts";
 import type { OriginOptions } from "../replay/origin.ts";

@@ -1,6 +1,6 @@
 /** The name inside TLS must be the name that was asked for. */
-import { canonicalHost } from "../policy/canonical-host.ts";
 import type { Duplex } from "node:stream";
+import { canonicalHost } from "@caisson/policy";
 import type { ClientHello } from "../sniff/client-hello.ts";
 import { Refused, type Connection } from "./granted.ts";
 

@@ -31,5 +31,5 @@ export function refusals<const S extends RefusalStatus>(...statuses: readonly S[
       status,
       { description: descriptions[status], content: { "application/json": { schema: errorSchema } } },
     ]),
-  ) as Record<S, Refusal>;
+  ) as unknown as Record<S, Refusal>;
 }

@@ -1,20 +1,20 @@
-/** The spellings of a value that common software makes without meaning to hide it. */
-import { base64Writers } from "./spelling/base64.ts";
-import { htmlWriters } from "./spelling/html.ts";
-import { everyUnit, inSingleQuotes, jsonInJson, jsonWriters, signsAsBytes } from "./spelling/json.ts";
-import { hex2, percentTwice, percentWriters } from "./spelling/percent.ts";
-import { byByte, type Writer } from "./spelling/writer.ts";
+/** The encoded forms of a value that common software makes without meaning to hide it. */
+import { base64Writers } from "./base64.ts";
+import { htmlWriters } from "./html.ts";
+import { everyUnit, inSingleQuotes, jsonInJson, jsonWriters, signsAsBytes } from "./json.ts";
+import { hex2, percentTwice, percentWriters } from "./percent.ts";
+import { byByte, type Writer } from "./writer.ts";
 
 export type FormName = "plain" | "one-size" | "percent" | "json" | "html" | "hex" | "base64" | "utf16";
 
 export interface Form {
   readonly name: FormName;
   readonly bytes: Buffer;
-  /** Writes another text in the same spelling, so that what surrounds it stays readable. */
+  /** Writes another text in the same form, so that what surrounds it stays readable. */
   readonly write: (text: string) => Buffer;
 }
 
-/** Shorter spellings would be found by chance in ordinary data. */
+/** Shorter forms would be found by chance in ordinary data. */
 export const shortestForm = 5;
 
 const hexWriters: readonly Writer[] = [
@@ -38,15 +38,15 @@ const writers: readonly [FormName, readonly Writer[]][] = [
   ["hex", hexWriters],
 ];
 
-/** Every form of `value`, each spelling once, one after the other: there may be hundreds, and more than one wants to keep. */
+/** Every form of `value`, each once, one after the other: there may be hundreds, too many to keep. */
 export function* eachForm(value: string): Generator<Form> {
   const seen = new Set<string>();
   for (const [name, write] of allWriters(value)) {
     const bytes = write(value);
     if (bytes.length < shortestForm && name !== "plain") continue;
-    const spelling = bytes.toString("latin1");
-    if (seen.has(spelling)) continue;
-    seen.add(spelling);
+    const encoded = bytes.toString("latin1");
+    if (seen.has(encoded)) continue;
+    seen.add(encoded);
     yield { name, bytes, write };
   }
 }

@@ -2,12 +2,19 @@
 import { CaissonError, type EgressPolicy, type SecretBinding } from "@caisson/protocol";
 import { parsePattern, patternsOverlap } from "./pattern.ts";
 import { compilePolicy } from "./policy.ts";
+import { checkSecrets } from "./secrets.ts";
 
 /**
- * Checks a policy and the hosts of its secrets.
+ * Checks that a policy and its secrets can be enforced; fails closed.
  * @throws CaissonError `invalid_argument`, saying how to write it right
  */
-export function validateEgress(policy: EgressPolicy, secrets: readonly Pick<SecretBinding, "name" | "hosts">[]): void {
+export function validateEgress(policy: EgressPolicy, secrets: readonly SecretBinding[]): void {
+  checkHosts(policy, secrets);
+  checkSecrets(secrets);
+}
+
+/** Checks a policy and the hosts of its secrets. */
+export function checkHosts(policy: EgressPolicy, secrets: readonly Pick<SecretBinding, "name" | "hosts">[]): void {
   const compiled = compilePolicy(policy);
   const budget = policy.maxBytesOutPerHost;
   if (budget !== undefined && (!Number.isSafeInteger(budget) || budget < 0)) {

@@ -1,18 +1,18 @@
 /** Refuses secrets that could not be protected. */
 import { CaissonError, type SecretBinding } from "@caisson/protocol";
-import { eachForm } from "../redact/forms.ts";
+import { eachForm } from "./encoded-forms/forms.ts";
 
 /** Bytes. Shorter values would be found everywhere by chance; longer ones do not fit into headers. */
 const shortest = 5;
 const longest = 16 * 1024;
 const shortestPlaceholder = 16;
-/** Of one sandbox. Everything that comes in is searched for each spelling of each value, and every spelling is kept in the worker. */
+/** Of one sandbox. Everything that comes in is searched for each encoded form of each value, and the worker keeps all of them. */
 const most = 64;
 /** Bytes of all values of one sandbox. */
 const longestTogether = 32 * 1024;
 
-/** Bytes of all their spellings: values full of signs have hundreds, and each byte takes some twenty in the worker. */
-const spelledTogether = 3 * 2 ** 20;
+/** Bytes of all encoded forms: values full of special characters have hundreds, and each byte takes some twenty in the worker. */
+const encodedTogether = 3 * 2 ** 20;
 /** A beginning of so many bytes may not be one part of it, four times or more. */
 const [repetition, times] = [256, 4];
 
@@ -34,10 +34,10 @@ function repeatsItself(value: string): boolean {
 }
 
 /** Stops as soon as there are too many. */
-function spelledBytes(secrets: readonly SecretBinding[]): number {
+function encodedBytes(secrets: readonly SecretBinding[]): number {
   let sum = 0;
   for (const { value } of secrets)
-    for (const { bytes } of eachForm(value)) if ((sum += bytes.length) > spelledTogether) return sum;
+    for (const { bytes } of eachForm(value)) if ((sum += bytes.length) > encodedTogether) return sum;
   return sum;
 }
 
@@ -52,20 +52,20 @@ export function checkSecrets(secrets: readonly SecretBinding[]): void {
     if (length < shortest || length > longest) {
       throw new CaissonError(
         "invalid_argument",
-        `The secret ${name} has ${length} bytes. Secrets of ${shortest} to ${longest} bytes can be protected; a shorter one could not be told from ordinary text.`,
+        `The secret ${name} has ${length} bytes. Use ${shortest} to ${longest} bytes: a shorter value cannot be distinguished from ordinary text.`,
       );
     }
-    // Half of a pair has no form in UTF-8 nor in a URL; the worker could not even say how the value is spelled.
+    // An unpaired surrogate has no form in UTF-8 nor in a URL, so the worker could not search for it.
     if (!value.isWellFormed()) {
       throw new CaissonError(
         "invalid_argument",
-        `The value of the secret ${name} is no text: it holds half of a surrogate pair. Give binary data as Base64 or in hexadecimal.`,
+        `The value of the secret ${name} is not valid Unicode (unpaired surrogate). Give binary data as Base64 or in hexadecimal.`,
       );
     }
     if (repeatsItself(value)) {
       throw new CaissonError(
         "invalid_argument",
-        `The value of the secret ${name} repeats itself for ${repetition} bytes or more. Give the key as it is, without padding.`,
+        `The value of the secret ${name} repeats the same pattern for ${repetition} bytes or more. Give the key without padding.`,
       );
     }
     if (!/^[A-Za-z0-9_.~-]+$/.test(placeholder) || placeholder.length < shortestPlaceholder) {
@@ -81,13 +81,13 @@ export function checkSecrets(secrets: readonly SecretBinding[]): void {
   if (together > longestTogether) {
     throw new CaissonError(
       "invalid_argument",
-      `The secrets of the sandbox have ${together} bytes together; at most ${longestTogether} can be protected. A long file may do with one key in it as the secret.`,
+      `The secrets of the sandbox have ${together} bytes in all; the limit is ${longestTogether}. Of a long file, make only the key in it a secret.`,
     );
   }
-  if (spelledBytes(secrets) > spelledTogether) {
+  if (encodedBytes(secrets) > encodedTogether) {
     throw new CaissonError(
       "invalid_argument",
-      "The secrets of the sandbox hold too many signs: their spellings in URLs, JSON and HTML are too many to be searched for. Give fewer or shorter ones.",
+      "The secrets contain too many special characters. Their encoded forms take more than 3 MiB, the limit for redaction. Use fewer or shorter secrets.",
     );
   }
 }

@@ -1,22 +1,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CaissonError } from "@caisson/protocol";
-import { validateEgress } from "./validate.ts";
+import { checkHosts } from "./validate.ts";
 
 const secret = (...hosts: string[]) => [{ name: "KEY", hosts }];
 
 test("secrets that the policy covers are accepted", () => {
-  validateEgress({}, secret("api.example.com"));
-  validateEgress({ allow: ["*.example.com"] }, secret("api.example.com"));
-  validateEgress({ allow: ["api.example.com"] }, secret("*.example.com"));
-  validateEgress({ allow: ["api.example.com:8443"] }, secret("api.example.com"));
-  validateEgress({ allow: [] }, []);
+  checkHosts({}, secret("api.example.com"));
+  checkHosts({ allow: ["*.example.com"] }, secret("api.example.com"));
+  checkHosts({ allow: ["api.example.com"] }, secret("*.example.com"));
+  checkHosts({ allow: ["api.example.com:8443"] }, secret("api.example.com"));
+  checkHosts({ allow: [] }, []);
 });
 
 test("a secret that could never be used, or not be protected, is refused", () => {
   const refused = (allow: string[] | undefined, ...hosts: string[]): void =>
     assert.throws(
-      () => validateEgress(allow === undefined ? {} : { allow }, secret(...hosts)),
+      () => checkHosts(allow === undefined ? {} : { allow }, secret(...hosts)),
       (error) => error instanceof CaissonError && error.code === "invalid_argument",
       hosts.join(),
     );
@@ -34,7 +34,7 @@ test("a secret that could never be used, or not be protected, is refused", () =>
 });
 
 test("a byte budget is a whole number", () => {
-  assert.throws(() => validateEgress({ maxBytesOutPerHost: -1 }, []), CaissonError);
-  assert.throws(() => validateEgress({ maxBytesOutPerHost: 1.5 }, []), CaissonError);
-  validateEgress({ maxBytesOutPerHost: 0 }, []);
+  assert.throws(() => checkHosts({ maxBytesOutPerHost: -1 }, []), CaissonError);
+  assert.throws(() => checkHosts({ maxBytesOutPerHost: 1.5 }, []), CaissonError);
+  checkHosts({ maxBytesOutPerHost: 0 }, []);
 });
