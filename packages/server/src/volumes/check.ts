@@ -1,5 +1,5 @@
 /** Proves that store and disk agree. Changes nothing; safe while sandboxes run. */
-import type { VolumeContext } from "./context.ts";
+import type { VolumeContext } from "../layers/context.ts";
 
 export interface Fault {
   /** Volume, snapshot or layer. */
@@ -7,7 +7,7 @@ export interface Fault {
   readonly problem: string;
 }
 
-export interface AuditReport {
+export interface CheckReport {
   readonly layers: number;
   readonly volumes: number;
   readonly snapshots: number;
@@ -15,17 +15,17 @@ export interface AuditReport {
 }
 
 /** @param options.running whether a sandbox still runs; without it, what is attached is taken on trust */
-export async function auditVolumes(
-  ctx: Pick<VolumeContext, "db" | "layers">,
+export async function checkVolumes(
+  ctx: Pick<VolumeContext, "db" | "layers" | "nodeId">,
   options: { running?: (sandboxId: string) => boolean } = {},
-): Promise<AuditReport> {
-  const { db } = ctx;
+): Promise<CheckReport> {
+  const { db, nodeId } = ctx;
   const [layers, volumes, snapshots, slugs, leases, files] = await Promise.all([
-    db.selectFrom("layers").selectAll().execute(),
-    db.selectFrom("volumes").selectAll().execute(),
-    db.selectFrom("snapshots").selectAll().execute(),
+    db.selectFrom("layers").selectAll().where("node_id", "=", nodeId).execute(),
+    db.selectFrom("volumes").selectAll().where("node_id", "=", nodeId).execute(),
+    db.selectFrom("snapshots").selectAll().where("node_id", "=", nodeId).execute(),
     db.selectFrom("volume_slugs").selectAll().execute(),
-    db.selectFrom("disk_leases").selectAll().execute(),
+    db.selectFrom("disk_leases").selectAll().where("node_id", "=", nodeId).execute(),
     ctx.layers.list(),
   ]);
   const faults: Fault[] = [];
@@ -43,7 +43,7 @@ export async function auditVolumes(
       continue;
     }
     if (file.parent !== layer.parent && layer.state !== "swapping")
-      fault(layer.id, `its file lies over ${file.parent ?? "nothing"}, not over ${layer.parent ?? "nothing"}`);
+      fault(layer.id, `its file is laid over ${file.parent ?? "nothing"}, not over ${layer.parent ?? "nothing"}`);
     if (layer.sealed === 1 && !file.sealed) fault(layer.id, "its file could be written to although it is sealed");
     // A machine that writes keeps part of the image in memory: only a closed one can be judged.
     if (!attached.has(layer.id)) {
@@ -58,7 +58,10 @@ export async function auditVolumes(
       fault(owned.id, `the name ${owned.slug} is ${expected === undefined ? "still" : "not"} registered for it`);
     owners.delete(owned.id);
   }
-  for (const [owner, slug] of owners) fault(owner, `the name ${slug} is registered for something that does not exist`);
+  // Names are shared by all nodes: what another one has is not ours to judge.
+  const elsewhere = await ownersElsewhere(ctx, [...owners.keys()]);
+  for (const [owner, slug] of owners)
+    if (!elsewhere.has(owner)) fault(owner, `the name ${slug} is registered for something that does not exist`);
   for (const volume of volumes) {
     if (volume.state === "creating") continue;
     const head = rows.get(volume.head);
@@ -76,4 +79,16 @@ export async function auditVolumes(
       fault(snapshot.id, `its layer ${snapshot.layer} is missing or not sealed`);
   }
   return { layers: layers.length, volumes: volumes.length, snapshots: snapshots.length, faults };
+}
+
+async function ownersElsewhere(
+  { db, nodeId }: Pick<VolumeContext, "db" | "nodeId">,
+  ids: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (ids.length === 0) return new Set();
+  const [volumes, snapshots] = await Promise.all([
+    db.selectFrom("volumes").select("id").where("node_id", "!=", nodeId).execute(),
+    db.selectFrom("snapshots").select("id").where("node_id", "!=", nodeId).execute(),
+  ]);
+  return new Set([...volumes, ...snapshots].map(({ id }) => id));
 }

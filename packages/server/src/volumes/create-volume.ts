@@ -1,12 +1,20 @@
 /** Makes a volume: empty, bootable over the built-in image, or over a snapshot. */
 import { CaissonError, newId, type LayerId } from "@caisson/protocol";
-import { builtinImage, lockOrg, newLayerId, plannedLayer, requireRoom, type VolumeContext } from "./context.ts";
+import {
+  builtinImage,
+  lockOrg,
+  newLayerId,
+  plannedLayer,
+  requireDiskSpace,
+  requireHere,
+  type VolumeContext,
+} from "../layers/context.ts";
+import { measureSizes } from "../layers/sizes.ts";
+import type { SnapshotRow, VolumeRow } from "../layers/tables.ts";
 import { requireSnapshot } from "./lookup.ts";
 import { checkQuota } from "./quota.ts";
-import { measureSizes } from "./sizes.ts";
 import { checkSlug } from "./slug.ts";
 import { takeSlug } from "./slugs.ts";
-import type { SnapshotRow, VolumeRow } from "./tables.ts";
 
 export interface VolumeRequest {
   readonly slug: string;
@@ -32,11 +40,12 @@ export async function createVolume(ctx: VolumeContext, orgId: string, request: V
   if (request.from?.startsWith("builtin:") === true && request.from !== builtinImage) {
     throw new CaissonError("invalid_argument", `The one built-in image is \`${builtinImage}\`.`);
   }
-  await requireRoom(ctx);
+  await requireDiskSpace(ctx);
   const snapshot =
     request.from === undefined || request.from === builtinImage
       ? undefined
       : await requireSnapshot(ctx.db, orgId, request.from);
+  if (snapshot !== undefined) requireHere(ctx, snapshot);
   if (snapshot !== undefined && request.capacity < snapshot.capacity) {
     throw new CaissonError(
       "invalid_argument",
@@ -50,9 +59,7 @@ export async function createVolume(ctx: VolumeContext, orgId: string, request: V
       ? ctx.layers.format(volume.head, request.capacity)
       : ctx.layers.overlay(volume.head, parent, { bytes: request.capacity }));
     const formatted =
-      parent === null
-        ? [...(await ctx.layers.measure(volume.head)).values()].reduce((sum, bytes) => sum + bytes, 0)
-        : 0;
+      parent === null ? Object.values(await ctx.layers.measure(volume.head)).reduce((sum, bytes) => sum + bytes, 0) : 0;
     await ctx.db
       .updateTable("layers")
       .set({ state: "ready", formatted_bytes: formatted })
@@ -85,12 +92,13 @@ async function plan(
   const bootable = request.from === builtinImage || snapshot?.bootable === 1;
   const row: VolumeRow = {
     id: newId("vol", request.region),
+    node_id: ctx.nodeId,
     org_id: orgId,
     slug: request.slug,
     region: request.region,
     capacity: request.capacity,
     bootable: bootable ? 1 : 0,
-    base_image: snapshot?.base_image ?? (bootable ? ctx.baseImage : null),
+    base_image: snapshot?.base_image ?? (bootable ? ctx.baseImage() : null),
     base_snapshot: snapshot?.id ?? null,
     state: "creating",
     head: newLayerId(),
@@ -118,11 +126,11 @@ async function plan(
         snapshot === undefined ||
         (await trx.selectFrom("snapshots").select("id").where("id", "=", snapshot.id).executeTakeFirst());
       if (found === undefined || kept === undefined)
-        throw new CaissonError("not_found", "The snapshot was deleted in the meantime.");
+        throw new CaissonError("not_found", "The snapshot was deleted meanwhile.");
     }
     await trx
       .insertInto("layers")
-      .values(plannedLayer({ id: row.head, parent, kind: bootable ? "root" : "plain" }))
+      .values(plannedLayer(ctx, { id: row.head, parent, kind: bootable ? "root" : "plain" }))
       .execute();
     await trx.insertInto("volumes").values(row).execute();
   });
@@ -131,14 +139,14 @@ async function plan(
 
 /** The empty root file system of one size, which all bootable volumes of that size begin over. Made when first asked for. */
 async function builtinLayer(ctx: VolumeContext, capacity: number): Promise<LayerId> {
-  const id = `builtin-${capacity}`;
+  const id = await builtinId(ctx, capacity);
   await ctx.locks.run(id, async () => {
     const found = await ctx.db.selectFrom("layers").select("state").where("id", "=", id).executeTakeFirst();
     if (found?.state === "ready") return;
     if (found === undefined)
       await ctx.db
         .insertInto("layers")
-        .values(plannedLayer({ id, parent: null, kind: "builtin" }))
+        .values(plannedLayer(ctx, { id, parent: null, kind: "builtin" }))
         .execute();
     await ctx.layers.remove(id);
     await ctx.layers.format(id, capacity);
@@ -146,6 +154,18 @@ async function builtinLayer(ctx: VolumeContext, capacity: number): Promise<Layer
     await ctx.db.updateTable("layers").set({ state: "ready", sealed: 1 }).where("id", "=", id).execute();
   });
   return id;
+}
+
+/** Ids are shared by all nodes of a database, so the node is part of it; those made before there were nodes go on being used. */
+async function builtinId({ db, nodeId }: VolumeContext, capacity: number): Promise<LayerId> {
+  const former = `builtin-${capacity}`;
+  const found = await db
+    .selectFrom("layers")
+    .select("id")
+    .where("id", "=", former)
+    .where("node_id", "=", nodeId)
+    .executeTakeFirst();
+  return found?.id ?? `builtin-${nodeId}-${capacity}`;
 }
 
 /** Takes back a volume that nobody was promised. Idempotent. */

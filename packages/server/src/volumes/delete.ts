@@ -1,10 +1,10 @@
 /** Deletes in two steps: gone for the owner at once, storage given back later by the janitor. Until then the operator can restore. */
 import { CaissonError } from "@caisson/protocol";
-import { waitForEnd, type VolumeContext } from "./context.ts";
+import { waitForEnd, type VolumeContext } from "../layers/context.ts";
+import type { VolumeRow } from "../layers/tables.ts";
 import { requireSnapshot, requireVolume } from "./lookup.ts";
 import { takeSlug } from "./slugs.ts";
 import { checkSlug } from "./slug.ts";
-import type { VolumeRow } from "./tables.ts";
 
 /** @throws CaissonError `not_found`, `invalid_state` (VOLUME_ATTACHED) */
 export async function deleteVolume(ctx: VolumeContext, orgId: string, idOrSlug: string): Promise<void> {

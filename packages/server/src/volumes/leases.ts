@@ -1,28 +1,31 @@
 /** Hands disks to sandboxes and takes them back. A volume belongs to one sandbox at a time, a snapshot to any number. */
 import { posix } from "node:path";
 import { CaissonError, type DiskAttachment, type LayerId, type RootDisk, type VolumeMount } from "@caisson/protocol";
-import type { Transaction } from "kysely";
-import type { Tables } from "../store/tables.ts";
-import { checkedPaths, newLayerId, plannedLayer, requireRoom, waitForEnd, type VolumeContext } from "./context.ts";
+import {
+  diskLayers,
+  newLayerId,
+  plannedLayer,
+  requireDiskSpace,
+  requireHere,
+  waitForEnd,
+  type VolumeContext,
+} from "../layers/context.ts";
+import type { SnapshotRow, VolumeRow, VolumeTransaction } from "../layers/tables.ts";
+import type { DiskRequest } from "../workloads/index.ts";
 import { attached } from "./delete.ts";
 import { findSnapshot, findVolume, requireVolume } from "./lookup.ts";
 import { settleVolume } from "./take-snapshot.ts";
-import type { SnapshotRow, VolumeRow } from "./tables.ts";
-
-export interface DiskRequest {
-  /** Id or slug of a bootable volume, or of a snapshot of one. */
-  readonly root?: string | undefined;
-  readonly volumes: readonly { readonly volume: string; readonly path: string }[];
-}
 
 export interface Disks {
   readonly root?: RootDisk;
+  /** Name of the machine that was prepared on `root`. */
+  readonly prepared?: string;
   readonly volumes: readonly VolumeMount[];
 }
 
-/** A machine that stands on a layer over a snapshot already, about to be handed out. */
+/** A machine that was prepared on a layer over a snapshot, about to be handed out. */
 export interface Claimed {
-  /** Has the lease of that layer. */
+  /** Its name, which has the lease of that layer. */
   readonly holder: string;
   /** Ends the machine and takes the layer back. */
   giveUp(): Promise<void>;
@@ -35,7 +38,7 @@ const reservedPaths = ["/proc", "/sys", "/dev", "/run", "/bin", "/sbin", "/lib",
 
 /**
  * Takes every disk or none. The sandbox keeps them until `releaseDisks`.
- * @param claim takes the machine that stands on a snapshot already
+ * @param claim takes the machine that was prepared on a snapshot
  * @throws CaissonError `not_found`, `invalid_argument`, `invalid_state` (VOLUME_ATTACHED, BASE_IMAGE_CHANGED), `resource_exhausted`
  */
 export async function acquireDisks(
@@ -53,7 +56,9 @@ export async function acquireDisks(
   const taken = root?.volume === undefined ? volumes : [...volumes, root.volume];
   if (new Set(taken.map(({ id }) => id)).size < taken.length)
     throw new CaissonError("invalid_argument", "A volume can have one place in a sandbox; name each volume once.");
-  if (root?.snapshot !== undefined) await requireRoom(ctx);
+  if (root?.snapshot !== undefined) await requireDiskSpace(ctx);
+  for (const volume of taken) requireHere(ctx, volume);
+  if (root?.snapshot !== undefined) requireHere(ctx, root.snapshot);
   await waitForEnd(ctx, taken);
   return ctx.locks.runAll(
     taken.map(({ id }) => `volume:${id}`),
@@ -62,12 +67,12 @@ export async function acquireDisks(
       try {
         await ctx.db.transaction().execute(async (trx) => {
           for (const [index, volume] of taken.entries()) {
-            await take(trx, volume, sandboxId, index < volumes.length ? serialOf(volume.id) : rootSerial);
+            await take(ctx, trx, volume, sandboxId, index < volumes.length ? serialOf(volume.id) : rootSerial);
           }
           if (root?.snapshot === undefined) return;
           await requireStill(trx, root.snapshot);
           own.claimed = claim(root.snapshot);
-          if (own.claimed === undefined) own.throwAway = await planThrowAway(trx, sandboxId, root.snapshot);
+          if (own.claimed === undefined) own.throwAway = await planThrowAway(ctx, trx, sandboxId, root.snapshot);
           else await handOver(trx, own.claimed.holder, sandboxId);
         });
         if (own.throwAway !== undefined)
@@ -77,7 +82,7 @@ export async function acquireDisks(
           sandboxId,
           volumes.map((volume, index) => ({ id: volume.id, path: paths[index]! })),
         );
-        return own.claimed === undefined ? disks : { ...disks, root: { ...disks.root!, standing: true } };
+        return own.claimed === undefined ? disks : { ...disks, prepared: own.claimed.holder };
       } catch (error) {
         await own.claimed?.giveUp();
         await release(ctx, sandboxId);
@@ -93,10 +98,10 @@ export async function acquireDisks(
  * @throws CaissonError `not_found`, `resource_exhausted`
  */
 export async function lendRoot(ctx: VolumeContext, holder: string, snapshot: SnapshotRow): Promise<RootDisk> {
-  await requireRoom(ctx);
+  await requireDiskSpace(ctx);
   const layer = await ctx.db.transaction().execute(async (trx) => {
     await requireStill(trx, snapshot);
-    return planThrowAway(trx, holder, snapshot);
+    return planThrowAway(ctx, trx, holder, snapshot);
   });
   await ctx.layers.overlay(layer, snapshot.layer, { durable: false });
   const { root } = await attachments(ctx, holder, []);
@@ -122,10 +127,10 @@ async function findRoot(
       { wireCode: "NOT_BOOTABLE" },
     );
   }
-  if (found.base_image !== ctx.baseImage) {
+  if (found.base_image !== ctx.baseImage()) {
     throw new CaissonError(
       "invalid_state",
-      `\`${found.slug}\` was made on another version of the base image (${found.base_image}), which this server no longer runs (${ctx.baseImage}).`,
+      `\`${found.slug}\` was made on another version of the base image (${found.base_image}), which this server no longer runs (it runs ${ctx.baseImage()}).`,
       {
         wireCode: "BASE_IMAGE_CHANGED",
       },
@@ -134,7 +139,13 @@ async function findRoot(
   return volume === undefined ? { snapshot: snapshot! } : { volume };
 }
 
-async function take(trx: Transaction<Tables>, volume: VolumeRow, sandboxId: string, serial: string): Promise<void> {
+async function take(
+  ctx: VolumeContext,
+  trx: VolumeTransaction,
+  volume: VolumeRow,
+  sandboxId: string,
+  serial: string,
+): Promise<void> {
   const { numUpdatedRows } = await trx
     .updateTable("volumes")
     .set({ attached_to: sandboxId })
@@ -149,8 +160,7 @@ async function take(trx: Transaction<Tables>, volume: VolumeRow, sandboxId: stri
       .where("id", "=", volume.id)
       .where("state", "=", "ready")
       .executeTakeFirst();
-    if (now === undefined)
-      throw new CaissonError("not_found", `The volume \`${volume.slug}\` was deleted in the meantime.`);
+    if (now === undefined) throw new CaissonError("not_found", `The volume \`${volume.slug}\` was deleted meanwhile.`);
     throw attached(now);
   }
   // Read here and not before: a snapshot may have changed it since.
@@ -162,37 +172,48 @@ async function take(trx: Transaction<Tables>, volume: VolumeRow, sandboxId: stri
     .execute();
   await trx
     .insertInto("disk_leases")
-    .values({ sandbox: sandboxId, serial, layer: head, volume: volume.id, created_at: Date.now() })
+    .values({ node_id: ctx.nodeId, sandbox: sandboxId, serial, layer: head, volume: volume.id, created_at: Date.now() })
     .execute();
 }
 
-async function requireStill(trx: Transaction<Tables>, { id, slug }: SnapshotRow): Promise<void> {
+async function requireStill(trx: VolumeTransaction, { id, slug }: SnapshotRow): Promise<void> {
   const still = await trx.selectFrom("snapshots").select("id").where("id", "=", id).executeTakeFirst();
-  if (still === undefined) throw new CaissonError("not_found", `The snapshot \`${slug}\` was deleted in the meantime.`);
+  if (still === undefined) throw new CaissonError("not_found", `The snapshot \`${slug}\` was deleted meanwhile.`);
 }
 
-async function planThrowAway(trx: Transaction<Tables>, holder: string, snapshot: SnapshotRow): Promise<LayerId> {
+async function planThrowAway(
+  ctx: VolumeContext,
+  trx: VolumeTransaction,
+  holder: string,
+  snapshot: SnapshotRow,
+): Promise<LayerId> {
   const id = newLayerId();
   await trx
     .insertInto("layers")
     // Ready before there is a file: it is nobody's but its sandbox's, and a crash takes back both.
-    .values({ ...plannedLayer({ id, parent: snapshot.layer, kind: "ephemeral" }), state: "ready" })
+    .values({ ...plannedLayer(ctx, { id, parent: snapshot.layer, kind: "ephemeral" }), state: "ready" })
     .execute();
   await trx
     .insertInto("disk_leases")
-    .values({ sandbox: holder, serial: rootSerial, layer: id, volume: null, created_at: Date.now() })
+    .values({
+      node_id: ctx.nodeId,
+      sandbox: holder,
+      serial: rootSerial,
+      layer: id,
+      volume: null,
+      created_at: Date.now(),
+    })
     .execute();
   return id;
 }
 
-async function handOver(trx: Transaction<Tables>, from: string, to: string): Promise<void> {
+async function handOver(trx: VolumeTransaction, from: string, to: string): Promise<void> {
   const { numUpdatedRows } = await trx
     .updateTable("disk_leases")
     .set({ sandbox: to })
     .where("sandbox", "=", from)
     .executeTakeFirstOrThrow();
-  if (numUpdatedRows !== 1n)
-    throw new CaissonError("internal", "The layer of a machine that stood on a snapshot is on nobody's lease.");
+  if (numUpdatedRows !== 1n) throw new CaissonError("internal", "The layer of a prepared machine has no lease.");
 }
 
 async function attachments(
@@ -204,10 +225,8 @@ async function attachments(
   let root: RootDisk | undefined;
   const volumes: VolumeMount[] = [];
   for (const lease of leases) {
-    const [image = "", ...backing] = await checkedPaths(ctx, lease.layer);
     const disk: DiskAttachment = {
-      image,
-      backing,
+      layers: await diskLayers(ctx, lease.layer),
       readOnly: false,
       serial: lease.serial,
       // Only the layer over a snapshot belongs to no volume.

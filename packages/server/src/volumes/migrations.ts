@@ -1,7 +1,7 @@
 import type { Kysely } from "kysely";
 
 /** Volumes, snapshots, and the image layers under them. */
-export async function up(db: Kysely<unknown>): Promise<void> {
+export async function volumes(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable("layers")
     .addColumn("id", "text", (column) => column.primaryKey())
@@ -72,3 +72,14 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     .addPrimaryKeyConstraint("disk_leases_key", ["sandbox", "serial"])
     .execute();
 }
+
+/** Which node a layer, and what is made of it, is on. Null: written before there were nodes. */
+export async function nodes(db: Kysely<unknown>): Promise<void> {
+  for (const table of tablesOfNodes) {
+    await db.schema.alterTable(table).addColumn("node_id", "text").execute();
+    await db.schema.createIndex(`${table}_node`).on(table).column("node_id").execute();
+  }
+}
+
+/** Tables whose rows belong to one node. */
+export const tablesOfNodes = ["layers", "volumes", "snapshots", "disk_leases"] as const;

@@ -1,10 +1,9 @@
 /** The shared namespace of volumes and snapshots. */
 import { CaissonError } from "@caisson/protocol";
-import type { Transaction } from "kysely";
-import type { Tables } from "../store/tables.ts";
+import type { VolumeTransaction } from "../layers/tables.ts";
 
 /** @throws CaissonError `already_exists` (SLUG_ALREADY_IN_USE) */
-export async function takeSlug(trx: Transaction<Tables>, orgId: string, slug: string, owner: string): Promise<void> {
+export async function takeSlug(trx: VolumeTransaction, orgId: string, slug: string, owner: string): Promise<void> {
   const { numInsertedOrUpdatedRows } = await trx
     .insertInto("volume_slugs")
     .values({ org_id: orgId, slug, owner })

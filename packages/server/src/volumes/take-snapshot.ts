@@ -4,21 +4,21 @@
  */
 import { CaissonError, newId, type LayerId } from "@caisson/protocol";
 import {
-  checkedPaths,
+  checkChain,
   lockOrg,
   newLayerId,
   plannedLayer,
-  requireRoom,
+  requireDiskSpace,
+  requireHere,
   waitForEnd,
-  type DiskHolder,
   type VolumeContext,
-} from "./context.ts";
+} from "../layers/context.ts";
+import { measureSizes, refreshVolume } from "../layers/sizes.ts";
+import type { SnapshotRow, VolumeRow } from "../layers/tables.ts";
 import { requireVolume } from "./lookup.ts";
 import { checkQuota } from "./quota.ts";
-import { measureSizes, refreshVolume } from "./sizes.ts";
 import { checkSlug } from "./slug.ts";
 import { takeSlug } from "./slugs.ts";
-import type { SnapshotRow, VolumeRow } from "./tables.ts";
 
 /** Sizes are an extra: a snapshot does not wait longer than this for them, milliseconds. */
 const measureDeadline = 250;
@@ -34,18 +34,19 @@ export async function takeSnapshot(
   slug: string,
 ): Promise<SnapshotRow> {
   checkSlug(slug);
-  await requireRoom(ctx);
+  await requireDiskSpace(ctx);
   const found = await requireVolume(ctx.db, orgId, idOrSlug);
+  requireHere(ctx, found);
   const { id } = found;
   await waitForEnd(ctx, [found]);
   return ctx.locks.run(`volume:${id}`, async () => {
     const volume = await requireVolume(ctx.db, orgId, id);
-    const disk = await holderOf(ctx, volume);
-    await checkedPaths(ctx, volume.head);
+    const disk = await diskOf(ctx, volume);
+    await checkChain(ctx, volume.head);
     const { snapshot, next } = await plan(ctx, volume, slug);
     try {
       await ctx.layers.overlay(next, volume.head);
-      if (disk !== undefined) await changeOver(ctx, disk, next);
+      if (disk !== undefined) await ctx.machines.overlayDisk(disk.machine, disk.serial, next);
     } catch (error) {
       await settleSnapshot(ctx, snapshot).catch((cause: unknown) =>
         ctx.log.error({ err: cause, snapshot: snapshot.id }, "a snapshot is left to be settled"),
@@ -62,12 +63,12 @@ export async function takeSnapshot(
 }
 
 interface Disk {
-  readonly holder: DiskHolder;
+  readonly machine: string;
   readonly serial: string;
 }
 
 /** Undefined when no machine has the volume. */
-async function holderOf(ctx: VolumeContext, volume: VolumeRow): Promise<Disk | undefined> {
+async function diskOf(ctx: VolumeContext, volume: VolumeRow): Promise<Disk | undefined> {
   const unsettled = await ctx.db
     .selectFrom("snapshots")
     .select("id")
@@ -77,7 +78,7 @@ async function holderOf(ctx: VolumeContext, volume: VolumeRow): Promise<Disk | u
   if (unsettled !== undefined) {
     throw new CaissonError(
       "invalid_state",
-      `Another snapshot of \`${volume.slug}\` is not settled yet; try again in a moment.`,
+      `Another snapshot of \`${volume.slug}\` is not finished yet. Try again in a moment.`,
       { wireCode: "VOLUME_BUSY" },
     );
   }
@@ -87,15 +88,14 @@ async function holderOf(ctx: VolumeContext, volume: VolumeRow): Promise<Disk | u
     .select("serial")
     .where("volume", "=", volume.id)
     .executeTakeFirst();
-  const holder = ctx.machine(volume.attached_to);
-  if (lease === undefined || holder === undefined) {
+  if (lease === undefined || !ctx.running(volume.attached_to)) {
     throw new CaissonError(
       "invalid_state",
-      `The volume \`${volume.slug}\` is just being attached or detached; try again in a moment.`,
+      `The volume \`${volume.slug}\` is being attached or detached. Try again in a moment.`,
       { wireCode: "VOLUME_BUSY" },
     );
   }
-  return { holder, serial: lease.serial };
+  return { machine: volume.attached_to, serial: lease.serial };
 }
 
 async function plan(
@@ -106,6 +106,7 @@ async function plan(
   const next = newLayerId();
   const snapshot: SnapshotRow = {
     id: newId("snp", volume.region),
+    node_id: ctx.nodeId,
     org_id: volume.org_id,
     slug,
     region: volume.region,
@@ -127,16 +128,11 @@ async function plan(
     await takeSlug(trx, volume.org_id, slug, snapshot.id);
     await trx
       .insertInto("layers")
-      .values(plannedLayer({ id: next, parent: volume.head, kind: volume.bootable === 1 ? "root" : "plain" }))
+      .values(plannedLayer(ctx, { id: next, parent: volume.head, kind: volume.bootable === 1 ? "root" : "plain" }))
       .execute();
     await trx.insertInto("snapshots").values(snapshot).execute();
   });
   return { snapshot, next };
-}
-
-async function changeOver(ctx: VolumeContext, { holder, serial }: Disk, next: LayerId): Promise<void> {
-  const overlay = (await ctx.layers.chain(next))[0]!;
-  await holder.whileFrozen([serial], () => holder.overlayDisk(serial, overlay));
 }
 
 /** From here on the snapshot exists for clients. Idempotent. */
@@ -164,18 +160,21 @@ export async function settleSnapshot(ctx: VolumeContext, snapshot: SnapshotRow):
     .select("attached_to")
     .where("id", "=", snapshot.volume)
     .executeTakeFirst();
-  const holder = volume?.attached_to == null ? undefined : ctx.machine(volume.attached_to);
-  if (overlay !== undefined && holder === undefined) return finish(ctx, snapshot, next);
-  if (overlay !== undefined && holder !== undefined) {
+  const machine = volume?.attached_to != null && ctx.running(volume.attached_to) ? volume.attached_to : undefined;
+  if (overlay !== undefined && machine === undefined) return finish(ctx, snapshot, next);
+  if (overlay !== undefined && machine !== undefined) {
     const lease = await ctx.db
       .selectFrom("disk_leases")
       .select("serial")
       .where("volume", "=", snapshot.volume)
       .executeTakeFirst();
-    const written = lease === undefined ? undefined : (await holder.diskImages()).get(lease.serial);
-    if (written === `${next}.qcow2`) return finish(ctx, snapshot, next);
-    if (written !== `${snapshot.layer}.qcow2`)
-      throw new CaissonError("unavailable", `The machine does not say what volume ${snapshot.volume} is written to.`);
+    const written = lease === undefined ? undefined : (await ctx.machines.diskLayers(machine))[lease.serial];
+    if (written === next) return finish(ctx, snapshot, next);
+    if (written !== snapshot.layer)
+      throw new CaissonError(
+        "unavailable",
+        `The machine of volume ${snapshot.volume} does not report which layer it writes to.`,
+      );
   }
   await ctx.layers.remove(next);
   await ctx.db.transaction().execute(async (trx) => {

@@ -1,5 +1,6 @@
 /** Rows of volumes, snapshots and the image layers under them. Times are milliseconds since the Unix epoch; flags are 0 or 1. */
-import type { Insertable, Selectable } from "kysely";
+import type { Insertable, Kysely, Selectable, Transaction } from "kysely";
+import type { OrgTables } from "../orgs/tables.ts";
 
 /**
  * `creating`: named in the store, file not promised yet. `swapping`: its file is being replaced by one of the same content.
@@ -15,6 +16,8 @@ export type LayerKind = "plain" | "root" | "builtin" | "ephemeral";
 
 export interface LayerTable {
   id: string;
+  /** Where its file is. Null in the database: written before there were nodes. */
+  node_id: string;
   parent: string | null;
   kind: LayerKind;
   state: LayerState;
@@ -30,6 +33,7 @@ export interface LayerTable {
 
 export interface VolumeTable {
   id: string;
+  node_id: string;
   org_id: string;
   slug: string;
   region: string;
@@ -54,6 +58,7 @@ export interface VolumeTable {
 
 export interface SnapshotTable {
   id: string;
+  node_id: string;
   org_id: string;
   slug: string;
   region: string;
@@ -79,8 +84,9 @@ export interface VolumeSlugTable {
   owner: string;
 }
 
-/** A disk that a sandbox holds. */
+/** A disk that a sandbox holds, or a machine that was prepared for one. */
 export interface DiskLeaseTable {
+  node_id: string;
   sandbox: string;
   serial: string;
   layer: string;
@@ -97,6 +103,8 @@ export interface VolumeTables {
   disk_leases: DiskLeaseTable;
 }
 
+export type VolumeDatabase = Kysely<VolumeTables & Pick<OrgTables, "orgs">>;
+export type VolumeTransaction = Transaction<VolumeTables & Pick<OrgTables, "orgs">>;
 export type LayerRow = Selectable<LayerTable>;
 export type VolumeRow = Selectable<VolumeTable>;
 export type SnapshotRow = Selectable<SnapshotTable>;

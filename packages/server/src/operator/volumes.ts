@@ -1,14 +1,18 @@
 /** What an operator does to volumes from a terminal, also while the server runs. */
-import type { LayerStore } from "@caisson/protocol";
+import type { NodeId, NodeLayers } from "@caisson/protocol";
 import type { Logger } from "pino";
-import { openDatabase } from "../store/open.ts";
-import { auditVolumes, type AuditReport } from "./audit.ts";
-import { restoreVolume } from "./delete.ts";
+import { openDatabase } from "../kernel/database/open.ts";
+import type { VolumeDatabase } from "../layers/tables.ts";
+import { migrations } from "../slices.ts";
+import { checkVolumes, type CheckReport } from "../volumes/check.ts";
+import { restoreVolume } from "../volumes/delete.ts";
 
 export interface OperatorOptions {
   readonly home: string;
   readonly databaseUrl?: string | undefined;
-  readonly layers: LayerStore;
+  /** The node whose images are looked at. */
+  readonly nodeId: NodeId;
+  readonly layers: NodeLayers;
   readonly log: Logger;
 }
 
@@ -24,7 +28,7 @@ export interface DeletedVolume {
 
 export interface VolumeOperator {
   /** Compares store and images. Changes nothing. */
-  check(): Promise<AuditReport>;
+  check(): Promise<CheckReport>;
   /** Volumes that can still be restored. */
   deleted(): Promise<readonly DeletedVolume[]>;
   /** See `restoreVolume`. @returns the slug that it has now */
@@ -32,10 +36,16 @@ export interface VolumeOperator {
   close(): Promise<void>;
 }
 
-export async function openVolumeOperator({ home, databaseUrl, layers, log }: OperatorOptions): Promise<VolumeOperator> {
-  const db = await openDatabase({ home, url: databaseUrl, log });
+export async function openVolumeOperator({
+  home,
+  databaseUrl,
+  nodeId,
+  layers,
+  log,
+}: OperatorOptions): Promise<VolumeOperator> {
+  const db: VolumeDatabase = await openDatabase({ home, url: databaseUrl, migrations, log });
   return {
-    check: () => auditVolumes({ db, layers }),
+    check: () => checkVolumes({ db, layers, nodeId }),
     async deleted() {
       const rows = await db
         .selectFrom("volumes")

@@ -28,7 +28,7 @@ export async function measureSizes(ctx: VolumeContext, head: LayerId, origin: La
 /** @param rows top first */
 export function sizesOf(
   rows: readonly Pick<LayerRow, "id" | "kind" | "formatted_bytes">[],
-  bytes: ReadonlyMap<LayerId, number>,
+  bytes: Readonly<Record<LayerId, number>>,
   origin: LayerId | null,
 ): Sizes {
   let allocated = 0;
@@ -38,7 +38,7 @@ export function sizesOf(
     if (row.kind === "builtin") break;
     if (row.id === origin) own = false;
     const fresh = row.formatted_bytes === 0 ? 0 : freshFileSystemBytes - row.formatted_bytes;
-    const size = (bytes.get(row.id) ?? 0) + fresh;
+    const size = (bytes[row.id] ?? 0) + fresh;
     flattened += size;
     if (own) allocated += size;
   }

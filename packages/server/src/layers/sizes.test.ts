@@ -5,19 +5,19 @@ import { freshFileSystemBytes, sizesOf } from "./sizes.ts";
 const plain = (id: string, formatted_bytes = 0) => ({ id, kind: "plain" as const, formatted_bytes });
 
 test("a fresh file system has the documented size, what is written later is added as it is", () => {
-  assert.deepEqual(sizesOf([plain("a", 950_272)], new Map([["a", 950_272]]), null), {
+  assert.deepEqual(sizesOf([plain("a", 950_272)], Object.fromEntries([["a", 950_272]]), null), {
     allocated: freshFileSystemBytes,
     flattened: freshFileSystemBytes,
   });
   assert.deepEqual(
-    sizesOf([plain("a", 950_272)], new Map([["a", 950_272 + 65_536]]), null).allocated,
+    sizesOf([plain("a", 950_272)], Object.fromEntries([["a", 950_272 + 65_536]]), null).allocated,
     freshFileSystemBytes + 65_536,
   );
 });
 
 test("what a volume shares with its snapshot counts for the whole alone", () => {
   const rows = [plain("top"), plain("origin"), plain("bottom", 100)];
-  const bytes = new Map([
+  const bytes = Object.fromEntries([
     ["top", 10],
     ["origin", 1000],
     ["bottom", 100],
@@ -31,5 +31,5 @@ test("the built-in image counts nothing", () => {
     { id: "top", kind: "root" as const, formatted_bytes: 0 },
     { id: "b", kind: "builtin" as const, formatted_bytes: 0 },
   ];
-  assert.deepEqual(sizesOf(rows, new Map([["b", 5e6]]), null), { allocated: 0, flattened: 0 });
+  assert.deepEqual(sizesOf(rows, Object.fromEntries([["b", 5e6]]), null), { allocated: 0, flattened: 0 });
 });
