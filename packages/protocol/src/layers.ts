@@ -85,4 +85,6 @@ export interface LayerStore extends NodeLayers {
    * @throws CaissonError `not_found`, `internal` when the headers of the images name another chain
    */
   paths(chain: readonly LayerId[]): Promise<readonly string[]>;
+  /** The layer whose image has this path. */
+  idOf(path: string): LayerId;
 }

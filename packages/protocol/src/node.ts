@@ -116,7 +116,7 @@ export interface NodeMachines {
   overlayDisk(id: string, serial: string, overlay: LayerId): Promise<void>;
   /** The layer that each disk of `root` and `volumes` writes to now, by serial. @throws CaissonError `not_found`, `unavailable` */
   diskLayers(id: string): Promise<Readonly<Record<string, LayerId>>>;
-  /** The agent inside a machine: a client whose calls fail with `unavailable` when there is no such machine. */
+  /** A client of the agent inside a machine. @throws CaissonError `unavailable` when there is no such machine */
   agent(id: string): Agent;
 }
 

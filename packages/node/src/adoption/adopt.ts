@@ -1,28 +1,20 @@
 /** After a start: takes over the machines of an earlier process, and clears away whatever else it left. */
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import {
-  agentContract,
-  CaissonError,
-  type AdoptionReport,
-  type EgressGuard,
-  type MachineExit,
-  type MachineSpec,
-} from "@caisson/protocol";
+import { agentContract, CaissonError, type EgressGuard, type MachineExit, type WantedMachine } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { connectAgent } from "../agent/client.ts";
 import type { VmDriver } from "../driver/driver.ts";
-import { Holdings, type HostResources } from "../machine/holdings.ts";
+import { Holdings, type HostResources } from "../holdings/holdings.ts";
 import { RunningMachine } from "../machine/machine.ts";
 import { machineDirectories, removeMachineDirectories } from "../runtime/directories.ts";
 import { type MachineRecord, readRecord } from "../runtime/machine-record.ts";
-import { isAlive } from "../runtime/process-identity.ts";
+import { isAlive } from "@caisson/linux";
 
 export interface AdoptOptions {
   readonly host: HostResources & { readonly driver: VmDriver };
   readonly egress: Pick<EgressGuard, "attach">;
-  readonly wanted: (id: string) => boolean;
-  readonly egressOf?: (id: string) => Promise<MachineSpec["egress"]>;
+  readonly wanted: readonly WantedMachine[];
   readonly onEnd: (id: string, exit: MachineExit) => Promise<void>;
   readonly log: Logger;
 }
@@ -31,7 +23,7 @@ const answerDeadlineMs = 15_000;
 
 export async function adoptMachines(
   options: AdoptOptions,
-): Promise<AdoptionReport & { readonly machines: readonly RunningMachine[] }> {
+): Promise<{ readonly machines: readonly RunningMachine[]; readonly reclaimed: readonly string[] }> {
   const { host, log } = options;
   const machines: RunningMachine[] = [];
   const reclaimed: string[] = [];
@@ -57,7 +49,7 @@ export async function adoptMachines(
     }),
   );
   reclaimed.push(...(await reclaimStrays(host, kept)));
-  return { adopted: machines.map(({ id }) => id), reclaimed, machines };
+  return { machines, reclaimed };
 }
 
 /** Groups and disks whose record is gone: their maker died between making them and writing it. */
@@ -81,7 +73,9 @@ async function reclaimStrays(host: HostResources, kept: ReadonlySet<string>): Pr
 async function adopt(options: AdoptOptions, record: MachineRecord): Promise<RunningMachine | undefined> {
   const { host, log } = options;
   const { machineId: id, process } = record;
-  if (record.phase !== "claimed" || id === undefined || process === undefined || !options.wanted(id)) return undefined;
+  if (record.phase !== "claimed" || id === undefined || process === undefined) return undefined;
+  const wanted = options.wanted.find((candidate) => candidate.id === id);
+  if (wanted === undefined) return undefined;
   if (!(await isAlive(process))) return undefined;
   const directories = machineDirectories(host.directories, record.key);
   try {
@@ -93,7 +87,7 @@ async function adopt(options: AdoptOptions, record: MachineRecord): Promise<Runn
       const { state } = await agent.machine.hello({}, { timeoutMs: answerDeadlineMs });
       if (state !== agentContract.HelloResponse_State.CONFIGURED)
         throw new CaissonError("invalid_state", "The guest was never configured.");
-      caCertificatePem = await attachEgress(options, id, vm.egressSocket);
+      caCertificatePem = await attachEgress(options, wanted, vm.egressSocket);
     } catch (error) {
       agent.end();
       vm.release();
@@ -116,13 +110,13 @@ async function adopt(options: AdoptOptions, record: MachineRecord): Promise<Runn
 
 /** Without its policy a machine gets no network at all, which the guest sees as a port that nobody serves. */
 export async function attachEgress(
-  { egress, egressOf, log }: Pick<AdoptOptions, "egress" | "egressOf" | "log">,
-  id: string,
+  { egress, log }: Pick<AdoptOptions, "egress" | "log">,
+  { id, egress: wanted }: WantedMachine,
   socketPath: string,
 ): Promise<string | undefined> {
-  if (egressOf === undefined) return undefined;
+  if (wanted === undefined) return undefined;
   try {
-    return (await egress.attach({ sandboxId: id, socketPath, ...(await egressOf(id)) })).caCertificatePem;
+    return (await egress.attach({ sandboxId: id, socketPath, ...wanted })).caCertificatePem;
   } catch (error) {
     log.error({ err: error, machine: id }, "an adopted machine stays without network");
     return undefined;

@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CaissonError } from "@caisson/protocol";
 import { watchFlood } from "./flood.ts";
-import { connectPort } from "./handshake.ts";
+import { connectPort } from "@caisson/guest-port";
 import { openSession } from "./session.ts";
 
 /** A guest under emulation and load may need seconds to be scheduled; one that is paused does not answer at all. */

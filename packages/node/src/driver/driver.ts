@@ -2,7 +2,11 @@
  * What the engine asks of a virtual machine monitor. One folder beside this file implements it per monitor; nothing outside that
  * folder knows which one runs.
  */
-import type { ProcessIdentity } from "../runtime/process-identity.ts";
+import type { ProcessIdentity } from "@caisson/linux";
+import type { Config } from "@caisson/protocol";
+import type { Logger } from "pino";
+
+export type Accelerator = "kvm" | "tcg";
 
 export interface VmShape {
   readonly vcpus: number;
@@ -10,7 +14,7 @@ export interface VmShape {
   readonly baseMemory: number;
   /** Room for plugged memory, MiB. */
   readonly pluggableMemory: number;
-  readonly accelerator: "kvm" | "tcg";
+  readonly accelerator: Accelerator;
 }
 
 /** The files of a template, all in one directory. */
@@ -19,7 +23,23 @@ export interface TemplateFiles {
   /** Names inside the directory. */
   readonly ram: string;
   readonly state: string;
+  /** An empty file system: the bottom of every writable layer that goes with its machine. */
   readonly blankDisk: string;
+  /** An empty image over `blankDisk`, to be copied for each machine. */
+  readonly layerDisk: string;
+  /** A small disk like an owner's root, to be copied for a rehearsal. */
+  readonly rehearsalDisk: string;
+}
+
+/** What a guest sees as the size of `TemplateFiles.rehearsalDisk`, bytes. */
+export const rehearsalBytes = 256 * 2 ** 20;
+
+export interface AcceleratorOptions {
+  readonly wanted: Config["accelerator"];
+  /** Directory for what depends on this host alone, such as the verdict. */
+  readonly cache: string;
+  readonly kernel: string;
+  readonly log: Logger;
 }
 
 /** The serial of the root disk inside every guest. */
@@ -116,6 +136,15 @@ export interface VmDriver {
   readonly name: string;
   /** Memory comes and goes in steps of this many MiB. */
   readonly memoryGranularity: number;
+  /** Names of the disks of a template, as the monitor's image format has them. */
+  readonly templateDisks: Pick<TemplateFiles, "blankDisk" | "layerDisk" | "rehearsalDisk">;
+  /**
+   * Which accelerator works on this host, by a probe that runs once per boot of the host.
+   * @throws CaissonError `unsupported` when the configuration insists on KVM and it does not work
+   */
+  chooseAccelerator(options: AcceleratorOptions): Promise<Accelerator>;
+  /** Makes the disks of a template. @param bytes size of the writable layer @throws CaissonError `internal` */
+  createTemplateDisks(directory: string, bytes: number): Promise<void>;
   /** Everything about monitor and processor model that a saved state depends on. */
   identity(shape: VmShape): Promise<string>;
   /** Boots cold, for making a template. */

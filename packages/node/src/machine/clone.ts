@@ -6,7 +6,7 @@ import { unixNanos } from "../agent/clock.ts";
 import { rootSerial, type Vm, type VmDriver, type VmShape } from "../driver/driver.ts";
 import type { ImageManifest } from "../options.ts";
 import type { Template } from "../template/store.ts";
-import { Holdings, type HostResources } from "./holdings.ts";
+import { Holdings, type HostResources } from "../holdings/holdings.ts";
 import { createFreshRoot } from "./root-disk.ts";
 
 export interface CloneHost extends HostResources {

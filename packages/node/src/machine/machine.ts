@@ -1,20 +1,13 @@
 /** A machine that was handed out. */
 import { stat } from "node:fs/promises";
-import { basename, join } from "node:path";
-import {
-  type Agent,
-  CaissonError,
-  type Machine,
-  type MachineExit,
-  type MachineUsage,
-  type VolumeMount,
-} from "@caisson/protocol";
+import { join } from "node:path";
+import { processCpuMicros, processMemoryBytes } from "@caisson/linux";
+import { type Agent, CaissonError, type MachineExit, type MachineUsage } from "@caisson/protocol";
 import type { AgentClient } from "../agent/client.ts";
 import { ownerRootSerial, rootSerial, type Vm } from "../driver/driver.ts";
-import { processCpuMicros, processMemoryBytes } from "../runtime/process-identity.ts";
+import { guestSerial, linkDisk, linkOverlay, unlinkDisk, type VolumeImages } from "../holdings/disk-links.ts";
+import type { Holdings } from "../holdings/holdings.ts";
 import { guestError } from "./guest-error.ts";
-import { guestSerial, linkDisk, linkOverlay, unlinkDisk } from "./disk-links.ts";
-import type { Holdings } from "./holdings.ts";
 
 /** How long file systems may stay frozen when nobody thaws them; the agent then does so itself. */
 const freezeMs = 15_000;
@@ -26,31 +19,40 @@ export interface RunningMachineOptions {
   readonly vm: Vm;
   readonly agent: AgentClient;
   readonly holdings: Holdings;
-  /** See `Machine.caCertificatePem`. */
+  /** See `MachineInfo.caCertificatePem`. */
   readonly caCertificatePem: string | undefined;
   /** Runs after the machine has ended, before what it held is given back. */
   readonly onEnd: (exit: MachineExit) => Promise<void>;
 }
 
-export class RunningMachine implements Machine {
+export class RunningMachine {
   readonly id: string;
   readonly agent: Agent;
-  readonly caCertificatePem?: string;
+  readonly caCertificatePem: string | undefined;
+  /** Resolves when the machine has ended and everything it held on the host has been given back. */
   readonly exited: Promise<MachineExit>;
   readonly #options: RunningMachineOptions;
+  readonly #exit = Promise.withResolvers<MachineExit>();
   #stopping: Promise<void> | undefined;
+  #finishing: Promise<void> | undefined;
   #lastCpuMicros = 0;
 
   constructor(options: RunningMachineOptions) {
     this.#options = options;
     this.id = options.id;
     this.agent = options.agent;
-    if (options.caCertificatePem !== undefined) this.caCertificatePem = options.caCertificatePem;
-    this.exited = this.#watch();
+    this.caCertificatePem = options.caCertificatePem;
+    this.exited = this.#exit.promise;
+    // What fails here is tried again by `stop`.
+    void options.vm.exited.then((exit) => this.#finish(exit)).catch(() => undefined);
   }
 
+  /** Ends the machine at once and gives everything back. Idempotent; can be called again after it failed. */
   stop(): Promise<void> {
-    this.#stopping ??= this.#stop();
+    this.#stopping ??= this.#stop().catch((error: unknown) => {
+      this.#stopping = undefined;
+      throw error;
+    });
     return this.#stopping;
   }
 
@@ -67,24 +69,10 @@ export class RunningMachine implements Machine {
     return { cpuMicros: Math.max(0, this.#lastCpuMicros - holdings.record.cpuBaseMicros), memoryBytes, diskBytes };
   }
 
-  async whileFrozen<T>(serials: readonly string[], action: () => Promise<T>): Promise<T> {
-    const inGuest = serials.map((serial) => guestSerial(this.#disk(serial)));
-    const { machine } = this.agent;
-    await guestError(
-      "freeze its file systems",
-      machine.freeze({ serials: inGuest, timeoutMs: freezeMs }, { timeoutMs: freezeMs }),
-    );
-    try {
-      return await action();
-    } finally {
-      // A guest that does not answer thaws by its own clock.
-      await machine.thaw({ serials: inGuest }, { timeoutMs: 5000 }).catch(() => undefined);
-    }
-  }
-
-  async attachVolume(volume: VolumeMount): Promise<void> {
+  /** Adds a disk to the running machine and mounts it. */
+  async attachVolume(volume: VolumeImages): Promise<void> {
     const { holdings, vm } = this.#options;
-    const { serial, readOnly, image } = volume;
+    const { serial, readOnly, images } = volume;
     if (!/^[a-z0-9-]{1,20}$/.test(serial) || ["base", rootSerial, ownerRootSerial].includes(serial)) {
       throw new CaissonError("invalid_argument", `"${serial}" cannot name a disk: use 1 to 20 of a-z, 0-9 and hyphen.`);
     }
@@ -94,7 +82,7 @@ export class RunningMachine implements Machine {
     }
     const place = { directory: holdings.directories.disks, uid: holdings.uid };
     // The record first: whoever clears up after a crash then knows which images to take back.
-    await holdings.update({ disks: [...disks, { serial, root: false, readOnly, images: [image] }] });
+    await holdings.update({ disks: [...disks, { serial, root: false, readOnly, images: [images[0]] }] });
     let names: readonly string[] = [];
     try {
       const source = await linkDisk(place, volume, serial);
@@ -113,7 +101,28 @@ export class RunningMachine implements Machine {
     }
   }
 
+  /** The path of the image that a disk writes to, by the record. @throws CaissonError `not_found` */
+  imageOf(serial: string): string {
+    return this.#disk(serial).images.at(-1)!;
+  }
+
+  /** Lays the empty image `overlay` over a disk while the guest's file system on it is frozen. */
   async overlayDisk(serial: string, overlay: string): Promise<void> {
+    const inGuest = [guestSerial(this.#disk(serial))];
+    const { machine } = this.agent;
+    await guestError(
+      "freeze its file systems",
+      machine.freeze({ serials: inGuest, timeoutMs: freezeMs }, { timeoutMs: freezeMs }),
+    );
+    try {
+      await this.#overlayFrozen(serial, overlay);
+    } finally {
+      // A guest that does not answer thaws by its own clock.
+      await machine.thaw({ serials: inGuest }, { timeoutMs: 5000 }).catch(() => undefined);
+    }
+  }
+
+  async #overlayFrozen(serial: string, overlay: string): Promise<void> {
     const { holdings, vm } = this.#options;
     const disk = this.#disk(serial);
     const inGuest = guestSerial(disk);
@@ -138,6 +147,7 @@ export class RunningMachine implements Machine {
     }
   }
 
+  /** The path of the image that each disk writes to now, by serial, as the monitor reports it. */
   async diskImages(): Promise<ReadonlyMap<string, string>> {
     const { holdings, vm } = this.#options;
     const generations = await vm.diskGenerations();
@@ -145,7 +155,7 @@ export class RunningMachine implements Machine {
     for (const disk of holdings.record.disks) {
       // The monitor knows for certain; the record may be one step ahead of it after a crash.
       const image = disk.images[generations.get(guestSerial(disk)) ?? 0];
-      if (image !== undefined) images.set(disk.serial, basename(image));
+      if (image !== undefined) images.set(disk.serial, image);
     }
     return images;
   }
@@ -168,17 +178,25 @@ export class RunningMachine implements Machine {
       await this.agent.machine.shutdown({}, { timeoutMs: flushMs }).catch(() => undefined);
     }
     await vm.stop();
-    await this.exited;
+    await this.#finish(await vm.exited);
   }
 
-  async #watch(): Promise<MachineExit> {
-    const { vm, agent, holdings, onEnd } = this.#options;
-    const exit = await vm.exited;
+  /** After the monitor has ended: gives everything back. Once; again after it failed. */
+  #finish(exit: MachineExit): Promise<void> {
+    this.#finishing ??= this.#giveBack(exit).catch((error: unknown) => {
+      this.#finishing = undefined;
+      throw error;
+    });
+    return this.#finishing;
+  }
+
+  async #giveBack(exit: MachineExit): Promise<void> {
+    const { agent, holdings, onEnd } = this.#options;
     this.#lastCpuMicros = Math.max(this.#lastCpuMicros, (await this.#cpuMicros().catch(() => undefined)) ?? 0);
     agent.end();
     await onEnd(exit);
     await holdings.giveBack();
-    return exit;
+    this.#exit.resolve(exit);
   }
 
   async #cpuMicros(): Promise<number | undefined> {

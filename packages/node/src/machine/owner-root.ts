@@ -2,11 +2,10 @@
  * An owner's root disk in a clone: put into a slot of it and not given to its restore. So a clone from the pool will do, and a disk
  * may have any size, which a guest restored from a template would not notice by itself.
  */
-import type { RootDisk } from "@caisson/protocol";
 import { rehearsal } from "../agent/rehearsal.ts";
 import { ownerRootSerial, type TemplateFiles } from "../driver/driver.ts";
 import type { Clone } from "./clone.ts";
-import { linkDisk, unlinkDisk } from "./disk-links.ts";
+import { linkDisk, type RootImages, unlinkDisk } from "../holdings/disk-links.ts";
 import { guestError } from "./guest-error.ts";
 import { createRehearsalRoot } from "./root-disk.ts";
 
@@ -14,11 +13,11 @@ import { createRehearsalRoot } from "./root-disk.ts";
 const diskDeadlineMs = 10_000;
 
 /** Puts the disk in. The guest moves over to it when it is configured. */
-export async function insertRoot({ vm, holdings }: Clone, root: RootDisk): Promise<void> {
-  const { serial, readOnly, image } = root;
+export async function insertRoot({ vm, holdings }: Clone, root: RootImages): Promise<void> {
+  const { serial, readOnly, images } = root;
   const place = { directory: holdings.directories.disks, uid: holdings.uid };
   // The record first: whoever clears up after a crash then knows which image to take back.
-  await holdings.update({ disks: [...holdings.record.disks, { serial, root: true, readOnly, images: [image] }] });
+  await holdings.update({ disks: [...holdings.record.disks, { serial, root: true, readOnly, images: [images[0]] }] });
   await vm.insertOwnerRoot(await linkDisk(place, root, ownerRootSerial), root.bytes);
 }
 
@@ -32,7 +31,7 @@ export function rootInGuest(bytes: number): { serial: string; bytes: bigint; tim
  * be configured as quickly as one on the default root. No program of that root runs before its owner is there.
  * @throws CaissonError; the caller then discards the clone
  */
-export async function standOnRoot(clone: Clone, root: RootDisk): Promise<void> {
+export async function prepareOnRoot(clone: Clone, root: RootImages): Promise<void> {
   await insertRoot(clone, root);
   const { machine } = clone.agent;
   const changed = machine.changeRoot(rootInGuest(root.bytes), { timeoutMs: 2 * diskDeadlineMs });
@@ -40,9 +39,9 @@ export async function standOnRoot(clone: Clone, root: RootDisk): Promise<void> {
   await guestError("rehearse on its root disk", machine.rehearse(rehearsal(), { timeoutMs: diskDeadlineMs }));
 }
 
-/** Whether a clone stands on this disk. */
-export function standsOn({ holdings }: Clone, { image }: RootDisk): boolean {
-  return holdings.record.disks.some((disk) => disk.root && disk.images[0] === image);
+/** Whether a clone was prepared on this disk. */
+export function isPreparedOn({ holdings }: Clone, { images }: RootImages): boolean {
+  return holdings.record.disks.some((disk) => disk.root && disk.images[0] === images[0]);
 }
 
 /**

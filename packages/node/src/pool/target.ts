@@ -23,7 +23,7 @@ export function poolTarget({ config, available, pooled, demand }: PoolSituation)
 }
 
 /** Whether there is memory to make a clone that stands on a root disk, or to keep those that do. */
-export function hasRoomToStand(
+export function hasMemoryToPrepare(
   minFreeMemory: number,
   { available, making }: { readonly available: number; readonly making: boolean },
 ): boolean {

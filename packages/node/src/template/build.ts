@@ -6,8 +6,7 @@ import { agentContract, CaissonError } from "@caisson/protocol";
 import { connectAgent } from "../agent/client.ts";
 import { templatePrograms, warmUp } from "../agent/warm-up.ts";
 import { rootSerial, type TemplateFiles, type Vm, type VmDriver } from "../driver/driver.ts";
-import { Holdings, type HostResources } from "../machine/holdings.ts";
-import { createBlankDisk, diskFiles } from "./blank-disk.ts";
+import { Holdings, type HostResources } from "../holdings/holdings.ts";
 import type { TemplateInput } from "./key.ts";
 
 export interface BuildOptions extends TemplateInput {
@@ -32,8 +31,8 @@ const bootDeadlineMs = 90_000;
 const settleMs = 1000;
 const attempts = 3;
 
-export function templateFiles(directory: string): TemplateFiles {
-  return { directory, ram: templateFileNames.ram, state: templateFileNames.state, blankDisk: diskFiles.blank };
+export function templateFiles(driver: VmDriver, directory: string): TemplateFiles {
+  return { directory, ram: templateFileNames.ram, state: templateFileNames.state, ...driver.templateDisks };
 }
 
 /** Builds beside `target` and renames, so that a template is there whole or not at all. */
@@ -60,7 +59,7 @@ async function buildDraft(options: BuildOptions, draft: string): Promise<void> {
   await rm(draft, { recursive: true, force: true });
   await mkdir(draft, { recursive: true, mode: 0o755 });
   options.progress("formatting the writable layer");
-  await createBlankDisk(draft, options.diskBytes);
+  await options.driver.createTemplateDisks(draft, options.diskBytes);
   options.progress("booting the template");
   await bootAndSave(options, draft);
 }
@@ -72,7 +71,9 @@ async function bootAndSave(options: BuildOptions, draft: string): Promise<void> 
   const { directories, cgroup, uid } = holdings;
   let vm: Vm | undefined;
   try {
-    const written = [templateFileNames.ram, templateFileNames.state, diskFiles.blank].map((name) => join(draft, name));
+    const written = [templateFileNames.ram, templateFileNames.state, driver.templateDisks.blankDisk].map((name) =>
+      join(draft, name),
+    );
     for (const path of written) {
       const file = await open(path, "a", 0o600);
       if (path.endsWith(templateFileNames.ram)) await file.truncate(shape.baseMemory * 2 ** 20);
@@ -90,10 +91,10 @@ async function bootAndSave(options: BuildOptions, draft: string): Promise<void> 
       base: image.base,
       kernel: image.kernel,
       initramfs: image.initramfs,
-      template: templateFiles(draft),
+      template: templateFiles(driver, draft),
       // Written to directly: the disk as it is when the machine is saved is the one that all clones are laid over.
       root: {
-        chain: [{ place: "template", name: diskFiles.blank }],
+        chain: [{ place: "template", name: driver.templateDisks.blankDisk }],
         readOnly: false,
         serial: rootSerial,
         durable: false,

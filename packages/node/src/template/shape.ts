@@ -1,7 +1,6 @@
 /** Which template a sandbox of some size resumes from. */
 import type { Config } from "@caisson/protocol";
-import type { Accelerator } from "../accelerator/accelerator.ts";
-import type { VmShape } from "../driver/driver.ts";
+import type { Accelerator, VmShape } from "../driver/driver.ts";
 
 /** What the guest's kernel keeps of its memory before `free` counts it, MiB: of any size, and per MiB for its books. Measured. */
 const kernelShare = { fixed: 108, perMebibyte: 1 / 64 } as const;

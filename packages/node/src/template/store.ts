@@ -1,7 +1,7 @@
 /** Templates in the cache: built at first need, shared by processes, removed when nobody has used them for a while. */
 import { mkdir, readdir, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
-import { withLock } from "../host/lock.ts";
+import { withFileLock } from "@caisson/linux";
 import {
   type BuildOptions,
   buildTemplate,
@@ -72,7 +72,7 @@ export class TemplateStore {
     const directory = join(this.#root, key);
     if (!(await exists(directory))) {
       const lock = { deadlineMs: buildDeadlineMs, ...(request.signal === undefined ? {} : { signal: request.signal }) };
-      await withLock(`${directory}.lock`, lock, async () => {
+      await withFileLock(`${directory}.lock`, lock, async () => {
         if (!(await exists(directory))) await buildTemplate({ ...request, target: directory });
       });
     }
@@ -80,7 +80,7 @@ export class TemplateStore {
     // Its age is that of its last use.
     const now = new Date();
     await utimes(join(directory, templateFileNames.facts), now, now);
-    return { ...facts, key, files: templateFiles(directory) };
+    return { ...facts, key, files: templateFiles(request.driver, directory) };
   }
 }
 

@@ -6,8 +6,10 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { CaissonError } from "@caisson/protocol";
 import { type BootOptions, type RestoreOptions, rootSerial, type Vm, type VmDriver, type VmShape } from "../driver.ts";
+import { chooseAccelerator } from "./accelerator.ts";
+import { createTemplateDisks, templateDisks } from "./blank-disks.ts";
 import { kernelArguments, type MachineArguments, nodeName, qcow2Chain, qemuArguments } from "./command-line.ts";
-import { killProcess } from "../../runtime/process-identity.ts";
+import { killProcess } from "@caisson/linux";
 import { resumeWhenRoom } from "./full-disk.ts";
 import { launch, socketNames } from "./launch.ts";
 import { Qmp } from "./qmp.ts";
@@ -62,6 +64,9 @@ export function createQemuDriver(program = "/usr/bin/qemu-system-x86_64"): VmDri
   return {
     name: "qemu",
     memoryGranularity,
+    templateDisks,
+    chooseAccelerator: (options) => chooseAccelerator({ ...options, program }),
+    createTemplateDisks,
     identity: async (shape) => {
       version ??= run(program, ["--version"], { timeout: 10_000 }).then(({ stdout }) => stdout.split("\n")[0] ?? "");
       const parts = [await version, processorModel(shape), kernelArguments(shape.accelerator)];

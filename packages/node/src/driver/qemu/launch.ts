@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { CaissonError } from "@caisson/protocol";
 import { listenForChild } from "../../runtime/listening-socket.ts";
-import { identifyProcess, type ProcessIdentity } from "../../runtime/process-identity.ts";
+import { identifyProcess, type ProcessIdentity } from "@caisson/linux";
 import type { Descriptors } from "./command-line.ts";
 import { infoDescriptor, jailedCommand, type JailOptions } from "./jail.ts";
 

@@ -1,7 +1,7 @@
 /** One running QEMU: commands, events, and its end. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { CaissonError } from "@caisson/protocol";
-import { isAlive, killProcess, type ProcessIdentity } from "../../runtime/process-identity.ts";
+import { isAlive, killProcess, type ProcessIdentity } from "@caisson/linux";
 import {
   type DiskFile,
   type DiskSource,

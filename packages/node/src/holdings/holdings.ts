@@ -10,7 +10,7 @@ import {
   removeMachineDirectories,
 } from "../runtime/directories.ts";
 import { type MachineRecord, writeRecord } from "../runtime/machine-record.ts";
-import { killProcess } from "../runtime/process-identity.ts";
+import { killProcess } from "@caisson/linux";
 import type { MonitorUsers } from "../runtime/users.ts";
 import { reclaimImages } from "./disk-links.ts";
 import { machineLimits } from "./limits.ts";
@@ -89,11 +89,14 @@ export class Holdings {
   }
 
   /**
-   * Ends what still runs and gives everything back. Idempotent.
+   * Ends what still runs and gives everything back. Idempotent; can be called again after it failed.
    * @throws CaissonError `internal` when a process cannot be killed
    */
   giveBack(): Promise<void> {
-    this.#returned ??= this.#giveBack();
+    this.#returned ??= this.#giveBack().catch((error: unknown) => {
+      this.#returned = undefined;
+      throw error;
+    });
     return this.#returned;
   }
 

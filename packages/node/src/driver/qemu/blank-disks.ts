@@ -1,14 +1,19 @@
-/** The writable layer that every sandbox starts with: an empty ext4, formatted once, and an empty overlay to be copied per machine. */
+/** The writable layer that every sandbox starts with: an empty ext4, formatted once, and an empty overlay that is copied for each machine. */
 import { execFile } from "node:child_process";
 import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { CaissonError } from "@caisson/protocol";
+import { rehearsalBytes } from "../driver.ts";
 
 const run = promisify(execFile);
 const deadlineMs = 60_000;
 
-export const diskFiles = { blank: "blank.qcow2", layer: "layer.qcow2", rehearsal: "rehearsal.qcow2" } as const;
+export const templateDisks = {
+  blankDisk: "blank.qcow2",
+  layerDisk: "layer.qcow2",
+  rehearsalDisk: "rehearsal.qcow2",
+} as const;
 
 /**
  * Inode tables and journal count as written: zeros in a sparse file cost nothing and vanish in the qcow2, whereas tables marked as
@@ -21,17 +26,26 @@ const ext4Options = ["-q", "-F", "-t", "ext4", "-m", "0", "-L", "caisson", "-O",
 
 /** A disk like those of volumes, which keep checksums: clones rehearse with it what they will do with an owner's root. */
 const volumeOptions = ["-q", "-F", "-t", "ext4", "-m", "0", "-O", "^orphan_file", "-E", ext4Extended];
-export const rehearsalBytes = 256 * 2 ** 20;
 
 /** @throws CaissonError `internal` when mke2fs or qemu-img fails */
-export async function createBlankDisk(directory: string, bytes: number): Promise<void> {
-  const blank = join(directory, diskFiles.blank);
+export async function createTemplateDisks(directory: string, bytes: number): Promise<void> {
+  const blank = join(directory, templateDisks.blankDisk);
   try {
     await format(blank, bytes, ext4Options);
-    await format(join(directory, diskFiles.rehearsal), rehearsalBytes, volumeOptions);
+    await format(join(directory, templateDisks.rehearsalDisk), rehearsalBytes, volumeOptions);
     await run(
       "qemu-img",
-      ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", diskFiles.blank, join(directory, diskFiles.layer)],
+      [
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-F",
+        "qcow2",
+        "-b",
+        templateDisks.blankDisk,
+        join(directory, templateDisks.layerDisk),
+      ],
       {
         timeout: deadlineMs,
       },

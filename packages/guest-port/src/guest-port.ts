@@ -1,6 +1,6 @@
 /**
- * The line of a virtio-serial port outlives the processes at its ends, so bytes of an earlier conversation may still be in it. The
- * host writes a fresh sync line until the guest echoes it; whatever came before the echo is discarded.
+ * @module Connects to a serial port of a guest. Such a port outlives the processes at its ends, so bytes of an earlier connection may
+ * still be in it. The host writes a fresh line until the guest echoes it; whatever came before the echo is discarded.
  */
 import { randomBytes } from "node:crypto";
 import { createConnection, type Socket } from "node:net";
@@ -9,25 +9,27 @@ import { CaissonError } from "@caisson/protocol";
 const resendMs = 250;
 
 /** An earlier host's HTTP/2 window plus the guest's buffers may be under way; a guest that sends more does not mean to answer. */
-export const maximumStaleBytes = 256 * 2 ** 20;
+const usualStaleBytes = 256 * 2 ** 20;
 
 /** Finds `line` in a stream without keeping more of it than the line's length. */
 export class EchoFinder {
   readonly #line: Buffer;
   #tail: Buffer = Buffer.alloc(0);
+  readonly #maximumStaleBytes: number;
   #seen = 0;
 
-  constructor(line: string) {
+  constructor(line: string, maximumStaleBytes: number = usualStaleBytes) {
     this.#line = Buffer.from(line, "latin1");
+    this.#maximumStaleBytes = maximumStaleBytes;
   }
 
   /**
    * @returns what follows the echo, once it was found
-   * @throws CaissonError `guest_error` when more than `maximumStaleBytes` came without it
+   * @throws CaissonError `guest_error` when more came than may be stale without it
    */
   push(chunk: Buffer): Buffer | undefined {
     this.#seen += chunk.length;
-    if (this.#seen > maximumStaleBytes)
+    if (this.#seen > this.#maximumStaleBytes)
       throw new CaissonError("guest_error", "The sandbox's agent does not answer the handshake.");
     const data = this.#tail.length === 0 ? chunk : Buffer.concat([this.#tail, chunk]);
     const at = data.indexOf(this.#line);
@@ -38,15 +40,23 @@ export class EchoFinder {
   }
 }
 
+export interface PortOptions {
+  /** Milliseconds; absent: until the signal aborts. */
+  readonly deadlineMs?: number;
+  readonly signal: AbortSignal;
+  /** Bytes of an earlier connection that may come before the echo; default 256 MiB. */
+  readonly maximumStaleBytes?: number;
+}
+
 /**
  * Connects to a port's socket and resynchronises. The answered socket is paused; bytes that followed the echo are unshifted.
  * @throws CaissonError `timeout`, `cancelled`, `unavailable` when the socket ends, `guest_error`
  */
-export async function connectPort(path: string, options: { deadlineMs: number; signal: AbortSignal }): Promise<Socket> {
+export async function connectPort(path: string, options: PortOptions): Promise<Socket> {
   options.signal.throwIfAborted();
   const line = `CAISSON-SYNC ${randomBytes(16).toString("hex")}\n`;
   const socket = createConnection({ path });
-  const finder = new EchoFinder(line);
+  const finder = new EchoFinder(line, options.maximumStaleBytes);
   const cleanup: (() => void)[] = [];
   try {
     await new Promise<void>((resolve, reject) => {
@@ -54,12 +64,12 @@ export async function connectPort(path: string, options: { deadlineMs: number; s
         // Undelivered lines are still on their way: more of them would not help.
         if (socket.writableLength === 0) socket.write(line);
       }, resendMs);
-      const deadline = setTimeout(() => {
+      const late = () =>
         reject(new CaissonError("timeout", "The sandbox's agent did not answer the handshake in time."));
-      }, options.deadlineMs);
+      const deadline = options.deadlineMs === undefined ? undefined : setTimeout(late, options.deadlineMs);
       const onAbort = () =>
         reject(new CaissonError("cancelled", "The connection to the sandbox's agent was cancelled."));
-      const onEnd = () => reject(new CaissonError("unavailable", "The sandbox's control port is gone."));
+      const onEnd = () => reject(new CaissonError("unavailable", "The port of the sandbox was closed."));
       const onData = (chunk: Buffer) => {
         try {
           const rest = finder.push(chunk);

@@ -6,30 +6,25 @@ import { access, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { release } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { CaissonError, type Config } from "@caisson/protocol";
-import type { Logger } from "pino";
+import { CaissonError } from "@caisson/protocol";
 import { z } from "zod";
-import { readBootId } from "../runtime/process-identity.ts";
+import { readBootId } from "@caisson/linux";
+import type { Accelerator, AcceleratorOptions } from "../driver.ts";
 import { probeKvm } from "./probe.ts";
-
-export type Accelerator = "kvm" | "tcg";
 
 const verdictSchema = z.strictObject({ host: z.string(), accelerator: z.enum(["kvm", "tcg"]), reason: z.string() });
 type Verdict = z.infer<typeof verdictSchema>;
 
-export interface AcceleratorOptions {
-  readonly wanted: Config["accelerator"];
-  readonly cache: string;
-  readonly kernel: string;
+export interface QemuAcceleratorOptions extends AcceleratorOptions {
+  /** Path of QEMU. */
   readonly program: string;
-  readonly log: Logger;
 }
 
 /**
  * Resolves what to use, by a probe that runs once per boot of the host.
  * @throws CaissonError `unsupported` when the configuration insists on KVM and it does not work
  */
-export async function chooseAccelerator(options: AcceleratorOptions): Promise<Accelerator> {
+export async function chooseAccelerator(options: QemuAcceleratorOptions): Promise<Accelerator> {
   const { wanted, log } = options;
   if (wanted === "tcg") return "tcg";
   const verdict = await remembered(options);
@@ -47,7 +42,7 @@ export async function chooseAccelerator(options: AcceleratorOptions): Promise<Ac
   return "tcg";
 }
 
-async function remembered(options: AcceleratorOptions): Promise<Verdict> {
+async function remembered(options: QemuAcceleratorOptions): Promise<Verdict> {
   const path = join(options.cache, "probe.json");
   const host = await hostIdentity(options.program);
   try {
@@ -64,7 +59,7 @@ async function remembered(options: AcceleratorOptions): Promise<Verdict> {
   return verdict;
 }
 
-async function probe(options: AcceleratorOptions): Promise<Omit<Verdict, "host">> {
+async function probe(options: QemuAcceleratorOptions): Promise<Omit<Verdict, "host">> {
   try {
     await access("/dev/kvm", constants.R_OK | constants.W_OK);
   } catch {

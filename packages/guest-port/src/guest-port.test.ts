@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { connectPort, EchoFinder, maximumStaleBytes } from "./handshake.ts";
+import { connectPort, EchoFinder } from "./guest-port.ts";
 
 let directory: string;
 let server: Server;
@@ -62,7 +62,7 @@ test("somebody else's echo, silence and noise without end do not connect", async
   const noise = Buffer.alloc(2 ** 26);
   assert.throws(
     () => {
-      for (let sent = 0; sent <= maximumStaleBytes; sent += noise.length) finder.push(noise);
+      for (let sent = 0; sent <= 256 * 2 ** 20; sent += noise.length) finder.push(noise);
     },
     { code: "guest_error" },
   );

@@ -1,7 +1,7 @@
 /** The echo in whatever a guest left in its port: found where a search of the whole finds it, however it is cut. */
 import assert from "node:assert/strict";
 import { asBytes, fuzz, mutatedBytes, splits } from "@caisson/testing/fuzz";
-import { EchoFinder } from "./handshake.ts";
+import { EchoFinder } from "./guest-port.ts";
 
 const line = "CAISSON-SYNC 00112233445566778899aabbccddeeff\n";
 

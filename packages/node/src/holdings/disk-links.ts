@@ -4,8 +4,25 @@
  */
 import { chmod, chown, link, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { CaissonError, type DiskAttachment } from "@caisson/protocol";
+import { CaissonError } from "@caisson/protocol";
 import { type DiskFile, type DiskSource, ownerRootSerial } from "../driver/driver.ts";
+
+/** A disk of the control plane, with the paths of its images. */
+export interface DiskImages {
+  /** Top first; the machine writes to the first. */
+  readonly images: readonly [string, ...string[]];
+  readonly readOnly: boolean;
+  readonly throwAway?: boolean;
+  readonly serial: string;
+}
+
+export interface RootImages extends DiskImages {
+  readonly bytes: number;
+}
+
+export interface VolumeImages extends DiskImages {
+  readonly path: string;
+}
 
 export interface LinkPlace {
   readonly directory: string;
@@ -14,9 +31,9 @@ export interface LinkPlace {
 }
 
 /** Links an attachment's image and all below it. @param serial as the guest knows the disk */
-export async function linkDisk(place: LinkPlace, attachment: DiskAttachment, serial: string): Promise<DiskSource> {
+export async function linkDisk(place: LinkPlace, attachment: DiskImages, serial: string): Promise<DiskSource> {
   const chain: DiskFile[] = [];
-  for (const [index, image] of [attachment.image, ...(attachment.backing ?? [])].entries()) {
+  for (const [index, image] of attachment.images.entries()) {
     const name = index === 0 ? `${serial}.0` : `${serial}.0.${index}`;
     await linkImage(place, image, name, index === 0 && !attachment.readOnly);
     chain.push({ place: "disks", name });
@@ -53,7 +70,7 @@ async function linkImage(place: LinkPlace, image: string, name: string, writable
     const { code } = cause as NodeJS.ErrnoException;
     if (code === "ENOENT") throw new CaissonError("not_found", `The disk image for "${name}" is gone.`, { cause });
     if (code === "EXDEV") {
-      throw new CaissonError("invalid_state", "Disk images must lie on the file system of CAISSON_HOME.", { cause });
+      throw new CaissonError("invalid_state", "Disk images must be on the file system of CAISSON_HOME.", { cause });
     }
     throw cause;
   }
