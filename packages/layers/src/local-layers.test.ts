@@ -48,10 +48,14 @@ test("an overlay reads through, keeps the parent as it is, and can be larger", a
   const top = await layers.stat("top");
   assert.equal(top?.parent, "base");
   assert.ok(top.virtualBytes >= 400e6);
-  assert.deepEqual(await layers.chain("top"), [path("top"), path("base")]);
+  assert.deepEqual(await layers.chain("top"), ["top", "base"]);
+  assert.deepEqual(await layers.paths(["top", "base"]), [path("top"), path("base")]);
+  await assert.rejects(layers.paths(["top"]), { code: "internal" });
+  await assert.rejects(layers.paths(["top", "top"]), { code: "internal" });
+  assert.equal(layers.idOf(path("top")), "top");
   const measured = await layers.measure("top");
-  assert.equal(measured.get("top"), 65536);
-  assert.ok(measured.get("base")! > 2 ** 20 - 65536);
+  assert.equal(measured["top"], 65536);
+  assert.ok(measured["base"]! > 2 ** 20 - 65536);
 });
 
 test("names are taken once, parents must be there", async () => {
@@ -74,8 +78,7 @@ for (const onto of ["bottom", null] as const) {
     await layers.overlay("user", "top");
     const before = execFileSync("qemu-img", ["convert", "-O", "raw", path("user"), join(directory, "before")]);
     assert.ok(before);
-    const collapse = await layers.prepareCollapse("top", onto);
-    await collapse.commit();
+    await layers.commitCopy(await layers.copy("top", onto));
     await layers.remove("middle");
     if (onto === null) await layers.remove("bottom");
     assert.equal((await layers.stat("top"))?.parent, onto);
@@ -86,12 +89,14 @@ for (const onto of ["bottom", null] as const) {
   });
 }
 
-test("a collapse that is given up or interrupted leaves no trace", async () => {
+test("a copy that is given up or interrupted leaves no trace", async () => {
   await layers.format("bottom", 300e6);
   await layers.overlay("top", "bottom");
-  const collapse = await layers.prepareCollapse("top", null);
-  await collapse.discard();
-  await layers.prepareCollapse("top", null); // as if the process had died here
+  const copy = await layers.copy("top", null);
+  await layers.discardCopy(copy);
+  await assert.rejects(layers.commitCopy(copy), { code: "not_found" });
+  await assert.rejects(layers.commitCopy("../top.qcow2"), { code: "invalid_argument" });
+  await layers.copy("top", null); // as if the process had died here
   await layers.open();
   assert.deepEqual((await readdir(directory)).sort(), ["bottom.qcow2", "top.qcow2"]);
   assert.equal((await layers.stat("top"))?.parent, "bottom");
@@ -104,7 +109,7 @@ test("a header that a taken-over machine has rewritten is not followed", async (
     execFileSync("qemu-img", ["rebase", "-u", "-f", "qcow2", "-F", "raw", "-b", target, path("top")]);
     await assert.rejects(layers.chain("top"), { code: "internal", message: /tampered/ });
     await assert.rejects(layers.measure("top"), { code: "internal" });
-    await assert.rejects(layers.prepareCollapse("top", null), { code: "internal" });
+    await assert.rejects(layers.copy("top", null), { code: "internal" });
   }
   execFileSync("qemu-img", ["rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", "top.qcow2", path("top")]);
   await assert.rejects(layers.chain("top"), { code: "internal", message: /do not end/ });
@@ -146,7 +151,7 @@ test("a layer that is being written can still be measured", async () => {
   );
   try {
     await new Promise((resolve) => setTimeout(resolve, 400));
-    assert.ok((await layers.measure("vol")).get("vol")! >= 4 << 20);
+    assert.ok((await layers.measure("vol"))["vol"]! >= 4 << 20);
     assert.throws(() => io("vol", "write -P 1 0 4k"), /lock/, "an image has one writer");
   } finally {
     try {

@@ -4,6 +4,7 @@ import { chmod, chown, mkdir, open, readdir, rename, rm, stat, statfs } from "no
 import { basename, join } from "node:path";
 import {
   CaissonError,
+  type LayerCopyId,
   type LayerFault,
   type LayerFile,
   type LayerId,
@@ -11,7 +12,7 @@ import {
   type OverlayOptions,
 } from "@caisson/protocol";
 import { digestFile, type BlobStore } from "./blobs.ts";
-import { prepareCollapse, type Collapse } from "./collapse.ts";
+import { copyOnto } from "./copy.ts";
 import { flush, replace } from "./durable.ts";
 import { formatImage } from "./file-system.ts";
 import { dataByDepth } from "./measure.ts";
@@ -19,6 +20,7 @@ import { emptyOverlay, readHeader } from "./qcow2-header.ts";
 import { runTool } from "./tool.ts";
 
 const idPattern = /^[a-z0-9][a-z0-9-]{0,63}$/;
+const copyPattern = /^([a-z0-9][a-z0-9-]{0,63}\.qcow2)\.[0-9a-f-]{36}\.tmp$/;
 const suffix = ".qcow2";
 /** Deeper chains are a fault: the planner keeps them far shorter. */
 const maxDepth = 256;
@@ -92,8 +94,8 @@ export class LocalLayers implements LayerStore {
     return layers;
   }
 
-  async chain(id: LayerId): Promise<readonly string[]> {
-    const paths: string[] = [];
+  async chain(id: LayerId): Promise<readonly LayerId[]> {
+    const ids: LayerId[] = [];
     const seen = new Set<LayerId>();
     for (let next: LayerId | null = id; next !== null;) {
       const layer: LayerFile | undefined = await this.stat(next);
@@ -102,26 +104,55 @@ export class LocalLayers implements LayerStore {
       if (seen.has(next) || seen.size >= maxDepth)
         throw new CaissonError("internal", `The layers below ${id} do not end.`);
       seen.add(next);
-      paths.push(this.#path(next));
+      ids.push(next);
       next = layer.parent;
     }
-    return paths;
+    return ids;
   }
 
-  async measure(id: LayerId): Promise<ReadonlyMap<LayerId, number>> {
-    const chain = await this.chain(id);
-    const bytes = await dataByDepth(chain[0]!);
-    return new Map(chain.map((path, depth) => [basename(path, suffix), bytes[depth] ?? 0]));
+  async paths(chain: readonly LayerId[]): Promise<readonly string[]> {
+    const [top = ""] = chain;
+    const found = await this.chain(top);
+    // A machine that was taken over could have rewritten the header of its disk to name a layer of somebody else.
+    if (found.length !== chain.length || found.some((id, index) => id !== chain[index]))
+      throw new CaissonError("internal", `The image of layer ${top} is over other images than it should be.`);
+    return chain.map((id) => this.#path(id));
   }
 
-  async prepareCollapse(id: LayerId, parent: LayerId | null, signal?: AbortSignal): Promise<Collapse> {
+  idOf(path: string): LayerId {
+    return basename(path, suffix);
+  }
+
+  async measure(id: LayerId): Promise<Readonly<Record<LayerId, number>>> {
     const chain = await this.chain(id);
-    if (parent !== null && chain.indexOf(this.#path(parent)) < 1)
+    const bytes = await dataByDepth(this.#path(id));
+    return Object.fromEntries(chain.map((layer, depth) => [layer, bytes[depth] ?? 0]));
+  }
+
+  async copy(
+    id: LayerId,
+    parent: LayerId | null,
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<LayerCopyId> {
+    const chain = await this.chain(id);
+    if (parent !== null && chain.indexOf(parent) < 1)
       throw new CaissonError("invalid_argument", `${parent} is not below ${id}.`);
-    return prepareCollapse(this.#path(id), parent === null ? null : parent + suffix, signal);
+    return basename(await copyOnto(this.#path(id), parent === null ? null : parent + suffix, signal));
   }
 
-  async archive(id: LayerId, signal?: AbortSignal): Promise<string> {
+  async commitCopy(copy: LayerCopyId): Promise<void> {
+    const [, name] = copyPattern.exec(copy) ?? [];
+    if (name === undefined) throw new CaissonError("invalid_argument", "That is not the name of a copy.");
+    await replace(join(this.#directory, copy), join(this.#directory, name)).catch((cause: NodeJS.ErrnoException) => {
+      throw cause.code === "ENOENT" ? new CaissonError("not_found", `There is no copy ${copy}.`, { cause }) : cause;
+    });
+  }
+
+  async discardCopy(copy: LayerCopyId): Promise<void> {
+    if (copyPattern.test(copy)) await rm(join(this.#directory, copy), { force: true });
+  }
+
+  async archive(id: LayerId, { signal }: { readonly signal?: AbortSignal } = {}): Promise<string> {
     const path = this.#path(id);
     const digest = await digestFile(path, signal);
     await this.#blobs.put(digest, path);
@@ -145,7 +176,7 @@ export class LocalLayers implements LayerStore {
   async verify(id: LayerId, checksum?: string): Promise<readonly LayerFault[]> {
     const faults: LayerFault[] = [];
     try {
-      const path = (await this.chain(id))[0]!;
+      const path = this.#path((await this.chain(id))[0]!);
       // 2: damaged; 3: only leaked clusters, which a killed machine leaves and which cost nothing but room.
       const { code } = await runTool("qemu-img", ["check", "-U", "-q", "-f", "qcow2", path], {
         accept: [2, 3],
@@ -207,7 +238,7 @@ function parentOf(header: { backingFile: string | null; backingFormat: string | 
   if (!header.backingFile.endsWith(suffix) || !idPattern.test(id) || header.backingFormat !== "qcow2") {
     throw new CaissonError(
       "internal",
-      `${basename(path)} names a backing file that is no layer; it was tampered with.`,
+      `${basename(path)} names a backing file that is not a layer: it was tampered with.`,
     );
   }
   return id;

@@ -3,11 +3,11 @@ import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createGatewayAuthority } from "@caisson/egress";
 import { createGateway } from "@caisson/gateway";
-import type { Config, PreviewGateway } from "@caisson/protocol";
+import type { Config, HttpGateway } from "@caisson/protocol";
 import type { Logger } from "pino";
 
 export interface InstalledGateway {
-  readonly previews: PreviewGateway;
+  readonly http: HttpGateway;
   /** Path of the certificate (PEM) of our own authority; absent where the operator's certificate or a proxy in front is used. */
   readonly authority: string | undefined;
 }
@@ -22,15 +22,15 @@ export interface GatewayPlace {
 
 export async function openGateway({ home, config, seed, log }: GatewayPlace): Promise<InstalledGateway> {
   const authority = await createGatewayAuthority(seed);
-  const previews = createGateway({
+  const http = createGateway({
     config: config.gateway,
     port: config.httpsPort,
     issue: (hosts) => authority.issue(hosts),
     log,
   });
-  if (!config.gateway.tls || config.gateway.cert !== undefined) return { previews, authority: undefined };
+  if (!config.gateway.tls || config.gateway.cert !== undefined) return { http, authority: undefined };
   const path = join(home, "gateway-ca.pem");
   await writeFile(`${path}.new`, authority.certificatePem);
   await rename(`${path}.new`, path);
-  return { previews, authority: path };
+  return { http, authority: path };
 }

@@ -1,22 +1,18 @@
 /** Copies a layer so that it no longer needs some of those below it, with the same content for whoever reads it. */
 import { randomUUID } from "node:crypto";
 import { chmod, chown, rm, stat } from "node:fs/promises";
-import { replace } from "./durable.ts";
 import { runTool } from "./tool.ts";
-
-export interface Collapse {
-  commit(): Promise<void>;
-  discard(): Promise<void>;
-}
 
 /** Copying a 20 GB volume on a slow disk. */
 const deadline = 3_600_000;
 
-/** @param parent file name of the new backing file, which is below the layer now, or null for none */
-export async function prepareCollapse(path: string, parent: string | null, signal?: AbortSignal): Promise<Collapse> {
+/**
+ * @param parent file name of the new backing file, which is below the layer now, or null for none
+ * @returns path of the copy, a temporary file beside the image
+ */
+export async function copyOnto(path: string, parent: string | null, signal?: AbortSignal): Promise<string> {
   const temporary = `${path}.${randomUUID()}.tmp`;
   const options = { signal, deadline, background: true };
-  const discard = () => rm(temporary, { force: true });
   try {
     const { mode, uid, gid } = await stat(path);
     if (parent === null) {
@@ -34,8 +30,8 @@ export async function prepareCollapse(path: string, parent: string | null, signa
     await chmod(temporary, mode & 0o777);
     if (process.getuid?.() === 0) await chown(temporary, uid, gid);
   } catch (error) {
-    await discard();
+    await rm(temporary, { force: true });
     throw error;
   }
-  return { commit: () => replace(temporary, path), discard };
+  return temporary;
 }
