@@ -11,7 +11,7 @@ import { after, before } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { configSchema } from "@caisson/protocol";
 import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
-import { buildJailedAgent, HostNode, SilentGuard, WireClient, type ClientEnvironment } from "@caisson/testing";
+import { buildJailedAgent, HostNode, WireClient, type ClientEnvironment } from "@caisson/testing";
 import { asJson, fuzz, mutatedValue } from "@caisson/testing/fuzz";
 import fc from "fast-check";
 import { pino } from "pino";
@@ -30,14 +30,14 @@ const log = pino({ level: "error" }, { write: (line: string) => void faults.push
 
 before(async () => {
   home = await mkdtemp(join(tmpdir(), "caisson-fuzz-"));
-  node = new HostNode(await buildJailedAgent(home));
+  node = new HostNode(
+    await buildJailedAgent(home),
+    new LocalLayers(join(home, "layers"), new DirectoryBlobs(join(home, "volumes", "blobs"))),
+  );
   server = await createServer({
     home,
     config: configSchema.parse({ sandbox: { sessionGrace: 600 } }),
     node,
-    egress: new SilentGuard(),
-    layers: new LocalLayers(join(home, "layers"), new DirectoryBlobs(join(home, "volumes", "blobs"))),
-    baseImage: "test",
     log,
   });
   const { url } = await server.listen({ host: "127.0.0.1", port: 0 });

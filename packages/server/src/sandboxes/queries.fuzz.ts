@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { CaissonError, configSchema } from "@caisson/protocol";
 import { asJson, fuzz, mutatedValue } from "@caisson/testing/fuzz";
 import fc from "fast-check";
-import { checkCreateConfig } from "../lifecycle/create-request.ts";
+import { checkCreateConfig } from "./create-request.ts";
 import { parseCapacity } from "../volumes/capacity.ts";
 import { decodeConfigHeader } from "./config-header.ts";
 import { parsePythonDict, readLabelFilter } from "./labels.ts";
-import { nextLink, readPage } from "./pagination.ts";
+import { nextLink, readPage } from "../kernel/http/pagination.ts";
 
 interface Input {
   readonly query: string;

@@ -6,14 +6,15 @@ import { after, before, describe, test } from "node:test";
 import { startPostgres, type TestPostgres } from "@caisson/testing";
 import { newId, type EgressEvent } from "@caisson/protocol";
 import { pino } from "pino";
-import { Tokens, type Org } from "../auth/tokens.ts";
-import { auditId, AuditStore } from "./audit.ts";
-import { openDatabase } from "./open.ts";
-import { SandboxStore, type SandboxRow } from "./sandboxes.ts";
-import { createSealer, loadKey } from "./sealing.ts";
-import { SecretStore } from "./secrets.ts";
-import type { Database } from "./tables.ts";
-import { addUsage } from "./usage.ts";
+import type { Org } from "./kernel/http/context.ts";
+import { Tokens } from "./orgs/tokens.ts";
+import { auditId, AuditStore } from "./audit/store.ts";
+import { openDatabase, type AnyDatabase } from "./kernel/database/open.ts";
+import { SandboxStore, type SandboxRow } from "./sandboxes/store.ts";
+import { createSealer, loadKey } from "./kernel/sealing.ts";
+import { SecretStore } from "./secrets/store.ts";
+import { migrations } from "./slices.ts";
+import { addUsage } from "./usage/store.ts";
 
 const log = pino({ level: "silent" });
 
@@ -21,16 +22,16 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
   describe(`store on ${kind}`, () => {
     let home: string;
     let postgres: TestPostgres | undefined;
-    let db: Database;
+    let db: AnyDatabase;
     let org: Org;
     let store: SandboxStore;
 
     before(async () => {
       home = await mkdtemp(join(tmpdir(), "caisson-store-"));
       postgres = kind === "PostgreSQL" ? await startPostgres() : undefined;
-      db = await openDatabase({ home, url: postgres?.url, log });
+      db = await openDatabase({ home, url: postgres?.url, migrations, log });
       org = await new Tokens(db).createOrg("first");
-      store = new SandboxStore(db, { lockRows: postgres !== undefined });
+      store = new SandboxStore(db, { nodeId: "n1", lockRows: postgres !== undefined });
     });
 
     after(async () => {
@@ -43,6 +44,7 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
       id: newId("sbx", "ord"),
       org_id: org.id,
       phase: "creating",
+      node_id: "n1",
       region: "ord",
       labels: "{}",
       memory: 1280,
@@ -56,7 +58,7 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
     });
 
     test("a database that is up to date opens again unchanged", async () => {
-      const again = await openDatabase({ home, url: postgres?.url, log });
+      const again = await openDatabase({ home, url: postgres?.url, migrations, log });
       assert.equal(
         (await again.selectFrom("orgs").selectAll().where("slug", "=", "first").executeTakeFirstOrThrow()).id,
         org.id,
@@ -262,7 +264,7 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
       const { id } = row();
       await store.insert(row({ id }), 1000);
       const once = {
-        sandboxId: id,
+        workloadId: id,
         orgId: org.id,
         cpuMicros: 1.4,
         memoryByteSeconds: 5e12,
