@@ -42,11 +42,14 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       stopping: stopping.signal,
     };
     const parts: SliceParts[] = [];
-    for (const { setup } of slices) parts.push(await setup(kernel));
-    for (const { start, stop, background = [] } of parts) {
-      if (stop !== undefined) undo.push(() => stop(machines));
-      await start?.(signal);
-      for (const task of background) undo.push(repeat(task, log).stop);
+    for (const slice of slices) parts.push(await slice.setup(kernel));
+    for (const part of parts) {
+      undo.push(async () => part.stop?.(machines));
+      await part.start?.(signal);
+      for (const task of part.background ?? []) {
+        const repetition = repeat(task, log);
+        undo.push(() => repetition.stop());
+      }
     }
     const observe = observer(kernel.metrics);
     const authentication = kernel.services.use(authenticator);
@@ -56,7 +59,7 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
     return {
       development: kernel.services.use(development),
       async listen(address) {
-        for (const { listen } of parts) await listen?.();
+        for (const part of parts) await part.listen?.();
         const local = await http.listen(address);
         url = config.publicUrl?.replace(/\/+$/, "") ?? local;
         return { url: local };

@@ -91,7 +91,7 @@ export class Workloads {
     try {
       const machine = await this.#startMachine(plan, signal);
       const workload = this.#add(machine, plan, false);
-      for (const { started } of this.#resources) await started?.(workload);
+      for (const resource of this.#resources) await resource.started?.(workload);
       return workload;
     } finally {
       this.#starting.delete(plan.id);
@@ -121,8 +121,8 @@ export class Workloads {
       volumes: [],
       egress,
     } as Parameters<SandboxNode["machines"]["create"]>[0];
-    for (const { acquire } of this.#resources)
-      spec = { ...spec, ...(await acquire?.({ id, memory, vcpus, env, egress, ...plan }, { afresh })) };
+    for (const resource of this.#resources)
+      spec = { ...spec, ...(await resource.acquire?.({ id, memory, vcpus, env, egress, ...plan }, { afresh })) };
     return spec;
   }
 
@@ -166,10 +166,12 @@ export class Workloads {
   async #end(id: string): Promise<void> {
     const workload = this.#running.get(id);
     workload?.end.abort();
-    for (const { name, ending } of workload === undefined ? [] : this.#resources.toReversed()) {
-      await ending?.(workload!).catch((error: unknown) =>
-        this.#log.warn({ err: error, workload: id, resource: name }, "a resource did not end cleanly"),
-      );
+    for (const resource of workload === undefined ? [] : this.#resources.toReversed()) {
+      await resource
+        .ending?.(workload!)
+        .catch((error: unknown) =>
+          this.#log.warn({ err: error, workload: id, resource: resource.name }, "a resource did not end cleanly"),
+        );
     }
     await this.#node.machines.stop(id);
     this.#running.delete(id);
@@ -178,7 +180,7 @@ export class Workloads {
   }
 
   async #release(id: string): Promise<void> {
-    for (const { release } of this.#resources.toReversed()) await release?.(id);
+    for (const resource of this.#resources.toReversed()) await resource.release?.(id);
   }
 
   /** After a start of this process: adopts what should run, has the rest ended. */
@@ -194,7 +196,7 @@ export class Workloads {
       const { kind, orgId } = wanted.get(machine.id)!;
       const workload = this.#add(machine, { id: machine.id, kind, orgId }, true);
       this.#owners.get(kind)!.adopted(workload);
-      for (const { started } of this.#resources) await started?.(workload);
+      for (const resource of this.#resources) await resource.started?.(workload);
     }
     for (const owner of this.#owners.values()) await owner.settle();
     const adopted = report.adopted.map(({ id }) => id);

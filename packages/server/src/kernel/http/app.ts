@@ -64,6 +64,12 @@ export function createApp({ slices, authenticator, publicUrl, observe, log }: Ap
     }),
   );
 
+  app.use("/api/*", async (c, next) => {
+    // All bodies are JSON, whatever a client's library says of them.
+    if (c.req.method !== "GET") c.req.raw.headers.set("content-type", "application/json");
+    await next();
+  });
+
   for (const { publicRoutes } of slices) publicRoutes?.(app);
   describeApi(app, publicUrl);
   app.use("/api/*", async (c, next) => {
