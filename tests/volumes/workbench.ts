@@ -7,12 +7,19 @@ import { sql } from "kysely";
 import { pino } from "pino";
 import { configSchema } from "@caisson/protocol";
 import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
-import { openDatabase } from "../../packages/server/src/store/open.ts";
-import type { Database } from "../../packages/server/src/store/tables.ts";
-import { auditVolumes } from "../../packages/server/src/volumes/audit.ts";
-import type { DiskHolder, VolumeContext } from "../../packages/server/src/volumes/context.ts";
+import { openDatabase } from "../../packages/server/src/kernel/database/open.ts";
+import type { VolumeContext } from "../../packages/server/src/layers/context.ts";
+import { KeyedLock } from "../../packages/server/src/layers/keyed-lock.ts";
+import type { VolumeDatabase } from "../../packages/server/src/layers/tables.ts";
+import { migrations } from "../../packages/server/src/slices.ts";
+import { checkVolumes } from "../../packages/server/src/volumes/check.ts";
 import { Janitor } from "../../packages/server/src/volumes/janitor.ts";
-import { KeyedLock } from "../../packages/server/src/volumes/keyed-lock.ts";
+
+/** A machine as far as its disks go. */
+export interface DiskHolder {
+  overlayDisk(serial: string, overlay: string): Promise<void>;
+  diskLayers(): Promise<Readonly<Record<string, string>>>;
+}
 
 export interface Workbench {
   readonly ctx: VolumeContext;
@@ -45,7 +52,7 @@ export async function openWorkbench(
 ): Promise<Workbench> {
   const home = directory ?? (await mkdtemp(join(tmpdir(), "caisson-volumes-")));
   const log = pino({ level: process.env["CAISSON_LOG_LEVEL"] ?? "silent" });
-  const db: Database = await openDatabase({ home, url: databaseUrl, log });
+  const db: VolumeDatabase = await openDatabase({ home, url: databaseUrl, migrations, log });
   const org = "org-1";
   await db
     .insertInto("orgs")
@@ -56,14 +63,24 @@ export async function openWorkbench(
   const layers = new LocalLayers(images, new DirectoryBlobs(join(home, "volumes", "blobs")));
   await layers.open();
   const machines = new Map<string, DiskHolder>();
+  const machineOf = (id: string): DiskHolder => {
+    const machine = machines.get(id);
+    if (machine === undefined) throw new Error(`There is no machine ${id}.`);
+    return machine;
+  };
   const config = configSchema.parse({ volumes: { minFreeDisk: 0, ...volumes } });
   const ctx: VolumeContext = {
     db,
     lockRows: databaseUrl !== undefined,
     layers,
     config,
-    baseImage: "base-1",
-    machine: (id) => machines.get(id),
+    nodeId: "n1",
+    machines: {
+      overlayDisk: (id, serial, overlay) => machineOf(id).overlayDisk(serial, overlay),
+      diskLayers: (id) => machineOf(id).diskLayers(),
+    },
+    baseImage: () => "base-1",
+    running: (id) => machines.has(id),
     ending: () => undefined,
     locks: new KeyedLock(),
     log,
@@ -87,7 +104,7 @@ export async function openWorkbench(
       throw new Error("the background work does not come to an end");
     },
     async assertSound() {
-      const { faults } = await auditVolumes(ctx, { running: (id) => machines.has(id) });
+      const { faults } = await checkVolumes(ctx, { running: (id) => machines.has(id) });
       if (faults.length > 0) throw new Error(JSON.stringify(faults, null, 1));
     },
     async io(volumeId, ...commands) {

@@ -4,7 +4,7 @@ import { chmod, copyFile, rm } from "node:fs/promises";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { auditVolumes } from "../../packages/server/src/volumes/audit.ts";
+import { checkVolumes } from "../../packages/server/src/volumes/check.ts";
 import { createVolume } from "../../packages/server/src/volumes/create-volume.ts";
 import { acquireDisks } from "../../packages/server/src/volumes/leases.ts";
 import { recoverVolumes } from "../../packages/server/src/volumes/recover.ts";
@@ -32,7 +32,7 @@ afterEach(() => bench.close());
 const path = (id: string) => join(bench.directory, "volumes", "layers", `${id}.qcow2`);
 
 async function problems(): Promise<string> {
-  const { faults } = await auditVolumes(bench.ctx, { running: (id) => bench.machines.has(id) });
+  const { faults } = await checkVolumes(bench.ctx, { running: (id) => bench.machines.has(id) });
   return faults.map(({ subject, problem }) => `${subject}: ${problem}`).join("\n");
 }
 
@@ -44,7 +44,7 @@ test("a file that is missing, in excess, over another parent, or open to writing
   assert.match(await problems(), new RegExp(`^${layer}: its file could be written to`, "m"));
   await chmod(path(layer), 0o444);
   execFileSync("qemu-img", ["rebase", "-u", "-f", "qcow2", "-b", "", path(head)]);
-  assert.match(await problems(), new RegExp(`^${head}: its file lies over nothing, not over ${layer}`, "m"));
+  assert.match(await problems(), new RegExp(`^${head}: its file is laid over nothing, not over ${layer}`, "m"));
   await rm(path(head));
   assert.match(await problems(), new RegExp(`^${head}: its file is missing`, "m"));
 });
