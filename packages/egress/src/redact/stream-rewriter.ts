@@ -1,5 +1,5 @@
 /** Replaces needles in a stream of chunks of any size, holding back only what may still become a needle. */
-import { GrowingBytes } from "../growing-bytes.ts";
+import { GrowingBytes } from "../bytes/growing-bytes.ts";
 import type { Holding } from "./holding.ts";
 import type { Matcher } from "./matcher.ts";
 import type { Needle } from "./needle.ts";

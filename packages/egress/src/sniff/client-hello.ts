@@ -1,5 +1,5 @@
 /** Reads the first message of TLS (RFC 8446 4.1.2, RFC 6066 3) far enough to know which name is asked for. */
-import { GrowingBytes } from "../growing-bytes.ts";
+import { GrowingBytes } from "../bytes/growing-bytes.ts";
 
 export interface ClientHello {
   readonly kind: "hello";

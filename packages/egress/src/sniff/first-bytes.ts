@@ -1,6 +1,6 @@
 /** Tells from the first bytes of a connection what is spoken on it. */
 import { ClientHelloReader, maxHello, type ClientHello } from "./client-hello.ts";
-import { GrowingBytes } from "../growing-bytes.ts";
+import { GrowingBytes } from "../bytes/growing-bytes.ts";
 import { RequestLineReader } from "./request-line.ts";
 
 export type Sniffed =

@@ -3,7 +3,7 @@
  * method (Python's `wsgiref`), none for a version (waitress), lines before it (the JDK's). None of them acts before the head has ended, so
  * whatever turns out to be one can still be cut.
  */
-import { GrowingBytes } from "../growing-bytes.ts";
+import { GrowingBytes } from "../bytes/growing-bytes.ts";
 
 /** Bytes after which no head is expected any more. */
 const longestHead = 16 * 1024;

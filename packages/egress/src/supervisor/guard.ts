@@ -10,7 +10,7 @@ import {
 import { validateEgress } from "@caisson/policy";
 import type { Logger } from "pino";
 import { createResolver } from "../resolve/resolver.ts";
-import { createUpstreamTrust } from "../replay/trust.ts";
+import { createUpstreamTrust } from "../upstream/trust.ts";
 import type { WorkerConfig } from "../worker/messages.ts";
 import { Attachments } from "./attachments.ts";
 

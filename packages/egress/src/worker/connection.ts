@@ -2,7 +2,7 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import { formatHostAndPort, parseHostAndPort } from "@caisson/policy";
-import { toFailure } from "../replay/failure.ts";
+import { toFailure } from "../upstream/failure.ts";
 import { connectionRecord } from "./connection-record.ts";
 import { Refused, type Connection } from "./granted.ts";
 import type { Sandbox } from "./sandbox.ts";

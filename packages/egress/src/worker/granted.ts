@@ -4,7 +4,7 @@ import type { Host } from "@caisson/policy";
 import { looksLikeRequest } from "../sniff/request-line.ts";
 import { RequestWatch } from "../sniff/request-watch.ts";
 import type { Rewriter } from "../redact/rewriter.ts";
-import { dialSecure } from "../replay/connect.ts";
+import { dialSecure } from "../upstream/connect.ts";
 import { dial } from "../resolve/dial.ts";
 import type { Target } from "../resolve/resolver.ts";
 import { relay } from "../tunnel/relay.ts";

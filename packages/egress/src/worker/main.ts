@@ -2,9 +2,9 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { pino } from "pino";
 import type { EgressAttachment } from "@caisson/protocol";
-import { createHttp1Server } from "../intercept/http1-server.ts";
+import { createHttp1Server } from "../intercept/http1/server.ts";
 import type { Deliver } from "../record/recorder.ts";
-import { createUpstreamTrust } from "../replay/trust.ts";
+import { createUpstreamTrust } from "../upstream/trust.ts";
 import { createResolver } from "../resolve/resolver.ts";
 import { createInOrder } from "./in-order.ts";
 import type { FromWorker, ToWorker, WorkerConfig } from "./messages.ts";

@@ -3,13 +3,13 @@ import type { EgressAttachment, EgressEvent } from "@caisson/protocol";
 import { compilePolicy, type Host, type Policy } from "@caisson/policy";
 import type { Authority } from "../authority/authority.ts";
 import { createSandboxAuthority } from "../authority/sandbox-authority.ts";
-import type { Principal } from "../intercept/conversation.ts";
-import type { Http1Server } from "../intercept/http1-server.ts";
-import { TlsTerminator } from "../intercept/terminate-tls.ts";
+import type { Principal } from "../intercept/model/http-connection.ts";
+import type { Http1Server } from "../intercept/http1/server.ts";
+import { TlsTerminator } from "../intercept/tls/terminate-tls.ts";
 import { createRecorder, type Deliver } from "../record/recorder.ts";
 import { createRedactor } from "../redact/redactor.ts";
-import type { OriginOptions } from "../replay/origin.ts";
-import { Origins } from "../replay/origins.ts";
+import type { OriginOptions } from "../upstream/origin.ts";
+import { Origins } from "../upstream/origins.ts";
 import type { Resolver } from "../resolve/resolver.ts";
 import { createVault } from "../secrets/vault.ts";
 

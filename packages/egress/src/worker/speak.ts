@@ -1,8 +1,8 @@
 /** What is spoken on a granted connection, layer by layer, and who takes it over. */
 import type { Duplex } from "node:stream";
 import { canonicalHost } from "@caisson/policy";
-import { serveHttp2 } from "../intercept/http2-server.ts";
-import { PlainSocket } from "../intercept/plain-socket.ts";
+import { serveHttp2 } from "../intercept/http2/server.ts";
+import { PlainSocket } from "../intercept/http1/http2-stream-socket.ts";
 import type { ClientHello } from "../sniff/client-hello.ts";
 import { firstBytesOf, type FirstBytes } from "../sniff/first-bytes-of.ts";
 import { faultOfCut, openUpstream, Refused, tunnel, type Connection, type Inside } from "./granted.ts";

@@ -1,0 +1,181 @@
+/** Carries a response to the guest: decoded where it must be read, secrets turned back, no faster than the guest takes it. */
+import type { Redactor } from "../../redact/redactor.ts";
+import { Paced, wordPatience } from "../../redact/paced.ts";
+import { createDecoder, knownCodings, type Decoder } from "../../redact/decode.ts";
+import { UpstreamFailure } from "../../upstream/failure.ts";
+import type { UpstreamCall, UpstreamHandler } from "../../upstream/request.ts";
+import type { HeaderList } from "../../secrets/substitute.ts";
+import type { GuestReply } from "../model/guest.ts";
+import { hasMessages, headerValue, listValue, responseHeaders } from "../model/headers.ts";
+import { Refusal } from "../model/refusal.ts";
+import { codedForTransfer, hasForeignCharset, hidesMessages, isPart } from "./unreadable.ts";
+
+/** A body announced to be no longer than this is collected, so that its length can be told right after redaction. */
+const collectLimit = 64 * 1024;
+/** Milliseconds of silence after which a few letters of a text are let go, which may become a secret. */
+const textPatience = 25;
+
+export interface RelayResult {
+  readonly status: number;
+  readonly bytesIn: number;
+}
+
+export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
+  /** Set right after the call was made. */
+  call: UpstreamCall | undefined;
+  bytesIn = 0;
+  status = 0;
+  readonly #method: string;
+  readonly #redactor: Redactor;
+  readonly #reply: GuestReply;
+  readonly #done: (error?: Error) => void;
+  /** Absent where nothing needs to be searched. */
+  #searched: Paced | undefined;
+  /** The same for what is decoded, before it is. */
+  #coded: Paced | undefined;
+  #decoder: Decoder | undefined;
+  #collected: Buffer[] | undefined;
+  #headers: [string, string][] = [];
+  #trailers: HeaderList = [];
+  #over = false;
+
+  /** @param done called once, with an error when the response did not come whole */
+  constructor(method: string, redactor: Redactor, reply: GuestReply, done: (error?: Error) => void) {
+    this.#method = method;
+    this.#redactor = redactor;
+    this.#reply = reply;
+    this.#done = done;
+    reply.onDrain(() => {
+      if (this.#decoder === undefined) this.call?.resume();
+      else this.#decoder.output.resume();
+      this.#searched?.resume();
+    });
+  }
+
+  head(status: number, headers: HeaderList, ended: boolean): void {
+    if (this.#over) return;
+    this.status = status;
+    const reads = this.#redactor.active;
+    const bodyless = ended || this.#method === "HEAD" || status === 204 || status === 304;
+    const refuse = (why: string): void => this.fail(new Refusal(502, "unreadable-response", why));
+    // The header ends here, and the guest would take the coded bytes for the body.
+    if (!bodyless && codedForTransfer(headers)) return refuse("The response has a transfer coding nobody asked for.");
+    if (reads && !bodyless && isPart(status, headers))
+      return refuse("The response is a part of an answer, which cannot be searched for secrets.");
+    if (reads && !bodyless && hasForeignCharset(headers))
+      return refuse("The response is in a character set that cannot be searched for secrets.");
+    const codings = reads && !bodyless ? knownCodings(listValue(headers, "content-encoding")) : [];
+    if (codings === undefined || (reads && hidesMessages(headers)) || (codings.length > 0 && status === 206))
+      return refuse("The response is encoded in a way that cannot be searched for secrets.");
+    this.#headers = responseHeaders(headers, this.#redactor, codings.length > 0);
+    // A length without its body is that of the unredacted one; with the body none or another is told.
+    if (reads && (this.#method === "HEAD" || status === 304))
+      this.#headers = this.#headers.filter(([name]) => name !== "content-length");
+    if (bodyless || !reads) {
+      this.#reply.head(status, this.#headers, { ended: bodyless });
+      return;
+    }
+    const give = (pieces: readonly Buffer[]): void => this.#give(pieces);
+    this.#searched = hasMessages(headers)
+      ? new Paced(this.#redactor.stream("messages"), wordPatience, give)
+      : new Paced(this.#redactor.stream("text"), textPatience, give);
+    if (codings.length > 0) this.#decode(codings);
+    const length = headerValue(this.#headers, "content-length");
+    if (!hasMessages(headers)) this.#headers = this.#headers.filter(([name]) => name !== "content-length");
+    if (length !== undefined && Number(length) <= collectLimit) this.#collected = [];
+    else this.#reply.head(status, this.#headers, { ended: false });
+  }
+
+  data(chunk: Buffer): void {
+    if (this.#over) return;
+    // Without a head it is not known how to read the body, and unread it does not go on.
+    if (this.status === 0)
+      return this.fail(new UpstreamFailure("upstream-protocol", "The host sent a body before its head"));
+    this.bytesIn += chunk.length;
+    if (this.#coded !== undefined) this.#coded.push(chunk);
+    else this.#take(chunk);
+  }
+
+  end(trailers: HeaderList): void {
+    if (this.#over) return;
+    if (this.status === 0)
+      return this.fail(new UpstreamFailure("upstream-protocol", "The host ended its answer before it began"));
+    this.#trailers = trailers;
+    if (this.#decoder === undefined) return this.#finish();
+    this.#coded?.end();
+    this.#decoder.input.end();
+  }
+
+  fail(error: Error): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#release();
+    this.call?.abort(error);
+    this.#done(error);
+  }
+
+  /**
+   * What is coded is searched as well. A guest that may say how something stored is coded can put a table in front of a value by which
+   * the decoder turns its letters into others; overwritten, it no longer is what the table is for.
+   */
+  #decode(codings: readonly string[]): void {
+    const { input, output } = (this.#decoder = createDecoder(codings, (error) => this.fail(error)));
+    const coded = (this.#coded = new Paced(this.#redactor.stream("unknown"), wordPatience, (pieces) => {
+      if (this.#over) return;
+      let flows = true;
+      for (const piece of pieces) flows = input.write(piece);
+      if (flows) return;
+      this.call?.pause();
+      coded.pause();
+    }));
+    input.on("drain", () => {
+      this.call?.resume();
+      coded.resume();
+    });
+    output.on("data", (chunk: Buffer) => this.#take(chunk));
+    output.on("end", () => this.#over || this.#finish());
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#searched === undefined) this.#give([chunk]);
+    else this.#searched.push(chunk);
+  }
+
+  #give(pieces: readonly Buffer[]): void {
+    if (this.#over) return;
+    if (this.#collected !== undefined) {
+      this.#collected.push(...pieces);
+      return;
+    }
+    let flows = true;
+    for (const piece of pieces) flows = this.#reply.write(piece) && flows;
+    if (flows) return;
+    this.#searched?.pause();
+    if (this.#decoder === undefined) this.call?.pause();
+    else this.#decoder.output.pause();
+  }
+
+  /** What an upstream says may be more than Node is willing to write. The exchange ends then too, and not before it is known. */
+  #finish(): void {
+    try {
+      this.#searched?.end();
+      if (this.#collected !== undefined) {
+        const body = Buffer.concat(this.#collected);
+        this.#reply.head(this.status, [...this.#headers, ["content-length", String(body.length)]], { ended: false });
+        if (body.length > 0) this.#reply.write(body);
+      }
+      this.#reply.end(responseHeaders(this.#trailers, this.#redactor));
+    } catch (error) {
+      return this.fail(error as Error);
+    }
+    this.#over = true;
+    this.#release();
+    this.#done();
+  }
+
+  #release(): void {
+    this.#searched?.stop();
+    this.#coded?.stop();
+    this.#decoder?.input.destroy();
+  }
+}
