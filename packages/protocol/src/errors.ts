@@ -41,3 +41,9 @@ export function toCaissonError(thrown: unknown): CaissonError {
     cause: thrown,
   });
 }
+
+/** The `code` of an error of Node or of a system call, such as `ENOENT`; undefined when it has none. */
+export function codeOf(thrown: unknown): string | undefined {
+  const { code } = (thrown ?? {}) as { code?: unknown };
+  return typeof code === "string" ? code : undefined;
+}

@@ -1,12 +1,11 @@
 /** Puts the values in, last of all, where a request to an approved host holds their placeholders. */
+import type { HeaderList } from "@caisson/http1";
 import type { Host } from "@caisson/policy";
 import { mayGoTo, type PlaceholderForm, type Secret, type Vault } from "./vault.ts";
 import { findPlaceholders } from "./find.ts";
 import { outsideNarrowing } from "./narrowed.ts";
 import { holdUnfinished } from "../redact/holding.ts";
 import { StreamRewriter } from "../redact/stream-rewriter.ts";
-
-export type HeaderList = readonly (readonly [name: string, value: string])[];
 
 export interface Destination {
   readonly host: Host;

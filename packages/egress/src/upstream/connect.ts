@@ -8,7 +8,7 @@ export interface SecureDial extends DialOptions {
   readonly alpn: readonly string[];
   readonly trust: SecureContext;
   /** Sessions to resume, by host; only for the same host and sandbox. */
-  readonly sessions: Map<string, Buffer>;
+  readonly tlsSessions: Map<string, Buffer>;
 }
 
 const handshakeTimeout = 10_000;
@@ -23,7 +23,7 @@ export async function dialSecure(
   const { signal } = options;
   const { socket: raw, address } = await dial(target, options);
   const sessionKey = `${host}:${target.port}/${options.alpn.join()}`;
-  const session = options.sessions.get(sessionKey);
+  const session = options.tlsSessions.get(sessionKey);
   const socket = tlsConnect({
     socket: raw,
     // The name of a certificate is checked against `host`; an address has no server name (RFC 6066 3).
@@ -35,8 +35,8 @@ export async function dialSecure(
     rejectUnauthorized: true,
   });
   socket.on("session", (ticket: Buffer) => {
-    if (options.sessions.size >= maxSessions) options.sessions.delete(options.sessions.keys().next().value!);
-    options.sessions.set(sessionKey, ticket);
+    if (options.tlsSessions.size >= maxSessions) options.tlsSessions.delete(options.tlsSessions.keys().next().value!);
+    options.tlsSessions.set(sessionKey, ticket);
   });
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(

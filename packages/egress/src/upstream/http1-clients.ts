@@ -13,14 +13,14 @@ const limits = {
   headerBytes: 64 * 1024,
 } as const;
 
-export interface ConnectionOptions {
+export interface Http1ClientOptions {
   /** Opens a socket, and gives up when told to. */
   readonly connect: (signal: AbortSignal) => Promise<Socket>;
   /** Milliseconds in which an upstream must take what it is sent, and begin to answer. */
   readonly patience: number;
 }
 
-export interface Connection {
+export interface Http1Client {
   readonly client: Client;
   /** Ends the opening of the connection. */
   readonly opening: AbortController;
@@ -28,28 +28,28 @@ export interface Connection {
   socket?: Socket;
 }
 
-export class Connections {
+export class Http1Clients {
   readonly patience: number;
-  readonly #connect: ConnectionOptions["connect"];
+  readonly #connect: Http1ClientOptions["connect"];
   readonly #origin: string;
   /** Free for the next request, the last used one last. */
-  readonly #idle: Connection[] = [];
-  readonly #all = new Set<Connection>();
+  readonly #idle: Http1Client[] = [];
+  readonly #all = new Set<Http1Client>();
   #retired = false;
 
-  constructor(scheme: "https" | "http", options: ConnectionOptions) {
+  constructor(scheme: "https" | "http", options: Http1ClientOptions) {
     this.#origin = `${scheme}://upstream.invalid`;
     this.#connect = options.connect;
     this.patience = options.patience;
   }
 
   /** For one request. It comes back by itself when it can carry another. */
-  take(): Connection {
+  take(): Http1Client {
     return this.#idle.pop() ?? this.#open();
   }
 
   /** Gives up what is under way, the opening included, and lets go of all that it holds. */
-  end(connection: Connection, reason?: Error): void {
+  end(connection: Http1Client, reason?: Error): void {
     const index = this.#idle.indexOf(connection);
     if (index >= 0) this.#idle.splice(index, 1);
     this.#all.delete(connection);
@@ -57,7 +57,7 @@ export class Connections {
     void connection.client.destroy(reason ?? null);
   }
 
-  #open(): Connection {
+  #open(): Http1Client {
     const opening = new AbortController();
     const client = new Client(this.#origin, {
       connect: (_, callback) => {
@@ -73,7 +73,7 @@ export class Connections {
       bodyTimeout: 0,
       maxHeaderSize: limits.headerBytes,
     });
-    const connection: Connection = { client, opening };
+    const connection: Http1Client = { client, opening };
     this.#all.add(connection);
     client.on("drain", () => {
       if (this.#retired || !client.stats.connected || this.#idle.length >= limits.idle) this.end(connection);

@@ -1,12 +1,12 @@
 /** Sends one request over HTTP/1.1. */
 import type { Dispatcher } from "undici";
-import type { HeaderList } from "../secrets/substitute.ts";
-import type { Connections } from "./http1-clients.ts";
+import { headerList, isWebSocketUpgrade, type HeaderList } from "@caisson/http1";
+import type { Http1Clients } from "./http1-clients.ts";
 import { UpstreamFailure } from "./failure.ts";
 import { headDeadline } from "./head-deadline.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./request.ts";
 
-export function callHttp1(connections: Connections, request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
+export function callHttp1(connections: Http1Clients, request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
   let controller: Dispatcher.DispatchController | undefined;
   let paused = false;
   let over = false;
@@ -17,11 +17,11 @@ export function callHttp1(connections: Connections, request: UpstreamRequest, ha
     abort(failure);
     handler.fail(failure);
   });
-  const finish = (tell: () => void): void => {
+  const finish = (report: () => void): void => {
     if (over) return;
     over = true;
     deadline.end();
-    tell();
+    report();
   };
   const abort = (reason: Error): void =>
     finish(() => {
@@ -53,9 +53,11 @@ export function callHttp1(connections: Connections, request: UpstreamRequest, ha
     onRequestUpgrade: (_, __, headers, socket) =>
       finish(() => {
         const list = rawHeaders(controller, "rawHeaders", headers);
-        if (headerIs(list, "upgrade", "websocket")) return handler.upgraded?.(socket, list);
+        if (isWebSocketUpgrade(list)) return handler.upgraded?.(socket, list);
         socket.destroy();
-        handler.fail(new UpstreamFailure("upstream-protocol", "The host switched to a protocol nobody asked for"));
+        handler.fail(
+          new UpstreamFailure("upstream-protocol", "The upstream switched to a protocol that was not requested"),
+        );
       }),
     onResponseError: (_, error) => finish(() => handler.fail(error)),
   };
@@ -89,18 +91,8 @@ function rawHeaders(
   parsed: Record<string, string | string[] | undefined>,
 ): HeaderList {
   const raw = (controller as Record<string, unknown> | undefined)?.[key];
-  if (Array.isArray(raw)) {
-    const pairs: [string, string][] = [];
-    for (let index = 0; index + 1 < raw.length; index += 2)
-      pairs.push([latin1(raw[index]).toLowerCase(), latin1(raw[index + 1])]);
-    return pairs;
-  }
+  if (Array.isArray(raw)) return headerList(raw as (Buffer | string)[]);
   return Object.entries(parsed).flatMap(([name, value]) =>
     value === undefined ? [] : [value].flat().map((one): [string, string] => [name, one]),
   );
 }
-
-const headerIs = (list: HeaderList, wanted: string, value: string): boolean =>
-  list.some(([name, text]) => name === wanted && text.trim().toLowerCase() === value);
-
-const latin1 = (value: Buffer | string): string => (typeof value === "string" ? value : value.toString("latin1"));

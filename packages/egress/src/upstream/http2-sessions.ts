@@ -3,7 +3,7 @@ import { connect, type ClientHttp2Session, type ClientHttp2Stream } from "node:h
 import type { Socket } from "node:net";
 import { closeWhenIdle } from "./close-when-idle.ts";
 import { UpstreamFailure } from "./failure.ts";
-import { windows, type Place, type WindowRoom } from "./window-budget.ts";
+import { windows, type Place, type WindowBudget } from "./window-budget.ts";
 
 /** Milliseconds, and streams of one session. */
 const limits = { idle: 30_000, settings: 10_000, streams: 128 } as const;
@@ -12,7 +12,7 @@ export interface SessionOptions {
   /** A connection that speaks HTTP/2; undefined when the upstream does not. */
   readonly connect: () => Promise<Socket | undefined>;
   readonly origin: string;
-  readonly room: WindowRoom;
+  readonly budget: WindowBudget;
   /** Milliseconds in which an upstream must begin to answer. */
   readonly patience: number;
 }
@@ -31,7 +31,7 @@ interface Session {
   streams: number;
 }
 
-export class Sessions {
+export class Http2Sessions {
   readonly #options: SessionOptions;
   readonly #sessions = new Set<Session>();
   /** By window. */
@@ -48,7 +48,7 @@ export class Sessions {
    * @throws the error of the connection, UpstreamFailure, or the reason of `left`
    */
   async take(left: AbortSignal): Promise<FreeStream | undefined> {
-    const place = this.#options.room.take();
+    const place = this.#options.budget.take();
     try {
       for (let attempts = 0; attempts < 3;) {
         const free = [...this.#sessions].find((session) => session.window === place.window && isFree(session));

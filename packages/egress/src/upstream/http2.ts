@@ -1,13 +1,13 @@
 /** Sends one request over HTTP/2, trailers and streaming in both directions included. */
 import { constants, type ClientHttp2Stream, type OutgoingHttpHeaders } from "node:http2";
 import { pipeline } from "node:stream";
-import type { HeaderList } from "../secrets/substitute.ts";
+import type { HeaderList } from "@caisson/http1";
 import { headDeadline } from "./head-deadline.ts";
 import { holdUnread } from "./hold-unread.ts";
 import type { FreeStream } from "./http2-sessions.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./request.ts";
 
-/** Milliseconds in which an upstream must take notice that a stream was given up. */
+/** Milliseconds in which an upstream must acknowledge that a stream was cancelled. */
 const notice = 30_000;
 
 export function callHttp2(
@@ -16,7 +16,7 @@ export function callHttp2(
   request: UpstreamRequest,
   handler: UpstreamHandler,
 ): UpstreamCall {
-  // Without what every object has: its names are names of fields like others.
+  // Without a prototype: fields may be called `constructor` and `__proto__`.
   const headers = Object.assign(Object.create(null) as OutgoingHttpHeaders, {
     ":method": request.method,
     ":scheme": scheme,
@@ -45,7 +45,7 @@ export function callHttp2(
   });
   let sending = request.body !== undefined;
   const giveUp = (): void => {
-    // While a body is sent, closing would let the pipeline destroy the stream before Node has told the upstream.
+    // While a body is sent, closing would let the pipeline destroy the stream before Node has sent the reset.
     if (sending) cancel.abort();
     else closeWithNotice(stream);
   };
@@ -55,12 +55,12 @@ export function callHttp2(
     const ended = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
     answered = true;
     deadline.end();
-    handler.head(Number(received[":status"]), headerList(raw), ended);
+    handler.head(Number(received[":status"]), fieldsOf(raw), ended);
     // Not before: Node may emit the first data ahead of the response it belongs to.
     stream.on("data", (chunk: Buffer) => handler.data(chunk));
   });
   stream.on("trailers", (_, __, raw) => {
-    trailers = headerList(raw);
+    trailers = fieldsOf(raw);
   });
   stream.on("end", () =>
     once(() => {
@@ -83,7 +83,7 @@ export function callHttp2(
       }
     });
   }
-  // The response may be complete before the request is; then the rest of the body is nobody's business any more.
+  // The response may be complete before the request is; then the rest of the body is not needed.
   if (request.body === undefined) deadline.begin();
   else
     pipeline(request.body, stream, (error) => {
@@ -97,7 +97,7 @@ export function callHttp2(
   };
 }
 
-/** A stream is held until the upstream has been told; one that does not read what it is told loses its session. */
+/** A stream is kept until its reset has been sent. An upstream that does not read it loses its session. */
 function closeWithNotice(stream: ClientHttp2Stream): void {
   const { session } = stream;
   stream.close(constants.NGHTTP2_CANCEL);
@@ -106,8 +106,8 @@ function closeWithNotice(stream: ClientHttp2Stream): void {
   stream.once("close", () => clearTimeout(stuck));
 }
 
-/** As they came: of fields that should stand once Node's own object holds the first and drops the others, a second coding as well. */
-function headerList(raw: readonly string[]): HeaderList {
+/** As they came. Of a field that should occur once, Node's own object keeps the first and drops the others, a second encoding as well. */
+function fieldsOf(raw: readonly string[]): HeaderList {
   const pairs: [string, string][] = [];
   for (let index = 0; index + 1 < raw.length; index += 2) {
     const name = raw[index]!;

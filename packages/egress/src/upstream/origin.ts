@@ -4,16 +4,16 @@ import type { TLSSocket } from "node:tls";
 import { dial } from "../resolve/dial.ts";
 import type { Target } from "../resolve/resolver.ts";
 import { dialSecure, type SecureDial } from "./connect.ts";
-import { Connections } from "./http1-clients.ts";
+import { Http1Clients } from "./http1-clients.ts";
 import { toFailure } from "./failure.ts";
-import { Sessions, type FreeStream } from "./http2-sessions.ts";
-import type { WindowRoom } from "./window-budget.ts";
+import { Http2Sessions, type FreeStream } from "./http2-sessions.ts";
+import type { WindowBudget } from "./window-budget.ts";
 
 export interface OriginOptions extends Omit<SecureDial, "alpn" | "signal"> {
   /** Milliseconds in which an upstream must begin to answer. */
   readonly patience?: number;
   /** What the answers of the sandbox may hold. */
-  readonly room: WindowRoom;
+  readonly budget: WindowBudget;
 }
 
 /** Milliseconds. */
@@ -26,12 +26,12 @@ export class Origin {
   /** The address of the newest connection, for the record. */
   address: string | undefined;
   usedAt = Date.now();
-  readonly http1: Connections;
+  readonly http1: Http1Clients;
   readonly #host: string;
   readonly #scheme: "https" | "http";
   readonly #target: Target;
   readonly #options: OriginOptions;
-  readonly #http2: Sessions;
+  readonly #http2: Http2Sessions;
   /** A connection whose handshake ended in HTTP/1.1 after all. */
   #spare: TLSSocket | undefined;
   #onlyHttp1Until = 0;
@@ -41,18 +41,18 @@ export class Origin {
     this.#host = host;
     this.#target = target;
     this.#options = options;
-    const { patience = limits.patience, room } = options;
-    this.http1 = new Connections(scheme, {
+    const { patience = limits.patience, budget } = options;
+    this.http1 = new Http1Clients(scheme, {
       connect: (signal) =>
         this.#connect(["http/1.1"], signal).catch((error: unknown) => {
           throw toFailure(error, this.#where);
         }),
       patience,
     });
-    this.#http2 = new Sessions({
+    this.#http2 = new Http2Sessions({
       connect: () => this.#connectHttp2(),
       origin: `${scheme}://upstream.invalid`,
-      room,
+      budget,
       patience,
     });
   }

@@ -2,7 +2,7 @@
 import type { Host } from "@caisson/policy";
 import type { Target } from "../resolve/resolver.ts";
 import { Origin, type OriginOptions } from "./origin.ts";
-import { WindowRoom } from "./window-budget.ts";
+import { WindowBudget } from "./window-budget.ts";
 
 const maxOrigins = 128;
 const idleLimit = 120_000;
@@ -11,8 +11,8 @@ export class Origins {
   readonly #options: OriginOptions;
   readonly #origins = new Map<string, Origin>();
 
-  constructor(options: Omit<OriginOptions, "sessions" | "room">) {
-    this.#options = { ...options, sessions: new Map(), room: new WindowRoom() };
+  constructor(options: Omit<OriginOptions, "tlsSessions" | "budget">) {
+    this.#options = { ...options, tlsSessions: new Map(), budget: new WindowBudget() };
   }
 
   /** A new answer of DNS is a new target and so a new set of connections; the old ones drain. */

@@ -1,6 +1,6 @@
 /** What a request to an upstream looks like to the rest of the proxy, whichever protocol carries it. */
 import type { Duplex, Readable } from "node:stream";
-import type { HeaderList } from "../secrets/substitute.ts";
+import type { HeaderList } from "@caisson/http1";
 
 export interface UpstreamRequest {
   readonly method: string;

@@ -15,7 +15,7 @@ export interface Place {
   leave(): void;
 }
 
-export class WindowRoom {
+export class WindowBudget {
   #wide = 0;
   #all = 0;
 

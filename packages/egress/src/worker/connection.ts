@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { formatHostAndPort, parseHostAndPort } from "@caisson/policy";
 import { toFailure } from "../upstream/failure.ts";
 import { connectionRecord } from "./connection-record.ts";
-import { Refused, type Connection } from "./granted.ts";
+import { ConnectionRefused, type GuestConnection } from "./guest-connection.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { speak } from "./speak.ts";
 import { sweepAfter } from "./sweep.ts";
@@ -66,7 +66,7 @@ export async function acceptConnection(
     if (stream.destroyed) return record.done("allowed", "guest-left");
     stream.respond({ ":status": 200 });
     stream.on("close", () => record.done("allowed", "allowed"));
-    const connection: Connection = {
+    const connection: GuestConnection = {
       sandbox,
       host,
       port,
@@ -78,7 +78,7 @@ export async function acceptConnection(
     count(connection, stream);
     await speak(connection, stream);
   } catch (error) {
-    if (error instanceof Refused) {
+    if (error instanceof ConnectionRefused) {
       record.done("refused", error.rule, error.message);
       if (error.speaksTls !== undefined) return denyAccess(error.speaksTls, stream);
     } else {
@@ -111,7 +111,7 @@ function denyAccess(socket: Duplex, stream: ServerHttp2Stream): void {
  * Counts bytes where they come and go, whatever is spoken, so that each counts once, also those that were looked at and given back,
  * and nobody's reading is disturbed. What goes beyond the budget is not passed on.
  */
-function count({ sandbox, host, record }: Connection, stream: ServerHttp2Stream): void {
+function count({ sandbox, host, record }: GuestConnection, stream: ServerHttp2Stream): void {
   const push = stream.push.bind(stream);
   stream.push = (chunk: Buffer | null, encoding?: BufferEncoding) => {
     if (chunk === null) return push(chunk);

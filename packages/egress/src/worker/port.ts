@@ -31,7 +31,7 @@ export interface Port {
   close(): Promise<void>;
 }
 
-/** @param onTrouble is told why a conversation with the guest ended, for the log */
+/** @param onTrouble is told why a connection with the guest ended, for the log */
 export function servePort(sandbox: Sandbox, path: string, onTrouble: (error: unknown) => void): Port {
   const ending = new AbortController();
   const serving = (async () => {

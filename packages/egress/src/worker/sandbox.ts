@@ -18,7 +18,7 @@ export interface Shared {
   readonly resolver: Resolver;
   readonly deliver: Deliver;
   readonly http1: Http1Server;
-  readonly dialing: Omit<OriginOptions, "sessions" | "room">;
+  readonly dialing: Omit<OriginOptions, "tlsSessions" | "budget">;
   readonly authoritySeed: Uint8Array;
 }
 

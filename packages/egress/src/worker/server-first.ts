@@ -2,15 +2,16 @@
 import type { Duplex } from "node:stream";
 import { firstBytesOf, type FirstBytes } from "../sniff/first-bytes-of.ts";
 import { forward, halfClosed } from "../tunnel/relay.ts";
-import { faultOfCut, Refused, tunnel, tunnelRewriter, type Connection } from "./granted.ts";
+import { ConnectionRefused, type GuestConnection } from "./guest-connection.ts";
+import { faultOfCut, tunnel, tunnelRewriter } from "./tunnel.ts";
 
 /**
  * Lets the server speak, and looks at what the guest then says before it goes on.
  * @returns what the guest said when it has to be judged; undefined when the connection is taken care of
- * @throws Refused
+ * @throws ConnectionRefused
  */
 export async function listenFirst(
-  connection: Connection,
+  connection: GuestConnection,
   guest: Duplex,
   upstream: Duplex,
 ): Promise<FirstBytes | undefined> {
@@ -40,6 +41,6 @@ export async function listenFirst(
   }
   upstream.destroy();
   if (fault !== undefined) throw fault;
-  if (spoke) throw new Refused("unclear-protocol", "HTTP or TLS began after the server had spoken.");
+  if (spoke) throw new ConnectionRefused("unclear-protocol", "HTTP or TLS began after the server had spoken.");
   return first;
 }

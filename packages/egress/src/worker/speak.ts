@@ -1,11 +1,14 @@
 /** What is spoken on a granted connection, layer by layer, and who takes it over. */
 import type { Duplex } from "node:stream";
 import { canonicalHost } from "@caisson/policy";
+import type { HttpConnection } from "../intercept/model/http-connection.ts";
 import { serveHttp2 } from "../intercept/http2/server.ts";
-import { PlainSocket } from "../intercept/http1/http2-stream-socket.ts";
+import { Http2StreamSocket } from "../intercept/http1/http2-stream-socket.ts";
 import type { ClientHello } from "../sniff/client-hello.ts";
 import { firstBytesOf, type FirstBytes } from "../sniff/first-bytes-of.ts";
-import { faultOfCut, openUpstream, Refused, tunnel, type Connection, type Inside } from "./granted.ts";
+import { ConnectionRefused, type GuestConnection } from "./guest-connection.ts";
+import { openUpstream, type Inside } from "./open-upstream.ts";
+import { faultOfCut, tunnel } from "./tunnel.ts";
 import { listenFirst } from "./server-first.ts";
 import { checkServerName } from "./server-name.ts";
 
@@ -14,8 +17,8 @@ const waits = { serverFirst: 300, firstBytes: 30_000 } as const;
 /** On these the client always speaks first. */
 const clientFirstPorts = new Set([80, 443]);
 
-/** @throws Refused, and what dialling throws */
-export async function speak(connection: Connection, socket: Duplex, inside?: Inside): Promise<void> {
+/** @throws ConnectionRefused, and what dialling throws */
+export async function speak(connection: GuestConnection, socket: Duplex, inside?: Inside): Promise<void> {
   // What was agreed on in the handshake need not be guessed.
   if (inside?.alpn === "h2") return await proceed(connection, socket, { kind: "http2" }, inside);
   const serverMayBegin = !clientFirstPorts.has(connection.port);
@@ -31,16 +34,16 @@ export async function speak(connection: Connection, socket: Duplex, inside?: Ins
 }
 
 async function proceed(
-  connection: Connection,
+  connection: GuestConnection,
   socket: Duplex,
   first: FirstBytes,
   inside: Inside | undefined,
 ): Promise<void> {
   const { sandbox, record, reads } = connection;
-  const conversation = {
+  const http: HttpConnection = {
     principal: sandbox,
-    connection: record.id,
-    scheme: inside === undefined ? ("http" as const) : ("https" as const),
+    id: record.id,
+    scheme: inside === undefined ? "http" : "https",
     host: connection.host,
     port: connection.port,
   };
@@ -56,42 +59,43 @@ async function proceed(
       return tunnel(connection, socket, upstream);
     }
     case "slow":
-      if (reads) throw new Refused("unclear-protocol", "The first bytes did not tell in time what is spoken.");
+      if (reads)
+        throw new ConnectionRefused("unclear-protocol", "The first bytes did not tell in time what is spoken.");
       return tunnel(connection, socket, await openUpstream(connection, inside));
     case "socks":
       if (sandbox.policy.restricted)
-        throw new Refused("proxy-protocol", "SOCKS would lead on to a host that nobody has judged.");
+        throw new ConnectionRefused("proxy-protocol", "SOCKS would lead on to a host that nobody has judged.");
       return tunnel(connection, socket, await openUpstream(connection, inside));
     case "malformed":
-      if (reads) throw new Refused("malformed-hello", first.detail);
+      if (reads) throw new ConnectionRefused("malformed-hello", first.detail);
       return tunnel(connection, socket, await openUpstream(connection, inside));
     case "tls":
       if (inside !== undefined) {
         if (reads && sandbox.policy.restricted)
-          throw new Refused("nested-tls", "TLS inside TLS cannot be judged.", socket);
+          throw new ConnectionRefused("nested-tls", "TLS inside TLS cannot be judged.", socket);
         return tunnel(connection, socket, await openUpstream(connection, inside));
       }
       return await speakTls(connection, socket, first.hello);
     case "http1":
       if (inside === undefined) record.protocol = "http/1.1";
-      sandbox.shared.http1.serve(inside === undefined ? new PlainSocket(socket) : socket, conversation);
+      sandbox.shared.http1.serve(inside === undefined ? new Http2StreamSocket(socket) : socket, http);
       return;
     case "http2":
       if (inside === undefined) record.protocol = "h2";
-      serveHttp2(socket, conversation);
+      serveHttp2(socket, http);
       return;
     default:
       return tunnel(connection, socket, await openUpstream(connection, inside));
   }
 }
 
-async function speakTls(connection: Connection, socket: Duplex, hello: ClientHello): Promise<void> {
+async function speakTls(connection: GuestConnection, socket: Duplex, hello: ClientHello): Promise<void> {
   const { sandbox, host, record, reads } = connection;
   record.protocol = "tls";
   checkServerName(connection, hello, socket);
   if (!reads) return tunnel(connection, socket, await openUpstream(connection, undefined));
   const tls = await sandbox.terminator.terminate(socket, host.text, hello.alpn).catch((error: unknown) => {
-    throw new Refused(
+    throw new ConnectionRefused(
       "tls-with-guest",
       `The TLS handshake with the program in the sandbox failed: ${(error as Error).message}`,
     );
@@ -101,7 +105,7 @@ async function speakTls(connection: Connection, socket: Duplex, hello: ClientHel
   // OpenSSL's reading of the name must be the same as ours.
   const name = (tls as { servername?: string | false | null }).servername;
   if (typeof name === "string" && name !== "" && canonicalHost(name)?.text !== host.text)
-    throw new Refused("sni-mismatch", "Two readings of the server name differ.");
+    throw new ConnectionRefused("sni-mismatch", "Two readings of the server name differ.");
   const alpn = tls.alpnProtocol === false || tls.alpnProtocol === null ? undefined : tls.alpnProtocol;
   await speak(connection, tls, { alpn });
 }

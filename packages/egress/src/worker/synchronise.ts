@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 
 /** Milliseconds. */
 const resendAfter = 250;
-/** Bytes of an earlier conversation that may be left in the pipe. */
+/** Bytes of an earlier connection that may be left in the pipe. */
 const maxStale = 64 * 2 ** 20;
 
 /**

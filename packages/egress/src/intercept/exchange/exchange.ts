@@ -1,188 +1,216 @@
-/** One request from the guest to its host and back: check, substitute, send, redact, record. */
+/**
+ * One request from the guest to its upstream and back, in stages: check, substitute, send, relay the response, record. An `Exchange` is
+ * the handler of its upstream call, so that a chunk passes through no closure of its own.
+ */
 import { formatHostAndPort } from "@caisson/policy";
+import type { HeaderList } from "@caisson/http1";
+import type { Duplex } from "node:stream";
 import { UpstreamFailure, toFailure } from "../../upstream/failure.ts";
-import { callHttp1 } from "../../upstream/http1.ts";
-import { callHttp2 } from "../../upstream/http2.ts";
-import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "../../upstream/request.ts";
 import type { Origin } from "../../upstream/origin.ts";
-import { planBody, substituteHead, type Destination } from "../../secrets/substitute.ts";
-import { BodyRoom } from "../request/body-room.ts";
-import { checkRequest } from "../request/check.ts";
-import type { Conversation } from "../model/http-connection.ts";
+import type { UpstreamHandler } from "../../upstream/request.ts";
+import type { RequestHead } from "../../secrets/substitute.ts";
 import type { GuestReply, GuestRequest } from "../model/guest.ts";
-import { isGrpc, requestHeaders } from "../model/headers.ts";
-import { explain, outcomeOf, Refusal } from "../model/refusal.ts";
-import { requestRecord } from "../model/request-record.ts";
-import { prepareBody } from "../request/body.ts";
+import type { HttpConnection } from "../model/http-connection.ts";
+import { explain, outcomeOf, RequestRefused } from "../model/outcome.ts";
+import { requestRecord, type RequestRecord } from "../model/request-record.ts";
+import { BodyBudget } from "../request/body-budget.ts";
+import { checkRequest } from "../request/check.ts";
 import { dropRest, leaveRest } from "../request/rest-of-body.ts";
 import { ResponseRelay } from "../response/response-relay.ts";
 import { relayWebSocket } from "../websocket/relay.ts";
+import { brokeOff, isRepeatable, send } from "./send.ts";
+import { substituteRequest, type SubstitutedRequest } from "./substitute-request.ts";
 
-/** Never rejects: every outcome is told to the guest and recorded. */
-export async function exchange(conversation: Conversation, request: GuestRequest, reply: GuestReply): Promise<void> {
-  const { principal } = conversation;
-  const leave = principal.enter();
-  const room = new BodyRoom(principal, leave);
-  const record = requestRecord(conversation, request, room);
-  let gone = false;
-  const left = new AbortController();
-  let abort: ((reason: Error) => void) | undefined;
-  reply.onGone(() => {
-    gone = true;
-    left.abort(new Error("The guest went away"));
-    abort?.(new Error("The guest went away"));
-  });
-  const settle = (error?: Error, status?: number): void => {
-    if (error === undefined) {
-      leaveRest(request, record);
-      return record.done({ verdict: "allowed", rule: "allowed", ...(status !== undefined && { status }) });
+/** Never rejects: every outcome is answered to the guest and recorded. */
+export function exchange(connection: HttpConnection, request: GuestRequest, reply: GuestReply): Promise<void> {
+  return new Exchange(connection, request, reply).run();
+}
+
+class Exchange implements UpstreamHandler {
+  readonly #connection: HttpConnection;
+  readonly #request: GuestRequest;
+  readonly #reply: GuestReply;
+  /** Gives back the place among the requests under way; undefined when there was none. */
+  readonly #leave: (() => void) | undefined;
+  readonly #bodyBudget: BodyBudget;
+  readonly #record: RequestRecord;
+  /** Aborted when the guest has disconnected. */
+  readonly #left = new AbortController();
+  #substituted: SubstitutedRequest | undefined;
+  #origin: Origin | undefined;
+  /** Exists from the first attempt to send on. */
+  #relay: ResponseRelay | undefined;
+  /** How often the request may be sent once more. */
+  #repeats = 0;
+
+  constructor(connection: HttpConnection, request: GuestRequest, reply: GuestReply) {
+    const { principal } = connection;
+    this.#connection = connection;
+    this.#request = request;
+    this.#reply = reply;
+    this.#leave = principal.enter();
+    this.#bodyBudget = new BodyBudget(principal, this.#leave);
+    this.#record = requestRecord(connection, request, this.#bodyBudget);
+    reply.onGone(() => this.#disconnected());
+  }
+
+  async run(): Promise<void> {
+    if (this.#leave === undefined) return this.#fail(tooManyRequests());
+    try {
+      const head = this.#check();
+      // Request hooks belong here: they see a request that is allowed, and no secret is in it yet.
+      await this.#substitute(head);
+      await this.#resolve();
+      if (this.#left.signal.aborted) return this.#fail(disconnected());
+      this.#begin();
+      await this.#send();
+    } catch (error) {
+      this.#fail(error);
     }
-    dropRest(request);
-    if (gone) return record.done({ verdict: "allowed", rule: "guest-left", ...(status !== undefined && { status }) });
-    const outcome = outcomeOf(error);
-    explain(reply, outcome, conversation.host.text, request.protocol !== "h2");
-    record.done({ verdict: outcome.verdict, rule: outcome.rule, status: outcome.status, detail: outcome.message });
-  };
-  if (leave === undefined) {
-    settle(new Refusal(503, "too-many-requests", "The sandbox has too many requests under way; wait for some to end."));
-    return;
   }
-  try {
-    const prepared = await prepare(conversation, request, record, room, left.signal);
-    if (gone) return settle(new Error("gone"));
-    const { origin, upstream, failure } = prepared;
-    const fail = (error: Error): void =>
-      settle(failure() ?? asFailure(error, conversation), relay.status === 0 ? undefined : relay.status);
-    const relay = new ResponseRelay(request.method, principal.redactor, reply, (error) => {
-      record.bytesIn = relay.bytesIn;
-      if (origin.address !== undefined) record.address = origin.address;
-      if (error === undefined) settle(undefined, relay.status);
-      else fail(error);
+
+  /** @throws RequestRefused */
+  #check(): RequestHead {
+    const target = checkRequest(this.#connection, this.#request);
+    return { method: this.#request.method, target, headers: this.#request.headers };
+  }
+
+  /** @throws SecretRefused, RequestRefused */
+  async #substitute(head: RequestHead): Promise<void> {
+    this.#substituted = await substituteRequest({
+      connection: this.#connection,
+      request: this.#request,
+      head,
+      record: this.#record,
+      bodyBudget: this.#bodyBudget,
     });
-    // What an upstream says may be more than Node is willing to write; that ends this exchange and nothing else.
-    const guarded = (step: () => void): void => {
-      try {
-        step();
-      } catch (error) {
-        relay.fail(error as Error);
-      }
-    };
-    const handler: UpstreamHandler = {
-      head: (status, headers, ended) => guarded(() => relay.head(status, headers, ended)),
-      data: (chunk) => guarded(() => relay.data(chunk)),
-      end: (trailers) => guarded(() => relay.end(trailers)),
-      fail: (error) => {
-        if (repeats-- > 0 && !gone && relay.status === 0 && brokeOff(error))
-          attempt().catch((failed: Error) => relay.fail(failed));
-        else guarded(() => relay.fail(error));
-      },
-      upgraded: (socket, headers) =>
-        guarded(() => {
-          if (origin.address !== undefined) record.address = origin.address;
-          relayWebSocket({ conversation, request, reply, socket, headers, record });
-        }),
-    };
-    let repeats = isRepeatable(request) ? 1 : 0;
-    const attempt = async (): Promise<void> => {
-      relay.call = await send(conversation, request, origin, upstream, handler, left.signal);
-      if (gone) relay.call.abort(new Error("The guest went away"));
-    };
-    abort = (reason) => relay.fail(reason);
-    await attempt();
-  } catch (error) {
-    settle(asFailure(error, conversation));
+  }
+
+  /** @throws UpstreamFailure */
+  async #resolve(): Promise<void> {
+    const { principal, scheme, host, port } = this.#connection;
+    const resolution = await principal.resolve(host, port, this.#left.signal);
+    if (!resolution.ok) throw new UpstreamFailure("upstream-unreachable", resolution.detail);
+    this.#origin = principal.origins.get(scheme, host, resolution.target);
+  }
+
+  #begin(): void {
+    const { principal } = this.#connection;
+    this.#repeats = isRepeatable(this.#request) ? 1 : 0;
+    this.#relay = new ResponseRelay(this.#request.method, principal.redactor, this.#reply, (error) =>
+      this.#relayed(error),
+    );
+  }
+
+  /** @throws UpstreamFailure */
+  async #send(): Promise<void> {
+    const relay = this.#relay!;
+    relay.call = await send({
+      scheme: this.#connection.scheme,
+      request: this.#request,
+      origin: this.#origin!,
+      upstream: this.#substituted!.upstream,
+      handler: this,
+      left: this.#left.signal,
+    });
+    if (this.#left.signal.aborted) relay.call.abort(disconnected());
+  }
+
+  // The response. An upstream may send more than Node is willing to write: that ends this exchange and nothing else.
+
+  head(status: number, headers: HeaderList, ended: boolean): void {
+    try {
+      this.#relay!.head(status, headers, ended);
+    } catch (error) {
+      this.#relay!.fail(error as Error);
+    }
+  }
+
+  data(chunk: Buffer): void {
+    try {
+      this.#relay!.data(chunk);
+    } catch (error) {
+      this.#relay!.fail(error as Error);
+    }
+  }
+
+  end(trailers: HeaderList): void {
+    try {
+      this.#relay!.end(trailers);
+    } catch (error) {
+      this.#relay!.fail(error as Error);
+    }
+  }
+
+  fail(error: Error): void {
+    const relay = this.#relay!;
+    if (this.#repeats-- > 0 && !this.#left.signal.aborted && relay.status === 0 && brokeOff(error))
+      this.#send().catch((failed: Error) => relay.fail(failed));
+    else relay.fail(error);
+  }
+
+  upgraded(socket: Duplex, headers: HeaderList): void {
+    try {
+      this.#recordAddress();
+      relayWebSocket({
+        connection: this.#connection,
+        request: this.#request,
+        reply: this.#reply,
+        socket,
+        headers,
+        record: this.#record,
+      });
+    } catch (error) {
+      this.#relay!.fail(error as Error);
+    }
+  }
+
+  // The outcome. The first one is recorded.
+
+  /** The response is over. */
+  #relayed(error?: Error): void {
+    const { status, bytesIn } = this.#relay!;
+    this.#record.bytesIn = bytesIn;
+    this.#recordAddress();
+    if (error !== undefined) return this.#fail(this.#substituted!.failure() ?? error, status);
+    leaveRest(this.#request, this.#record);
+    this.#record.done({ verdict: "allowed", rule: "allowed", status });
+  }
+
+  /** @param status of a response that has begun, or 0 */
+  #fail(error: unknown, status = 0): void {
+    dropRest(this.#request);
+    if (this.#left.signal.aborted)
+      return this.#record.done({ verdict: "allowed", rule: "guest-left", ...(status !== 0 && { status }) });
+    const { host, port } = this.#connection;
+    const known = error instanceof Error && "rule" in error;
+    const outcome = outcomeOf(known ? error : toFailure(error, formatHostAndPort(host, port)));
+    explain(this.#reply, outcome, host.text, this.#request.protocol !== "h2");
+    this.#record.done({
+      verdict: outcome.verdict,
+      rule: outcome.rule,
+      status: outcome.status,
+      detail: outcome.message,
+    });
+  }
+
+  #disconnected(): void {
+    const reason = disconnected();
+    this.#left.abort(reason);
+    this.#relay?.fail(reason);
+  }
+
+  #recordAddress(): void {
+    const address = this.#origin?.address;
+    if (address !== undefined) this.#record.address = address;
   }
 }
 
-/** An upstream may close a kept connection in the moment in which it is used again (RFC 9110 9.2.2, RFC 9112 9.3.1). */
-const isRepeatable = ({ method, body, protocol }: GuestRequest): boolean =>
-  body === undefined && protocol !== "websocket" && ["GET", "HEAD", "OPTIONS"].includes(method);
-const brokeOff = (error: Error): boolean =>
-  ["UND_ERR_SOCKET", "ECONNRESET", "EPIPE", "ERR_HTTP2_GOAWAY_SESSION"].includes(
-    (error as NodeJS.ErrnoException).code ?? "",
+const disconnected = (): Error => new Error("The guest has disconnected");
+
+const tooManyRequests = (): RequestRefused =>
+  new RequestRefused(
+    503,
+    "too-many-requests",
+    "Too many requests of this sandbox are under way. Wait for some to end.",
   );
-
-const asFailure = (error: unknown, { host, port }: Conversation): Error =>
-  error instanceof Error && "rule" in error ? error : toFailure(error, formatHostAndPort(host, port));
-
-interface Prepared {
-  readonly origin: Origin;
-  readonly upstream: UpstreamRequest;
-  readonly failure: () => Error | undefined;
-}
-
-async function prepare(
-  conversation: Conversation,
-  request: GuestRequest,
-  record: ReturnType<typeof requestRecord>,
-  room: BodyRoom,
-  left: AbortSignal,
-): Promise<Prepared> {
-  const { principal, host, port, scheme } = conversation;
-  const destination: Destination = { host, port, scheme };
-  const head = { method: request.method, target: checkRequest(conversation, request), headers: request.headers };
-  const substituted = substituteHead(principal.vault, destination, head);
-  const plan = request.body === undefined ? undefined : planBody(principal.vault, destination, head);
-  const body = await prepareBody(request, plan, room);
-  const inBody = plan?.used ?? new Set<string>();
-  record.secrets = () => [...new Set([...substituted.used, ...inBody])];
-  const resolution = await principal.resolve(host, port, left);
-  if (!resolution.ok) throw new UpstreamFailure("upstream-unreachable", resolution.detail);
-  const websocket = request.protocol === "websocket";
-  const trailers = (): [string, string][] => {
-    const own = { ...head, target: "/", headers: request.trailers() };
-    const together = { ...head, headers: [...head.headers, ...own.headers] };
-    const { headers } = substituteHead(principal.vault, destination, own, together);
-    return headers.map(([name, value]) => [name, value]);
-  };
-  return {
-    origin: principal.origins.get(scheme, host, resolution.target),
-    failure: body.failure,
-    upstream: {
-      method: substituted.method,
-      target: substituted.target,
-      authority: formatHostAndPort(host, port === (scheme === "https" ? 443 : 80) ? undefined : port),
-      headers: requestHeaders(substituted.headers, {
-        reads: principal.redactor.active,
-        bodyLength: body.length,
-        websocket,
-      }),
-      ...(body.stream !== undefined && {
-        body: body.stream.on("data", (chunk: Buffer) => (record.bytesOut += chunk.length)).pause(),
-      }),
-      trailers,
-      ...(websocket && { upgrade: "websocket" as const }),
-    },
-  };
-}
-
-async function send(
-  conversation: Conversation,
-  request: GuestRequest,
-  origin: Origin,
-  upstream: UpstreamRequest,
-  handler: UpstreamHandler,
-  left: AbortSignal,
-): Promise<UpstreamCall> {
-  if (request.protocol === "h2") {
-    const stream = await origin.http2(left);
-    if (stream !== undefined) return callHttp2(stream, conversation.scheme, upstream, handler);
-    if (isGrpc(request.headers))
-      throw new UpstreamFailure("upstream-protocol", "The host speaks no HTTP/2, which gRPC needs");
-  }
-  // RFC 9113 lets a cookie be split over several fields; HTTP/1.1 has one.
-  const cookies = upstream.headers.filter(([name]) => name === "cookie").map(([, value]) => value);
-  const headers = upstream.headers.filter(([name]) => name !== "cookie" && name !== "te");
-  if (cookies.length > 0) headers.push(["cookie", cookies.join("; ")]);
-  const { scheme } = conversation;
-  return callHttp1(
-    origin.http1,
-    {
-      ...upstream,
-      // undici sends no `*`; a URL without a path says the same (RFC 9112 3.2.4).
-      ...(upstream.target === "*" && { target: `${scheme}://${upstream.authority}` }),
-      headers: headers.filter(([name, value]) => name !== "content-length" || value !== "0"),
-    },
-    handler,
-  );
-}

@@ -5,7 +5,7 @@
  */
 import { Duplex } from "node:stream";
 
-export class PlainSocket extends Duplex {
+export class Http2StreamSocket extends Duplex {
   readonly #inner: Duplex;
 
   constructor(inner: Duplex) {
@@ -23,7 +23,7 @@ export class PlainSocket extends Duplex {
   }
 
   override _write(chunk: Buffer, _: BufferEncoding, callback: (error?: Error | null) => void): void {
-    if (this.#inner.destroyed) callback(new Error("The guest has gone"));
+    if (this.#inner.destroyed) callback(new Error("The guest has disconnected"));
     else this.#inner.write(chunk, callback);
   }
 

@@ -1,8 +1,8 @@
-/** The way back to a guest that speaks HTTP/1.1. */
+/** Replies to a guest that speaks HTTP/1.1. */
 import { ServerResponse, type IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { HeaderList } from "../../secrets/substitute.ts";
+import { switchToWebSocket, type HeaderList } from "@caisson/http1";
 import { mayWait, type GuestReply } from "../model/guest.ts";
 
 export class Http1Reply implements GuestReply {
@@ -21,7 +21,7 @@ export class Http1Reply implements GuestReply {
   head(status: number, headers: HeaderList, { ended }: { ended: boolean }): void {
     this.response.writeHead(status, headers.flat());
     if (ended) this.response.end();
-    // Nobody may wait for the first byte of the body to see the head (server-sent events).
+    // The guest must get the head before the first byte of the body (server-sent events).
     else if (!headers.some(([name]) => name === "content-length")) this.response.flushHeaders();
   }
 
@@ -45,13 +45,13 @@ export class Http1Reply implements GuestReply {
   }
 
   onGone(listener: () => void): void {
-    // What is left of the request's body breaks off before the answer does, which would look like a failure.
+    // The rest of the request's body breaks off before the answer does; that must not be recorded as a failure.
     this.#request.once("error", (error: NodeJS.ErrnoException) => void (error.code === "ECONNRESET" && listener()));
     this.response.on("close", () => this.response.writableFinished || listener());
   }
 }
 
-/** The same after an `Upgrade`, when Node has let go of the connection. */
+/** The same after an `Upgrade`, when Node no longer manages the connection. */
 export class UpgradeReply extends Http1Reply {
   readonly #socket: Duplex;
   #upgraded = false;
@@ -78,11 +78,7 @@ export class UpgradeReply extends Http1Reply {
   upgrade(headers: HeaderList): Duplex {
     this.#upgraded = true;
     this.response.detachSocket(this.#socket as Socket);
-    const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
-    this.#socket.write(
-      `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n${lines}\r\n`,
-      "latin1",
-    );
+    switchToWebSocket(this.#socket, headers);
     return this.#socket;
   }
 

@@ -1,10 +1,10 @@
-/** A request as the guest made it, and the way back, whichever protocol it used. */
+/** A request as the guest made it, and the reply to it, whichever protocol it used. */
 import type { Duplex, Readable } from "node:stream";
-import type { HeaderList } from "../../secrets/substitute.ts";
+import type { HeaderList } from "@caisson/http1";
 
 /**
- * Bytes that may wait for the guest before the upstream is paused. Less would pause it after every few records, and
- * stopping and starting costs more than carrying.
+ * Bytes that may be queued for the guest before the upstream is paused. A smaller value would pause it after every few records, and
+ * stopping and starting costs more than forwarding.
  */
 export const mayWait = 256 * 1024;
 
@@ -27,7 +27,7 @@ export interface GuestReply {
   readonly started: boolean;
   /** `ended`: there is no body. `trailers`: there may be trailers, so the end has to wait for them. */
   head(status: number, headers: HeaderList, options: { ended: boolean }): void;
-  /** False when the guest is slower than we are; `onDrain` tells when to go on. */
+  /** False when the guest is slower than we are; `onDrain` reports when to go on. */
   write(chunk: Buffer): boolean;
   end(trailers: HeaderList): void;
   /** Ends the exchange so that the guest cannot take it for complete. */
@@ -35,6 +35,6 @@ export interface GuestReply {
   /** Switches to another protocol: the raw connection after a 101. */
   upgrade?(headers: HeaderList): Duplex;
   onDrain(listener: () => void): void;
-  /** The guest went away before the end. */
+  /** The guest disconnected before the end. */
   onGone(listener: () => void): void;
 }

@@ -3,9 +3,9 @@ import { Readable, Transform } from "node:stream";
 import type { StreamRewriter } from "../../redact/stream-rewriter.ts";
 import type { BodyPlan } from "../../secrets/substitute.ts";
 import type { PlaceholderForm } from "../../secrets/vault.ts";
-import type { BodyRoom } from "./body-room.ts";
+import type { BodyBudget } from "./body-budget.ts";
 import type { GuestRequest } from "../model/guest.ts";
-import { Refusal } from "../model/refusal.ts";
+import { RequestRefused } from "../model/outcome.ts";
 
 export interface PreparedBody {
   readonly stream?: Readable;
@@ -25,11 +25,11 @@ const slice = 16 * 1024;
 const collectTimeout = 30_000;
 const idleAfter = 25;
 
-/** @throws SecretRefused, Refusal */
+/** @throws SecretRefused, RequestRefused */
 export async function prepareBody(
   request: GuestRequest,
   plan: BodyPlan | undefined,
-  room: BodyRoom,
+  room: BodyBudget,
 ): Promise<PreparedBody> {
   const { body, bodyLength } = request;
   if (body === undefined) return { failure: () => undefined };
@@ -61,7 +61,7 @@ async function collect(
   rewriter: StreamRewriter<PlaceholderForm>,
 ): Promise<{ whole: Buffer; length: number }> {
   const timer = setTimeout(
-    () => body.destroy(new Refusal(408, "body-timeout", "The body of the request did not arrive in time.")),
+    () => body.destroy(new RequestRefused(408, "body-timeout", "The body of the request did not arrive in time.")),
     collectTimeout,
   );
   // Copied to one place: a guest may send it byte by byte, and as buffers of their own these take a hundredfold.
@@ -80,7 +80,7 @@ async function collect(
     clearTimeout(timer);
   }
   if (filled !== announced)
-    throw new Refusal(400, "malformed-request", "The body of the request has another length than it says.");
+    throw new RequestRefused(400, "malformed-request", "The body of the request has another length than it says.");
   return { whole, length };
 }
 

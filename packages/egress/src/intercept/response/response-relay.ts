@@ -4,10 +4,11 @@ import { Paced, wordPatience } from "../../redact/paced.ts";
 import { createDecoder, knownCodings, type Decoder } from "../../redact/decode.ts";
 import { UpstreamFailure } from "../../upstream/failure.ts";
 import type { UpstreamCall, UpstreamHandler } from "../../upstream/request.ts";
-import type { HeaderList } from "../../secrets/substitute.ts";
+import { headerValue, listValue, type HeaderList } from "@caisson/http1";
 import type { GuestReply } from "../model/guest.ts";
-import { hasMessages, headerValue, listValue, responseHeaders } from "../model/headers.ts";
-import { Refusal } from "../model/refusal.ts";
+import { hasMessages } from "../model/media-types.ts";
+import { responseHeaders } from "./headers.ts";
+import { RequestRefused } from "../model/outcome.ts";
 import { codedForTransfer, hasForeignCharset, hidesMessages, isPart } from "./unreadable.ts";
 
 /** A body announced to be no longer than this is collected, so that its length can be told right after redaction. */
@@ -35,7 +36,7 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
   #coded: Paced | undefined;
   #decoder: Decoder | undefined;
   #collected: Buffer[] | undefined;
-  #headers: [string, string][] = [];
+  #headers: HeaderList = [];
   #trailers: HeaderList = [];
   #over = false;
 
@@ -57,7 +58,7 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
     this.status = status;
     const reads = this.#redactor.active;
     const bodyless = ended || this.#method === "HEAD" || status === 204 || status === 304;
-    const refuse = (why: string): void => this.fail(new Refusal(502, "unreadable-response", why));
+    const refuse = (why: string): void => this.fail(new RequestRefused(502, "unreadable-response", why));
     // The header ends here, and the guest would take the coded bytes for the body.
     if (!bodyless && codedForTransfer(headers)) return refuse("The response has a transfer coding nobody asked for.");
     if (reads && !bodyless && isPart(status, headers))

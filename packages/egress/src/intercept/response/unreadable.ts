@@ -1,6 +1,5 @@
 /** Answers whose body cannot be searched for values, so that it must not go on. */
-import type { HeaderList } from "../../secrets/substitute.ts";
-import { listValue } from "../model/headers.ts";
+import { listValue, type HeaderList } from "@caisson/http1";
 
 /** Whether the body was coded for the way, beyond being cut into chunks. Those codings are undone by nobody here. */
 export function codedForTransfer(headers: HeaderList): boolean {

@@ -2,16 +2,17 @@
 import type { Duplex } from "node:stream";
 import { UpstreamFailure } from "../../upstream/failure.ts";
 import type { StreamRewriter } from "../../redact/stream-rewriter.ts";
-import { planBody, SecretRefused, type HeaderList } from "../../secrets/substitute.ts";
-import type { Conversation } from "../model/http-connection.ts";
+import { headerValue, type HeaderList } from "@caisson/http1";
+import { planBody, SecretRefused } from "../../secrets/substitute.ts";
+import type { HttpConnection } from "../model/http-connection.ts";
 import type { GuestReply, GuestRequest } from "../model/guest.ts";
-import { explain, outcomeOf } from "../model/refusal.ts";
-import { headerValue, responseHeaders } from "../model/headers.ts";
+import { explain, outcomeOf } from "../model/outcome.ts";
+import { responseHeaders } from "../response/headers.ts";
 import type { RequestRecord } from "../model/request-record.ts";
 import { FrameError, FrameReader, opcode, writeFrame, type FramePart } from "./frames.ts";
 
 export interface WebSocketRelay {
-  readonly conversation: Conversation;
+  readonly connection: HttpConnection;
   readonly request: GuestRequest;
   readonly reply: GuestReply;
   /** The upstream's side. */
@@ -25,9 +26,9 @@ type Rewriter = Pick<StreamRewriter<unknown>, "push" | "end">;
 /** Milliseconds an end may take after which a half-closed connection is cut. */
 const lingering = 5_000;
 
-export function relayWebSocket({ conversation, request, reply, socket, headers, record }: WebSocketRelay): void {
-  const { redactor, vault } = conversation.principal;
-  const { host, port, scheme } = conversation;
+export function relayWebSocket({ connection, request, reply, socket, headers, record }: WebSocketRelay): void {
+  const { redactor, vault } = connection.principal;
+  const { host, port, scheme } = connection;
   socket.on("error", () => {});
   if (reply.upgrade === undefined || headerValue(headers, "sec-websocket-extensions") !== undefined) {
     socket.destroy();

@@ -1,5 +1,6 @@
-/** How the guest learns that something was refused or failed. */
-import { SecretRefused, type HeaderList } from "../../secrets/substitute.ts";
+/** Refusals and failures of requests, and the answers that explain them to the guest. */
+import type { HeaderList } from "@caisson/http1";
+import { SecretRefused } from "../../secrets/substitute.ts";
 import { UpstreamFailure } from "../../upstream/failure.ts";
 import type { GuestReply } from "./guest.ts";
 
@@ -15,8 +16,8 @@ export type RefusalRule =
   | "too-many-requests"
   | "byte-budget";
 
-/** A request that is not let through. */
-export class Refusal extends Error {
+/** Thrown for a request that must not be forwarded. */
+export class RequestRefused extends Error {
   readonly status: number;
   readonly rule: string;
   constructor(status: number, rule: RefusalRule, message: string) {
@@ -25,6 +26,13 @@ export class Refusal extends Error {
     this.rule = rule;
   }
 }
+
+export const connectRefused = (): RequestRefused =>
+  new RequestRefused(
+    403,
+    "connect-in-http",
+    "A CONNECT tunnel inside a connection to an allowed host is not supported. Connect to the other host directly.",
+  );
 
 export interface Outcome {
   readonly status: number;
@@ -36,7 +44,7 @@ export interface Outcome {
 export function outcomeOf(error: unknown): Outcome {
   if (error instanceof SecretRefused)
     return { status: 403, rule: error.rule, verdict: "refused", message: error.message };
-  if (error instanceof Refusal)
+  if (error instanceof RequestRefused)
     return { status: error.status, rule: error.rule, verdict: "refused", message: error.message };
   if (error instanceof UpstreamFailure) {
     return {
@@ -60,10 +68,10 @@ export function outcomeBody(outcome: Outcome, host: string): Buffer {
   return Buffer.from(`${JSON.stringify({ error, host, rule: outcome.rule, message: outcome.message })}\n`);
 }
 
-export function outcomeHeaders(outcome: Outcome, body: Buffer): HeaderList {
+/** Without `content-length` and `connection`. */
+export function outcomeHeaders(outcome: Outcome): HeaderList {
   return [
     ["content-type", "application/json"],
-    ["content-length", String(body.length)],
     ["cache-control", "no-store"],
     ["caisson-reason", outcome.rule],
   ];
@@ -87,7 +95,11 @@ function answer(reply: GuestReply, outcome: Outcome, body: Buffer, close: boolea
   // What is left of the request's body will not be read, so an HTTP/1.1 connection cannot go on.
   reply.head(
     outcome.status,
-    [...outcomeHeaders(outcome, body), ...(close ? ([["connection", "close"]] as const) : [])],
+    [
+      ...outcomeHeaders(outcome),
+      ["content-length", String(body.length)],
+      ...(close ? ([["connection", "close"]] as const) : []),
+    ],
     { ended: false },
   );
   reply.write(body);

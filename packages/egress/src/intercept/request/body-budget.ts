@@ -1,6 +1,6 @@
 /** Room for bodies that are read whole before they are sent: each sandbox has so much for all of its requests together. */
 import type { Principal } from "../model/http-connection.ts";
-import { Refusal } from "../model/refusal.ts";
+import { RequestRefused } from "../model/outcome.ts";
 
 /** Bytes at once: a body of the longest that is only searched for each request that may be under way, or 32 of the longest at all. */
 const room = 32 * 2 ** 20;
@@ -9,7 +9,7 @@ const room = 32 * 2 ** 20;
 const taken = new WeakMap<Principal, number>();
 
 /** The part that one request has of it, and its place among the requests under way. */
-export class BodyRoom {
+export class BodyBudget {
   readonly #principal: Principal;
   readonly #leave: (() => void) | undefined;
   #bytes = 0;
@@ -20,13 +20,13 @@ export class BodyRoom {
     this.#leave = leave;
   }
 
-  /** @throws Refusal when there is no room for so many bytes more */
+  /** @throws RequestRefused when there is no room for so many bytes more */
   take(bytes: number): void {
     const sum = (taken.get(this.#principal) ?? 0) + bytes;
     // Sent on in parts instead, the same request would have a length at one time and none at another, and some services refuse the
     // latter; or a refusal in its middle would leave half of it at the host.
     if (sum > room)
-      throw new Refusal(
+      throw new RequestRefused(
         503,
         "too-many-requests",
         "The bodies of the sandbox's requests take too much room; wait for some to end.",
