@@ -8,7 +8,7 @@ import { CaissonError } from "@caisson/protocol";
 
 const resendMs = 250;
 
-/** An earlier host's HTTP/2 window plus the guest's buffers may be under way; a guest that sends more does not mean to answer. */
+/** The HTTP/2 window of an earlier connection and the guest's buffers may still arrive; a guest that sends more will not answer. */
 const usualStaleBytes = 256 * 2 ** 20;
 
 /** Finds `line` in a stream without keeping more of it than the line's length. */
@@ -30,7 +30,10 @@ export class EchoFinder {
   push(chunk: Buffer): Buffer | undefined {
     this.#seen += chunk.length;
     if (this.#seen > this.#maximumStaleBytes)
-      throw new CaissonError("guest_error", "The sandbox's agent does not answer the handshake.");
+      throw new CaissonError(
+        "guest_error",
+        `The sandbox sent ${this.#maximumStaleBytes} bytes on its port without answering the handshake.`,
+      );
     const data = this.#tail.length === 0 ? chunk : Buffer.concat([this.#tail, chunk]);
     const at = data.indexOf(this.#line);
     if (at !== -1) return data.subarray(at + this.#line.length);
@@ -49,7 +52,7 @@ export interface PortOptions {
 }
 
 /**
- * Connects to a port's socket and resynchronises. The answered socket is paused; bytes that followed the echo are unshifted.
+ * Connects to a port's socket and resynchronises. The returned socket is paused; bytes after the echo are put back into it.
  * @throws CaissonError `timeout`, `cancelled`, `unavailable` when the socket ends, `guest_error`
  */
 export async function connectPort(path: string, options: PortOptions): Promise<Socket> {
@@ -61,15 +64,19 @@ export async function connectPort(path: string, options: PortOptions): Promise<S
   try {
     await new Promise<void>((resolve, reject) => {
       const resend = setInterval(() => {
-        // Undelivered lines are still on their way: more of them would not help.
+        // Lines that are not yet delivered are still queued: more of them would not help.
         if (socket.writableLength === 0) socket.write(line);
       }, resendMs);
       const late = () =>
-        reject(new CaissonError("timeout", "The sandbox's agent did not answer the handshake in time."));
+        reject(
+          new CaissonError(
+            "timeout",
+            `The sandbox did not answer the handshake on its port within ${(options.deadlineMs ?? 0) / 1000} seconds.`,
+          ),
+        );
       const deadline = options.deadlineMs === undefined ? undefined : setTimeout(late, options.deadlineMs);
-      const onAbort = () =>
-        reject(new CaissonError("cancelled", "The connection to the sandbox's agent was cancelled."));
-      const onEnd = () => reject(new CaissonError("unavailable", "The port of the sandbox was closed."));
+      const onAbort = () => reject(new CaissonError("cancelled", "Connecting to the sandbox was cancelled."));
+      const onEnd = () => reject(new CaissonError("unavailable", "The sandbox closed its port."));
       const onData = (chunk: Buffer) => {
         try {
           const rest = finder.push(chunk);

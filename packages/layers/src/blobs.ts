@@ -1,6 +1,6 @@
 /**
- * Immutable images at rest. The key says what the bytes are (`sha256/<hex>`), so a put can be repeated and a get can be checked.
- * A directory serves one machine; an S3-compatible store has the same five verbs.
+ * Immutable copies of images at rest. The key is the SHA-256 of the bytes, so a put can be repeated and a get can be checked.
+ * A directory serves one node; an S3-compatible store offers the same five operations.
  */
 import { createReadStream } from "node:fs";
 import { copyFile, link, mkdir, readdir, rm, stat } from "node:fs/promises";
@@ -36,7 +36,7 @@ export async function digestFile(path: string, signal?: AbortSignal): Promise<st
   return hash.digest("hex");
 }
 
-/** Blobs as files of one directory. A put on the same file system is a hard link and takes no room. */
+/** Blobs as files of one directory. A put on the same file system is a hard link and takes no space. */
 export class DirectoryBlobs implements BlobStore {
   readonly #directory: string;
 
@@ -58,11 +58,12 @@ export class DirectoryBlobs implements BlobStore {
   }
 
   async get(digest: string, target: string): Promise<void> {
-    if ((await this.stat(digest)) === undefined) throw new CaissonError("not_found", `No blob ${digest}.`);
+    if ((await this.stat(digest)) === undefined) throw new CaissonError("not_found", `Blob ${digest} does not exist.`);
     const temporary = `${target}.${randomUUID()}.tmp`;
     try {
       await copyFile(this.#path(digest), temporary);
-      if ((await digestFile(temporary)) !== digest) throw new CaissonError("internal", `Blob ${digest} is damaged.`);
+      if ((await digestFile(temporary)) !== digest)
+        throw new CaissonError("internal", `Blob ${digest} is damaged: its bytes have another SHA-256.`);
       await replace(temporary, target);
     } finally {
       await rm(temporary, { force: true });
@@ -89,7 +90,7 @@ export class DirectoryBlobs implements BlobStore {
 
   #path(digest: string): string {
     if (!digestPattern.test(digest))
-      throw new CaissonError("invalid_argument", "A blob is named by a SHA-256 in hexadecimal.");
+      throw new CaissonError("invalid_argument", "The name of a blob must be a SHA-256 in hexadecimal.");
     return join(this.#directory, digest);
   }
 }

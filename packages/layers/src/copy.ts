@@ -1,4 +1,4 @@
-/** Copies a layer so that it no longer needs some of those below it, with the same content for whoever reads it. */
+/** Copies a layer so that it no longer needs some of the layers below it. The content for a guest is the same. */
 import { randomUUID } from "node:crypto";
 import { chmod, chown, rm, stat } from "node:fs/promises";
 import { runTool } from "./tool.ts";
@@ -22,7 +22,7 @@ export async function copyOnto(path: string, parent: string | null, signal?: Abo
         options,
       );
     } else {
-      // The copy is rebased and not the layer itself, because others may be reading it and half a rebase must not show.
+      // The copy is rebased and not the layer itself: others may read the layer, and must not see half a rebase.
       await runTool("cp", ["--sparse=always", "--reflink=auto", path, temporary], options);
       await chmod(temporary, 0o600);
       await runTool("qemu-img", ["rebase", "-f", "qcow2", "-F", "qcow2", "-b", parent, temporary], options);

@@ -1,4 +1,4 @@
-/** Files that are there, whole, after a power cut once these functions have returned. */
+/** Makes files durable: once these functions have returned, a power cut does not lose or damage the file. */
 import { open, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -12,7 +12,7 @@ export async function flush(path: string): Promise<void> {
   }
 }
 
-/** Puts a finished temporary file in its place: afterwards either the former or the new file is there, never a part. */
+/** Puts a finished temporary file in its place: after a crash the path has either the former or the new file, complete. */
 export async function replace(temporary: string, path: string): Promise<void> {
   await flush(temporary);
   await rename(temporary, path);

@@ -1,4 +1,4 @@
-/** Makes the file system of a new volume. Nothing on the host ever mounts one: their content belongs to guests. */
+/** Makes the file system of a new volume. The host never mounts a volume, because its content comes from guests. */
 import { open, rm } from "node:fs/promises";
 import { flush } from "./durable.ts";
 import { runTool } from "./tool.ts";

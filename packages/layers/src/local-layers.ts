@@ -22,7 +22,7 @@ import { runTool } from "./tool.ts";
 const idPattern = /^[a-z0-9][a-z0-9-]{0,63}$/;
 const copyPattern = /^([a-z0-9][a-z0-9-]{0,63}\.qcow2)\.[0-9a-f-]{36}\.tmp$/;
 const suffix = ".qcow2";
-/** Deeper chains are a fault: the planner keeps them far shorter. */
+/** A deeper chain is an error: the planner keeps chains much shorter. */
 const maxDepth = 256;
 
 export class LocalLayers implements LayerStore {
@@ -48,7 +48,7 @@ export class LocalLayers implements LayerStore {
 
   async overlay(id: LayerId, parent: LayerId, { bytes = 0, durable = true }: OverlayOptions = {}): Promise<void> {
     const below = await this.stat(parent);
-    if (below === undefined) throw new CaissonError("not_found", `No layer ${parent}.`);
+    if (below === undefined) throw new CaissonError("not_found", `Layer ${parent} does not exist.`);
     const image = emptyOverlay(parent + suffix, Math.max(below.virtualBytes, wholeBlocks(bytes)));
     const write = async (temporary: string) => {
       const file = await open(temporary, "wx", 0o600);
@@ -64,7 +64,7 @@ export class LocalLayers implements LayerStore {
   async seal(id: LayerId): Promise<void> {
     const path = this.#path(id);
     await chmod(path, 0o444).catch(missing(id));
-    // The process that wrote it keeps its descriptor but loses the right to open it for writing again.
+    // The process that wrote it keeps its descriptor, but can no longer open the file for writing.
     if (process.getuid?.() === 0) await chown(path, 0, 0);
     await flush(path);
   }
@@ -100,9 +100,15 @@ export class LocalLayers implements LayerStore {
     for (let next: LayerId | null = id; next !== null;) {
       const layer: LayerFile | undefined = await this.stat(next);
       if (layer === undefined)
-        throw new CaissonError(next === id ? "not_found" : "internal", `Layer ${next} of ${id} is missing.`);
+        throw new CaissonError(
+          next === id ? "not_found" : "internal",
+          next === id ? `Layer ${id} does not exist.` : `Layer ${next}, which is below ${id}, is missing.`,
+        );
       if (seen.has(next) || seen.size >= maxDepth)
-        throw new CaissonError("internal", `The layers below ${id} do not end.`);
+        throw new CaissonError(
+          "internal",
+          `The layers below ${id} do not end: one of them names itself, or there are more than ${maxDepth}.`,
+        );
       seen.add(next);
       ids.push(next);
       next = layer.parent;
@@ -113,9 +119,12 @@ export class LocalLayers implements LayerStore {
   async paths(chain: readonly LayerId[]): Promise<readonly string[]> {
     const [top = ""] = chain;
     const found = await this.chain(top);
-    // A machine that was taken over could have rewritten the header of its disk to name a layer of somebody else.
+    // A compromised machine could have rewritten the header of its disk to name a layer of another tenant.
     if (found.length !== chain.length || found.some((id, index) => id !== chain[index]))
-      throw new CaissonError("internal", `The image of layer ${top} is over other images than it should be.`);
+      throw new CaissonError(
+        "internal",
+        `The headers of the images of layer ${top} name other layers below it than recorded: they were tampered with.`,
+      );
     return chain.map((id) => this.#path(id));
   }
 
@@ -136,15 +145,16 @@ export class LocalLayers implements LayerStore {
   ): Promise<LayerCopyId> {
     const chain = await this.chain(id);
     if (parent !== null && chain.indexOf(parent) < 1)
-      throw new CaissonError("invalid_argument", `${parent} is not below ${id}.`);
+      throw new CaissonError("invalid_argument", `Layer ${parent} is not below layer ${id}.`);
     return basename(await copyOnto(this.#path(id), parent === null ? null : parent + suffix, signal));
   }
 
   async commitCopy(copy: LayerCopyId): Promise<void> {
     const [, name] = copyPattern.exec(copy) ?? [];
-    if (name === undefined) throw new CaissonError("invalid_argument", "That is not the name of a copy.");
+    if (name === undefined)
+      throw new CaissonError("invalid_argument", `"${copy.slice(0, 200)}" is not the id of a copy.`);
     await replace(join(this.#directory, copy), join(this.#directory, name)).catch((cause: NodeJS.ErrnoException) => {
-      throw cause.code === "ENOENT" ? new CaissonError("not_found", `There is no copy ${copy}.`, { cause }) : cause;
+      throw cause.code === "ENOENT" ? new CaissonError("not_found", `Copy ${copy} does not exist.`, { cause }) : cause;
     });
   }
 
@@ -177,13 +187,13 @@ export class LocalLayers implements LayerStore {
     const faults: LayerFault[] = [];
     try {
       const path = this.#path((await this.chain(id))[0]!);
-      // 2: damaged; 3: only leaked clusters, which a killed machine leaves and which cost nothing but room.
+      // 2: damaged; 3: leaked clusters only, which a killed machine leaves and which cost only space.
       const { code } = await runTool("qemu-img", ["check", "-U", "-q", "-f", "qcow2", path], {
         accept: [2, 3],
         deadline: 600_000,
         background: true,
       });
-      if (code === 2) faults.push({ id, problem: "qemu-img check finds the image damaged" });
+      if (code === 2) faults.push({ id, problem: "qemu-img check reports that the image is damaged" });
       if (checksum !== undefined && (await digestFile(path)) !== checksum)
         faults.push({ id, problem: "its bytes are not those that were sealed" });
     } catch (error) {
@@ -206,7 +216,7 @@ export class LocalLayers implements LayerStore {
   async #make(id: LayerId, write: (temporary: string) => Promise<void>, put = replace): Promise<void> {
     const path = this.#path(id);
     if ((await stat(path).catch(ignoreMissing)) !== undefined)
-      throw new CaissonError("already_exists", `There is a layer ${id} already.`);
+      throw new CaissonError("already_exists", `Layer ${id} already exists.`);
     const temporary = `${path}.${randomUUID()}.tmp`;
     try {
       await write(temporary);
@@ -214,14 +224,20 @@ export class LocalLayers implements LayerStore {
     } catch (error) {
       await rm(temporary, { force: true });
       if ((error as NodeJS.ErrnoException).code === "ENOSPC") {
-        throw new CaissonError("resource_exhausted", "The disk that holds the volumes is full.", { cause: error });
+        throw new CaissonError("resource_exhausted", "The disk of the node that stores volumes is full.", {
+          cause: error,
+        });
       }
       throw error;
     }
   }
 
   #path(id: LayerId): string {
-    if (!idPattern.test(id)) throw new CaissonError("invalid_argument", "That is not the name of a layer.");
+    if (!idPattern.test(id))
+      throw new CaissonError(
+        "invalid_argument",
+        `"${id.slice(0, 80)}" is not the id of a layer. Ids have 1 to 64 lower-case letters, digits and hyphens.`,
+      );
     return join(this.#directory, id + suffix);
   }
 }
@@ -250,6 +266,8 @@ function ignoreMissing(error: NodeJS.ErrnoException): undefined {
 
 function missing(id: LayerId): (error: NodeJS.ErrnoException) => never {
   return (error) => {
-    throw error.code === "ENOENT" ? new CaissonError("not_found", `No layer ${id}.`, { cause: error }) : error;
+    throw error.code === "ENOENT"
+      ? new CaissonError("not_found", `Layer ${id} does not exist.`, { cause: error })
+      : error;
   };
 }

@@ -13,8 +13,8 @@ const map = z.array(
 );
 
 /**
- * Bytes of data by depth: index 0 is the image itself, 1 its backing file, ... Zeros count nothing.
- * The image may be in use (`-U`), the answer is then an estimate.
+ * Bytes of data by depth: index 0 is the image itself, 1 its backing file, ... Zeros are not counted.
+ * The image may be in use (`-U`); the result is then an estimate.
  */
 export async function dataByDepth(path: string): Promise<readonly number[]> {
   const { stdout } = await runTool("qemu-img", ["map", "-U", "--output=json", "-f", "qcow2", path], {

@@ -1,9 +1,9 @@
 /**
  * Headers of qcow2 images, after QEMU's docs/interop/qcow2.rst: read without trusting them, and written for an empty overlay.
  *
- * Read, because a machine's process that was taken over could write any name of a backing file into the header of the disk it
- * holds, and a tool of the host that followed it would read that file. Written, because a sandbox whose root is a snapshot waits
- * for its overlay, and four clusters are written faster than `qemu-img` starts.
+ * Read, because a compromised monitor could write any name of a backing file into the header of its disk, and a tool of the host
+ * that follows the name would read that file. Written, because a sandbox whose root is a snapshot waits for its overlay, and
+ * writing four clusters is faster than starting `qemu-img`.
  */
 import { open } from "node:fs/promises";
 import { CaissonError } from "@caisson/protocol";
@@ -83,7 +83,10 @@ export function emptyOverlay(backingFile: string, virtualBytes: number): Buffer 
   const name = Buffer.from(backingFile, "utf8");
   const l1Entries = Math.ceil(virtualBytes / (clusterSize * (clusterSize / 8)));
   if (name.length === 0 || name.length > 1023 || l1Entries > clusterSize / 8 || virtualBytes % 512 !== 0) {
-    throw new CaissonError("invalid_argument", "No overlay can be made of that name and size.");
+    throw new CaissonError(
+      "invalid_argument",
+      `An overlay of ${virtualBytes} bytes over "${backingFile.slice(0, 200)}" cannot be made.`,
+    );
   }
   const image = Buffer.alloc(4 * clusterSize);
   const nameOffset = headerLength + 16 + 8;

@@ -1,4 +1,4 @@
-/** Runs the disk tools: arguments as a list, a deadline, their last words in the error. */
+/** Runs the disk tools: arguments as a list, with a deadline; the end of their output is in the error. */
 import { execFile } from "node:child_process";
 import { CaissonError } from "@caisson/protocol";
 
@@ -8,7 +8,7 @@ export interface ToolOptions {
   readonly deadline?: number;
   /** Lowest CPU and disk priority, for work that nobody waits for. */
   readonly background?: boolean;
-  /** Exit codes that are answers and not failures. Default [0]. */
+  /** Exit codes that are not failures. Default [0]. */
   readonly accept?: readonly number[];
 }
 
@@ -41,10 +41,10 @@ export function runTool(program: string, args: readonly string[], options: ToolO
           reject(new CaissonError(code, message, { cause: error }));
         if (error.name === "AbortError") return fail("cancelled", `${program} was cancelled.`);
         if (error.code === "ENOENT")
-          return fail("unavailable", `${program} is not installed on this host; run the set-up.`);
+          return fail("unavailable", `${program} is not installed on this host. Run the set-up.`);
         if (error.killed === true) return fail("timeout", `${program} did not finish within ${deadline} ms.`);
         if (/No space left on device/.test(stderr))
-          return fail("resource_exhausted", "The disk that holds the volumes is full.");
+          return fail("resource_exhausted", "The disk of the node that stores volumes is full.");
         return fail("internal", `${program} ${args[0] ?? ""} failed: ${said}`);
       },
     );

@@ -38,7 +38,7 @@ test("many at once: never two at a time, and all get their turn", async () => {
   assert.equal(turns, 8);
 });
 
-test("whoever waits too long is told so", async () => {
+test("waiting longer than the deadline is an error", async () => {
   const lock = await takeFileLock(path);
   await assert.rejects(
     withFileLock(path, { deadlineMs: 100 }, async () => {}),

@@ -1,25 +1,25 @@
 /**
  * Locks between processes, by the kernel's flock(2). Node has no binding for it, so util-linux's `flock` takes the lock on a descriptor
- * that it inherits: the lock belongs to the open file and stays when that program has ended. The kernel gives it back when the last
- * descriptor closes, however our process ends; so there are no stale locks and nothing to take over.
+ * that it inherits: the lock belongs to the open file and stays when that program has ended. The kernel releases it when the last
+ * descriptor is closed, however our process ends. So there are no stale locks.
  */
 import { spawn } from "node:child_process";
 import { open, type FileHandle } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CaissonError } from "@caisson/protocol";
 
-/** Milliseconds between attempts of who waits. */
+/** Milliseconds between two attempts. */
 const retryMs = 50;
 
 export interface FileLock {
-  /** The locked file: what its owner writes there tells others who holds the lock. */
+  /** The locked file. Its owner may write into it who holds the lock. */
   readonly file: FileHandle;
   release(): Promise<void>;
 }
 
 /**
- * Takes the lock of a file, which is made when it does not exist. The file is never removed: whoever opened it before would lock
- * another file than whoever opens it later.
+ * Takes the lock of a file, which is made when it does not exist. The file is never removed, because processes that
+ * opened it earlier and later would then lock different files.
  * @returns undefined when another process holds it
  * @throws CaissonError `unavailable` when `flock` cannot be run
  */
@@ -49,7 +49,10 @@ export async function withFileLock<T>(
   while (lock === undefined) {
     signal?.throwIfAborted();
     if (performance.now() > end)
-      throw new CaissonError("timeout", `Another process holds the lock ${path} for too long.`);
+      throw new CaissonError(
+        "timeout",
+        `Another process has held the lock ${path} for more than ${deadlineMs / 1000} seconds. End that process, or try again.`,
+      );
     await sleep(retryMs);
     lock = await takeFileLock(path);
   }
@@ -67,9 +70,9 @@ function flock(descriptor: number): Promise<boolean> {
       stdio: ["ignore", "ignore", "ignore", descriptor],
     });
     const failed = (cause: unknown) =>
-      reject(new CaissonError("unavailable", "The program `flock` of util-linux cannot be run.", { cause }));
+      reject(new CaissonError("unavailable", "The program `flock` cannot be run. Install util-linux.", { cause }));
     child.once("error", failed);
-    // 1: somebody else has it (flock(1), EXIT STATUS).
+    // 1: another process holds it (flock(1), EXIT STATUS).
     child.once("exit", (code) => {
       if (code === 0 || code === 1) resolve(code === 0);
       else failed(new Error(`flock ended with status ${code}`));

@@ -6,11 +6,11 @@ export interface ProcessIdentity {
   readonly pid: number;
   /** Field 22 of `/proc/<pid>/stat`, proc_pid_stat(5): clock ticks since boot. */
   readonly startTime: string;
-  /** `/proc/sys/kernel/random/boot_id`: start times of another boot mean nothing. */
+  /** `/proc/sys/kernel/random/boot_id`: start times of different boots cannot be compared. */
   readonly bootId: string;
 }
 
-/** Resolves to undefined when there is no such process, or only its zombie. */
+/** @returns undefined when there is no such process, or only its zombie */
 export async function identifyProcess(pid: number): Promise<ProcessIdentity | undefined> {
   try {
     const [stat, bootId] = await Promise.all([readFile(`/proc/${pid}/stat`, "latin1"), readBootId()]);
@@ -33,7 +33,7 @@ export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
   return now !== undefined && now.startTime === identity.startTime && now.bootId === identity.bootId;
 }
 
-/** Sends SIGKILL to exactly this process and waits until it is gone. Resolves to whether it is. */
+/** Sends SIGKILL to exactly this process and waits for its end. @returns whether it has ended */
 export async function killProcess(identity: ProcessIdentity, deadlineMs = 5000): Promise<boolean> {
   const end = Date.now() + deadlineMs;
   for (let pause = 2; await isAlive(identity); pause = Math.min(pause * 2, 100)) {

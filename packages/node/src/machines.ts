@@ -27,7 +27,7 @@ import type { Pool } from "./pool/pool.ts";
 /** Never given to sandboxes, MiB. */
 const hostReserve = 512;
 
-/** What there is once the node has started. */
+/** Exists once the node has started. */
 export interface Engine {
   readonly clones: Clones;
   readonly pool: Pool;
@@ -41,7 +41,7 @@ export interface MachineTableOptions extends Pick<NodeOptions, "config" | "egres
 export class MachineTable implements NodeMachines {
   readonly #options: MachineTableOptions;
   readonly #machines = new Map<string, RunningMachine>();
-  /** Ids of machines that are being created. */
+  /** Ids of machines whose creation is in progress. */
   readonly #creating = new Set<string>();
   readonly started: Record<StartSource, number> = { pool: 0, prepared: 0, restore: 0 };
   readonly ended: Record<MachineExit["reason"], number> = { stopped: 0, crashed: 0 };
@@ -73,7 +73,7 @@ export class MachineTable implements NodeMachines {
       let ready: Promise<void>;
       if (spec.prepared !== undefined) {
         if (clone === undefined || !isPreparedOn(clone, disks.root!) || !fits(clone, shape, spec.memory))
-          throw new CaissonError("unavailable", "The machine that was prepared on this root has ended.");
+          throw new CaissonError("unavailable", "The machine that was prepared on this root disk has ended.");
         ready = clones.wake(clone, spec.memory);
       } else {
         clone = pool.claim((candidate) => fits(candidate, shape, spec.memory));
@@ -95,7 +95,8 @@ export class MachineTable implements NodeMachines {
         spec,
         disks,
         egress: this.#options.egress,
-        onEnd: (exit) => this.onEnd(spec.id, exit),
+        onEnd: () => this.onEnd(spec.id),
+        log: this.#options.log,
         ...(signal === undefined ? {} : { signal }),
       });
       if (signal?.aborted === true) throw new CaissonError("cancelled", "Creating the sandbox was cancelled.");
@@ -156,7 +157,10 @@ export class MachineTable implements NodeMachines {
     const chain = await layers.chain(overlay);
     const [path, below] = await layers.paths(chain);
     if (path === undefined || below !== machine.imageOf(serial))
-      throw new CaissonError("invalid_state", `Layer ${overlay} is not over the one that disk "${serial}" writes to.`);
+      throw new CaissonError(
+        "invalid_state",
+        `Layer ${overlay} is not an overlay of the layer that disk "${serial}" writes to.`,
+      );
     await machine.overlayDisk(serial, path);
   }
 
@@ -173,8 +177,10 @@ export class MachineTable implements NodeMachines {
   keep(machine: RunningMachine): void {
     this.#machines.set(machine.id, machine);
     // It may have ended while it was handed out.
-    void machine.exited.then(() => {
+    void machine.exited.then(({ reason, detail }) => {
       if (this.#machines.get(machine.id) === machine) this.#machines.delete(machine.id);
+      this.ended[reason]++;
+      if (reason === "crashed") this.#options.log.warn({ machine: machine.id, detail }, "a machine crashed");
     });
   }
 
@@ -189,16 +195,14 @@ export class MachineTable implements NodeMachines {
     return { machines: this.#machines.size, started: { ...this.started }, ended: { ...this.ended } };
   }
 
-  /** After a machine has ended, before what it held is given back. */
-  async onEnd(id: string, exit: MachineExit): Promise<void> {
+  /** After a machine has ended, before what it held is given back. Can be repeated. */
+  async onEnd(id: string): Promise<void> {
     const { egress, log } = this.#options;
     await egress
       .detach(id)
       .catch((error: unknown) =>
-        log.warn({ err: error, machine: id }, "the egress of an ended machine was not detached"),
+        log.warn({ err: error, machine: id }, "the egress proxy still serves an ended machine"),
       );
-    if (exit.reason === "crashed") log.warn({ machine: id, detail: exit.detail }, "a machine crashed");
-    this.ended[exit.reason]++;
   }
 
   #require(id: string, code: "not_found" | "unavailable" = "not_found"): RunningMachine {
@@ -220,7 +224,9 @@ export class MachineTable implements NodeMachines {
   async #discard(clone: Clone | undefined): Promise<void> {
     await clone
       ?.discard()
-      .catch((fault: unknown) => this.#options.log.error({ err: fault }, "a failed machine could not be cleared away"));
+      .catch((fault: unknown) =>
+        this.#options.log.error({ err: fault }, "a machine that failed to start was not removed"),
+      );
   }
 
   #check({ id, memory, vcpus }: MachineSpec): void {
@@ -232,9 +238,9 @@ export class MachineTable implements NodeMachines {
       );
     }
     if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > 32)
-      throw new CaissonError("invalid_argument", "A sandbox has 1 to 32 processors.");
+      throw new CaissonError("invalid_argument", `A sandbox can have 1 to 32 processors, not ${vcpus}.`);
     if (this.#machines.has(id) || this.#creating.has(id))
-      throw new CaissonError("already_exists", `There is already a machine ${id}.`);
+      throw new CaissonError("already_exists", `A machine with the id ${id} already exists.`);
   }
 }
 
@@ -252,7 +258,7 @@ async function requireMemory(mebibytes: number): Promise<void> {
   if (available - hostReserve < mebibytes) {
     throw new CaissonError(
       "resource_exhausted",
-      `This host has ${available} MiB of memory left, too little for another sandbox of ${mebibytes} MiB. End one, or ask for less memory.`,
+      `The node has ${available} MiB of free memory and keeps ${hostReserve} MiB of it. That is not enough for a sandbox of ${mebibytes} MiB. End another sandbox, or ask for less memory.`,
     );
   }
 }

@@ -77,7 +77,7 @@ class Node implements SandboxNode {
       host,
       egress,
       wanted,
-      onEnd: (id, exit) => this.machines.onEnd(id, exit),
+      onEnd: (id) => this.machines.onEnd(id),
       log,
     });
     for (const machine of machines) this.machines.keep(machine);
@@ -112,7 +112,8 @@ class Node implements SandboxNode {
   }
 
   #running(): Started {
-    if (this.#started === undefined || this.#closing) throw new CaissonError("unavailable", "The node is not running.");
+    if (this.#started === undefined || this.#closing)
+      throw new CaissonError("unavailable", "The node is not running: it has not started yet, or it is shutting down.");
     return this.#started;
   }
 }

@@ -1,4 +1,4 @@
-/** What the node is given by whoever composes the platform. */
+/** What a node needs. The platform provides it. */
 import type { Config, EgressGuard, LayerStore, NodeId } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { VmDriver } from "./driver/driver.ts";

@@ -1,4 +1,4 @@
-/** Reads what a failed call says about the failed system call. */
+/** Reads the failed system call from the error of a call. */
 import { agentContract } from "@caisson/protocol";
 import { ConnectError } from "@connectrpc/connect";
 

@@ -1,13 +1,13 @@
 /**
- * Disk images that outlive a machine, made visible to its jailed monitor: hard links in the machine's disk directory, which the
- * jail has bound. So a volume can be added to a running machine, and a monitor never sees the directory where the others lie.
+ * Disk images that outlive a machine, made visible to its jailed monitor: hard links in the machine's disk directory, which is
+ * mounted in the jail. So a volume can be added to a running machine, and a monitor never sees the directory of all images.
  */
 import { chmod, chown, link, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CaissonError } from "@caisson/protocol";
 import { type DiskFile, type DiskSource, ownerRootSerial } from "../driver/driver.ts";
 
-/** A disk of the control plane, with the paths of its images. */
+/** An attached disk with the paths of its images. */
 export interface DiskImages {
   /** Top first; the machine writes to the first. */
   readonly images: readonly [string, ...string[]];
@@ -52,7 +52,7 @@ export async function linkOverlay(
   return { place: "disks", name };
 }
 
-/** Takes a disk's links away again. The monitor keeps what it has open. */
+/** Removes the links of a disk. The monitor keeps the files that it has open. */
 export async function unlinkDisk(place: LinkPlace, names: readonly string[]): Promise<void> {
   await Promise.all(names.map((name) => rm(join(place.directory, name), { force: true })));
 }
@@ -68,15 +68,20 @@ async function linkImage(place: LinkPlace, image: string, name: string, writable
     await link(image, join(place.directory, name));
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    if (code === "ENOENT") throw new CaissonError("not_found", `The disk image for "${name}" is gone.`, { cause });
+    if (code === "ENOENT")
+      throw new CaissonError("not_found", `The disk image for "${name}" does not exist.`, { cause });
     if (code === "EXDEV") {
-      throw new CaissonError("invalid_state", "Disk images must be on the file system of CAISSON_HOME.", { cause });
+      throw new CaissonError(
+        "invalid_state",
+        "Disk images must be on the same file system as CAISSON_HOME, because they are hard-linked.",
+        { cause },
+      );
     }
     throw cause;
   }
   if (place.uid === undefined) return;
   if (writable) await chown(image, place.uid, place.uid);
-  // Nobody but us can enter the directory of the image, so readable by all means readable through a link of ours.
+  // Only we can enter the directory of the image. So "readable by all" means readable through a link that we made.
   else await chmod(image, ((await stat(image)).mode & 0o777) | 0o444);
 }
 

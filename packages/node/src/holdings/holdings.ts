@@ -1,4 +1,4 @@
-/** Everything that one machine holds on the host: directories, user, cgroup, record. Made before the machine, given back after it. */
+/** Everything that one machine uses on the host: directories, user, cgroup, record. Created before the machine, removed after it. */
 import { CaissonError } from "@caisson/protocol";
 import type { Cgroup, Cgroups } from "../cgroup/cgroup.ts";
 import type { VmShape } from "../driver/driver.ts";
@@ -17,7 +17,7 @@ import { machineLimits } from "./limits.ts";
 
 export interface HostResources {
   readonly cgroups: Cgroups;
-  /** Begins the names of all our groups: other installations on this host have other ones. */
+  /** Prefix of the names of all our control groups; other installations on this host have other prefixes. */
   readonly groupPrefix: string;
   readonly directories: NodeDirectories;
   readonly users: MonitorUsers;
@@ -71,7 +71,7 @@ export class Holdings {
     }
   }
 
-  /** What an earlier process made. */
+  /** For a machine of an earlier process. */
   static open(host: HostResources, record: MachineRecord): Holdings {
     host.users.reserve(record.uid);
     return new Holdings(host, record, host.cgroups.open(record.cgroups));

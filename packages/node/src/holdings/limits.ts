@@ -1,8 +1,8 @@
-/** What a machine may take of its host, from what its guest was given. */
+/** Limits for the processes of a machine, computed from the size of its guest. */
 import type { CgroupLimits } from "../cgroup/cgroup.ts";
 import type { VmShape } from "../driver/driver.ts";
 
-/** The monitor beside guest memory: its code and heap, page cache of its disks, and under emulation the translated code. MiB. */
+/** Memory of the monitor besides the guest's: code, heap, page cache of its disks, and under emulation the translated code. MiB. */
 const overhead = { kvm: 192, tcg: 192 + 384 } as const;
 /** Threads: monitor, virtual processors, up to 64 for disk requests. */
 const tasks = 128;

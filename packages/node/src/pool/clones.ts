@@ -1,4 +1,4 @@
-/** Makes clones of templates: for the pool, or for somebody who waits. */
+/** Makes clones of templates: for the pool, or for a caller that waits. */
 import { warmUp } from "../agent/warm-up.ts";
 import type { VmShape } from "../driver/driver.ts";
 import type { RootImages } from "../holdings/disk-links.ts";
@@ -9,7 +9,7 @@ import type { NodeOptions } from "../options.ts";
 import { shapeFor } from "../template/shape.ts";
 import type { Template, TemplateStore } from "../template/store.ts";
 
-/** A rehearsal costs each pooled clone some 11 MiB; where nobody has asked for a root disk for this long, it is left out. */
+/** A rehearsal costs each pooled clone about 11 MiB. It is skipped when nobody has asked for a root disk for this long. */
 const rootDemandMs = 10 * 60_000;
 
 export interface ClonesOptions {
@@ -68,7 +68,7 @@ export class Clones {
     const shape = this.shape(config.vcpus, config.memoryDefault);
     const template = await this.template(shape);
     const clone = await restoreClone(host, { shape, template, memory: config.memoryDefault, background: true });
-    // A clone that nobody will use is not waited for; what waits for it fails with it.
+    // Nobody needs the clone any more: ending it makes the pending calls fail.
     const abandon = () => void clone.discard().catch(() => undefined);
     signal.addEventListener("abort", abandon, { once: true });
     try {

@@ -1,4 +1,4 @@
-/** Clones that wait for their owner: restored, personalized, warmed and paused. */
+/** Clones that wait for an owner: restored, personalized, warmed up and paused. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { CaissonError, type Config } from "@caisson/protocol";
 import type { Logger } from "pino";
@@ -18,7 +18,7 @@ export interface PoolOptions {
 
 /** After a claim its owner runs the first commands; a refill waits for them. */
 const quietMs = 1000;
-/** Under constant demand there is no quiet moment; an empty pool does not wait longer than this. */
+/** Under constant demand there is no quiet moment; an empty pool waits at most this long. */
 const patienceMs = 5000;
 const retryMs = 10_000;
 /** Demand is what was asked for within this time. */
@@ -81,9 +81,12 @@ export class Pool {
    */
   async prepare(id: string, make: (signal: AbortSignal) => Promise<Clone>, signal: AbortSignal): Promise<void> {
     if (this.#filling === undefined || this.#closing.signal.aborted)
-      throw new CaissonError("cancelled", "This node keeps no machines ready.");
+      throw new CaissonError(
+        "cancelled",
+        "This node does not prepare machines, because its pool is off or the node is closing.",
+      );
     const ready = this.prepared.ask(id, make, signal);
-    // Whoever asks does so because somebody has just used such a root, and may be about to claim the machine on it.
+    // The request came because such a root was just used; its machine may be claimed at any moment.
     this.#lastUse = Date.now();
     this.#wanted.resolve();
     return ready;
@@ -111,7 +114,7 @@ export class Pool {
       const full = this.#clones.length >= this.#target;
       if (full && !this.prepared.wanted) {
         this.#wanted = Promise.withResolvers();
-        // Wakes up now and then, because demand ebbs and memory comes back.
+        // Also checks from time to time, because demand falls and memory becomes free.
         await Promise.race([
           this.#wanted.promise,
           sleep(demandWindowMs / 4, undefined, { signal, ref: false }).catch(() => undefined),
@@ -126,14 +129,14 @@ export class Pool {
       try {
         const clone = await this.#options.make(signal);
         if (signal.aborted) {
-          await clone.discard();
+          await this.#discard(clone);
           return;
         }
         this.#clones.push(clone);
         void clone.vm.exited.then(() => this.#drop(clone));
       } catch (error) {
         if (signal.aborted) return;
-        this.#options.log.warn({ err: error }, "a clone for the pool could not be made");
+        this.#options.log.warn({ err: error }, "making a clone for the pool failed; trying again");
         await sleep(retryMs, undefined, { signal, ref: false }).catch(() => undefined);
       }
     }
@@ -146,12 +149,14 @@ export class Pool {
     while ((this.#demand[0] ?? Infinity) < oldest) this.#demand.shift();
     let available = await availableMebibytes();
     while (this.prepared.size > 0 && !hasMemoryToPrepare(config.minFreeMemory, { available, making: false })) {
-      this.#options.log.info({ available }, "a prepared machine is given up: memory is short");
-      await this.prepared.shed();
+      this.#options.log.info({ available }, "memory is short: a prepared machine is ended");
+      await this.prepared
+        .shed()
+        .catch((error: unknown) => this.#options.log.error({ err: error }, "a prepared machine was not removed"));
       available = await availableMebibytes();
     }
     this.#target = poolTarget({ config, available, pooled: this.#clones.length, demand: this.#demand.length });
-    while (this.#clones.length > this.#target) await this.#clones.pop()?.discard();
+    while (this.#clones.length > this.#target) await this.#discard(this.#clones.pop());
   }
 
   async #makePrepared(): Promise<void> {
@@ -162,7 +167,7 @@ export class Pool {
       this.prepared.refuse(
         new CaissonError(
           "resource_exhausted",
-          `The node has ${available} MiB of memory left, too little to keep another machine ready.`,
+          `The node has ${available} MiB of free memory, not enough to prepare another machine.`,
         ),
       );
   }
@@ -182,10 +187,15 @@ export class Pool {
     const index = this.#clones.indexOf(clone);
     if (index === -1) return;
     this.#clones.splice(index, 1);
-    this.#options.log.warn("a clone in the pool died");
-    await clone
-      .discard()
-      .catch((error: unknown) => this.#options.log.error({ err: error }, "a dead clone could not be cleared away"));
+    this.#options.log.warn("a clone in the pool crashed");
+    await this.#discard(clone);
     this.#wanted.resolve();
+  }
+
+  /** Never rejects: the pool goes on, and the next start of the node removes what is left. */
+  async #discard(clone: Clone | undefined): Promise<void> {
+    await clone
+      ?.discard()
+      .catch((error: unknown) => this.#options.log.error({ err: error }, "a clone of the pool was not removed"));
   }
 }

@@ -1,4 +1,4 @@
-/** Clones that were prepared on a root disk of their own and wait for whoever asks for that root: made on demand, one by one. */
+/** Clones prepared on a particular root disk, which wait for a request for that root. Made on demand, one after another. */
 import { CaissonError } from "@caisson/protocol";
 import type { Clone } from "../machine/clone.ts";
 
@@ -19,7 +19,7 @@ interface Prepared {
 
 export class PreparedClones {
   readonly #wishes: Wish[] = [];
-  /** By the name that whoever asked gave it, the oldest first. */
+  /** By the id that the caller chose, the oldest first. */
   readonly #clones = new Map<string, Prepared>();
   readonly #ending = new Map<string, Promise<void>>();
 
@@ -47,7 +47,7 @@ export class PreparedClones {
     return wish.answer.promise.finally(() => signal.removeEventListener("abort", withdraw));
   }
 
-  /** Makes the machine that was asked for first. The answer goes to who asked. */
+  /** Makes the machine that was asked for first. The caller of `ask` gets the result. */
   async makeNext(closing: AbortSignal): Promise<void> {
     const wish = this.#wishes.shift();
     if (wish === undefined) return;
@@ -99,13 +99,13 @@ export class PreparedClones {
     return done.finally(() => this.#ending.delete(id));
   }
 
-  /** Ends one, the oldest. */
+  /** Ends the oldest clone. */
   async shed(): Promise<void> {
     const [oldest] = this.#clones.keys();
     if (oldest !== undefined) await this.discard(oldest);
   }
 
-  /** Refuses everybody who waits. */
+  /** Rejects all requests that wait. */
   refuse(error: CaissonError): void {
     for (const wish of this.#wishes.splice(0)) wish.answer.reject(error);
   }
@@ -125,5 +125,5 @@ export class PreparedClones {
 }
 
 function cancelled(): CaissonError {
-  return new CaissonError("cancelled", "The machine is no longer wanted.");
+  return new CaissonError("cancelled", "Preparing the machine was cancelled.");
 }

@@ -21,7 +21,7 @@ export interface Template extends TemplateFacts {
 export type TemplateRequest = Omit<BuildOptions, "target">;
 
 const buildDeadlineMs = 180_000;
-/** A template that no process has used for this long is of an image or version that is gone. */
+/** A template that no process has used for this long belongs to an old image or version. */
 const staleMs = 3 * 24 * 3600 * 1000;
 /** Templates of other configurations and images that are kept all the same. Each takes some hundred megabytes. */
 const keptOthers = 4;
@@ -49,7 +49,7 @@ export class TemplateStore {
     return template;
   }
 
-  /** Removes templates that nobody uses any more, and what builders that died left behind. */
+  /** Removes templates that nobody uses any more, and drafts of processes that ended during a build. */
   async prune(): Promise<readonly string[]> {
     const removed: string[] = [];
     const others: { name: string; used: number }[] = [];
@@ -77,7 +77,7 @@ export class TemplateStore {
       });
     }
     const facts = await readFacts(directory);
-    // Its age is that of its last use.
+    // The time of the file is the time of the last use.
     const now = new Date();
     await utimes(join(directory, templateFileNames.facts), now, now);
     return { ...facts, key, files: templateFiles(request.driver, directory) };

@@ -1,4 +1,4 @@
-/** Which accelerator this host really has. A /dev/kvm that opens proves nothing: some hosts' cannot run a stock kernel. */
+/** Finds out which accelerator works on this host. Opening /dev/kvm is not enough: on some hosts KVM cannot run a stock kernel. */
 import { createHash } from "node:crypto";
 import { execFile } from "node:child_process";
 import { constants } from "node:fs";
@@ -21,7 +21,7 @@ export interface QemuAcceleratorOptions extends AcceleratorOptions {
 }
 
 /**
- * Resolves what to use, by a probe that runs once per boot of the host.
+ * Returns the accelerator to use. The probe runs once per boot of the host.
  * @throws CaissonError `unsupported` when the configuration insists on KVM and it does not work
  */
 export async function chooseAccelerator(options: QemuAcceleratorOptions): Promise<Accelerator> {
@@ -32,7 +32,7 @@ export async function chooseAccelerator(options: QemuAcceleratorOptions): Promis
   if (wanted === "kvm") {
     throw new CaissonError(
       "unsupported",
-      `The configuration asks for KVM, which does not work here: ${verdict.reason}. Set "accelerator" to "auto".`,
+      `The configuration requires KVM, but KVM does not work on this host: ${verdict.reason}. Set "accelerator" to "auto".`,
     );
   }
   log.warn(
@@ -49,7 +49,7 @@ async function remembered(options: QemuAcceleratorOptions): Promise<Verdict> {
     const known = verdictSchema.parse(JSON.parse(await readFile(path, "utf8")));
     if (known.host === host) return known;
   } catch {
-    // Not probed yet, or by another version.
+    // Not probed yet, or probed by another version.
   }
   const verdict = { host, ...(await probe(options)) };
   await mkdir(dirname(path), { recursive: true });
@@ -69,11 +69,11 @@ async function probe(options: QemuAcceleratorOptions): Promise<Omit<Verdict, "ho
   const result = await probeKvm(options);
   options.log.debug({ ms: Math.round(performance.now() - started), result }, "probed KVM");
   return result.works
-    ? { accelerator: "kvm", reason: "a test guest ran" }
+    ? { accelerator: "kvm", reason: "a test guest started" }
     : { accelerator: "tcg", reason: result.reason };
 }
 
-/** Changes when a new verdict may differ: boot, kernel, processor, QEMU. */
+/** Changes whenever a new probe may give another result: boot, kernel, processor, QEMU. */
 async function hostIdentity(program: string): Promise<string> {
   const [boot, processor, version] = await Promise.all([
     readBootId(),

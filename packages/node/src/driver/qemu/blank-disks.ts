@@ -51,7 +51,11 @@ export async function createTemplateDisks(directory: string, bytes: number): Pro
       },
     );
   } catch (cause) {
-    throw new CaissonError("internal", "The writable layer could not be formatted; see the cause.", { cause });
+    throw new CaissonError(
+      "internal",
+      "Formatting the disks of a template failed. See the cause: mke2fs or qemu-img.",
+      { cause },
+    );
   }
 }
 

@@ -1,4 +1,4 @@
-/** The QEMU driver. */
+/** The driver for QEMU. */
 import { createHash } from "node:crypto";
 import { execFile } from "node:child_process";
 import { readFile, stat } from "node:fs/promises";
@@ -53,11 +53,9 @@ export function createQemuDriver(program = "/usr/bin/qemu-system-x86_64"): VmDri
       return new QemuVm({ ...sockets(place.runDirectory), ...launched, qmp, template });
     } catch (cause) {
       await killProcess(launched.process);
-      throw new CaissonError(
-        "internal",
-        `The virtual machine monitor does not start: ${launched.complaints().trim()}`,
-        { cause },
-      );
+      throw new CaissonError("internal", `The virtual machine monitor did not start: ${launched.complaints().trim()}`, {
+        cause,
+      });
     }
   };
 
@@ -91,7 +89,7 @@ export function createQemuDriver(program = "/usr/bin/qemu-system-x86_64"): VmDri
       const status = (await qmp.execute("query-status")) as { status?: unknown };
       if (status.status === "shutdown" || status.status === "internal-error") {
         qmp.close();
-        throw new CaissonError("gone", "The guest ended while nobody watched.");
+        throw new CaissonError("gone", "The guest ended while no process of the node was running.");
       }
       resumeWhenRoom(qmp, place.disksDirectory);
       return new QemuVm({ ...sockets(place.runDirectory), process: identity, qmp, complaints: () => "" });

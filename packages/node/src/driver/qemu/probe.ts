@@ -1,11 +1,11 @@
-/** Boots a stock kernel under KVM until it has something to say, against a deadline. */
+/** Boots a stock kernel under KVM and waits for its first known message, with a deadline. */
 import { spawn } from "node:child_process";
 
-/** A working host needs a fraction of it; a broken one would burn minutes of system time. */
+/** A working host needs a fraction of it; on a broken one the guest would use minutes of system time. */
 const deadlineMs = 2000;
-/** Second bound, should our own timer be late: seconds of processor time. */
+/** A second limit, in case our own timer is late: seconds of processor time. */
 const cpuSeconds = 3;
-/** What Linux prints when it has come all the way through its own start and finds no root file system. */
+/** What Linux prints at the end of its start when it finds no root file system. */
 const cameThrough = /Kernel panic - not syncing: VFS|VFS: Unable to mount root fs|No working init found/;
 
 export interface ProbeOptions {
@@ -16,7 +16,7 @@ export interface ProbeOptions {
 
 export type ProbeResult = { readonly works: true } | { readonly works: false; readonly reason: string };
 
-/** Runs without disks, network and initial file system, so the kernel panics at the end of its start: that is the success. */
+/** Runs without disks, network and initial file system, so the kernel panics at the end of its start. That panic means success. */
 export async function probeKvm(options: ProbeOptions): Promise<ProbeResult> {
   const args = [
     "-M",
