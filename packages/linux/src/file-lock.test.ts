@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { takeFileLock, withFileLock } from "./file-lock.ts";
 
 let directory: string;
@@ -51,17 +52,23 @@ test("a process that is killed leaves no lock, also while nobody reaps it", asyn
   const program = `
     import { takeFileLock } from ${JSON.stringify(join(import.meta.dirname, "file-lock.ts"))};
     const lock = await takeFileLock(${JSON.stringify(path)});
-    console.log(lock === undefined ? "busy" : "held");
+    console.log(lock === undefined ? "busy" : "held", process.pid);
     setInterval(() => lock, 1000);`;
-  const child = spawn(process.execPath, ["--input-type=module", "-e", program], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const [said] = (await once(child.stdout, "data")) as [Buffer];
-  assert.match(String(said), /held/);
-  assert.equal(await takeFileLock(path), undefined);
-  child.kill("SIGKILL");
-  await once(child, "exit");
-  const lock = await takeFileLock(path);
-  assert.ok(lock);
-  await lock.release();
+  // The shell becomes a program that never waits for the owner of the lock, which is therefore a zombie once it was killed.
+  const script = '"$0" --input-type=module -e "$1" & exec sleep 60';
+  const parent = spawn("sh", ["-c", script, process.execPath, program], { stdio: ["ignore", "pipe", "inherit"] });
+  try {
+    const [said] = (await once(parent.stdout, "data")) as [Buffer];
+    const pid = Number(/^held (\d+)$/m.exec(String(said))?.[1]);
+    assert.equal(await takeFileLock(path), undefined);
+    process.kill(pid, "SIGKILL");
+    const state = async () => /\) (\w) /.exec(await readFile(`/proc/${pid}/stat`, "latin1"))?.[1];
+    while ((await state()) !== "Z") await sleep(5);
+    const lock = await takeFileLock(path);
+    assert.ok(lock);
+    assert.equal(await state(), "Z");
+    await lock.release();
+  } finally {
+    parent.kill("SIGKILL");
+  }
 });
