@@ -1,4 +1,4 @@
-/** The table of secrets, and what belongs to it: that the key does arrive where it may, who is refused at creation, two sandboxes. */
+/** What belongs to the table of secrets: that the key does arrive where it may, who is refused at creation, two sandboxes. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
@@ -6,13 +6,12 @@ import { Sandbox, type SandboxOptions } from "@deno/sandbox";
 import { descendants } from "@caisson/testing";
 import { needlesFor, searchFiles } from "../world/search.ts";
 import type { Campaign } from "./run.ts";
-import { testTable } from "./run.ts";
 import { secrets } from "./tables/secrets.ts";
 
 /** Any allowed host of the table's. */
 const host = "s00.ok.example";
 
-function further(campaign: () => Campaign): void {
+export function secretTests(campaign: () => Campaign): void {
   test("the approved host gets the real key, and that is recorded by name", async () => {
     const { sandbox, platform, key, evidence } = campaign();
     const answer = await sandbox.sh`curl -sS -m 8 -H "authorization: Bearer $KEY" https://s00.ok.example/`.text();
@@ -97,5 +96,3 @@ function further(campaign: () => Campaign): void {
         assert.ok(!Buffer.from(text).includes(needle), `${where} holds the key (${spelling})`);
   });
 }
-
-testTable(secrets, further);
