@@ -161,7 +161,9 @@ const volumes = z
       .int()
       .min(0)
       .default(2 * 2 ** 30)
-      .describe("New volumes, snapshots and sandboxes are refused while less disk space than this is free, bytes."),
+      .describe(
+        "New volumes, snapshots and sandboxes with a root snapshot are refused while less disk space than this is free, bytes.",
+      ),
   })
   .prefault({});
 
