@@ -1,4 +1,4 @@
-/** The first words on a machine's port, where nobody may be listening. */
+/** Lines that are written to a port before anybody reads them. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -7,12 +7,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { synchronise } from "./synchronise.ts";
+import { connectPort } from "./guest-port.ts";
 
 const day = 24 * 3600 * 1000;
 const lineBytes = "CAISSON-SYNC ".length + 32 + 1;
 
-test("what is said to a guest that does not listen does not pile up, and it is heard once it does", async (t) => {
+test("lines to a guest that does not read do not pile up, and it gets one once it reads", async (t) => {
   t.mock.timers.enable({ apis: ["setInterval"] });
   const directory = await mkdtemp(join(tmpdir(), "caisson-egress-"));
   const server = createServer({ pauseOnConnect: true });
@@ -20,7 +20,7 @@ test("what is said to a guest that does not listen does not pile up, and it is h
   await new Promise<void>((resolve) => server.listen(path, resolve));
   const ending = new AbortController();
   try {
-    const agreed = synchronise(path, ending.signal);
+    const agreed = connectPort(path, { signal: ending.signal });
     agreed.catch(() => {});
     const [guest] = (await once(server, "connection")) as [Socket];
     guest.on("error", () => {});
@@ -39,7 +39,7 @@ test("what is said to a guest that does not listen does not pile up, and it is h
     const before = heard.length;
     t.mock.timers.tick(1_000);
     for (let tries = 0; tries < 100 && heard.length === before; tries++) await sleep(10);
-    assert.ok(heard.length > before, "the line is not said again");
+    assert.ok(heard.length > before, "the line is not sent again");
     guest.write(heard.subarray(-lineBytes));
     (await agreed).destroy();
   } finally {
