@@ -6,6 +6,7 @@ export * from "./errors.ts";
 export * from "./rest/audit.ts";
 export * from "./rest/create-config.ts";
 export * from "./rest/error.ts";
+export * from "./rest/health.ts";
 export * from "./rest/sandboxes.ts";
 export * from "./rest/volumes.ts";
 export * from "./rpc/common.ts";

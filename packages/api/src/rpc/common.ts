@@ -1,7 +1,7 @@
 /** What the parameters and results of many methods share. */
 import { z } from "zod";
 
-/** Parameters and result of one method. Parameters are checked by the server; results are types for both sides. */
+/** Parameters and result of one method, as they are on the wire. The server checks parameters; it does not check its own results. */
 export interface MethodContract {
   readonly params: z.ZodType;
   readonly result: z.ZodType;
@@ -25,8 +25,8 @@ export const flag = optional(z.boolean());
 export const abortId = optional(z.number());
 export const streamId = z.number();
 export const noParams = z.object({});
-/** Nothing is answered; on the wire it is `null` (T6). */
-export const nothing = z.void();
+/** The result of methods that return nothing (T6). */
+export const nothing = z.null();
 /** Bytes in base64. */
 export const base64 = z.string();
 export const length = z.int().min(0).transform(BigInt);

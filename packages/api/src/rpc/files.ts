@@ -36,7 +36,7 @@ export const directoryEntry = z.object({
   isSymlink: z.boolean(),
 });
 
-/** All keys are always there; times are ISO strings. */
+/** All keys are always present; times are ISO strings. */
 export const fileInfo = z.object({
   isFile: z.boolean(),
   isDirectory: z.boolean(),

@@ -43,12 +43,46 @@ export interface SerialisedError {
   readonly errors?: readonly SerialisedError[] | null | undefined;
 }
 
-/** Notifications and their parameters. Those of streams go both ways. */
+/** The same as a schema. */
+export const serialisedError: z.ZodType<SerialisedError> = z.object({
+  constructorName: z.string(),
+  message: z.string(),
+  name: z.string().nullish(),
+  code: z.string().nullish(),
+  get cause() {
+    return serialisedError.nullish();
+  },
+  get errors() {
+    return z.array(serialisedError).nullish();
+  },
+});
+
+/** The reply to a request: its result, an operation that failed, or a fault of the request. */
+export const replySchema = z.union([
+  z.object({ jsonrpc: z.literal("2.0"), id: requestId, result: z.object({ ok: z.unknown() }) }),
+  z.object({ jsonrpc: z.literal("2.0"), id: requestId, result: z.object({ error: serialisedError }) }),
+  z.object({
+    jsonrpc: z.literal("2.0"),
+    id: requestId,
+    error: z.object({ code: z.int(), message: z.string(), data: z.unknown().optional() }),
+  }),
+]);
+
+export type Reply = z.infer<typeof replySchema>;
+
+const stream = z.object({ streamId: z.number() });
+
+/** Notifications and their parameters. Both sides send those of streams. */
 export const rpcNotifications = {
-  "$sandbox.stream.start": z.object({ streamId: z.number() }),
-  "$sandbox.stream.enqueue": z.object({ streamId: z.number(), data: z.string().describe("Base64.") }),
-  "$sandbox.stream.end": z.object({ streamId: z.number() }),
-  "$sandbox.stream.error": z.object({ streamId: z.number(), error: z.unknown() }),
-  "$sandbox.stream.cancel": z.object({ streamId: z.number() }),
+  "$sandbox.stream.start": stream,
+  "$sandbox.stream.enqueue": stream.extend({ data: z.string().describe("Base64.") }),
+  "$sandbox.stream.end": stream,
+  /** The Python client sends plain text. */
+  "$sandbox.stream.error": stream.extend({ error: z.union([z.string(), serialisedError]).nullish() }),
+  /** The receiver wants no more data. */
+  "$sandbox.stream.cancel": stream.extend({ reason: z.unknown().optional() }),
   "$sandbox.deno.watcher.restart": z.object({ watcherId: z.string() }),
 } as const;
+
+export type NotificationName = keyof typeof rpcNotifications;
+export type NotificationParams<N extends NotificationName> = z.infer<(typeof rpcNotifications)[N]>;

@@ -1,4 +1,4 @@
-/** Environment, network, and the cancelling of calls (wire contract 4.5 to 4.8). */
+/** Environment, network, and cancelling calls (wire contract 4.5 to 4.8). */
 import { z } from "zod";
 import { abortId, noParams, nothing, optional, pid, streamId, type MethodContract } from "./common.ts";
 
@@ -26,7 +26,8 @@ const exposeParams = z
 export const others = {
   /** Never fails: the JavaScript client does not handle an error here (T10). */
   abort: { params: z.object({ abortId: z.number() }), result: nothing },
-  envGet: { params: z.object({ key: z.string() }), result: z.string().optional() },
+  /** Null: the variable is not set. */
+  envGet: { params: z.object({ key: z.string() }), result: z.string().nullable() },
   envSet: { params: z.object({ key: z.string(), value: z.string() }), result: nothing },
   envDelete: { params: z.object({ key: z.string() }), result: nothing },
   envToObject: { params: noParams, result: z.record(z.string(), z.string()) },

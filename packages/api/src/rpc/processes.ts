@@ -41,7 +41,7 @@ const exitStatus = z.object({
   success: z.boolean(),
   code: z.number(),
   signal: z.string().nullable(),
-  /** How sure it is that the kernel ended the process for want of memory. */
+  /** How likely it is that the kernel ended the process because memory ran out. Null: it did not. */
   oom: z.enum(["low-confidence", "high-confidence"]).nullable(),
 });
 

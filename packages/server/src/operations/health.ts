@@ -1,20 +1,11 @@
 /** `/healthz` and `/metrics`. */
+import { healthSchema } from "@caisson/api";
 import type { SandboxNode } from "@caisson/protocol";
 import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import { sql } from "kysely";
 import type { Registry } from "prom-client";
 import type { AnyDatabase } from "../kernel/database/open.ts";
 import type { HttpVariables } from "../kernel/http/context.ts";
-
-const healthSchema = z
-  .object({
-    status: z.literal("ok"),
-    accelerator: z.enum(["kvm", "tcg"]),
-    machines: z.int().describe("Machines that run."),
-    pooled: z.int().describe("Restored machines that wait to be used."),
-    standing: z.int().describe("Machines that were prepared on a snapshot as root."),
-  })
-  .openapi("Health");
 
 const health = createRoute({
   method: "get",

@@ -28,7 +28,7 @@ export interface Call {
 }
 
 export interface Method {
-  readonly schema: z.ZodType;
+  readonly contract: MethodContract;
   run(params: unknown, call: Call): Promise<unknown>;
   /** The operation as Deno names it in errors, such as `open '/x'`. */
   describe(params: unknown): string | undefined;
@@ -39,8 +39,8 @@ export interface Method {
 export type Methods = Readonly<Record<string, Method>>;
 
 type Params<C extends MethodContract> = z.output<C["params"]>;
-/** Bytes may be written by hand, see `Base64Json`. */
-type Result<C extends MethodContract> = z.output<C["result"]> | Base64Json;
+/** What a method may return: the result, as ready JSON if it has bytes, or nothing where the wire has null. */
+type Result<R> = R | Base64Json<R> | (null extends R ? void : never);
 
 /**
  * @param contract parameters and result, from `@caisson/api`
@@ -49,13 +49,13 @@ type Result<C extends MethodContract> = z.output<C["result"]> | Base64Json;
  */
 export function method<C extends MethodContract>(
   contract: C,
-  run: (params: Params<C>, call: Call) => Promise<Result<C>>,
+  run: (params: Params<C>, call: Call) => Promise<Result<z.output<C["result"]>>>,
   describe?: (params: Params<C>) => string,
-  atEnd?: z.output<C["result"]> | null,
+  atEnd?: z.output<C["result"]>,
 ): Method {
   return {
     atEnd,
-    schema: contract.params,
+    contract,
     run: (params, call) => run(params as Params<C>, call),
     describe: (params) => describe?.(params as Params<C>),
   };

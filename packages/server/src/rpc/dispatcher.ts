@@ -2,6 +2,7 @@
 import { rpcCodes, type RequestId, type SerialisedError } from "@caisson/api";
 import { CaissonError } from "@caisson/protocol";
 import type { Logger } from "pino";
+import type { z } from "zod";
 import type { LiveSandbox } from "../sandboxes/index.ts";
 import type { Call, Method, Methods } from "./call.ts";
 import type { ConnectionState } from "./connection-state.ts";
@@ -80,9 +81,9 @@ export class Dispatcher {
   }
 
   /** Undefined when a schema is at fault: an exception here would end the server, and with it every client's connection. */
-  #parse(method: Method, name: string, rawParams: unknown): ReturnType<Method["schema"]["safeParse"]> | undefined {
+  #parse(method: Method, name: string, rawParams: unknown): z.ZodSafeParseResult<unknown> | undefined {
     try {
-      return method.schema.safeParse(rawParams ?? {});
+      return method.contract.params.safeParse(rawParams ?? {});
     } catch (error) {
       this.#options.log.error({ err: error, method: name }, "the parameters of a request could not be checked");
       return undefined;

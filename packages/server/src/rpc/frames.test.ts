@@ -13,8 +13,8 @@ test("bytes in a result are framed as any other value", () => {
   const all = Uint8Array.from({ length: 256 }, (_, byte) => byte);
   for (const data of [all, all.subarray(3, 8), new Uint8Array()]) {
     const base64 = Buffer.from(data).toString("base64");
-    assert.equal(okFrame('"', new Base64Json(data)), okFrame('"', base64));
-    assert.equal(okFrame(7, new Base64Json(data, "data")), okFrame(7, { data: base64 }));
+    assert.equal(okFrame('"', Base64Json.value(data)), okFrame('"', base64));
+    assert.equal(okFrame(7, Base64Json.data(data)), okFrame(7, { data: base64 }));
   }
 });
 

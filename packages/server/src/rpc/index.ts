@@ -6,6 +6,7 @@ import type { Slice } from "../kernel/slice.ts";
 import { sandboxesService } from "../sandboxes/index.ts";
 import type { Methods } from "./call.ts";
 import { methods } from "./methods/index.ts";
+import { describeUpgrades } from "./routes.ts";
 import { sandboxUpgrades } from "./upgrades.ts";
 
 export { method, type Call, type Methods } from "./call.ts";
@@ -66,6 +67,6 @@ export const rpcSlice: Slice = {
       creates,
       observe: (method, outcome, seconds) => calls.observe({ method, outcome }, seconds),
     });
-    return { upgrades };
+    return { upgrades, routes: describeUpgrades };
   },
 };

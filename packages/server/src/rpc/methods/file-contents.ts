@@ -21,7 +21,7 @@ const describeWrite = (params: { path: string }) => `writefile '${params.path}'`
 export const fileContents: Methods = {
   readFile: method(
     contract.readFile,
-    async ({ path }, call) => new Base64Json(await readWhole(path, call)),
+    async ({ path }, call) => Base64Json.value(await readWhole(path, call)),
     describeRead,
   ),
   readTextFile: method(

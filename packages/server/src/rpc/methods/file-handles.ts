@@ -34,7 +34,7 @@ export const fileHandles: Methods = {
     const request = { handle: find(fileHandleId, call), length: Math.min(Math.trunc(length), pieceBytes) };
     if (request.length === 0) return { data: "" };
     const { data, eof } = await call.agent.files.read(request, { signal: call.signal });
-    return data.length === 0 && eof ? { data: null } : new Base64Json(data, "data");
+    return data.length === 0 && eof ? { data: null } : Base64Json.data(data);
   }),
   fileWrite: method(contract.fileWrite, async ({ fileHandleId, data }, call) => {
     const handle = find(fileHandleId, call);
