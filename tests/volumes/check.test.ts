@@ -1,4 +1,4 @@
-/** The check of store against disk finds every kind of disagreement, and nothing when there is none. */
+/** The check of database and images finds every kind of disagreement, and none when they agree. */
 import assert from "node:assert/strict";
 import { chmod, copyFile, rm } from "node:fs/promises";
 import { execFileSync } from "node:child_process";
@@ -36,20 +36,23 @@ async function problems(): Promise<string> {
   return faults.map(({ subject, problem }) => `${subject}: ${problem}`).join("\n");
 }
 
-test("a file that is missing, in excess, over another parent, or open to writing", async () => {
+test("an image that is missing, unknown, over another parent, or writable", async () => {
   await copyFile(path(head), path("stray"));
-  assert.match(await problems(), /^stray: its file belongs to nothing/m);
+  assert.match(await problems(), /^stray: its image belongs to no layer in the database/m);
   await rm(path("stray"));
   await chmod(path(layer), 0o600);
-  assert.match(await problems(), new RegExp(`^${layer}: its file could be written to`, "m"));
+  assert.match(await problems(), new RegExp(`^${layer}: its image is writable`, "m"));
   await chmod(path(layer), 0o444);
   execFileSync("qemu-img", ["rebase", "-u", "-f", "qcow2", "-b", "", path(head)]);
-  assert.match(await problems(), new RegExp(`^${head}: its file is laid over nothing, not over ${layer}`, "m"));
+  assert.match(
+    await problems(),
+    new RegExp(`^${head}: the parent of its image is none, but in the database it is ${layer}`, "m"),
+  );
   await rm(path(head));
-  assert.match(await problems(), new RegExp(`^${head}: its file is missing`, "m"));
+  assert.match(await problems(), new RegExp(`^${head}: its image is missing`, "m"));
 });
 
-test("a sealed byte that changed, and its cure from the copy at rest", async () => {
+test("a sealed image that changed, and its restore from the copy at rest", async () => {
   await chmod(path(layer), 0o600);
   // The copy is a link to the same file here; on another disk it would not be.
   await copyFile(path(layer), `${path(layer)}.other`);
@@ -69,15 +72,15 @@ test("rows that disagree with each other", async () => {
   await db.insertInto("volume_slugs").values({ org_id: bench.org, slug: "ghost", owner: "nobody" }).execute();
   await db.updateTable("volumes").set({ attached_to: "sbx_gone" }).where("id", "=", volume).execute();
   const found = await problems();
-  assert.match(found, /the name data is not registered/);
-  assert.match(found, /nobody: the name ghost is registered for something that does not exist/);
-  assert.match(found, /disagrees with itself about which sandbox/);
-  assert.match(found, /held by sbx_gone, which does not run/);
+  assert.match(found, /its slug data is not registered/);
+  assert.match(found, /nobody: the slug ghost is registered for a volume or snapshot that does not exist/);
+  assert.match(found, /attached to sbx_gone, but its lease is held by none/);
+  assert.match(found, /attached to sbx_gone, which does not run/);
 });
 
-test("a lease of a sandbox that is gone is taken back at the next start", async () => {
+test("a lease of a sandbox that has ended is released at the next start", async () => {
   await acquireDisks(bench.ctx, bench.org, "sbx_gone", { volumes: [{ volume: "data", path: "/data" }] });
-  assert.match(await problems(), /held by sbx_gone/);
+  assert.match(await problems(), /attached to sbx_gone/);
   const { released } = await recoverVolumes(bench.ctx);
   assert.deepEqual(released, ["sbx_gone"]);
   await bench.assertSound();

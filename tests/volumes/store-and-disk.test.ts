@@ -70,7 +70,10 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
         await tightly("a1", 400e6);
         await assert.rejects(tightly("a2", 400e6), { status: 429, wireCode: "VOLUME_LIMIT_REACHED", message: /bytes/ });
         await tightly("a2", 300e6);
-        await assert.rejects(takeSnapshot(tight.ctx, tight.org, "a1", "s1"), { status: 429, message: /2 volumes and snapshots; the limit is 2/ });
+        await assert.rejects(takeSnapshot(tight.ctx, tight.org, "a1", "s1"), {
+          status: 429,
+          message: /2 volumes and snapshots; the limit is 2/,
+        });
         await tight.assertSound();
       } finally {
         await tight.close();

@@ -52,6 +52,9 @@ test("an overlay reads through, keeps the parent as it is, and can be larger", a
   assert.deepEqual(await layers.paths(["top", "base"]), [path("top"), path("base")]);
   await assert.rejects(layers.paths(["top"]), { code: "internal" });
   await assert.rejects(layers.paths(["top", "top"]), { code: "internal" });
+  await assert.rejects(layers.paths(["top", "other"]), { code: "internal", message: /name layer base/ });
+  // A layer between the two was collapsed since the chain was read.
+  assert.deepEqual(await layers.paths(["top", "middle", "base"]), [path("top"), path("base")]);
   assert.equal(layers.idOf(path("top")), "top");
   const measured = await layers.measure("top");
   assert.equal(measured["top"], 65536);

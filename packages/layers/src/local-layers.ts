@@ -119,13 +119,18 @@ export class LocalLayers implements LayerStore {
   async paths(chain: readonly LayerId[]): Promise<readonly string[]> {
     const [top = ""] = chain;
     const found = await this.chain(top);
-    // A compromised machine could have rewritten the header of its disk to name a layer of another tenant.
-    if (found.length !== chain.length || found.some((id, index) => id !== chain[index]))
+    // Headers may skip layers: the chain may have become shorter, with the same content, since the control plane read it. A layer that
+    // is not in the chain is refused: a compromised machine could have changed its disk's header to name a layer of another tenant.
+    let position = -1;
+    for (const id of found) {
+      position = chain.indexOf(id, position + 1);
+      if (position !== -1) continue;
       throw new CaissonError(
         "internal",
-        `The headers of the images of layer ${top} name other layers below it than recorded: they were tampered with.`,
+        `The headers of the images of layer ${top} name layer ${id}, which is not part of it: they were tampered with.`,
       );
-    return chain.map((id) => this.#path(id));
+    }
+    return found.map((id) => this.#path(id));
   }
 
   idOf(path: string): LayerId {

@@ -80,9 +80,10 @@ export interface LayerStore extends NodeLayers {
   /** Creates the directories and removes what a crash left half made. Before everything else. */
   open(): Promise<void>;
   /**
-   * Absolute paths of the images of a chain, in its order.
+   * Absolute paths of the images of a chain, top first. Layers that the headers of the images skip are left out: the chain has become
+   * shorter since it was read, with the same content.
    * @param chain top first, as the control plane knows it
-   * @throws CaissonError `not_found`, `internal` when the headers of the images name another chain
+   * @throws CaissonError `not_found`, `internal` when a header names a layer that is not in the chain
    */
   paths(chain: readonly LayerId[]): Promise<readonly string[]>;
   /** The layer whose image has this path. */

@@ -13,8 +13,8 @@ export type NodeId = string;
 /** A chain of layers attached to a machine as a disk. */
 export interface DiskAttachment {
   /**
-   * The layers, top first: the guest writes to the first. This is what the control plane knows; the node refuses to attach images
-   * whose headers say otherwise.
+   * The layers, top first: the guest writes to the first. The node refuses to attach images whose headers name a layer that is not
+   * listed here.
    */
   readonly layers: readonly [LayerId, ...LayerId[]];
   readonly readOnly: boolean;

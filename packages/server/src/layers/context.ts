@@ -1,4 +1,4 @@
-/** What the operations on volumes, snapshots and their layers work with. */
+/** The parts that operations on volumes, snapshots and layers use, and helpers that they share. */
 import { randomBytes } from "node:crypto";
 import {
   CaissonError,
@@ -17,18 +17,18 @@ export interface VolumeContext {
   readonly db: VolumeDatabase;
   /** Row locks are needed where several writers can be in one transaction at a time (PostgreSQL). */
   readonly lockRows: boolean;
-  /** The node of this server: only its rows are touched, except for lists. */
+  /** The node of this server. Operations use only rows of this node, except for lists and deletes. */
   readonly nodeId: NodeId;
   readonly layers: NodeLayers;
   readonly machines: Pick<NodeMachines, "overlayDisk" | "diskLayers">;
   readonly config: Pick<Config, "volumes" | "sandbox">;
-  /** Key of the base image that root file systems of this node are laid over. */
+  /** Key of the base image below root file systems on this node. */
   readonly baseImage: () => string;
-  /** Whether a sandbox has a running machine here. */
+  /** Whether a sandbox has a running machine on this node. */
   readonly running: (sandboxId: string) => boolean;
-  /** While a sandbox is being ended: resolves when it has ended and given its disks back. */
+  /** While a sandbox ends: resolves when its machine has ended and its disks are released. */
   readonly ending: (sandboxId: string) => Promise<void> | undefined;
-  /** `volume:<id>` while a volume changes hands or head; `graph` for the moments in which files and rows of layers change together. */
+  /** Keys: `volume:<id>` while a volume is attached, detached or changed; `graph` while images and rows of layers change together. */
   readonly locks: KeyedLock;
   readonly log: Logger;
 }
@@ -39,7 +39,7 @@ export function newLayerId(): LayerId {
   return randomBytes(10).toString("hex");
 }
 
-/** A row in state `creating`: written before the file, so that a crash leaves nothing unknown. */
+/** A row in state `creating`. It is written before the image, so that recovery after a crash knows about the image. */
 export function plannedLayer(
   ctx: Pick<VolumeContext, "nodeId">,
   layer: Pick<LayerRow, "id" | "parent" | "kind">,
@@ -56,7 +56,7 @@ export function plannedLayer(
   };
 }
 
-/** Lets one change of an organisation's volumes wait for another. */
+/** Makes changes of an organisation's volumes wait for each other until the end of the transaction. */
 export async function lockOrg(ctx: VolumeContext, trx: VolumeTransaction, orgId: string): Promise<void> {
   if (ctx.lockRows) await trx.selectFrom("orgs").select("id").where("id", "=", orgId).forUpdate().execute();
 }
@@ -72,7 +72,7 @@ export async function layerChain(db: VolumeDatabase | VolumeTransaction, id: Lay
   return rows;
 }
 
-/** A layer and all below it as the store says, for a disk of a machine. The node refuses images whose headers say otherwise. */
+/** The ids of a layer and all below it from the database, for a disk of a machine. The node attaches no others. */
 export async function diskLayers(ctx: VolumeContext, id: LayerId): Promise<DiskAttachment["layers"]> {
   return ctx.locks.run("graph", async () => {
     const [, ...below] = await layerChain(ctx.db, id);
@@ -81,19 +81,19 @@ export async function diskLayers(ctx: VolumeContext, id: LayerId): Promise<DiskA
 }
 
 /**
- * Whether images are laid over each other as the store says. A machine that was taken over could have rewritten the header of its
- * disk to name a layer of somebody else.
+ * Checks that the parents of images are those in the database. A compromised machine could have changed the header of its disk to name
+ * a layer of another organisation.
  * @throws CaissonError `internal`
  */
 export async function checkChain(ctx: VolumeContext, id: LayerId): Promise<void> {
   await ctx.locks.run("graph", async () => {
     const [rows, ids] = await Promise.all([layerChain(ctx.db, id), ctx.layers.chain(id)]);
     if (ids.length !== rows.length || rows.some((row, index) => ids[index] !== row.id))
-      throw new CaissonError("internal", `The images below layer ${id} are not in the order that the store says.`);
+      throw new CaissonError("internal", `The images below layer ${id} are not those in the database.`);
   });
 }
 
-/** @throws CaissonError `invalid_state` when a volume or snapshot lives on another node */
+/** @throws CaissonError `invalid_state` when a volume or snapshot is on another node */
 export function requireHere(
   ctx: VolumeContext,
   owned: { readonly slug: string; readonly node_id: string | null },
@@ -101,7 +101,7 @@ export function requireHere(
   if (owned.node_id !== ctx.nodeId)
     throw new CaissonError(
       "invalid_state",
-      `\`${owned.slug}\` is on node ${owned.node_id}, and this server runs sandboxes on node ${ctx.nodeId}. Use the server of that node.`,
+      `\`${owned.slug}\` is stored on node ${owned.node_id}, but this server uses node ${ctx.nodeId}. Send the request to the server of that node.`,
     );
 }
 
@@ -109,8 +109,8 @@ export function requireHere(
 const endingDeadline = 8_000;
 
 /**
- * A client that ends a sandbox and uses its volume again at once does not know that the end takes a moment: waits for that end, within
- * bounds. A volume in use by a sandbox that goes on is not waited for.
+ * Waits, for a limited time, for sandboxes that are ending to release these volumes. A client may end a sandbox and use its volume
+ * again at once. Does not wait for a sandbox that goes on.
  */
 export async function waitForEnd(
   ctx: VolumeContext,
@@ -129,7 +129,7 @@ export async function requireDiskSpace(ctx: VolumeContext): Promise<void> {
   if (free < ctx.config.volumes.minFreeDisk) {
     throw new CaissonError(
       "resource_exhausted",
-      "The node has too little free disk space for a new volume or snapshot. Delete some, or ask the operator.",
+      "The node has too little free disk space for a new volume or snapshot. Delete volumes or snapshots, or ask the operator for more space.",
       { wireCode: "DISK_FULL" },
     );
   }

@@ -1,8 +1,8 @@
-/** Lets operations on one thing follow one another. */
+/** A lock for each key: operations with the same key run one after another. */
 export class KeyedLock {
   readonly #tails = new Map<string, Promise<unknown>>();
 
-  /** Runs `action` when every earlier one under this key has ended, well or badly. */
+  /** Runs `action` when all earlier ones with this key have ended, also those that failed. */
   run<T>(key: string, action: () => Promise<T>): Promise<T> {
     const result = (this.#tails.get(key) ?? Promise.resolve()).then(action, action);
     const tail = result
@@ -14,7 +14,7 @@ export class KeyedLock {
     return result;
   }
 
-  /** Holds several keys. All callers take them in one order, so none waits for another in a circle. */
+  /** Holds several keys. They are taken in sorted order, so that callers cannot deadlock. */
   runAll<T>(keys: readonly string[], action: () => Promise<T>): Promise<T> {
     return [...new Set(keys)]
       .sort()

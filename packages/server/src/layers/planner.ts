@@ -1,4 +1,4 @@
-/** Decides which layers are no longer needed and which chains should become shorter. Knows rows only, changes nothing. */
+/** Decides which layers can be removed and which chains should become shorter. Works on rows only and changes nothing. */
 import type { LayerId } from "@caisson/protocol";
 import type { LayerRow } from "./tables.ts";
 
@@ -16,7 +16,7 @@ export interface PlannerInput {
 
 export interface Collapse {
   readonly layer: LayerId;
-  /** The ancestor to lie over instead of the parent; null: none. */
+  /** The ancestor that becomes its parent. Null: it gets none. */
   readonly onto: LayerId | null;
 }
 
@@ -47,7 +47,7 @@ export function planLayers({ layers, referenced, written, maxDepth }: PlannerInp
   const still = (layer: PlannedLayer) => layer.state === "ready" && !removed.has(layer.id);
   const movable = (layer: PlannedLayer) =>
     still(layer) && layer.kind !== "ephemeral" && layer.kind !== "builtin" && !written.has(layer.id);
-  /** Needed by nobody but the one layer above it. */
+  /** Used only by the one layer above it. */
   const idle = (layer: PlannedLayer) =>
     layer.kind !== "builtin" && still(layer) && !referenced.has(layer.id) && children.get(layer.id)!.size === 1;
   const parentOf = (layer: PlannedLayer) => (layer.parent === null ? undefined : byId.get(layer.parent));
@@ -65,7 +65,7 @@ export function planLayers({ layers, referenced, written, maxDepth }: PlannerInp
       if (!movable(layer)) continue;
       const chain: PlannedLayer[] = [layer];
       for (let below = parentOf(layer); below !== undefined; below = parentOf(below)) chain.push(below);
-      // The lowest offender: when it has become a bottom, all that lie over it have become shorter too.
+      // Only the lowest layer that is too deep. When it has no parent, all chains through it are shorter too.
       if (chain.length !== maxDepth + 1) continue;
       const bottom = chain.at(-1)!;
       collapse.set(layer.id, { layer: layer.id, onto: bottom.kind === "builtin" ? bottom.id : null });

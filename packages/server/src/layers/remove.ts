@@ -1,8 +1,8 @@
-/** Removes layers that nobody needs, and copies at rest that no layer has. */
+/** Removes layers that nothing uses, and copies at rest that belong to no layer. */
 import { CaissonError, type LayerId } from "@caisson/protocol";
 import type { VolumeContext } from "./context.ts";
 
-/** Removes a copy at rest unless a layer has these very bytes: two overlays in which nothing was written have. */
+/** Removes a copy at rest, unless a layer has the same content: all empty overlays of one parent have. */
 export async function forgetUnused(ctx: VolumeContext, checksum: string | null): Promise<void> {
   if (checksum === null) return;
   const user = await ctx.db
@@ -14,7 +14,7 @@ export async function forgetUnused(ctx: VolumeContext, checksum: string | null):
   if (user === undefined) await ctx.layers.forget(checksum);
 }
 
-/** Removes a layer if really nobody needs it. Answers whether it did. */
+/** Removes a layer if nothing uses it. @returns whether it did */
 export async function removeLayer(ctx: VolumeContext, id: LayerId): Promise<boolean> {
   return ctx.locks
     .run(id, async () => {

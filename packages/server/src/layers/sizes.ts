@@ -1,24 +1,24 @@
-/** How large volumes and snapshots are, from the allocation of their images. */
+/** Sizes of volumes and snapshots, from the allocation of their images. */
 import type { LayerId } from "@caisson/protocol";
 import { layerChain, type VolumeContext } from "./context.ts";
 import type { LayerRow } from "./tables.ts";
 
 /**
- * What the hosted service reports for a fresh file system, and the official Python client's tests compare with. Ours takes less or
- * more, depending on its capacity; what is written to it afterwards is counted as it is.
+ * Size that is reported for a new file system. The hosted service reports it and tests of the official Python client expect it. The real
+ * size depends on the capacity. Data that is written later is added as it is.
  */
 export const freshFileSystemBytes = 8_797_184;
 
 export interface Sizes {
-  /** Data of the volume's own: not that of the snapshot it was made from, nor of the built-in image. */
+  /** Bytes of the volume alone, without the snapshot that it was created from and the built-in image. */
   readonly allocated: number;
-  /** All data but that of the built-in image. */
+  /** Bytes of all its data without the built-in image. */
   readonly flattened: number;
 }
 
 /**
  * @param head the layer that is read
- * @param origin the layer that the volume was made from, if it is still there
+ * @param origin the layer that the volume was created from, if that snapshot still exists
  */
 export async function measureSizes(ctx: VolumeContext, head: LayerId, origin: LayerId | null): Promise<Sizes> {
   const [rows, bytes] = await Promise.all([layerChain(ctx.db, head), ctx.layers.measure(head)]);
@@ -45,7 +45,7 @@ export function sizesOf(
   return { allocated: Math.max(0, allocated), flattened: Math.max(0, flattened) };
 }
 
-/** Measures a volume and stores the result. Failures are logged: a size is an estimate and stops nobody. */
+/** Measures a volume and stores the result. A failure is only logged, because the size is an estimate. */
 export async function refreshVolume(ctx: VolumeContext, id: string): Promise<void> {
   try {
     const volume = await ctx.db
@@ -69,6 +69,6 @@ export async function refreshVolume(ctx: VolumeContext, id: string): Promise<voi
       .where("id", "=", id)
       .execute();
   } catch (error) {
-    ctx.log.warn({ err: error, volume: id }, "the size of a volume is not known");
+    ctx.log.warn({ err: error, volume: id }, "the size of a volume could not be measured");
   }
 }

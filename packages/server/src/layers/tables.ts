@@ -3,20 +3,20 @@ import type { Insertable, Kysely, Selectable, Transaction } from "kysely";
 import type { OrgTables } from "../orgs/tables.ts";
 
 /**
- * `creating`: named in the store, file not promised yet. `swapping`: its file is being replaced by one of the same content.
- * `removing`: nobody uses it any more, its file goes.
+ * `creating`: its image may not exist yet. `swapping`: its image is being replaced by one with the same content.
+ * `removing`: nothing uses it and its image is being removed.
  */
 export type LayerState = "creating" | "ready" | "swapping" | "removing";
 
 /**
- * `plain`: below it is an ordinary file system. `root`: below it is the writable part of a root file system.
- * `builtin`: the empty start of all `root` layers of one size. `ephemeral`: goes with its sandbox.
+ * `plain`: part of an ordinary file system. `root`: part of the writable part of a root file system. `builtin`: the empty bottom of all
+ * `root` layers of one size. `ephemeral`: removed with its sandbox.
  */
 export type LayerKind = "plain" | "root" | "builtin" | "ephemeral";
 
 export interface LayerTable {
   id: string;
-  /** Where its file is. Null in the database: written before there were nodes. */
+  /** The node that stores its image. Null in the database: written before there were nodes. */
   node_id: string;
   parent: string | null;
   kind: LayerKind;
@@ -24,9 +24,9 @@ export interface LayerTable {
   sealed: number;
   /** Bytes of data of the fresh file system, in a layer without parent; otherwise 0. */
   formatted_bytes: number;
-  /** Grows whenever a machine gets the layer for writing: a copy made before is stale. */
+  /** Grows when a machine gets the layer for writing. Copies that were made before are then stale. */
   generation: number;
-  /** SHA-256 of the sealed file, once computed. */
+  /** SHA-256 of the sealed image, when it has been computed. */
   checksum: string | null;
   created_at: number;
 }
@@ -43,7 +43,7 @@ export interface VolumeTable {
   /** Key of the base image under a root file system. */
   base_image: string | null;
   base_snapshot: string | null;
-  /** `deleted`: gone for its owner, kept until `reclaim_at`. */
+  /** `deleted`: its owner no longer sees it, and its data is kept until `reclaim_at`. */
   state: "creating" | "ready" | "deleted";
   head: string;
   /** Sandbox that has it mounted. */
@@ -66,25 +66,25 @@ export interface SnapshotTable {
   bootable: number;
   base_image: string | null;
   volume: string;
-  /** Kept for when the volume has gone. */
+  /** Copied, because the volume may be deleted. */
   volume_slug: string;
   state: "creating" | "ready";
   layer: string;
-  /** While `creating`: the layer that the volume shall write to from then on. */
+  /** While `creating`: the layer that the volume will write to. */
   next_head: string | null;
   allocated_bytes: number;
   flattened_bytes: number;
   created_at: number;
 }
 
-/** One namespace for volumes and snapshots of an organisation. */
+/** Slugs of volumes and snapshots, unique in an organisation. */
 export interface VolumeSlugTable {
   org_id: string;
   slug: string;
   owner: string;
 }
 
-/** A disk that a sandbox holds, or a machine that was prepared for one. */
+/** A disk that a sandbox, or a machine that was prepared for one, uses. */
 export interface DiskLeaseTable {
   node_id: string;
   sandbox: string;

@@ -1,10 +1,11 @@
-/** Background work on layers: chains are kept short, sealed layers get a copy at rest. */
+/** Background work on layers: keeps chains short and stores copies of sealed layers at rest. */
 import { checkChain, layerChain, type VolumeContext } from "./context.ts";
 import type { Collapse } from "./planner.ts";
 import { forgetUnused } from "./remove.ts";
 
 /**
- * Lays a layer over another ancestor, so that its chain becomes shorter. Answers whether it did: not when somebody wrote to it meanwhile.
+ * Puts a layer over another ancestor, so that its chain becomes shorter.
+ * @returns whether it did; not when a machine could have written to it in the meantime
  */
 export async function collapseLayer(
   ctx: VolumeContext,
@@ -61,7 +62,8 @@ export async function collapseLayer(
 }
 
 /**
- * Stores a copy of one sealed layer at rest. Reading whole images takes long and nobody waits for it: one each pass, of what seems to stay.
+ * Stores a copy of one sealed layer at rest. Reading a whole image takes long, so one pass copies only one layer, and only one that is
+ * likely to stay.
  * @param patience milliseconds that a layer must have existed
  */
 export async function archiveOne(ctx: VolumeContext, patience: number, signal: AbortSignal): Promise<boolean> {

@@ -1,4 +1,4 @@
-/** Proves that store and disk agree. Changes nothing; safe while sandboxes run. */
+/** Checks that the database and the images agree. Changes nothing. Safe while sandboxes run. */
 import type { VolumeContext } from "../layers/context.ts";
 
 export interface Fault {
@@ -14,7 +14,7 @@ export interface CheckReport {
   readonly faults: readonly Fault[];
 }
 
-/** @param options.running whether a sandbox still runs; without it, what is attached is taken on trust */
+/** @param options.running whether a sandbox runs. Absent: attached volumes are taken as in use. */
 export async function checkVolumes(
   ctx: Pick<VolumeContext, "db" | "layers" | "nodeId">,
   options: { running?: (sandboxId: string) => boolean } = {},
@@ -32,20 +32,23 @@ export async function checkVolumes(
   const fault = (subject: string, problem: string) => faults.push({ subject, problem });
   const rows = new Map(layers.map((layer) => [layer.id, layer]));
   const onDisk = new Map(files.map((file) => [file.id, file]));
-  for (const file of files) if (!rows.has(file.id)) fault(file.id, "its file belongs to nothing in the store");
+  for (const file of files) if (!rows.has(file.id)) fault(file.id, "its image belongs to no layer in the database");
   const attached = new Set(leases.map(({ layer }) => layer));
   for (const layer of layers) {
     if (layer.state === "creating" || layer.state === "removing") continue;
     const file = onDisk.get(layer.id);
     if (file === undefined) {
-      // A throw-away layer has its row a moment before its file.
-      if (layer.kind !== "ephemeral") fault(layer.id, "its file is missing");
+      // The row of a throw-away layer is written just before its image.
+      if (layer.kind !== "ephemeral") fault(layer.id, "its image is missing");
       continue;
     }
     if (file.parent !== layer.parent && layer.state !== "swapping")
-      fault(layer.id, `its file is laid over ${file.parent ?? "nothing"}, not over ${layer.parent ?? "nothing"}`);
-    if (layer.sealed === 1 && !file.sealed) fault(layer.id, "its file could be written to although it is sealed");
-    // A machine that writes keeps part of the image in memory: only a closed one can be judged.
+      fault(
+        layer.id,
+        `the parent of its image is ${file.parent ?? "none"}, but in the database it is ${layer.parent ?? "none"}`,
+      );
+    if (layer.sealed === 1 && !file.sealed) fault(layer.id, "its image is writable although the layer is sealed");
+    // A machine that writes keeps part of the image in memory, so only images that no machine uses can be checked.
     if (!attached.has(layer.id)) {
       for (const { problem } of await ctx.layers.verify(layer.id, layer.checksum ?? undefined))
         fault(layer.id, problem);
@@ -55,24 +58,28 @@ export async function checkVolumes(
   for (const owned of [...volumes, ...snapshots]) {
     const expected = owned.state === "deleted" ? undefined : owned.slug;
     if (owners.get(owned.id) !== expected)
-      fault(owned.id, `the name ${owned.slug} is ${expected === undefined ? "still" : "not"} registered for it`);
+      fault(owned.id, `its slug ${owned.slug} is ${expected === undefined ? "still" : "not"} registered`);
     owners.delete(owned.id);
   }
-  // Names are shared by all nodes: what another one has is not ours to judge.
+  // All nodes share the slugs. Those of another node are not checked here.
   const elsewhere = await ownersElsewhere(ctx, [...owners.keys()]);
   for (const [owner, slug] of owners)
-    if (!elsewhere.has(owner)) fault(owner, `the name ${slug} is registered for something that does not exist`);
+    if (!elsewhere.has(owner))
+      fault(owner, `the slug ${slug} is registered for a volume or snapshot that does not exist`);
   for (const volume of volumes) {
     if (volume.state === "creating") continue;
     const head = rows.get(volume.head);
     if (head?.state === undefined || head.state === "removing")
-      fault(volume.id, `the layer ${volume.head} that it writes to does not exist`);
-    if (head?.sealed === 1) fault(volume.id, "it would write to a sealed layer");
+      fault(volume.id, `its layer ${volume.head} does not exist`);
+    if (head?.sealed === 1) fault(volume.id, "its layer is sealed, so it cannot be written to");
     const lease = leases.find((candidate) => candidate.volume === volume.id);
     if (lease?.sandbox !== (volume.attached_to ?? undefined))
-      fault(volume.id, "store disagrees with itself about which sandbox has it");
+      fault(
+        volume.id,
+        `it is attached to ${volume.attached_to ?? "no sandbox"}, but its lease is held by ${lease?.sandbox ?? "none"}`,
+      );
     if (volume.attached_to !== null && options.running?.(volume.attached_to) === false)
-      fault(volume.id, `it is held by ${volume.attached_to}, which does not run`);
+      fault(volume.id, `it is attached to ${volume.attached_to}, which does not run`);
   }
   for (const snapshot of snapshots) {
     if (snapshot.state === "ready" && rows.get(snapshot.layer)?.sealed !== 1)

@@ -1,4 +1,4 @@
-/** Makes a volume: empty, bootable over the built-in image, or over a snapshot. */
+/** Creates a volume: empty, bootable from the built-in image, or from a snapshot. */
 import { CaissonError, newId, type LayerId } from "@caisson/protocol";
 import {
   builtinImage,
@@ -13,8 +13,7 @@ import { measureSizes } from "../layers/sizes.ts";
 import type { SnapshotRow, VolumeRow } from "../layers/tables.ts";
 import { requireSnapshot } from "./lookup.ts";
 import { checkQuota } from "./quota.ts";
-import { checkSlug } from "./slug.ts";
-import { takeSlug } from "./slugs.ts";
+import { checkSlug, takeSlug } from "./slug.ts";
 
 export interface VolumeRequest {
   readonly slug: string;
@@ -35,10 +34,13 @@ export async function createVolume(ctx: VolumeContext, orgId: string, request: V
   if (request.region !== region)
     throw new CaissonError(
       "invalid_argument",
-      `There is no region \`${request.region.slice(0, 32)}\` here; use \`${region}\`.`,
+      `No such region: \`${request.region.slice(0, 32)}\`. The region of this server is \`${region}\`.`,
     );
   if (request.from?.startsWith("builtin:") === true && request.from !== builtinImage) {
-    throw new CaissonError("invalid_argument", `The one built-in image is \`${builtinImage}\`.`);
+    throw new CaissonError(
+      "invalid_argument",
+      `No such built-in image: \`${request.from.slice(0, 64)}\`. Use \`${builtinImage}\`.`,
+    );
   }
   await requireDiskSpace(ctx);
   const snapshot =
@@ -49,7 +51,7 @@ export async function createVolume(ctx: VolumeContext, orgId: string, request: V
   if (snapshot !== undefined && request.capacity < snapshot.capacity) {
     throw new CaissonError(
       "invalid_argument",
-      `The snapshot \`${snapshot.slug}\` holds a file system of ${snapshot.capacity} bytes; the volume needs at least that capacity.`,
+      `A volume from the snapshot \`${snapshot.slug}\` needs a capacity of at least ${snapshot.capacity} bytes, not ${request.capacity}.`,
     );
   }
   const parent = snapshot?.layer ?? (request.from === builtinImage ? await builtinLayer(ctx, request.capacity) : null);
@@ -76,7 +78,10 @@ export async function createVolume(ctx: VolumeContext, orgId: string, request: V
     return { ...volume, ...ready };
   } catch (error) {
     await undoCreate(ctx, volume).catch((cause: unknown) =>
-      ctx.log.error({ err: cause, volume: volume.id }, "a half made volume is left for the next start"),
+      ctx.log.error(
+        { err: cause, volume: volume.id },
+        "an unfinished volume could not be removed; the next start of the server removes it",
+      ),
     );
     throw error;
   }
@@ -114,7 +119,7 @@ async function plan(
     await lockOrg(ctx, trx, orgId);
     await checkQuota(ctx, trx, orgId, request.capacity);
     await takeSlug(trx, orgId, request.slug, row.id);
-    // The parent must still be there: this row is what keeps it from now on.
+    // Checked here, because from now on this row keeps the parent from being removed.
     if (parent !== null) {
       const found = await trx
         .selectFrom("layers")
@@ -126,7 +131,7 @@ async function plan(
         snapshot === undefined ||
         (await trx.selectFrom("snapshots").select("id").where("id", "=", snapshot.id).executeTakeFirst());
       if (found === undefined || kept === undefined)
-        throw new CaissonError("not_found", "The snapshot was deleted meanwhile.");
+        throw new CaissonError("not_found", `The snapshot \`${request.from}\` was just deleted.`);
     }
     await trx
       .insertInto("layers")
@@ -137,7 +142,7 @@ async function plan(
   return row;
 }
 
-/** The empty root file system of one size, which all bootable volumes of that size begin over. Made when first asked for. */
+/** The empty root file system of one size: the parent of all bootable volumes of that size. Created when it is first needed. */
 async function builtinLayer(ctx: VolumeContext, capacity: number): Promise<LayerId> {
   const id = await builtinId(ctx, capacity);
   await ctx.locks.run(id, async () => {
@@ -156,7 +161,7 @@ async function builtinLayer(ctx: VolumeContext, capacity: number): Promise<Layer
   return id;
 }
 
-/** Ids are shared by all nodes of a database, so the node is part of it; those made before there were nodes go on being used. */
+/** The id contains the node, because all nodes share one table. Layers from before there were nodes keep their ids. */
 async function builtinId({ db, nodeId }: VolumeContext, capacity: number): Promise<LayerId> {
   const former = `builtin-${capacity}`;
   const found = await db
@@ -168,7 +173,7 @@ async function builtinId({ db, nodeId }: VolumeContext, capacity: number): Promi
   return found?.id ?? `builtin-${nodeId}-${capacity}`;
 }
 
-/** Takes back a volume that nobody was promised. Idempotent. */
+/** Removes a volume whose creation was not reported to the client. Idempotent. */
 export async function undoCreate(ctx: VolumeContext, volume: Pick<VolumeRow, "id" | "head">): Promise<void> {
   await ctx.layers.remove(volume.head);
   await ctx.db.transaction().execute(async (trx) => {

@@ -1,11 +1,11 @@
-/** @module Volumes and snapshots: rows, rules and background work. The images themselves are on nodes. */
+/** @module Volumes and snapshots: database rows, rules and background work. The images are on nodes. */
 import { KeyedLock } from "../layers/keyed-lock.ts";
 import type { VolumeContext } from "../layers/context.ts";
-import type { VolumeDatabase } from "../layers/tables.ts";
 import type { Slice } from "../kernel/slice.ts";
 import { nodesService } from "../nodes/index.ts";
 import { workloads as workloadsService } from "../workloads/index.ts";
-import { nodes as nodeColumns, tablesOfNodes, volumes as volumeTables } from "./migrations.ts";
+import { nodes as nodeColumns, volumes as volumeTables } from "./migrations.ts";
+import { claimRows } from "./recover.ts";
 import { volumeRoutes } from "./routes.ts";
 import { Volumes } from "./volumes.ts";
 
@@ -19,10 +19,7 @@ export const volumesSlice: Slice = {
   migrations: { "002-volumes": { up: volumeTables }, "2026-12-01-volume-nodes": { up: nodeColumns } },
   setup({ db, config, lockRows, log, node, services, publicUrl }) {
     const nodes = services.use(nodesService);
-    nodes.onFirstNode(async (nodeId) => {
-      for (const table of tablesOfNodes)
-        await (db as VolumeDatabase).updateTable(table).set({ node_id: nodeId }).where("node_id", "is", null).execute();
-    });
+    nodes.onFirstNode((nodeId) => claimRows(db, nodeId));
     const workloads = services.use(workloadsService);
     let baseImage = "";
     const ctx: VolumeContext = {
@@ -48,7 +45,7 @@ export const volumesSlice: Slice = {
     workloads.register(volumes);
     return {
       routes: volumeRoutes({ volumes, config, publicUrl }),
-      background: [{ name: "care for volumes", interval, run: (signal) => volumes.careFor(signal) }],
+      background: [{ name: "background work on volumes", interval, run: (signal) => volumes.careFor(signal) }],
       async start() {
         ({ baseImage } = await node.status());
         await volumes.start();

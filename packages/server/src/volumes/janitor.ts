@@ -1,4 +1,7 @@
-/** Background work: deleted volumes are reclaimed, unneeded layers removed, chains kept short, sizes kept current, copies put to rest. */
+/**
+ * Background work: frees the storage of deleted volumes, removes layers that nothing uses, keeps chains short, measures sizes, and stores
+ * copies at rest.
+ */
 import type { LayerId } from "@caisson/protocol";
 import type { VolumeContext } from "../layers/context.ts";
 import { planLayers, type Plan } from "../layers/planner.ts";
@@ -7,14 +10,14 @@ import { refreshVolume } from "../layers/sizes.ts";
 import { archiveOne, collapseLayer } from "../layers/upkeep.ts";
 import { settleVolume } from "./take-snapshot.ts";
 
-/** Deeper chains are flattened. Measured: reads through 16 layers are as fast as through one, through 50 about half as fast. */
+/** Deeper chains are flattened. Reads through 16 layers are as fast as through one; through 50 they are about half as fast. */
 const maxDepth = 16;
 
-/** Milliseconds; far longer than any answer that is still waited for. */
+/** Milliseconds. Longer than any request takes. */
 const unclearAfter = 60_000;
 
 export interface JanitorOptions {
-  /** Milliseconds that a layer must have been unneeded before it goes: a sandbox that is being created may be about to open it. */
+  /** Milliseconds that a layer must have been unused before it is removed, because a sandbox that starts may be about to open it. */
   readonly patience: number;
 }
 
@@ -28,7 +31,7 @@ export class Janitor {
     this.#patience = patience;
   }
 
-  /** One pass. Answers whether something was changed, so that another pass may find more to do. */
+  /** One pass. @returns whether something was changed, so that another pass may find more to do */
   async run(signal: AbortSignal): Promise<boolean> {
     await this.#settle();
     let changed = (await this.#reclaim()) > 0;
@@ -43,7 +46,7 @@ export class Janitor {
     return changed;
   }
 
-  /** A snapshot whose outcome was unclear when it was taken: its machine did not answer then, and may now. */
+  /** Settles snapshots whose machine did not answer when they were taken. */
   async #settle(): Promise<void> {
     const { db, locks, log } = this.#ctx;
     const unclear = await db
@@ -56,11 +59,13 @@ export class Janitor {
     for (const { id, volume } of unclear) {
       await locks
         .run(`volume:${volume}`, () => settleVolume(this.#ctx, volume))
-        .catch((error: unknown) => log.warn({ err: error, snapshot: id }, "a snapshot is still unclear"));
+        .catch((error: unknown) =>
+          log.warn({ err: error, snapshot: id }, "an unfinished snapshot could not be settled; it will be tried again"),
+        );
     }
   }
 
-  /** Forgets deleted volumes whose time has come; their layers are then unneeded. */
+  /** Removes the rows of deleted volumes that can no longer be restored. Then nothing uses their layers. */
   async #reclaim(): Promise<number> {
     const { db, log } = this.#ctx;
     const due = await db
@@ -72,7 +77,7 @@ export class Janitor {
       .execute();
     for (const { id } of due) {
       await db.deleteFrom("volumes").where("id", "=", id).where("state", "=", "deleted").execute();
-      log.info({ volume: id }, "volume reclaimed");
+      log.info({ volume: id }, "storage of a deleted volume is freed");
     }
     return due.length;
   }
@@ -98,7 +103,7 @@ export class Janitor {
       referenced.add(layer);
       if (next_head !== null) {
         referenced.add(next_head);
-        // Half taken: who writes to which of the two is not settled.
+        // Not settled: a machine may write to either of the two.
         written.add(layer).add(next_head);
       }
     }

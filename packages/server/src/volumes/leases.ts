@@ -1,7 +1,7 @@
-/** Hands disks to sandboxes and takes them back. A volume belongs to one sandbox at a time, a snapshot to any number. */
-import { posix } from "node:path";
+/** Gives disks to sandboxes and takes them back. One sandbox at a time can use a volume; any number can use a snapshot. */
 import { CaissonError, type DiskAttachment, type LayerId, type RootDisk, type VolumeMount } from "@caisson/protocol";
 import {
+  builtinImage,
   diskLayers,
   newLayerId,
   plannedLayer,
@@ -14,31 +14,29 @@ import type { SnapshotRow, VolumeRow, VolumeTransaction } from "../layers/tables
 import type { DiskRequest } from "../workloads/index.ts";
 import { attached } from "./delete.ts";
 import { findSnapshot, findVolume, requireVolume } from "./lookup.ts";
+import { checkMountPaths } from "./mount-paths.ts";
 import { settleVolume } from "./take-snapshot.ts";
 
 export interface Disks {
   readonly root?: RootDisk;
-  /** Name of the machine that was prepared on `root`. */
+  /** Id of the machine that was prepared on `root`. */
   readonly prepared?: string;
   readonly volumes: readonly VolumeMount[];
 }
 
 /** A machine that was prepared on a layer over a snapshot, about to be handed out. */
 export interface Claimed {
-  /** Its name, which has the lease of that layer. */
+  /** Its id. The lease of that layer is in this name. */
   readonly holder: string;
   /** Ends the machine and takes the layer back. */
   giveUp(): Promise<void>;
 }
 
 const rootSerial = "root";
-const maximumVolumes = 8;
-/** What the guest's system owns: a disk over one of these would leave no working sandbox. */
-const reservedPaths = ["/proc", "/sys", "/dev", "/run", "/bin", "/sbin", "/lib", "/lib64", "/usr", "/etc", "/boot"];
 
 /**
  * Takes every disk or none. The sandbox keeps them until `releaseDisks`.
- * @param claim takes the machine that was prepared on a snapshot
+ * @param claim takes a machine that was prepared on a snapshot
  * @throws CaissonError `not_found`, `invalid_argument`, `invalid_state` (VOLUME_ATTACHED, BASE_IMAGE_CHANGED), `resource_exhausted`
  */
 export async function acquireDisks(
@@ -49,16 +47,19 @@ export async function acquireDisks(
   claim: (snapshot: SnapshotRow) => Claimed | undefined = () => undefined,
 ): Promise<Disks> {
   if (request.root === undefined && request.volumes.length === 0) return { volumes: [] };
-  const paths = checkPaths(request.volumes.map(({ path }) => path));
+  const paths = checkMountPaths(request.volumes.map(({ path }) => path));
   const volumes: VolumeRow[] = [];
   for (const { volume } of request.volumes) volumes.push(await requireVolume(ctx.db, orgId, volume));
   const root = request.root === undefined ? undefined : await findRoot(ctx, orgId, request.root);
   const taken = root?.volume === undefined ? volumes : [...volumes, root.volume];
-  if (new Set(taken.map(({ id }) => id)).size < taken.length)
-    throw new CaissonError("invalid_argument", "A volume can have one place in a sandbox; name each volume once.");
+  const repeated = taken.find((volume, index) => taken.findIndex(({ id }) => id === volume.id) < index);
+  if (repeated !== undefined)
+    throw new CaissonError(
+      "invalid_argument",
+      `The volume \`${repeated.slug}\` is named twice. A sandbox can use a volume once: as root, or at one path.`,
+    );
+  for (const volume of volumes) requireHere(ctx, volume);
   if (root?.snapshot !== undefined) await requireDiskSpace(ctx);
-  for (const volume of taken) requireHere(ctx, volume);
-  if (root?.snapshot !== undefined) requireHere(ctx, root.snapshot);
   await waitForEnd(ctx, taken);
   return ctx.locks.runAll(
     taken.map(({ id }) => `volume:${id}`),
@@ -93,8 +94,8 @@ export async function acquireDisks(
 }
 
 /**
- * A throw-away layer over a snapshot, for a machine that belongs to no sandbox yet. `releaseDisks` takes it back.
- * @param holder in the place of a sandbox's id
+ * A throw-away layer over a snapshot, for a machine that is prepared before a sandbox asks for it. `releaseDisks` takes it back.
+ * @param holder used in the place of a sandbox's id
  * @throws CaissonError `not_found`, `resource_exhausted`
  */
 export async function lendRoot(ctx: VolumeContext, holder: string, snapshot: SnapshotRow): Promise<RootDisk> {
@@ -117,23 +118,22 @@ async function findRoot(
   const snapshot = volume === undefined ? await findSnapshot(ctx.db, orgId, idOrSlug) : undefined;
   const found = volume ?? snapshot;
   if (found === undefined)
-    throw new CaissonError("not_found", `There is no volume or snapshot \`${idOrSlug.slice(0, 64)}\`.`, {
+    throw new CaissonError("not_found", `No such volume or snapshot: \`${idOrSlug.slice(0, 64)}\`.`, {
       wireCode: "VOLUME_NOT_FOUND",
     });
+  requireHere(ctx, found);
   if (found.bootable !== 1) {
     throw new CaissonError(
       "invalid_argument",
-      `\`${found.slug}\` is not bootable. Make a bootable volume with \`from: "builtin:debian-13"\` or from a snapshot of one.`,
+      `\`${found.slug}\` is not bootable, so it cannot be the root of a sandbox. Create a bootable volume from "${builtinImage}", or from a snapshot of a bootable volume.`,
       { wireCode: "NOT_BOOTABLE" },
     );
   }
   if (found.base_image !== ctx.baseImage()) {
     throw new CaissonError(
       "invalid_state",
-      `\`${found.slug}\` was made on another version of the base image (${found.base_image}), which this server no longer runs (it runs ${ctx.baseImage()}).`,
-      {
-        wireCode: "BASE_IMAGE_CHANGED",
-      },
+      `\`${found.slug}\` was created on base image ${found.base_image}, but this node now runs base image ${ctx.baseImage()}. Create a new volume from "${builtinImage}".`,
+      { wireCode: "BASE_IMAGE_CHANGED" },
     );
   }
   return volume === undefined ? { snapshot: snapshot! } : { volume };
@@ -160,10 +160,10 @@ async function take(
       .where("id", "=", volume.id)
       .where("state", "=", "ready")
       .executeTakeFirst();
-    if (now === undefined) throw new CaissonError("not_found", `The volume \`${volume.slug}\` was deleted meanwhile.`);
+    if (now === undefined) throw new CaissonError("not_found", `The volume \`${volume.slug}\` was just deleted.`);
     throw attached(now);
   }
-  // Read here and not before: a snapshot may have changed it since.
+  // Read here and not before, because a snapshot may have changed it since.
   const { head } = await trx.selectFrom("volumes").select("head").where("id", "=", volume.id).executeTakeFirstOrThrow();
   await trx
     .updateTable("layers")
@@ -178,7 +178,7 @@ async function take(
 
 async function requireStill(trx: VolumeTransaction, { id, slug }: SnapshotRow): Promise<void> {
   const still = await trx.selectFrom("snapshots").select("id").where("id", "=", id).executeTakeFirst();
-  if (still === undefined) throw new CaissonError("not_found", `The snapshot \`${slug}\` was deleted meanwhile.`);
+  if (still === undefined) throw new CaissonError("not_found", `The snapshot \`${slug}\` was just deleted.`);
 }
 
 async function planThrowAway(
@@ -190,7 +190,7 @@ async function planThrowAway(
   const id = newLayerId();
   await trx
     .insertInto("layers")
-    // Ready before there is a file: it is nobody's but its sandbox's, and a crash takes back both.
+    // `ready` before its file exists: only its sandbox uses it, and recovery after a crash removes both.
     .values({ ...plannedLayer(ctx, { id, parent: snapshot.layer, kind: "ephemeral" }), state: "ready" })
     .execute();
   await trx
@@ -213,7 +213,7 @@ async function handOver(trx: VolumeTransaction, from: string, to: string): Promi
     .set({ sandbox: to })
     .where("sandbox", "=", from)
     .executeTakeFirstOrThrow();
-  if (numUpdatedRows !== 1n) throw new CaissonError("internal", "The layer of a prepared machine has no lease.");
+  if (numUpdatedRows !== 1n) throw new CaissonError("internal", "The root disk of a prepared machine has no lease.");
 }
 
 async function attachments(
@@ -243,13 +243,13 @@ async function attachments(
 
 async function rootBytes(ctx: VolumeContext, layer: LayerId): Promise<number> {
   const file = await ctx.layers.stat(layer);
-  if (file === undefined) throw new CaissonError("internal", `The image of layer ${layer} is gone.`);
+  if (file === undefined) throw new CaissonError("internal", `The image of layer ${layer} is missing.`);
   return file.virtualBytes;
 }
 
 /**
- * Takes back what a sandbox has, after its machine has ended. Idempotent.
- * @returns the volumes among it
+ * Takes back the disks of a sandbox whose machine has ended. Idempotent.
+ * @returns ids of the volumes among them
  */
 export async function releaseDisks(ctx: VolumeContext, sandboxId: string): Promise<readonly string[]> {
   const held = await ctx.db.selectFrom("disk_leases").select("volume").where("sandbox", "=", sandboxId).execute();
@@ -277,36 +277,4 @@ async function release(ctx: VolumeContext, sandboxId: string): Promise<void> {
 /** The random part of an id: unique, and of the 20 characters that a disk's serial may have. */
 function serialOf(volumeId: string): string {
   return volumeId.slice(-20);
-}
-
-/** @returns the paths in canonical form. @throws CaissonError `invalid_argument` */
-export function checkPaths(paths: readonly string[]): string[] {
-  if (paths.length > maximumVolumes)
-    throw new CaissonError("invalid_argument", `A sandbox mounts at most ${maximumVolumes} volumes.`);
-  const checked = paths.map((path) => {
-    const clean = posix.normalize(path).replace(/(.)\/$/, "$1");
-    if (!path.startsWith("/") || path.includes("\0") || Buffer.byteLength(clean) > 1024) {
-      throw new CaissonError(
-        "invalid_argument",
-        `A volume is mounted at an absolute path, not at ${JSON.stringify(path.slice(0, 200))}.`,
-      );
-    }
-    if (
-      clean === "/" ||
-      reservedPaths.some(
-        (reserved) =>
-          clean === reserved ||
-          ((reserved === "/proc" || reserved === "/sys" || reserved === "/dev") && clean.startsWith(`${reserved}/`)),
-      )
-    ) {
-      throw new CaissonError(
-        "invalid_argument",
-        `A volume cannot be mounted at ${clean}; for a root file system use \`root\`.`,
-      );
-    }
-    return clean;
-  });
-  if (new Set(checked).size < checked.length)
-    throw new CaissonError("invalid_argument", "Two volumes cannot be mounted at one path.");
-  return checked;
 }

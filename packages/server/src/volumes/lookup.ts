@@ -1,4 +1,4 @@
-/** Finds volumes and snapshots, by id or by slug, one or by the page. */
+/** Finds volumes and snapshots: one by its id or slug, or a page of them. */
 import { CaissonError } from "@caisson/protocol";
 import type { SnapshotRow, VolumeDatabase, VolumeRow } from "../layers/tables.ts";
 
@@ -30,7 +30,7 @@ export async function findSnapshot(
 export async function requireVolume(db: VolumeDatabase, orgId: string, idOrSlug: string): Promise<VolumeRow> {
   const volume = await findVolume(db, orgId, idOrSlug);
   if (volume === undefined)
-    throw new CaissonError("not_found", `There is no volume \`${idOrSlug.slice(0, 64)}\`.`, {
+    throw new CaissonError("not_found", `No such volume: \`${idOrSlug.slice(0, 64)}\`.`, {
       wireCode: "VOLUME_NOT_FOUND",
     });
   return volume;
@@ -40,7 +40,7 @@ export async function requireVolume(db: VolumeDatabase, orgId: string, idOrSlug:
 export async function requireSnapshot(db: VolumeDatabase, orgId: string, idOrSlug: string): Promise<SnapshotRow> {
   const snapshot = await findSnapshot(db, orgId, idOrSlug);
   if (snapshot === undefined)
-    throw new CaissonError("not_found", `There is no snapshot \`${idOrSlug.slice(0, 64)}\`.`, {
+    throw new CaissonError("not_found", `No such snapshot: \`${idOrSlug.slice(0, 64)}\`.`, {
       wireCode: "SNAPSHOT_NOT_FOUND",
     });
   return snapshot;
@@ -133,7 +133,7 @@ export async function listSnapshots(
   return query.execute();
 }
 
-/** Slugs and ids hold no character but these (and `_` in ids, which stands for itself and any other): the rest finds nothing. */
+/** Slugs and ids have only these characters. Any other becomes `?`, which finds nothing. `_` matches any character in SQL, also itself. */
 function likePattern(search: string): string {
   return `%${search.toLowerCase().replaceAll(/[^a-z0-9_-]/g, "?")}%`;
 }

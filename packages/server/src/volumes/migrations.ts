@@ -73,7 +73,7 @@ export async function volumes(db: Kysely<unknown>): Promise<void> {
     .execute();
 }
 
-/** Which node a layer, and what is made of it, is on. Null: written before there were nodes. */
+/** The node that stores a layer, and the volumes and snapshots made of it. Null: written before there were nodes. */
 export async function nodes(db: Kysely<unknown>): Promise<void> {
   for (const table of tablesOfNodes) {
     await db.schema.alterTable(table).addColumn("node_id", "text").execute();

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkPaths } from "./leases.ts";
+import { checkMountPaths } from "./mount-paths.ts";
 
-test("mount paths come out canonical", () => {
-  assert.deepEqual(checkPaths(["/data/", "/data//cache/./x", "/home/app/../app/work", "/etc/app"]), [
+test("mount paths are returned in canonical form", () => {
+  assert.deepEqual(checkMountPaths(["/data/", "/data//cache/./x", "/home/app/../app/work", "/etc/app"]), [
     "/data",
     "/data/cache/x",
     "/home/app/work",
@@ -27,8 +27,8 @@ test("paths that would break the sandbox, or each other, are refused", () => {
     "/da\0ta",
     `/${"x".repeat(2000)}`,
   ]) {
-    assert.throws(() => checkPaths([bad]), { code: "invalid_argument" }, JSON.stringify(bad));
+    assert.throws(() => checkMountPaths([bad]), { code: "invalid_argument" }, JSON.stringify(bad));
   }
-  assert.throws(() => checkPaths(["/a", "/a/"]), { message: /one path/ });
-  assert.throws(() => checkPaths(Array.from({ length: 9 }, (_, index) => `/v${index}`)), { message: /at most 8/ });
+  assert.throws(() => checkMountPaths(["/a", "/a/"]), { message: /the same path/ });
+  assert.throws(() => checkMountPaths(Array.from({ length: 9 }, (_, index) => `/v${index}`)), { message: /at most 8/ });
 });

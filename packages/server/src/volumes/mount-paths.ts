@@ -5,7 +5,20 @@ import { CaissonError } from "@caisson/protocol";
 const maximumVolumes = 8;
 const maximumBytes = 1024;
 /** Without what is in these directories no sandbox works. Below some of them a volume is possible: `/etc/app`, `/usr/local`. */
-const systemPaths = ["/", "/proc", "/sys", "/dev", "/run", "/bin", "/sbin", "/lib", "/lib64", "/usr", "/etc", "/boot"];
+const systemPaths = new Set([
+  "/",
+  "/proc",
+  "/sys",
+  "/dev",
+  "/run",
+  "/bin",
+  "/sbin",
+  "/lib",
+  "/lib64",
+  "/usr",
+  "/etc",
+  "/boot",
+]);
 /** File systems of the kernel: nothing can be mounted below them either. */
 const kernelPaths = ["/proc/", "/sys/", "/dev/"];
 
@@ -25,7 +38,7 @@ function checkMountPath(path: string): string {
     throw invalid(
       `${JSON.stringify(path.slice(0, 200))} is not a valid mount path. Use an absolute path of at most ${maximumBytes} bytes, such as "/data".`,
     );
-  if (systemPaths.includes(clean) || kernelPaths.some((prefix) => clean.startsWith(prefix)))
+  if (systemPaths.has(clean) || kernelPaths.some((prefix) => clean.startsWith(prefix)))
     throw invalid(
       `A volume cannot be mounted at ${clean}, because the operating system of the sandbox uses this path. To start a sandbox from a volume, give the volume as \`root\`.`,
     );

@@ -1,7 +1,7 @@
 /**
- * Machines that are prepared on snapshots before anybody asks for them: on those that were last used as root. Each has its throw-away
- * layer on a lease of its own. The lease goes to the sandbox that gets the machine, or back when the machine ends; after a crash it is
- * taken back like the lease of any sandbox that has no machine.
+ * Machines that are prepared before a sandbox asks for them, on the snapshots that were last used as root. Each machine has a throw-away
+ * layer and a lease of it. The sandbox that gets the machine gets the lease. When the machine ends before that, the lease is released.
+ * After a crash, recovery releases it, like the lease of any sandbox without a machine.
  */
 import { randomBytes } from "node:crypto";
 import type { NodeMachines } from "@caisson/protocol";
@@ -10,13 +10,13 @@ import type { SnapshotRow } from "../layers/tables.ts";
 import { lendRoot, releaseDisks, type Claimed } from "./leases.ts";
 
 interface Entry {
-  /** Name of the machine, and of the holder of its lease. */
+  /** Id of the machine. Its lease is in this name. */
   readonly holder: string;
   readonly stop: AbortController;
   ready: boolean;
-  /** It was handed out, and its lease with it. */
+  /** A sandbox has the machine and its lease. */
   claimed: boolean;
-  /** Resolves when nothing of it is left. */
+  /** Resolves when machine and lease have ended, or a sandbox has them. */
   done: Promise<void>;
 }
 
@@ -24,7 +24,7 @@ export class PreparedRoots {
   readonly #ctx: VolumeContext;
   readonly #machines: Pick<NodeMachines, "prepare" | "waitPrepared" | "discard">;
   readonly #limit: number;
-  /** By snapshot, the one whose last use is longest ago first. */
+  /** By snapshot. The least recently used is first. */
   readonly #entries = new Map<string, Entry>();
   readonly #active = new Set<Promise<void>>();
   #closing = false;
@@ -35,7 +35,7 @@ export class PreparedRoots {
     this.#limit = limit;
   }
 
-  /** Somebody uses a snapshot as root: takes the machine that was prepared on it, if there is one, and has the next one prepared. */
+  /** A sandbox uses a snapshot as root. Returns the machine that was prepared on it, if there is one, and has the next one prepared. */
   claim(snapshot: SnapshotRow): Claimed | undefined {
     const entry = this.#entries.get(snapshot.id);
     this.#entries.delete(snapshot.id);
@@ -55,7 +55,16 @@ export class PreparedRoots {
     };
   }
 
-  /** A snapshot was deleted: answers when no machine is prepared on it any more. */
+  /** Another server may have deleted a snapshot. Ends machines that were prepared on such a snapshot. */
+  async dropDeleted(): Promise<void> {
+    const ids = [...this.#entries.keys()];
+    if (ids.length === 0) return;
+    const rows = await this.#ctx.db.selectFrom("snapshots").select("id").where("id", "in", ids).execute();
+    const existing = new Set(rows.map(({ id }) => id));
+    for (const id of ids) if (!existing.has(id)) await this.drop(id);
+  }
+
+  /** A snapshot was deleted. Resolves when no machine is prepared on it any more. */
   async drop(snapshotId: string): Promise<void> {
     const entry = this.#entries.get(snapshotId);
     this.#entries.delete(snapshotId);
@@ -103,7 +112,10 @@ export class PreparedRoots {
       await this.#machines.waitPrepared(holder, { signal });
     } catch (error) {
       if (!signal.aborted)
-        log.warn({ err: error, snapshot: snapshot.id }, "no machine is prepared on a snapshot until its next use");
+        log.warn(
+          { err: error, snapshot: snapshot.id },
+          "no machine could be prepared on a snapshot; its next use tries again",
+        );
     }
     entry.ready = false;
     if (this.#entries.get(snapshot.id) === entry) this.#entries.delete(snapshot.id);
@@ -112,7 +124,10 @@ export class PreparedRoots {
       await this.#machines.discard(holder);
       await releaseDisks(this.#ctx, holder);
     } catch (error) {
-      log.error({ err: error, holder }, "the lease of a layer stays until the next start");
+      log.error(
+        { err: error, holder },
+        "the lease of a prepared machine could not be released; the next start releases it",
+      );
     }
   }
 }

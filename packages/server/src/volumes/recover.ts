@@ -1,14 +1,26 @@
-/** Finishes or undoes what an earlier process left half done. Runs once, after running machines were adopted and before any request. */
+/** Finishes or undoes what an earlier process left unfinished. Runs once, after running machines were adopted and before any request. */
+import type { NodeId } from "@caisson/protocol";
 import type { VolumeContext } from "../layers/context.ts";
 import { removeLayer } from "../layers/remove.ts";
+import type { VolumeDatabase } from "../layers/tables.ts";
 import { undoCreate } from "./create-volume.ts";
 import { releaseDisks } from "./leases.ts";
+import { tablesOfNodes } from "./migrations.ts";
 import { settleSnapshot } from "./take-snapshot.ts";
 
 export interface RecoveryReport {
+  /** Volumes whose creation was undone. */
   readonly undone: readonly string[];
+  /** Snapshots that were finished or undone. */
   readonly settled: readonly string[];
+  /** Sandboxes whose disks were released. */
   readonly released: readonly string[];
+}
+
+/** Gives rows that were written before there were nodes to this node. Idempotent. */
+export async function claimRows(db: VolumeDatabase, nodeId: NodeId): Promise<void> {
+  for (const table of tablesOfNodes)
+    await db.updateTable(table).set({ node_id: nodeId }).where("node_id", "is", null).execute();
 }
 
 export async function recoverVolumes(ctx: VolumeContext): Promise<RecoveryReport> {
@@ -23,7 +35,7 @@ export async function recoverVolumes(ctx: VolumeContext): Promise<RecoveryReport
     await undoCreate(ctx, volume);
     undone.push(volume.id);
   }
-  // Both files of a swap have the same content; which of them is there, its header says.
+  // Both files of a swap have the same content. The header says which of them is in place.
   for (const { id } of await db
     .selectFrom("layers")
     .select("id")
@@ -31,7 +43,7 @@ export async function recoverVolumes(ctx: VolumeContext): Promise<RecoveryReport
     .where("state", "=", "swapping")
     .execute()) {
     const file = await layers.stat(id);
-    if (file === undefined) throw new Error(`layer ${id} is missing`);
+    if (file === undefined) throw new Error(`The image of layer ${id} is missing.`);
     await db
       .updateTable("layers")
       .set({ state: "ready", parent: file.parent, checksum: null })
@@ -66,7 +78,7 @@ export async function recoverVolumes(ctx: VolumeContext): Promise<RecoveryReport
     .where("state", "=", "removing")
     .execute())
     await removeLayer(ctx, id);
-  // What is left in `creating` belongs to nobody by now: built-in layers and throw-away layers that were never used.
+  // Nothing uses layers that are still `creating`: built-in layers that were not finished.
   for (const { id } of await db
     .selectFrom("layers")
     .select("id")
@@ -80,7 +92,7 @@ export async function recoverVolumes(ctx: VolumeContext): Promise<RecoveryReport
   return { undone, settled, released };
 }
 
-/** Sealed images whose files are gone come back from their copies at rest; copies that no layer has are removed. */
+/** Restores missing sealed images from their copies at rest, and removes copies that belong to no layer. */
 async function settleCopies({ db, layers, nodeId, log }: VolumeContext): Promise<void> {
   const rows = await db
     .selectFrom("layers")
@@ -91,7 +103,7 @@ async function settleCopies({ db, layers, nodeId, log }: VolumeContext): Promise
   for (const { id, checksum } of rows) {
     if ((await layers.stat(id)) !== undefined) continue;
     await layers.recall(id, checksum!);
-    log.warn({ layer: id }, "a missing image was brought back from its copy");
+    log.warn({ layer: id }, "a missing image was restored from its copy");
   }
   const known = new Set(rows.map(({ checksum }) => checksum));
   for (const digest of await layers.archived()) if (!known.has(digest)) await layers.forget(digest);

@@ -7,7 +7,6 @@ import {
   type Snapshot,
   type Volume,
 } from "@caisson/api";
-import { CaissonError } from "@caisson/protocol";
 import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { HttpVariables } from "../kernel/http/context.ts";
@@ -54,15 +53,15 @@ const routes = {
   create: createRoute({
     method: "post",
     path: "/api/v2/volumes",
-    summary: "Make a volume",
+    summary: "Create a volume",
     request: body(createVolumeRequest),
-    responses: { 200: json("Made", volumeSchema), ...refusals(400, 401, 403, 404, 409, 413, 429) },
+    responses: { 200: json("The new volume", volumeSchema), ...refusals(400, 401, 403, 404, 409, 413, 429) },
   }),
   list: list("/api/v2/volumes", "List volumes, newest first", volumeSchema),
   get: createRoute({
     method: "get",
     path: "/api/v2/volumes/{volume}",
-    summary: "Look at a volume",
+    summary: "Get a volume",
     request: { params: volumeParameter },
     responses: { 200: json("The volume", volumeSchema), ...refusals(401, 403, 404) },
   }),
@@ -71,29 +70,32 @@ const routes = {
     path: "/api/v2/volumes/{volume}",
     summary: "Delete a volume that no sandbox uses",
     request: { params: volumeParameter },
-    responses: { 204: { description: "It is deleted." }, ...refusals(401, 403, 404, 409) },
+    responses: { 204: { description: "Deleted" }, ...refusals(401, 403, 404, 409) },
   }),
   snapshot: createRoute({
     method: "post",
     path: "/api/v2/volumes/{volume}/snapshot",
-    summary: "Take a snapshot, also of a mounted volume",
+    summary: "Take a snapshot of a volume, mounted or not",
     request: { params: volumeParameter, ...body(snapshotRequest) },
-    responses: { 200: json("Taken", snapshotSchema), ...refusals(400, 401, 403, 404, 409, 413, 429, 502, 503) },
+    responses: {
+      200: json("The new snapshot", snapshotSchema),
+      ...refusals(400, 401, 403, 404, 409, 413, 429, 502, 503),
+    },
   }),
   listSnapshots: list("/api/v2/snapshots", "List snapshots, newest first", snapshotSchema),
   getSnapshot: createRoute({
     method: "get",
     path: "/api/v2/snapshots/{snapshot}",
-    summary: "Look at a snapshot",
+    summary: "Get a snapshot",
     request: { params: snapshotParameter },
     responses: { 200: json("The snapshot", snapshotSchema), ...refusals(401, 403, 404) },
   }),
   deleteSnapshot: createRoute({
     method: "delete",
     path: "/api/v2/snapshots/{snapshot}",
-    summary: "Delete a snapshot; what was made from it stays",
+    summary: "Delete a snapshot. Volumes that were created from it keep its data.",
     request: { params: snapshotParameter },
-    responses: { 204: { description: "It is deleted." }, ...refusals(401, 403, 404) },
+    responses: { 204: { description: "Deleted" }, ...refusals(401, 403, 404) },
   }),
 };
 
@@ -122,10 +124,7 @@ export function volumeRoutes({
       return c.json(rows.map(toVolume), 200);
     });
     app.openapi(routes.get, async (c) => {
-      const found = await volumes.get(c.get("org").id, c.req.valid("param").volume);
-      if (found === undefined)
-        throw new CaissonError("not_found", "There is no such volume.", { wireCode: "VOLUME_NOT_FOUND" });
-      return c.json(toVolume(found), 200);
+      return c.json(toVolume(await volumes.get(c.get("org").id, c.req.valid("param").volume)), 200);
     });
     app.openapi(routes.delete, async (c) => {
       await volumes.delete(c.get("org").id, c.req.valid("param").volume);
@@ -144,10 +143,7 @@ export function volumeRoutes({
       return c.json(rows.map(toSnapshot), 200);
     });
     app.openapi(routes.getSnapshot, async (c) => {
-      const found = await volumes.getSnapshot(c.get("org").id, c.req.valid("param").snapshot);
-      if (found === undefined)
-        throw new CaissonError("not_found", "There is no such snapshot.", { wireCode: "SNAPSHOT_NOT_FOUND" });
-      return c.json(toSnapshot(found), 200);
+      return c.json(toSnapshot(await volumes.getSnapshot(c.get("org").id, c.req.valid("param").snapshot)), 200);
     });
     app.openapi(routes.deleteSnapshot, async (c) => {
       await volumes.deleteSnapshot(c.get("org").id, c.req.valid("param").snapshot);

@@ -1,6 +1,6 @@
 /**
- * Takes a snapshot: the layer that the volume writes to becomes the snapshot, and the volume goes on in a new layer over it. No
- * data is copied. A mounted volume is frozen by its guest for the moment in which its machine changes over.
+ * Takes a snapshot: the layer that the volume writes to becomes the snapshot, and the volume gets a new layer over it. No data is
+ * copied. The guest freezes the file system of a mounted volume while its machine changes to the new layer.
  */
 import { CaissonError, newId, type LayerId } from "@caisson/protocol";
 import {
@@ -17,10 +17,9 @@ import { measureSizes, refreshVolume } from "../layers/sizes.ts";
 import type { SnapshotRow, VolumeRow } from "../layers/tables.ts";
 import { requireVolume } from "./lookup.ts";
 import { checkQuota } from "./quota.ts";
-import { checkSlug } from "./slug.ts";
-import { takeSlug } from "./slugs.ts";
+import { checkSlug, takeSlug } from "./slug.ts";
 
-/** Sizes are an extra: a snapshot does not wait longer than this for them, milliseconds. */
+/** How long a snapshot waits for its sizes, milliseconds. */
 const measureDeadline = 250;
 
 /**
@@ -49,10 +48,13 @@ export async function takeSnapshot(
       if (disk !== undefined) await ctx.machines.overlayDisk(disk.machine, disk.serial, next);
     } catch (error) {
       await settleSnapshot(ctx, snapshot).catch((cause: unknown) =>
-        ctx.log.error({ err: cause, snapshot: snapshot.id }, "a snapshot is left to be settled"),
+        ctx.log.error(
+          { err: cause, snapshot: snapshot.id },
+          "an unfinished snapshot could not be settled; it will be tried again",
+        ),
       );
       const settled = await ctx.db.selectFrom("snapshots").selectAll().where("id", "=", snapshot.id).executeTakeFirst();
-      // It was taken after all; only the answer was lost.
+      // The snapshot was taken. Only the answer was lost.
       if (settled?.state === "ready") return settled;
       throw error;
     }
@@ -135,7 +137,7 @@ async function plan(
   return { snapshot, next };
 }
 
-/** From here on the snapshot exists for clients. Idempotent. */
+/** Makes the snapshot visible to clients. Idempotent. */
 async function finish(ctx: VolumeContext, snapshot: SnapshotRow, next: LayerId): Promise<void> {
   await ctx.layers.seal(snapshot.layer);
   await ctx.db.transaction().execute(async (trx) => {
@@ -148,8 +150,8 @@ async function finish(ctx: VolumeContext, snapshot: SnapshotRow, next: LayerId):
 }
 
 /**
- * Finishes or undoes a snapshot that was interrupted. What counts is the layer that is written to: once a machine may have
- * written to the new one, only finishing keeps its data; while it still writes to the old one, only undoing does.
+ * Finishes or undoes a snapshot that was interrupted, depending on the layer that the machine writes to. Once it may have written to
+ * the new layer, only finishing keeps its data. While it writes to the old one, only undoing does.
  */
 export async function settleSnapshot(ctx: VolumeContext, snapshot: SnapshotRow): Promise<void> {
   const next = snapshot.next_head;
@@ -173,7 +175,7 @@ export async function settleSnapshot(ctx: VolumeContext, snapshot: SnapshotRow):
     if (written !== snapshot.layer)
       throw new CaissonError(
         "unavailable",
-        `The machine of volume ${snapshot.volume} does not report which layer it writes to.`,
+        `The machine that uses volume ${snapshot.volume} did not report which layer it writes to. Try again in a moment.`,
       );
   }
   await ctx.layers.remove(next);
@@ -184,7 +186,7 @@ export async function settleSnapshot(ctx: VolumeContext, snapshot: SnapshotRow):
   });
 }
 
-/** Settles what is unclear about one volume. For when its machine has gone. */
+/** Settles the interrupted snapshots of a volume. */
 export async function settleVolume(ctx: VolumeContext, volumeId: string): Promise<void> {
   const unsettled = await ctx.db
     .selectFrom("snapshots")
@@ -211,7 +213,7 @@ async function measured(ctx: VolumeContext, snapshot: SnapshotRow, volume: Volum
     void refreshVolume(ctx, volume.id);
     return { ...snapshot, ...columns };
   })().catch((error: unknown) => {
-    ctx.log.warn({ err: error, snapshot: snapshot.id }, "the size of a snapshot is not known");
+    ctx.log.warn({ err: error, snapshot: snapshot.id }, "the size of a snapshot could not be measured");
     return snapshot;
   });
   let timer: NodeJS.Timeout | undefined;

@@ -1,4 +1,4 @@
-/** Volumes and snapshots as the rest of the control plane sees them. */
+/** Volumes and snapshots, as routes and workloads use them. */
 import type { MachineSpec, NodeMachines } from "@caisson/protocol";
 import type { VolumeContext } from "../layers/context.ts";
 import { refreshVolume } from "../layers/sizes.ts";
@@ -10,10 +10,10 @@ import { deleteSnapshot, deleteVolume, restoreVolume } from "./delete.ts";
 import { Janitor } from "./janitor.ts";
 import { acquireDisks, releaseDisks } from "./leases.ts";
 import {
-  findSnapshot,
-  findVolume,
   listSnapshots,
   listVolumes,
+  requireSnapshot,
+  requireVolume,
   withBase,
   type PageRequest,
   type VolumeWithBase,
@@ -41,25 +41,30 @@ export class Volumes implements Resource {
   readonly #preparedMemory: number;
   readonly #janitor: Janitor;
   readonly #measuring = new Set<Promise<void>>();
+  readonly #machines: NodeMachines;
+  /** Prepared machines that workloads were given, by workload. */
+  readonly #claimed = new Map<string, string>();
 
   constructor({ ctx, machines, prepared, preparedMemory }: VolumesOptions) {
     this.#ctx = ctx;
+    this.#machines = machines;
     this.#prepared = new PreparedRoots(ctx, machines, prepared);
     this.#preparedMemory = preparedMemory;
     this.#janitor = new Janitor(ctx, { patience });
   }
 
-  /** Brings store and disk together after a start. After machines were adopted, before requests. */
+  /** Brings database and images in line. Called after machines were adopted and before the first request. */
   async start(): Promise<RecoveryReport> {
     const report = await recoverVolumes(this.#ctx);
     const { undone, settled, released } = report;
     if (undone.length + settled.length + released.length > 0)
-      this.#ctx.log.info(report, "volumes of the former process");
+      this.#ctx.log.info(report, "volumes were recovered after a restart");
     return report;
   }
 
   /** One pass of the background work. */
   async careFor(signal: AbortSignal): Promise<void> {
+    await this.#prepared.dropDeleted();
     await this.#janitor.run(signal);
   }
 
@@ -73,9 +78,9 @@ export class Volumes implements Resource {
     return withBase(this.#ctx.db, await createVolume(this.#ctx, orgId, request));
   }
 
-  async get(orgId: string, idOrSlug: string): Promise<VolumeWithBase | undefined> {
-    const volume = await findVolume(this.#ctx.db, orgId, idOrSlug);
-    return volume && withBase(this.#ctx.db, volume);
+  /** @throws CaissonError `not_found` */
+  async get(orgId: string, idOrSlug: string): Promise<VolumeWithBase> {
+    return withBase(this.#ctx.db, await requireVolume(this.#ctx.db, orgId, idOrSlug));
   }
 
   list(page: PageRequest): Promise<VolumeWithBase[]> {
@@ -97,8 +102,9 @@ export class Volumes implements Resource {
     return takeSnapshot(this.#ctx, orgId, idOrSlug, slug);
   }
 
-  getSnapshot(orgId: string, idOrSlug: string): Promise<SnapshotRow | undefined> {
-    return findSnapshot(this.#ctx.db, orgId, idOrSlug);
+  /** @throws CaissonError `not_found` */
+  getSnapshot(orgId: string, idOrSlug: string): Promise<SnapshotRow> {
+    return requireSnapshot(this.#ctx.db, orgId, idOrSlug);
   }
 
   listSnapshots(page: PageRequest): Promise<SnapshotRow[]> {
@@ -107,24 +113,30 @@ export class Volumes implements Resource {
 
   /** See `deleteSnapshot`. */
   async deleteSnapshot(orgId: string, idOrSlug: string): Promise<void> {
-    // In this order, or a machine could be prepared on it in between. A prepared machine does not keep the snapshot from going.
+    // In this order. Otherwise a machine could be prepared on the snapshot in between.
     await this.#prepared.drop(await deleteSnapshot(this.#ctx, orgId, idOrSlug));
   }
 
   /** Disks for a new workload. See `acquireDisks`. */
-  acquire(
+  async acquire(
     { orgId, id, disks, memory }: WorkloadPlan,
     { afresh }: AcquireOptions,
   ): Promise<Pick<MachineSpec, "root" | "volumes" | "prepared">> {
     const claims = !afresh && memory >= this.#preparedMemory;
     const claim = claims ? (snapshot: SnapshotRow) => this.#prepared.claim(snapshot) : undefined;
-    return acquireDisks(this.#ctx, orgId, id, disks, claim);
+    const acquired = await acquireDisks(this.#ctx, orgId, id, disks, claim);
+    if (acquired.prepared !== undefined) this.#claimed.set(id, acquired.prepared);
+    return acquired;
   }
 
-  /** After a workload's machine has ended. Idempotent. */
+  /** After a workload's machine has ended, or when it could not be started. Idempotent. */
   async release(workloadId: string): Promise<void> {
+    // The start may have been given up before the node handed the prepared machine out.
+    const prepared = this.#claimed.get(workloadId);
+    if (prepared !== undefined) await this.#machines.discard(prepared);
+    this.#claimed.delete(workloadId);
     for (const id of await releaseDisks(this.#ctx, workloadId)) {
-      // Nobody who ends a sandbox waits for this.
+      // In the background: the end of a sandbox does not wait for this.
       const measuring = refreshVolume(this.#ctx, id).finally(() => this.#measuring.delete(measuring));
       this.#measuring.add(measuring);
     }
