@@ -82,7 +82,7 @@ class Decoding extends Transform {
       if (error) return;
       const left = this.#given - engine.bytesWritten;
       if (left === 0) return callback();
-      if (!this.#coding.repeats) return callback(new Error("Something follows the end of a coded body"));
+      if (!this.#coding.repeats) return callback(new Error("Data follows the end of a compressed body"));
       const next = (): void => {
         engine.destroy();
         this.#engine = undefined;

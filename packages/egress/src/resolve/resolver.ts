@@ -83,7 +83,11 @@ export function createResolver(options: ResolverOptions): Resolver {
       // One internal address among public ones is a rebinding attempt or a split zone; either way the name is not to be trusted.
       const refused = addresses.find((address) => !permitted(canonicalHost(address)?.text ?? address));
       if (refused !== undefined) {
-        return { ok: false, rule: "internal-address", detail: `${host.text} leads to the internal address ${refused}` };
+        return {
+          ok: false,
+          rule: "internal-address",
+          detail: `${host.text} resolves to the internal address ${refused}`,
+        };
       }
       return found(addresses, port);
     },

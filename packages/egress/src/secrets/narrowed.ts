@@ -21,10 +21,10 @@ export function outsideNarrowing(
   const override = overriding(head);
   return override === undefined
     ? undefined
-    : `may not be sent with ${override}, by which hosts take another method or path than the request names.`;
+    : `may not be sent with ${override}, which makes some servers use another method or path than the request has.`;
 }
 
-/** What servers read in more than one way; most of them decode once more, fold Unicode, or cut off, before they go through the path. */
+/** Parts of a path that servers read in more than one way; most of them decode once more, fold Unicode, or cut off before they use the path. */
 const readDifferently = new RegExp(
   [
     // Empty and dot segments; those that only begin with two dots become such when something is cut off behind.

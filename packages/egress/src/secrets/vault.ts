@@ -13,7 +13,7 @@ export interface Secret {
 /** The needle's tag when scanning what a guest sends. */
 export interface PlaceholderForm {
   readonly secret: Secret;
-  /** Spelled out as it is, and so replaceable in place. */
+  /** Not encoded, so that it can be replaced in place. */
   readonly plain: boolean;
 }
 

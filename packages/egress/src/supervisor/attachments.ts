@@ -44,7 +44,7 @@ export class Attachments {
     const { sandboxId } = attachment;
     const entry: Entry = { attachment, served: Promise.withResolvers() };
     const { promise, reject } = entry.served;
-    this.#remove(sandboxId, "The sandbox was attached to the egress proxy anew.");
+    this.#remove(sandboxId, "The sandbox was attached to the egress proxy again.");
     this.#entries.set(sandboxId, entry);
     this.#tell(entry);
     const late = (): void => reject(new CaissonError("timeout", "The egress proxy did not answer in time."));
@@ -89,7 +89,7 @@ export class Attachments {
     this.#worker.call({ type: "attach", attachment }).then(
       ({ caCertificatePem }) => {
         if (caCertificatePem !== undefined) served.resolve(caCertificatePem);
-        else served.reject(new CaissonError("internal", "The egress proxy made no authority."));
+        else served.reject(new CaissonError("internal", "The egress proxy did not return its certificate authority."));
       },
       (error: unknown) => {
         // The process that comes next is told again.

@@ -1,4 +1,4 @@
-/** The egress proxy as the platform sees it: spreads sandboxes over workers and keeps them attached. */
+/** The egress proxy of a node: spreads sandboxes over worker processes and keeps them attached. */
 import { createHash, hkdfSync, randomBytes } from "node:crypto";
 import {
   CaissonError,
@@ -18,12 +18,12 @@ export interface EgressGuardOptions {
   readonly config: Config["egress"];
   readonly log: Logger;
   /**
-   * At least 32 secret random bytes that belong to this installation, such as its key. The authorities of sandboxes
-   * follow from them, so that a sandbox that outlives the process goes on trusting its authority. Workers only get what
-   * is derived from them. Absent: made anew, and sandboxes that are adopted later will not trust the proxy.
+   * At least 32 secret random bytes that belong to this installation, such as its key. The authorities of sandboxes are
+   * derived from them, so that a sandbox that outlives the process still trusts its authority. Workers get only a derived
+   * key. Absent: random, and sandboxes that are adopted later will not trust the proxy.
    */
   readonly authoritySeed?: Uint8Array;
-  /** Name servers to ask instead of the host's, `address[:port]`. */
+  /** DNS servers to ask instead of those of the system, `address[:port]`. */
   readonly nameServers?: readonly string[];
 }
 
@@ -76,7 +76,7 @@ export function createEgressGuard({
   };
 }
 
-/** The operator's budget holds for everyone; a sandbox may have a smaller one of its own. */
+/** The operator's budget applies to every sandbox; a sandbox may have a smaller one. */
 function withBudget(attachment: EgressAttachment, budget: number | undefined): EgressAttachment {
   if (budget === undefined) return attachment;
   const { policy } = attachment;
@@ -84,16 +84,14 @@ function withBudget(attachment: EgressAttachment, budget: number | undefined): E
   return { ...attachment, policy: { ...policy, maxBytesOutPerHost } };
 }
 
-/** Fails here, where somebody reads it, and not in a worker that starts again and again. */
+/** Fails here, where the operator sees it, and not in a worker that would restart for ever. */
 function checkConfig(config: WorkerConfig): void {
   try {
     createResolver(config);
     createUpstreamTrust(config.extraCa);
   } catch (error) {
-    throw new CaissonError(
-      "invalid_argument",
-      `The configuration of egress cannot be used: ${(error as Error).message}`,
-      { cause: error },
-    );
+    throw new CaissonError("invalid_argument", `The egress configuration is not valid: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }

@@ -94,7 +94,7 @@ export class WorkerProcess {
     if (message.type === "events") return this.#listener.onEvents(message.events, message.lost);
     const waiting = this.#calls.get(message.call);
     if (message.type === "done") waiting?.resolve(message);
-    else waiting?.reject(new CaissonError("internal", `The egress proxy could not do it: ${message.message}`));
+    else waiting?.reject(new CaissonError("internal", `The egress proxy failed: ${message.message}`));
   }
 
   /** A process that is alive but hangs holds sandboxes without serving them. */
@@ -141,5 +141,5 @@ function send(child: ChildProcess, message: ToWorker): void {
 }
 
 function ended(): CaissonError {
-  return new CaissonError("unavailable", "The egress proxy ended; it is being started again.");
+  return new CaissonError("unavailable", "The egress proxy has crashed and is being restarted. Try again.");
 }

@@ -7,7 +7,7 @@ import type { Http2Session, Http2Stream } from "node:http2";
 
 /**
  * @param patience milliseconds without a stream, after which the session is closed
- * @returns to be told of every stream of the session; gives it back
+ * @returns a function to call with every stream of the session; it returns the stream
  */
 export function closeWhenIdle(session: Http2Session, patience: number): <S extends Http2Stream>(stream: S) => S {
   let open = 0;

@@ -1,4 +1,4 @@
-/** Why an upstream could not be used, in the words of the audit. */
+/** Why an upstream could not be used: the rules and messages of audit events. */
 
 export type FailureRule =
   | "upstream-unreachable"
@@ -35,11 +35,11 @@ export function toFailure(error: unknown, where: string): UpstreamFailure {
   if (error instanceof UpstreamFailure) return error;
   const given = (error ?? {}) as { code?: string | number; name?: string; message?: string };
   const { name = "", message = String(error) } = given;
-  // Some have numbers.
+  // The codes of DOM exceptions are numbers.
   const code = String(given.code ?? "");
   const text = (why: string): string => `${where} ${why} (${code || name || message.slice(0, 200)})`;
   if (certificateCodes.test(code))
-    return new UpstreamFailure("upstream-certificate", text("has a certificate that cannot be trusted"), {
+    return new UpstreamFailure("upstream-certificate", text("has a certificate that is not trusted"), {
       cause: error,
     });
   if (unreachableCodes.has(code) || name === "TimeoutError")
@@ -47,6 +47,6 @@ export function toFailure(error: unknown, where: string): UpstreamFailure {
   if (timeoutCodes.has(code))
     return new UpstreamFailure("upstream-timeout", text("did not answer in time"), { cause: error });
   if (code.startsWith("ERR_SSL") || code === "EPROTO" || code.startsWith("ERR_TLS"))
-    return new UpstreamFailure("upstream-tls", text("does not speak TLS as it should"), { cause: error });
-  return new UpstreamFailure("upstream-protocol", text("ended the exchange"), { cause: error });
+    return new UpstreamFailure("upstream-tls", text("failed the TLS handshake"), { cause: error });
+  return new UpstreamFailure("upstream-protocol", text("broke off the exchange"), { cause: error });
 }

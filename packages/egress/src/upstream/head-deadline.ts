@@ -2,9 +2,9 @@
 import { UpstreamFailure } from "./failure.ts";
 
 export interface HeadDeadline {
-  /** The request has been sent whole: from now on the upstream has the word. */
+  /** The request has been sent whole; the deadline runs from now on. */
   begin(): void;
-  /** The head has come, or will not be waited for any more. */
+  /** The head has come, or nobody waits for it any more. */
   end(): void;
 }
 
@@ -19,7 +19,7 @@ export function headDeadline(patience: number, late: (failure: UpstreamFailure) 
     begin() {
       if (over || timer !== undefined) return;
       const failure = (): UpstreamFailure =>
-        new UpstreamFailure("upstream-timeout", `The host did not begin to answer within ${patience / 1000} s`);
+        new UpstreamFailure("upstream-timeout", `The upstream did not begin to answer within ${patience / 1000} s`);
       timer = setTimeout(() => late(failure()), patience).unref();
     },
     end() {

@@ -1,5 +1,5 @@
 /**
- * A stream's data while nobody reads it. Node keeps every piece as a buffer of its own, and with it all that was read along with it:
+ * Keeps a stream's data while nobody reads it. Node keeps every piece as a buffer of its own, and with it all that was read along with it:
  * an upstream that sends single bytes would fill a thousand times the window in memory. Here they are copied to one place.
  */
 import type { ClientHttp2Stream } from "node:http2";

@@ -1,7 +1,7 @@
 /**
- * Connections of HTTP/1.1 to one upstream. Every request under way has one of its own, so none waits for another to end; how many
- * may be under way is the sandbox's bound. A queue would keep the requests of guests that left, and would let a few long answers
- * (events, long polls) shut all others out from a host.
+ * HTTP/1.1 clients for one upstream, each with one connection. Every request under way has its own, so none waits for another; the
+ * sandbox limits how many requests are under way. A queue would keep requests of guests that have disconnected, and a few long responses
+ * (events, long polls) could block all others.
  */
 import type { Socket } from "node:net";
 import { Client } from "undici";
@@ -14,9 +14,9 @@ const limits = {
 } as const;
 
 export interface Http1ClientOptions {
-  /** Opens a socket, and gives up when told to. */
+  /** Opens a socket, until the signal aborts. */
   readonly connect: (signal: AbortSignal) => Promise<Socket>;
-  /** Milliseconds in which an upstream must take what it is sent, and begin to answer. */
+  /** Milliseconds in which an upstream must accept the request and begin to answer. */
   readonly patience: number;
 }
 
@@ -48,7 +48,7 @@ export class Http1Clients {
     return this.#idle.pop() ?? this.#open();
   }
 
-  /** Gives up what is under way, the opening included, and lets go of all that it holds. */
+  /** Ends what is under way, the opening included, and frees it. */
   end(connection: Http1Client, reason?: Error): void {
     const index = this.#idle.indexOf(connection);
     if (index >= 0) this.#idle.splice(index, 1);

@@ -35,7 +35,7 @@ export function callHttp1(connections: Http1Clients, request: UpstreamRequest, h
     },
     onRequestSent: () => deadline.begin(),
     onResponseStart(_, status, headers) {
-      // 1xx are between the upstream and us.
+      // 1xx responses are not forwarded.
       if (status < 200) return;
       deadline.end();
       const list = rawHeaders(controller, "rawHeaders", headers);
@@ -45,7 +45,7 @@ export function callHttp1(connections: Http1Clients, request: UpstreamRequest, h
     onResponseData: (_, chunk) => handler.data(chunk),
     onResponseEnd: (_, trailers) =>
       finish(() => {
-        // Such a body ends with its connection, which undici takes for the end even where it was reset.
+        // Such a body ends with its connection; undici reports an end even if the connection was reset.
         const broken = unbounded ? connection.socket?.errored : undefined;
         if (broken != null) handler.fail(broken);
         else handler.end(rawHeaders(controller, "rawTrailers", trailers));

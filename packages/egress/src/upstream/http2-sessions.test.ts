@@ -96,13 +96,13 @@ test("an upstream that allows one stream at a time gets a session for each", asy
   session.destroy();
 });
 
-test("an upstream that allows no streams is told of", async () => {
+test("an upstream that allows no streams is reported", async () => {
   const harness = await startGuest(
     await startHttp2(["api.test"], (server) => server.updateSettings({ maxConcurrentStreams: 0 })),
   );
   const session = await openSession(harness, 65_535);
   assert.equal(await status(session, "/"), 502);
-  await harness.event((event) => event.rule === "upstream-protocol" && /takes no streams/.test(event.detail ?? ""));
+  await harness.event((event) => event.rule === "upstream-protocol" && /allows no HTTP\/2 streams/.test(event.detail ?? ""));
   session.destroy();
 });
 

@@ -1,4 +1,4 @@
-/** Sessions of HTTP/2 with one upstream: as many as its streams need, for no stream waits for another to end. */
+/** HTTP/2 sessions with one upstream: as many as needed, so that no stream waits for another to end. */
 import { connect, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { closeWhenIdle } from "./close-when-idle.ts";
@@ -43,7 +43,7 @@ export class Http2Sessions {
   }
 
   /**
-   * @param left the guest has gone; then nothing of its request stays here
+   * @param left aborts when the guest has disconnected; nothing of its request is kept then
    * @returns undefined when the upstream does not speak HTTP/2
    * @throws the error of the connection, UpstreamFailure, or the reason of `left`
    */
@@ -58,10 +58,10 @@ export class Http2Sessions {
           place.leave();
           return undefined;
         }
-        // Others may have filled it in the meantime, which is no failure.
+        // Other requests may have filled it in the meantime; that is not a failure.
         if (opened.http2.closed) attempts++;
       }
-      throw new UpstreamFailure("upstream-protocol", "The host ends its sessions as soon as they begin");
+      throw new UpstreamFailure("upstream-protocol", "The upstream closes its HTTP/2 sessions as soon as they begin");
     } catch (error) {
       place.leave();
       throw error;
@@ -109,7 +109,7 @@ export class Http2Sessions {
     http2.on("error", () => {}).on("goaway", () => http2.close());
     http2.once("close", () => this.#sessions.delete(session));
     await settled(http2);
-    // Node gives it back at once as it reads, so it bounds no memory; it must only not be what a wide stream waits for.
+    // Node extends this window as it reads, so it bounds no memory. It must only be large enough for a wide stream.
     http2.setLocalWindowSize(2 * windows.wide);
     if (this.#over) http2.destroy();
     else this.#sessions.add(session);
@@ -133,24 +133,27 @@ function isFree({ http2, streams }: Session): boolean {
   return !http2.closed && !http2.destroyed && streams < Math.min(allowed, limits.streams);
 }
 
-/** Resolves when the upstream has said how it wants to be spoken to. */
+/** Resolves when the upstream has sent its settings. */
 async function settled(http2: ClientHttp2Session): Promise<void> {
   const late = setTimeout(
-    () => http2.destroy(new UpstreamFailure("upstream-timeout", "The host did not begin its HTTP/2 session in time")),
+    () =>
+      http2.destroy(new UpstreamFailure("upstream-timeout", "The upstream did not begin its HTTP/2 session in time")),
     limits.settings,
   );
   try {
     await new Promise<void>((resolve, reject) => {
       http2.once("remoteSettings", () => resolve());
       http2.once("error", reject);
-      http2.once("close", () => reject(new UpstreamFailure("upstream-protocol", "The HTTP/2 session ended at once")));
+      http2.once("close", () =>
+        reject(new UpstreamFailure("upstream-protocol", "The upstream closed the HTTP/2 session before it began")),
+      );
     });
   } finally {
     clearTimeout(late);
   }
   if (http2.remoteSettings.maxConcurrentStreams !== 0) return;
   http2.destroy();
-  throw new UpstreamFailure("upstream-protocol", "The host takes no streams");
+  throw new UpstreamFailure("upstream-protocol", "The upstream allows no HTTP/2 streams");
 }
 
 function unlessLeft<T>(promise: Promise<T>, left: AbortSignal): Promise<T> {

@@ -12,7 +12,7 @@ import type { WindowBudget } from "./window-budget.ts";
 export interface OriginOptions extends Omit<SecureDial, "alpn" | "signal"> {
   /** Milliseconds in which an upstream must begin to answer. */
   readonly patience?: number;
-  /** What the answers of the sandbox may hold. */
+  /** Memory of all HTTP/2 responses of the sandbox. */
   readonly budget: WindowBudget;
 }
 
@@ -63,7 +63,7 @@ export class Origin {
 
   /**
    * A stream of HTTP/2 for one request, which must begin at once.
-   * @param left the guest has gone
+   * @param left aborts when the guest has disconnected
    * @returns undefined when the upstream speaks only HTTP/1.1
    * @throws UpstreamFailure
    */

@@ -1,4 +1,4 @@
-/** What a request to an upstream looks like to the rest of the proxy, whichever protocol carries it. */
+/** A request to an upstream and its response, whichever protocol carries them. */
 import type { Duplex, Readable } from "node:stream";
 import type { HeaderList } from "@caisson/http1";
 
@@ -18,7 +18,7 @@ export interface UpstreamRequest {
 
 /** Called in this order: head, data..., end; or upgraded; or fail at any time, once. */
 export interface UpstreamHandler {
-  /** `ended`: the head is all there is. */
+  /** `ended`: there is no body. */
   head(status: number, headers: HeaderList, ended: boolean): void;
   data(chunk: Buffer): void;
   end(trailers: HeaderList): void;

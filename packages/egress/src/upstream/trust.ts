@@ -1,4 +1,4 @@
-/** Which authorities prove who an upstream is: those of Node, of the host, and the operator's own. */
+/** The certificate authorities that are trusted for upstreams: those of Node, of the node's system, and the operator's own. */
 import { readFileSync } from "node:fs";
 import { createSecureContext, getCACertificates, type SecureContext } from "node:tls";
 

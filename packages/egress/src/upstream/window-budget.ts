@@ -1,13 +1,13 @@
 /**
- * What the HTTP/2 answers of one sandbox may hold. An upstream fills the window of a stream while the guest does not read, so the
- * windows together are memory. A few streams have a wide one, for a download that is as fast as the way is long; when many are
- * open at once, the others have a narrow one.
+ * The memory that HTTP/2 responses of one sandbox may take. An upstream fills the window of a stream while the guest does not read, so
+ * the sum of the windows is memory. A few streams get a wide window, for fast downloads over long distances; when many are open at
+ * once, the others get a narrow one.
  */
 import { UpstreamFailure } from "./failure.ts";
 
 /** Bytes that an upstream may send before the guest has read. */
 export const windows = { wide: 2 * 2 ** 20, narrow: 128 * 1024 } as const;
-/** Streams; those that are being given up count until they have ended. */
+/** Streams. A cancelled stream counts until it is closed. */
 const most = { wide: 16, all: 1024 } as const;
 
 export interface Place {
@@ -22,7 +22,7 @@ export class WindowBudget {
   /** @throws UpstreamFailure */
   take(): Place {
     if (this.#all >= most.all)
-      throw new UpstreamFailure("upstream-timeout", "Streams that were given up wait for their hosts to take notice");
+      throw new UpstreamFailure("upstream-timeout", "Too many cancelled HTTP/2 streams are still closing. Try again.");
     const wide = this.#wide < most.wide;
     this.#all++;
     if (wide) this.#wide++;

@@ -1,4 +1,4 @@
-/** Protocols in which the server begins. */
+/** Protocols in which the server sends the first data. */
 import type { Duplex } from "node:stream";
 import { firstBytesOf, type FirstBytes } from "../sniff/first-bytes-of.ts";
 import { forward, halfClosed } from "../tunnel/relay.ts";
@@ -41,6 +41,7 @@ export async function listenFirst(
   }
   upstream.destroy();
   if (fault !== undefined) throw fault;
-  if (spoke) throw new ConnectionRefused("unclear-protocol", "HTTP or TLS began after the server had spoken.");
+  if (spoke)
+    throw new ConnectionRefused("unclear-protocol", "The program began HTTP or TLS after the server had sent data.");
   return first;
 }

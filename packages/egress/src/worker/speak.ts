@@ -1,4 +1,4 @@
-/** What is spoken on a granted connection, layer by layer, and who takes it over. */
+/** Recognises the protocol of an allowed connection, layer by layer, and passes it to its handler. */
 import type { Duplex } from "node:stream";
 import { canonicalHost } from "@caisson/policy";
 import type { HttpConnection } from "../intercept/model/http-connection.ts";
@@ -19,14 +19,14 @@ const clientFirstPorts = new Set([80, 443]);
 
 /** @throws ConnectionRefused, and what dialling throws */
 export async function speak(connection: GuestConnection, socket: Duplex, inside?: Inside): Promise<void> {
-  // What was agreed on in the handshake need not be guessed.
+  // The protocol was agreed on in the TLS handshake (ALPN).
   if (inside?.alpn === "h2") return await proceed(connection, socket, { kind: "http2" }, inside);
   const serverMayBegin = !clientFirstPorts.has(connection.port);
   const first = await firstBytesOf(socket, {
     patience: waits.firstBytes,
     ...(serverMayBegin && { silence: waits.serverFirst }),
   });
-  // A guest that has ended what it says may still listen, where servers begin.
+  // A guest that has ended its side may still read, where servers send first.
   if (first.kind !== "silent" && !(first.kind === "ended" && serverMayBegin && !socket.destroyed))
     return await proceed(connection, socket, first, inside);
   const said = await listenFirst(connection, socket, await openUpstream(connection, inside));
@@ -60,11 +60,17 @@ async function proceed(
     }
     case "slow":
       if (reads)
-        throw new ConnectionRefused("unclear-protocol", "The first bytes did not tell in time what is spoken.");
+        throw new ConnectionRefused(
+          "unclear-protocol",
+          "The protocol could not be recognised in time from the first bytes.",
+        );
       return tunnel(connection, socket, await openUpstream(connection, inside));
     case "socks":
       if (sandbox.policy.restricted)
-        throw new ConnectionRefused("proxy-protocol", "SOCKS would lead on to a host that nobody has judged.");
+        throw new ConnectionRefused(
+          "proxy-protocol",
+          "SOCKS is not allowed under a network policy: it would lead to hosts that the policy has not checked.",
+        );
       return tunnel(connection, socket, await openUpstream(connection, inside));
     case "malformed":
       if (reads) throw new ConnectionRefused("malformed-hello", first.detail);
@@ -72,7 +78,11 @@ async function proceed(
     case "tls":
       if (inside !== undefined) {
         if (reads && sandbox.policy.restricted)
-          throw new ConnectionRefused("nested-tls", "TLS inside TLS cannot be judged.", socket);
+          throw new ConnectionRefused(
+            "nested-tls",
+            "TLS inside TLS cannot be checked against the network policy.",
+            socket,
+          );
         return tunnel(connection, socket, await openUpstream(connection, inside));
       }
       return await speakTls(connection, socket, first.hello);
@@ -102,10 +112,10 @@ async function speakTls(connection: GuestConnection, socket: Duplex, hello: Clie
   });
   tls.on("error", () => socket.destroy());
   tls.on("close", () => socket.destroy());
-  // OpenSSL's reading of the name must be the same as ours.
+  // OpenSSL must have parsed the same name as we have.
   const name = (tls as { servername?: string | false | null }).servername;
   if (typeof name === "string" && name !== "" && canonicalHost(name)?.text !== host.text)
-    throw new ConnectionRefused("sni-mismatch", "Two readings of the server name differ.");
+    throw new ConnectionRefused("sni-mismatch", "The server name (SNI) is ambiguous.");
   const alpn = tls.alpnProtocol === false || tls.alpnProtocol === null ? undefined : tls.alpnProtocol;
   await speak(connection, tls, { alpn });
 }

@@ -58,7 +58,7 @@ export function outcomeOf(error: unknown): Outcome {
     status: 502,
     rule: "proxy-error",
     verdict: "failed",
-    message: "The egress proxy could not carry out the request.",
+    message: "The egress proxy failed to handle the request.",
   };
 }
 

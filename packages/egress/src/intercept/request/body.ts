@@ -1,4 +1,4 @@
-/** Makes a request's body fit to go on: searched for placeholders, values put in where a secret asks for it. */
+/** Searches a request's body for placeholders, and puts values in where a secret allows it. */
 import { Readable, Transform } from "node:stream";
 import type { StreamRewriter } from "../../redact/stream-rewriter.ts";
 import type { BodyPlan } from "../../secrets/substitute.ts";
@@ -11,13 +11,13 @@ export interface PreparedBody {
   readonly stream?: Readable;
   /** Bytes; absent when not known beforehand. */
   readonly length?: number;
-  /** Tells why the stream broke off, when it was us who broke it. */
+  /** Why the stream broke off, when the proxy itself broke it off. */
   readonly failure: () => Error | undefined;
 }
 
-/** Up to here a body that has to be searched is read whole before anything is sent, so that a refusal leaves no trace. */
+/** A body that must be searched is read whole up to this size before anything is sent, so that a refused request leaves no trace. */
 const searchedWhole = 64 * 1024;
-/** Up to here a body that may change is read whole, since some services refuse bodies without a length. */
+/** A body that may change is read whole up to this size, because some services refuse bodies without a length. */
 const changedWhole = 2 ** 20;
 /** Bytes of a body that are rewritten at once. */
 const slice = 16 * 1024;
@@ -43,7 +43,7 @@ export async function prepareBody(
   }
   let failure: Error | undefined;
   const stream = rewriting(plan.rewriter(), (error) => (failure = error));
-  // It may fail before anybody sends it on; without a listener that would end the process.
+  // It may fail before it is sent; without a listener that would end the process.
   stream.on("error", () => {});
   body.once("error", (error) => stream.destroy(error));
   body.once("close", () => body.readableEnded || stream.destroy(new Error("The guest ended the request early")));
@@ -64,7 +64,7 @@ async function collect(
     () => body.destroy(new RequestRefused(408, "body-timeout", "The body of the request did not arrive in time.")),
     collectTimeout,
   );
-  // Copied to one place: a guest may send it byte by byte, and as buffers of their own these take a hundredfold.
+  // Copied to one buffer: a guest may send it byte by byte, and a buffer for each byte takes a hundred times the memory.
   const whole = Buffer.allocUnsafe(announced);
   let [filled, length] = [0, 0];
   const count = (pieces: readonly Buffer[]): void => pieces.forEach((piece) => (length += piece.length));
@@ -80,7 +80,11 @@ async function collect(
     clearTimeout(timer);
   }
   if (filled !== announced)
-    throw new RequestRefused(400, "malformed-request", "The body of the request has another length than it says.");
+    throw new RequestRefused(
+      400,
+      "malformed-request",
+      "The body of the request does not have the length that its Content-Length says.",
+    );
   return { whole, length };
 }
 

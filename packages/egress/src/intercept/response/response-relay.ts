@@ -1,4 +1,4 @@
-/** Carries a response to the guest: decoded where it must be read, secrets turned back, no faster than the guest takes it. */
+/** Relays a response to the guest: decoded if it must be searched, secrets replaced by placeholders, no faster than the guest reads. */
 import type { Redactor } from "../../redact/redactor.ts";
 import { Paced, wordPatience } from "../../redact/paced.ts";
 import { createDecoder, knownCodings, type Decoder } from "../../redact/decode.ts";
@@ -9,11 +9,11 @@ import type { GuestReply } from "../model/guest.ts";
 import { hasMessages } from "../model/media-types.ts";
 import { responseHeaders } from "./headers.ts";
 import { RequestRefused } from "../model/outcome.ts";
-import { codedForTransfer, hasForeignCharset, hidesMessages, isPart } from "./unreadable.ts";
+import { hasTransferEncoding, hasForeignCharset, hidesMessages, isPart } from "./unreadable.ts";
 
-/** A body announced to be no longer than this is collected, so that its length can be told right after redaction. */
+/** A body with a Content-Length up to this is collected, so that its length after redaction can be sent. */
 const collectLimit = 64 * 1024;
-/** Milliseconds of silence after which a few letters of a text are let go, which may become a secret. */
+/** Milliseconds without data after which the last characters of a text are sent, although they may become a secret. */
 const textPatience = 25;
 
 export interface RelayResult {
@@ -32,8 +32,8 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
   readonly #done: (error?: Error) => void;
   /** Absent where nothing needs to be searched. */
   #searched: Paced | undefined;
-  /** The same for what is decoded, before it is. */
-  #coded: Paced | undefined;
+  /** The same for a compressed body, before it is decoded. */
+  #compressed: Paced | undefined;
   #decoder: Decoder | undefined;
   #collected: Buffer[] | undefined;
   #headers: HeaderList = [];
@@ -59,17 +59,18 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
     const reads = this.#redactor.active;
     const bodyless = ended || this.#method === "HEAD" || status === 204 || status === 304;
     const refuse = (why: string): void => this.fail(new RequestRefused(502, "unreadable-response", why));
-    // The header ends here, and the guest would take the coded bytes for the body.
-    if (!bodyless && codedForTransfer(headers)) return refuse("The response has a transfer coding nobody asked for.");
+    // This header is not forwarded, so the guest would take the encoded bytes for the body.
+    if (!bodyless && hasTransferEncoding(headers))
+      return refuse("The response has a Transfer-Encoding that was not requested.");
     if (reads && !bodyless && isPart(status, headers))
-      return refuse("The response is a part of an answer, which cannot be searched for secrets.");
+      return refuse("The response is a part of a resource, which cannot be searched for secrets.");
     if (reads && !bodyless && hasForeignCharset(headers))
       return refuse("The response is in a character set that cannot be searched for secrets.");
     const codings = reads && !bodyless ? knownCodings(listValue(headers, "content-encoding")) : [];
     if (codings === undefined || (reads && hidesMessages(headers)) || (codings.length > 0 && status === 206))
-      return refuse("The response is encoded in a way that cannot be searched for secrets.");
+      return refuse("The response has a Content-Encoding that cannot be searched for secrets.");
     this.#headers = responseHeaders(headers, this.#redactor, codings.length > 0);
-    // A length without its body is that of the unredacted one; with the body none or another is told.
+    // Without a body the length is that of the unredacted one; with a body the length after redaction is sent, or none.
     if (reads && (this.#method === "HEAD" || status === 304))
       this.#headers = this.#headers.filter(([name]) => name !== "content-length");
     if (bodyless || !reads) {
@@ -89,21 +90,21 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
 
   data(chunk: Buffer): void {
     if (this.#over) return;
-    // Without a head it is not known how to read the body, and unread it does not go on.
+    // Without a head it is not known how to search the body, so it must not be forwarded.
     if (this.status === 0)
-      return this.fail(new UpstreamFailure("upstream-protocol", "The host sent a body before its head"));
+      return this.fail(new UpstreamFailure("upstream-protocol", "The upstream sent a body before its head"));
     this.bytesIn += chunk.length;
-    if (this.#coded !== undefined) this.#coded.push(chunk);
+    if (this.#compressed !== undefined) this.#compressed.push(chunk);
     else this.#take(chunk);
   }
 
   end(trailers: HeaderList): void {
     if (this.#over) return;
     if (this.status === 0)
-      return this.fail(new UpstreamFailure("upstream-protocol", "The host ended its answer before it began"));
+      return this.fail(new UpstreamFailure("upstream-protocol", "The upstream ended its response before it began"));
     this.#trailers = trailers;
     if (this.#decoder === undefined) return this.#finish();
-    this.#coded?.end();
+    this.#compressed?.end();
     this.#decoder.input.end();
   }
 
@@ -116,22 +117,22 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
   }
 
   /**
-   * What is coded is searched as well. A guest that may say how something stored is coded can put a table in front of a value by which
-   * the decoder turns its letters into others; overwritten, it no longer is what the table is for.
+   * The compressed bytes are searched as well. A guest that can choose the encoding of something stored can put a table in front of a value
+   * that makes the decoder turn its letters into others. Once the value is overwritten in the compressed bytes, the table is useless.
    */
   #decode(codings: readonly string[]): void {
     const { input, output } = (this.#decoder = createDecoder(codings, (error) => this.fail(error)));
-    const coded = (this.#coded = new Paced(this.#redactor.stream("unknown"), wordPatience, (pieces) => {
+    const compressed = (this.#compressed = new Paced(this.#redactor.stream("unknown"), wordPatience, (pieces) => {
       if (this.#over) return;
       let flows = true;
       for (const piece of pieces) flows = input.write(piece);
       if (flows) return;
       this.call?.pause();
-      coded.pause();
+      compressed.pause();
     }));
     input.on("drain", () => {
       this.call?.resume();
-      coded.resume();
+      compressed.resume();
     });
     output.on("data", (chunk: Buffer) => this.#take(chunk));
     output.on("end", () => this.#over || this.#finish());
@@ -156,7 +157,7 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
     else this.#decoder.output.pause();
   }
 
-  /** What an upstream says may be more than Node is willing to write. The exchange ends then too, and not before it is known. */
+  /** An upstream may send more than Node is willing to write; the exchange fails then. */
   #finish(): void {
     try {
       this.#searched?.end();
@@ -176,7 +177,7 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
 
   #release(): void {
     this.#searched?.stop();
-    this.#coded?.stop();
+    this.#compressed?.stop();
     this.#decoder?.input.destroy();
   }
 }

@@ -1,12 +1,12 @@
-/** Answers whose body cannot be searched for values, so that it must not go on. */
+/** Responses whose body cannot be searched for secrets, so that it must not be forwarded. */
 import { listValue, type HeaderList } from "@caisson/http1";
 
-/** Whether the body was coded for the way, beyond being cut into chunks. Those codings are undone by nobody here. */
-export function codedForTransfer(headers: HeaderList): boolean {
+/** Whether the body has a Transfer-Encoding other than chunked. Nobody here decodes those. */
+export function hasTransferEncoding(headers: HeaderList): boolean {
   return !/^(chunked)?$/i.test(listValue(headers, "transfer-encoding").trim());
 }
 
-/** Whether messages inside the body are coded (gRPC, Connect), or the body is only what differs from another (RFC 3229). */
+/** Whether messages inside the body are compressed (gRPC, Connect), or the body is only a difference (RFC 3229). */
 export function hidesMessages(headers: HeaderList): boolean {
   return ["grpc-encoding", "connect-content-encoding", "im"].some(
     (name) => !/^(identity)?$/i.test(listValue(headers, name).trim()),
@@ -29,7 +29,7 @@ export function isPart(status: number, headers: HeaderList): boolean {
 /**
  * Character sets in which a value looks unlike itself: UTF in other units than 8 and 16 bits, the compressions of Unicode, HZ, and code
  * pages that are not those of DOS and Windows (EBCDIC). The list is closed, since hosts write whatever they like after `charset=`, and
- * nearly all that exist have ASCII in them as it is; UTF-16 is among the spellings of a value.
+ * nearly all that exist contain ASCII unchanged; UTF-16 is among the encoded forms of a value.
  */
 const unlikeAscii =
   /^(x-|cs)?(utf(?![-_]?(8|16))|unicode-1-1-utf-7|(iso-10646-)?ucs-?4|ebcdic|scsu|bocu|hz|(ibm|cp|ccsid)[-_]?(?!0*(437|7\d\d|8[56]\d|874|9(32|36|49|50)|12\d\d|65001)\b)\d)/i;

@@ -1,4 +1,4 @@
-/** Ends TLS in the place of a host, with certificates of the sandbox's own authority. */
+/** Terminates TLS of the guest in place of the upstream, with certificates of the sandbox's own authority. */
 import { createHash } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { createSecureContext, TLSSocket, type SecureContext } from "node:tls";
@@ -7,7 +7,7 @@ import { turns } from "./turns.ts";
 
 const handshakeTimeout = 15_000;
 const maxHosts = 256;
-/** Some tenths of a millisecond each. A crowd of a sandbox's connections that all begin at once is no pause for the others. */
+/** Each takes some tenths of a millisecond. Many connections of one sandbox that begin at once must not delay the other sandboxes. */
 const handshakesPerTurn = 4;
 /** A certificate is replaced so long before it ends. */
 const renewBefore = 24 * 3600 * 1000;
@@ -35,7 +35,7 @@ export class TlsTerminator {
     const { context } = await this.#identity(host);
     await this.#turn();
     if (socket.destroyed) throw new Error("The connection ended before the TLS handshake");
-    // What we cannot read is agreed to all the same: the upstream will be asked for it.
+    // A protocol that we cannot parse is agreed to as well: the upstream is asked for it.
     const chosen = ["h2", "http/1.1"].find((protocol) => offered.includes(protocol)) ?? offered[0];
     const tls = new TLSSocket(socket, {
       isServer: true,

@@ -1,4 +1,4 @@
-/** Spreads costly beginnings over turns of the event loop, so that what others wait for comes in between. */
+/** Spreads expensive tasks over turns of the event loop, so that other work runs in between. */
 
 /**
  * @param most that may begin in one turn

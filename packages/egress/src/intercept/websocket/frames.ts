@@ -1,4 +1,4 @@
-/** Frames of WebSocket (RFC 6455 5.2), read and written as a stream: no message is ever held whole. */
+/** WebSocket frames (RFC 6455 5.2), parsed and written as a stream: no message is ever kept whole. */
 import { randomBytes } from "node:crypto";
 
 export const opcode = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
@@ -75,19 +75,22 @@ export class FrameReader {
   #readHeader(data: Buffer): number {
     if (data.length < 2) return 0;
     const [first, second] = [data[0]!, data[1]!];
-    if ((first & 0x70) !== 0) throw new FrameError("a reserved bit is set; no extension was agreed on");
+    if ((first & 0x70) !== 0)
+      throw new FrameError("A WebSocket frame has a reserved bit set, but no extension was agreed on.");
     const code = first & 0x0f;
     const fin = (first & 0x80) !== 0;
     const masked = (second & 0x80) !== 0;
     if (masked !== this.#masked)
-      throw new FrameError(this.#masked ? "a client's frame is not masked" : "a server's frame is masked");
+      throw new FrameError(
+        this.#masked ? "A WebSocket frame of the client is not masked." : "A WebSocket frame of the server is masked.",
+      );
     let length = second & 0x7f;
     let size = 2 + (length === 126 ? 2 : length === 127 ? 8 : 0) + (masked ? 4 : 0);
     if (data.length < size) return 0;
     if (length === 126) length = data.readUInt16BE(2);
     else if (length === 127) {
       const long = data.readBigUInt64BE(2);
-      if (long > BigInt(Number.MAX_SAFE_INTEGER)) throw new FrameError("a frame is too long");
+      if (long > BigInt(Number.MAX_SAFE_INTEGER)) throw new FrameError("A WebSocket frame is too long.");
       length = Number(long);
     }
     this.#checkOrder(code, fin, length);
@@ -98,11 +101,12 @@ export class FrameReader {
 
   #checkOrder(code: number, fin: boolean, length: number): void {
     if (code >= 8) {
-      if (code > 10 || !fin || length > 125) throw new FrameError("a control frame is not well-formed");
+      if (code > 10 || !fin || length > 125) throw new FrameError("A WebSocket control frame is not valid.");
     } else if (code === opcode.continuation) {
-      if (this.#message === undefined) throw new FrameError("a continuation continues nothing");
+      if (this.#message === undefined)
+        throw new FrameError("A WebSocket continuation frame has no message to continue.");
     } else if (code > 2 || this.#message !== undefined) {
-      throw new FrameError("a message begins inside another");
+      throw new FrameError("A WebSocket message begins inside another one, or has an unknown opcode.");
     } else this.#message = code as 1 | 2;
   }
 

@@ -1,4 +1,4 @@
-/** WebSocket after the handshake: frames are read and written anew, so that what they hold can be judged. */
+/** WebSocket after the handshake: frames are parsed and written again, so that their content can be checked and redacted. */
 import type { Duplex } from "node:stream";
 import { UpstreamFailure } from "../../upstream/failure.ts";
 import type { StreamRewriter } from "../../redact/stream-rewriter.ts";
@@ -23,7 +23,7 @@ export interface WebSocketRelay {
 
 type Rewriter = Pick<StreamRewriter<unknown>, "push" | "end">;
 
-/** Milliseconds an end may take after which a half-closed connection is cut. */
+/** Milliseconds after which a half-closed connection is cut. */
 const lingering = 5_000;
 
 export function relayWebSocket({ connection, request, reply, socket, headers, record }: WebSocketRelay): void {
@@ -33,14 +33,17 @@ export function relayWebSocket({ connection, request, reply, socket, headers, re
   if (reply.upgrade === undefined || headerValue(headers, "sec-websocket-extensions") !== undefined) {
     socket.destroy();
     const outcome = outcomeOf(
-      new UpstreamFailure("upstream-protocol", "The host switched to something that was not asked for"),
+      new UpstreamFailure(
+        "upstream-protocol",
+        "The upstream switched to a protocol or an extension that was not requested",
+      ),
     );
     explain(reply, outcome, host.text, true);
     record.done({ verdict: "failed", rule: outcome.rule, status: outcome.status, detail: outcome.message });
     return;
   }
   const guest = reply.upgrade(responseHeaders(headers, redactor));
-  // What the request says of a body it has not says nothing about its messages.
+  // The Content-Type of the request is about a body that it does not have, not about its messages.
   const head = { ...request, headers: request.headers.filter(([name]) => name !== "content-type") };
   const plan = planBody(vault, { host, port, scheme }, head);
   const finish = (error?: Error): void => {
@@ -74,7 +77,7 @@ export function relayWebSocket({ connection, request, reply, socket, headers, re
   });
 }
 
-/** What a guest sends is read frame by frame in any case: after the handshake nothing else may be spoken. */
+/** Data of the guest is parsed frame by frame in any case: after the handshake no other protocol is allowed. */
 const asItIs: Rewriter = { push: (chunk) => [chunk], end: () => [] };
 
 interface Direction {
@@ -105,7 +108,7 @@ function direction({ from, to, fromClient, rewriter, count, finish }: Direction)
         Buffer.from([violation >> 8, violation & 255]),
         Buffer.from((error as Error).message.slice(0, 120).replace(/[^\x20-\x7e]/g, "?")),
       ]);
-      // Both sides learn why: the one that broke a rule, and the one that would otherwise wait.
+      // Both sides get the reason: the one that broke a rule, and the one that would otherwise wait.
       const [guest, upstream] = fromClient ? [from, to] : [to, from];
       for (const piece of writeFrame({ opcode: opcode.close, fin: true, payload: reason }, false)) guest.write(piece);
       for (const piece of writeFrame({ opcode: opcode.close, fin: true, payload: reason.subarray(0, 2) }, true))
@@ -119,7 +122,7 @@ function direction({ from, to, fromClient, rewriter, count, finish }: Direction)
   from.on("close", () => finish());
 }
 
-/** Takes frames apart and puts them together again around a rewriter per message. */
+/** Parses frames, rewrites their payload with one rewriter per message, and writes frames again. */
 function frameRelay(fromClient: boolean, create: () => Rewriter): (chunk: Buffer) => Buffer[] {
   const reader = new FrameReader(fromClient);
   let message: Rewriter | undefined;
