@@ -1,4 +1,4 @@
-/** Volumes with their real parts but without machines: embedded database, qcow2 images, and QEMU's own tools as the guest. */
+/** Volumes with their real parts but without machines: database, qcow2 images, and QEMU's tools in the place of the guest. */
 import { execFileSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -43,12 +43,14 @@ export interface WorkbenchOptions {
   readonly directory?: string;
   /** PostgreSQL instead of the embedded database; emptied on close. */
   readonly databaseUrl?: string | undefined;
+  /** Of several on one database: all but the first are closed before it. Default: the first, `n1`. */
+  readonly nodeId?: string;
 }
 
 /** @param volumes keys of the configuration's `volumes` */
 export async function openWorkbench(
   volumes: object = {},
-  { directory, databaseUrl }: WorkbenchOptions = {},
+  { directory, databaseUrl, nodeId = "n1" }: WorkbenchOptions = {},
 ): Promise<Workbench> {
   const home = directory ?? (await mkdtemp(join(tmpdir(), "caisson-volumes-")));
   const log = pino({ level: process.env["CAISSON_LOG_LEVEL"] ?? "silent" });
@@ -74,7 +76,7 @@ export async function openWorkbench(
     lockRows: databaseUrl !== undefined,
     layers,
     config,
-    nodeId: "n1",
+    nodeId,
     machines: {
       overlayDisk: (id, serial, overlay) => machineOf(id).overlayDisk(serial, overlay),
       diskLayers: (id) => machineOf(id).diskLayers(),
@@ -88,11 +90,11 @@ export async function openWorkbench(
   const janitor = new Janitor(ctx, { patience: 0 });
   const path = (layer: string) => join(images, `${layer}.qcow2`);
   const run = (image: string, flags: string[], commands: string[]) => {
-    const said = execFileSync("qemu-io", [...flags, ...commands.flatMap((command) => ["-c", command]), image], {
+    const output = execFileSync("qemu-io", [...flags, ...commands.flatMap((command) => ["-c", command]), image], {
       encoding: "utf8",
     });
-    if (/failed|error/i.test(said)) throw new Error(said);
-    return said;
+    if (/failed|error/i.test(output)) throw new Error(output);
+    return output;
   };
   return {
     ctx,
@@ -101,7 +103,7 @@ export async function openWorkbench(
     machines,
     async settle() {
       for (let pass = 0; pass < 50; pass++) if (!(await janitor.run(new AbortController().signal))) return;
-      throw new Error("the background work does not come to an end");
+      throw new Error("The background work does not end.");
     },
     async assertSound() {
       const { faults } = await checkVolumes(ctx, { running: (id) => machines.has(id) });
@@ -117,7 +119,8 @@ export async function openWorkbench(
     },
     read: (layer, ...commands) => run(path(layer), ["-r"], commands),
     async close() {
-      if (databaseUrl !== undefined) await sql`drop schema public cascade; create schema public`.execute(db);
+      if (databaseUrl !== undefined && nodeId === "n1")
+        await sql`drop schema public cascade; create schema public`.execute(db);
       await db.destroy();
       if (directory === undefined) await rm(home, { recursive: true });
     },
