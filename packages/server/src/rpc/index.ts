@@ -10,7 +10,6 @@ import { describeUpgrades } from "./routes.ts";
 import { sandboxUpgrades } from "./upgrades.ts";
 
 export { method, type Call, type Methods } from "./call.ts";
-export { errnoOf } from "./errors.ts";
 
 /** Takes methods of other slices, in their setup. */
 export class MethodTable {

@@ -40,7 +40,9 @@ const connect = (path: string) =>
   });
 
 export function describeUpgrades(app: OpenAPIHono<HttpVariables>): void {
-  app.openAPIRegistry.register("CreateConfig", createConfigSchema);
+  // No body has it, so nothing else would put it into the document.
+  const { $defs } = z.toJSONSchema(createConfigSchema, { io: "input" });
+  app.openAPIRegistry.registerComponent("schemas", "CreateConfig", $defs!["CreateConfig"] as object);
   const routes = [create, connect("/api/v3/sandbox/{id}/connect"), connect("/api/v3/sandboxes/{id}/connect")];
   for (const route of routes)
     app.openapi(route, () => {

@@ -2,9 +2,9 @@
 import { pipeline } from "node:stream/promises";
 import type { Readable } from "node:stream";
 import type { Spawned, SpawnOptions } from "@caisson/api";
-import type { Agent } from "@caisson/protocol";
+import { errnoOf, type Agent } from "@caisson/protocol";
 import type { Call } from "./call.ts";
-import { errnoOf, OperationFailure, serialiseError } from "./errors.ts";
+import { OperationFailure, serialiseError } from "./errors.ts";
 import { HoldBack } from "./streams/hold-back.ts";
 
 export interface Command {
@@ -41,7 +41,7 @@ export async function spawn(
     void hold.released.then(() => connection.heldBack.delete(started.pid));
     if (stdin !== undefined) {
       stdin.onFrame = () => hold.touch();
-      // When the process no longer reads, the client is told to stop by the stream's end; nothing else is wrong.
+      // A process that stops reading ends the stream, and that makes the client stop sending. It is no error.
       pipeline(stdin, agent.writeStream(started.stdinStream)).catch((error: unknown) =>
         call.log.debug({ err: error, pid: started.pid }, "stdin ended early"),
       );

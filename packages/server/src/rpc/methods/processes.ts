@@ -1,7 +1,7 @@
 import { rpcMethods as contract, type RpcResult } from "@caisson/api";
-import { agentContract } from "@caisson/protocol";
+import { agentContract, errnoOf } from "@caisson/protocol";
 import { method, type Call, type Methods } from "../call.ts";
-import { errnoOf, typeError } from "../errors.ts";
+import { typeError } from "../errors.ts";
 import { spawn } from "../spawn.ts";
 
 const { WaitResponse_Oom: Oom } = agentContract;
