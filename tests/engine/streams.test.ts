@@ -5,7 +5,7 @@ import { pipeline } from "node:stream/promises";
 import { Readable } from "node:stream";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { operationError } from "@caisson/node";
+import { operationError } from "@caisson/protocol";
 import { create, withEngine } from "./engine.ts";
 
 test("streams of one machine", { timeout: 240_000 }, async (t) => {

@@ -7,4 +7,5 @@ export * from "./gateway.ts";
 export * from "./ids.ts";
 export * from "./layers.ts";
 export * from "./node.ts";
+export * from "./operation-error.ts";
 export * as agentContract from "./gen/agent_pb.js";

@@ -1,7 +1,6 @@
 /** Turns failures of calls that the node makes to an agent into errors for users. */
-import { CaissonError } from "@caisson/protocol";
+import { CaissonError, operationError } from "@caisson/protocol";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { operationError } from "../agent/operation-error.ts";
 
 /**
  * @param what completes "The sandbox could not"

@@ -1,7 +1,6 @@
 /** Connections to an exposed port, made by the agent inside its sandbox: nothing of the host can be reached this way. */
 import type { Duplex } from "node:stream";
-import { CaissonError, type Agent } from "@caisson/protocol";
-import { errnoOf } from "../rpc/index.ts";
+import { CaissonError, errnoOf, type Agent } from "@caisson/protocol";
 
 export type Target = { readonly port: number } | { readonly pid: number };
 
