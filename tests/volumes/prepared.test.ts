@@ -1,4 +1,4 @@
-/** Machines that stand on a snapshot before anybody asks: as good as any other, and in nobody's way. */
+/** Machines that are prepared on a snapshot before a sandbox asks for one: as good as any other, and they hold up nothing. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -29,22 +29,22 @@ async function health(): Promise<{ machines: number; pooled: number; standing: n
   return (await answer.json()) as { machines: number; pooled: number; standing: number };
 }
 
-const standing = async () => (await health()).standing;
+const prepared = async () => (await health()).standing;
 
-/** The platform says why it has given up on one. */
-const stands = () =>
-  until(60_000, "a machine on the snapshot", async () => (await standing()) === 1, 100).catch((error: unknown) => {
+/** The log of the platform says why a machine could not be prepared. */
+const isPrepared = () =>
+  until(60_000, "a machine on the snapshot", async () => (await prepared()) === 1, 100).catch((error: unknown) => {
     console.log(platform.output().slice(-4000));
     throw error;
   });
 
-/** Whether the last sandbox was given the machine that stood there: afterwards none does for a while. */
+/** Whether the last sandbox got the prepared machine. Then there is none for a while. */
 const taken = { last: false };
 
 /** Output of a script in a new sandbox. */
 async function within(options: SandboxOptions, script: string): Promise<string> {
   await using sandbox = await Sandbox.create(options);
-  taken.last = (await standing()) === 0;
+  taken.last = (await prepared()) === 0;
   return (await sandbox.sh`bash -c ${script}`.text()).trim();
 }
 
@@ -52,7 +52,7 @@ async function within(options: SandboxOptions, script: string): Promise<string> 
 const machines = () =>
   holdings(home).processes.flatMap((line) => (/^\d+ bwrap /.test(line) ? [Number.parseInt(line, 10)] : []));
 
-/** What the store says of layers that go with a machine, and of who has them. */
+/** Throw-away layers in the database, and who has leases of them. */
 function lent(): { leases: unknown[]; layers: unknown[] } {
   const store = new DatabaseSync(join(home, "caisson.db"), { readOnly: true });
   try {
@@ -85,7 +85,7 @@ before(async () => {
 });
 
 test(
-  "handed out, it is its owner's alone: content, identity, time, authority, environment, memory",
+  "a prepared machine that is handed out has the content, identity, time, authority, environment and memory of its owner",
   { timeout: 180_000 },
   async () => {
     const questions = [
@@ -105,12 +105,12 @@ test(
     const answers: string[][] = [];
     await within({ root: image }, "true");
     for (const memory of [1280, 1536]) {
-      await stands();
+      await isPrepared();
       const answer = await within(
         { root: image, env: { OWNER: `owner of ${memory}` }, memory: `${memory}MiB` },
         questions,
       );
-      assert.ok(taken.last, "it was not the machine that stood there");
+      assert.ok(taken.last, "it was not the prepared machine");
       answers.push(answer.split("\n"));
       const [name, files, owner, hostname, hostnameFile, , , , , seconds, total] = answers.at(-1)!;
       assert.deepEqual([name, files, owner], ["first", "4", `owner of ${memory}`], answer);
@@ -123,12 +123,12 @@ test(
 );
 
 test(
-  "it stands on the snapshot that was last used, and a smaller sandbox does without it",
+  "a machine is prepared on the snapshot that was last used, and a smaller sandbox does not get it",
   { timeout: 120_000 },
   async () => {
-    await stands();
+    await isPrepared();
     assert.equal(await within({ root: other }, "cat /opt/name"), "second");
-    await stands();
+    await isPrepared();
     assert.equal(await within({ root: other, memory: "768MiB" }, "cat /opt/name"), "second");
     assert.ok(!taken.last);
     assert.equal(await within({ root: other }, "cat /opt/name"), "second");
@@ -136,51 +136,70 @@ test(
   },
 );
 
-test("a volume that is missing, and a machine that has died, cost nobody a sandbox", { timeout: 120_000 }, async () => {
-  await stands();
-  await assert.rejects(Sandbox.create({ root: other, volumes: { "/data": "vol_ord_missing" } }), { status: 404 });
-  assert.equal(await standing(), 1);
-  const data = await new Client().volumes.create({ slug: "data", region: "ord", capacity: "300MB" });
-  assert.equal(
-    await within({ root: other, volumes: { "/data": data.id } }, "cat /opt/name; findmnt -no FSTYPE /data"),
-    "second\next4",
-  );
-  await stands();
-  // Every machine of this platform waits for an owner now.
-  await until(
-    60_000,
-    "nothing but machines that wait",
-    async () => {
-      const { machines: owned, pooled, standing: standingNow } = await health();
-      return owned === 0 && machines().length === pooled + standingNow;
-    },
-    100,
-  );
-  for (const pid of machines()) process.kill(pid, "SIGKILL");
-  assert.equal(await within({ root: other }, "cat /opt/name"), "second");
-  await stands();
-});
+test(
+  "a volume that does not exist, and a prepared machine that crashed, do not make later sandboxes fail",
+  { timeout: 120_000 },
+  async () => {
+    await isPrepared();
+    await assert.rejects(Sandbox.create({ root: other, volumes: { "/data": "vol_ord_missing" } }), { status: 404 });
+    assert.equal(await prepared(), 1);
+    const data = await new Client().volumes.create({ slug: "data", region: "ord", capacity: "300MB" });
+    assert.equal(
+      await within({ root: other, volumes: { "/data": data.id } }, "cat /opt/name; findmnt -no FSTYPE /data"),
+      "second\next4",
+    );
+    await isPrepared();
+    // No machine of this platform has an owner now.
+    await until(
+      60_000,
+      "nothing but machines that wait",
+      async () => {
+        const { machines: owned, pooled, standing: standingNow } = await health();
+        return owned === 0 && machines().length === pooled + standingNow;
+      },
+      100,
+    );
+    for (const pid of machines()) process.kill(pid, "SIGKILL");
+    assert.equal(await within({ root: other }, "cat /opt/name"), "second");
+    await isPrepared();
+  },
+);
 
-test("it does not keep its snapshot from being deleted, and goes with it", { timeout: 120_000 }, async () => {
-  await stands();
-  assert.equal(lent().leases.length, 1);
-  await new Client().snapshots.delete(other);
-  assert.equal(await standing(), 0);
-  assert.deepEqual(lent(), { leases: [], layers: [] });
-  await assert.rejects(Sandbox.create({ root: other }), { status: 404 });
-  assert.equal(await standing(), 0);
-});
+test(
+  "its snapshot can be deleted, also by another server, and the machine ends with it",
+  { timeout: 180_000 },
+  async () => {
+    await isPrepared();
+    assert.equal(lent().leases.length, 1);
+    await new Client().snapshots.delete(other);
+    assert.equal(await prepared(), 0);
+    assert.deepEqual(lent(), { leases: [], layers: [] });
+    await assert.rejects(Sandbox.create({ root: other }), { status: 404 });
+    assert.equal(await prepared(), 0);
 
-test("a crash leaves neither machine nor lease; 0 turns it off", { timeout: 120_000 }, async () => {
+    const third = await save("third");
+    assert.equal(await within({ root: third }, "cat /opt/name"), "third");
+    await isPrepared();
+    // What a server on another node does to the shared database.
+    const store = new DatabaseSync(join(home, "caisson.db"));
+    store.exec("delete from volume_slugs where slug = 'third'; delete from snapshots where slug = 'third'");
+    store.close();
+    await until(15_000, "the end of its lease", async () => lent().leases.length === 0, 100);
+    assert.deepEqual(lent(), { leases: [], layers: [] });
+    assert.equal(await prepared(), 0);
+  },
+);
+
+test("a crash leaves no prepared machine and no lease; 0 turns preparing off", { timeout: 120_000 }, async () => {
   assert.equal(await within({ root: image }, "cat /opt/name"), "first");
-  await stands();
+  await isPrepared();
   await platform.crash();
   assert.equal(lent().leases.length, 1);
   await start({ ...config, pool: { ...config.pool, standing: 0 } });
   assert.deepEqual(lent(), { leases: [], layers: [] });
   assert.equal(await within({ root: image }, "cat /opt/name"), "first");
   await until(60_000, "a full pool", async () => machines().length === 1, 100);
-  assert.equal(await standing(), 0);
+  assert.equal(await prepared(), 0);
   await platform.stop();
   assert.deepEqual(holdings(home), { processes: [], mounts: [], sockets: [], cgroups: [], loopDevices: [] });
   const check = [join(import.meta.dirname, "../../packages/platform/src/volumes.ts"), "check"];

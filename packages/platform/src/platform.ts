@@ -34,8 +34,9 @@ export async function startPlatform({ home, cache, config, log, signal }: Platfo
   };
   try {
     const seed = await loadKey(join(home, "secret.key"));
-    const { node, close: closeNode } = await openNode({ home, cache, config, seed, log });
-    undo.push(closeNode);
+    const host = await openNode({ home, cache, config, seed, log });
+    undo.push(() => host.close());
+    const { node } = host;
     const gateway = await openGateway({ home, config, seed, log: log.child({ part: "gateway" }) });
     const server = await createServer({
       home,

@@ -1,4 +1,4 @@
-/** @module What sandboxes tried to reach: recorded, read by page, and as a live stream. */
+/** @module Egress events: recorded, read in pages, and as a live stream. */
 import type { SandboxNode } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { Counter } from "prom-client";
@@ -65,13 +65,13 @@ interface Reading {
 
 async function readEvents({ node, audit, counter, workloads, usage, log, signal }: Reading): Promise<void> {
   for await (const { events, lost } of node.egressEvents({ signal })) {
-    if (lost > 0) log.warn({ lost }, "egress events were dropped: too many came at once");
+    if (lost > 0) log.warn({ lost }, "egress events were dropped: too many arrived at once");
     for (const event of events) {
       counter.inc({ kind: event.kind, verdict: event.verdict, rule: event.rule });
       const { sandboxId: workloadId, bytesIn, bytesOut } = event;
       const orgId = workloads.orgOf(workloadId);
       if (orgId === undefined) continue;
-      // What requests carried is part of what their connection carried.
+      // The bytes of requests are part of the bytes of their connection.
       if (event.kind === "connection") usage.countTraffic({ workloadId, orgId, bytesIn, bytesOut });
       audit.record(orgId, event);
     }

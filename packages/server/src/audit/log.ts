@@ -1,9 +1,9 @@
-/** Takes egress events as they come, hands them to live readers and writes them to the store in batches. */
+/** Passes egress events to live readers at once, and writes them to the store in batches. */
 import type { EgressEvent } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { auditId, type AuditEntry, type AuditStore } from "./store.ts";
 
-/** Events that wait for the database; beyond it they are counted and dropped, so that a sandbox cannot fill our memory. */
+/** Events that may wait for the database. More are counted and dropped, so that a sandbox cannot fill our memory. */
 const maxPending = 20_000;
 
 type Reader = (orgId: string, entry: AuditEntry) => void;
@@ -37,7 +37,7 @@ export class AuditLog {
     if (this.#dropped > 0)
       this.#log.warn(
         { dropped: this.#dropped },
-        "audit events were dropped: they come faster than the database takes them",
+        "audit events were dropped: they arrive faster than the database writes them",
       );
     this.#dropped = 0;
     while (this.#pending.length > 0) {

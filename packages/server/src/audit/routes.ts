@@ -1,4 +1,4 @@
-/** What sandboxes tried to reach: pages of the past, and a live stream. */
+/** Egress events over REST: pages of recorded ones, and a live stream. */
 import { auditEvent, auditQuery, type AuditQuery } from "@caisson/api";
 import { CaissonError } from "@caisson/protocol";
 import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
@@ -12,7 +12,7 @@ import type { AuditEntry, AuditStore } from "./store.ts";
 
 /** Milliseconds between comments that keep proxies from closing a quiet stream. */
 const keepAlive = 15_000;
-/** Events that wait for a slow reader; then its stream is ended, and it can come back with `since`. */
+/** Events that may wait for a slow reader. With more, its stream ends; it can connect again with `since`. */
 const maxWaiting = 1000;
 
 const mostInPage = 1000;
@@ -23,7 +23,7 @@ export interface AuditRoutesContext {
   readonly publicUrl: () => string;
 }
 
-/** Filters as they are in the document. They are read from the URL, where an empty value means none. */
+/** Filters for the API document. They are read from the URL, where an empty value counts as absent. */
 const filters = {
   sandbox: z.string().optional().openapi({ description: "Id of a sandbox." }),
   host: z.string().optional().openapi({ description: "Name as the sandbox asked for it." }),

@@ -1,4 +1,4 @@
-/** What sandboxes tried to reach: written in batches, read by page, dropped after the retention time. */
+/** Egress events in the database: written in batches, read in pages, removed after the retention time. */
 import { randomText } from "../kernel/random-text.ts";
 import type { EgressEvent, EgressVerdict } from "@caisson/protocol";
 import type { AuditDatabase } from "./tables.ts";

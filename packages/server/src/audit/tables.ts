@@ -1,4 +1,4 @@
-/** What sandboxes tried to reach. Times are milliseconds since the epoch, flags 0 or 1. */
+/** Egress events. Times are milliseconds since the epoch. */
 import type { Kysely } from "kysely";
 
 export interface AuditTable {

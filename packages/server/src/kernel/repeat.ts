@@ -7,16 +7,17 @@ export interface Repetition {
 }
 
 /** Runs a task every `interval` milliseconds, never twice at a time; a failure is logged and the next run comes as planned. */
-export function repeat({ name, interval, run }: BackgroundTask, log: Logger): Repetition {
+export function repeat(task: BackgroundTask, log: Logger): Repetition {
   const stopped = new AbortController();
   let running: Promise<void> | undefined;
   const timer = setInterval(() => {
-    running ??= run(stopped.signal)
+    running ??= task
+      .run(stopped.signal)
       .catch((error: unknown) => {
-        if (!stopped.signal.aborted) log.error({ err: error }, `${name} failed`);
+        if (!stopped.signal.aborted) log.error({ err: error }, `${task.name} failed`);
       })
       .finally(() => (running = undefined));
-  }, interval);
+  }, task.interval);
   timer.unref();
   return {
     async stop() {

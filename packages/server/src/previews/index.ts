@@ -1,4 +1,4 @@
-/** @module Ports of sandboxes at public names. */
+/** @module Makes ports of sandboxes public under names of the gateway. */
 import { rpcMethods } from "@caisson/api";
 import { Counter } from "prom-client";
 import type { Slice } from "../kernel/slice.ts";

@@ -1,4 +1,4 @@
-/** Which names lead to which ports of which sandboxes. Names are unguessable, bounded per sandbox, and end with it. */
+/** Public names of sandboxes' ports. They cannot be guessed, are limited per sandbox, and end with it. */
 import { randomBytes } from "node:crypto";
 import { CaissonError, type HttpGateway, type HttpRoute, type RouteDirectory } from "@caisson/protocol";
 import type { Resource, Workload } from "../workloads/index.ts";
@@ -27,7 +27,7 @@ export class Previews implements RouteDirectory<HttpRoute>, Resource {
     this.#options = options;
   }
 
-  /** Takes back the names of a sandbox that outlived the former process. */
+  /** Restores the names of a sandbox that was adopted after a restart. */
   async started(workload: Workload): Promise<void> {
     if (!workload.adopted) return;
     for (const { label, port, pid } of await this.#options.store.of(workload.id))
@@ -47,8 +47,8 @@ export class Previews implements RouteDirectory<HttpRoute>, Resource {
   }
 
   /**
-   * A new name for this sandbox, which leads nowhere yet.
-   * @returns what visitors write behind `https://`
+   * Reserves a new name for this sandbox. It is bound to no port yet.
+   * @returns the address without `https://`
    * @throws CaissonError `resource_exhausted`, `unsupported`, `gone`
    */
   async reserve(workload: Workload): Promise<string> {
@@ -57,7 +57,7 @@ export class Previews implements RouteDirectory<HttpRoute>, Resource {
     if (this.#labelsOf(workload.id).length >= namesPerSandbox)
       throw new CaissonError(
         "resource_exhausted",
-        `Sandbox ${workload.id} already holds ${namesPerSandbox} names, the limit. Expose another port at one of them: the newest wins.`,
+        `Sandbox ${workload.id} already holds ${namesPerSandbox} names, the limit. Bind one of them to the other port instead.`,
       );
     const label = newLabel();
     const name = this.#add(label, workload, undefined);
@@ -70,13 +70,13 @@ export class Previews implements RouteDirectory<HttpRoute>, Resource {
   }
 
   /**
-   * Lets a name lead to `target`; what it led to before is replaced.
+   * Binds a name to `target`, in place of what it was bound to before.
    * @throws CaissonError `not_found` unless the name was reserved for this very sandbox
    */
   async bind(workloadId: string, address: string, target: Target): Promise<void> {
     const label = this.#gateway().labelOf(address) ?? "";
     const name = this.#names.get(label);
-    // The same answer for another's name and for nobody's: whether a name exists is its owner's secret.
+    // The same error for a name of another sandbox and for none: only the owner may know that a name exists.
     if (name === undefined || name.workload.id !== workloadId)
       throw new CaissonError(
         "not_found",
@@ -93,7 +93,7 @@ export class Previews implements RouteDirectory<HttpRoute>, Resource {
     this.#forget(id);
   }
 
-  /** Gives back every name of a sandbox and ends what is under way to it. Idempotent. */
+  /** Removes all names of a sandbox and ends the connections through them. Idempotent. */
   async release(workloadId: string): Promise<void> {
     this.#forget(workloadId);
     await this.#options.store.removeOf(workloadId);
@@ -118,7 +118,7 @@ export class Previews implements RouteDirectory<HttpRoute>, Resource {
 
   #gateway(): HttpGateway {
     if (this.#options.gateway === undefined)
-      throw new CaissonError("unsupported", "This server does not expose ports of sandboxes.");
+      throw new CaissonError("unsupported", "This server cannot expose ports: it runs without a gateway.");
     return this.#options.gateway;
   }
 }

@@ -1,4 +1,4 @@
-/** Exposing what runs in a sandbox, over REST (wire contract 1.6). */
+/** Reserves public names over REST (wire contract 1.6). */
 import { exposeResponse } from "@caisson/api";
 import { CaissonError } from "@caisson/protocol";
 import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
@@ -20,11 +20,13 @@ const exposeHttp = createRoute({
   },
 });
 
+const title = { ssh: "SSH", vscode: "VS Code" } as const;
+
 const exposeOther = (what: "ssh" | "vscode") =>
   createRoute({
     method: "post",
     path: `/api/v3/sandbox/{id}/expose/${what}`,
-    summary: `Not offered yet: ${what === "ssh" ? "SSH" : "VS Code"} from outside`,
+    summary: `Not supported yet: ${title[what]} from outside`,
     request: { params },
     responses: refusals(401, 403, 404, 413, 501),
   });
@@ -39,7 +41,7 @@ export function previewRoutes({
   previews,
 }: PreviewRoutesContext): (app: OpenAPIHono<HttpVariables>) => void {
   return (app) => {
-    // The Python client sends what it will bind the name to, and binds it by RPC all the same.
+    // The Python client sends the target as well, but binds the name by RPC afterwards. So the body is not read.
     app.openapi(exposeHttp, async (c) => {
       const sandbox = await sandboxes.find(c.get("org").id, c.req.valid("param").id);
       return c.json({ domain: await previews.reserve(sandbox) }, 200);
@@ -47,7 +49,7 @@ export function previewRoutes({
     for (const what of ["ssh", "vscode"] as const)
       app.openapi(exposeOther(what), async (c) => {
         await sandboxes.row(c.get("org").id, c.req.valid("param").id);
-        throw new CaissonError("unsupported", "This server offers neither SSH nor VS Code from outside yet.");
+        throw new CaissonError("unsupported", `${title[what]} from outside is not supported yet.`);
       });
   };
 }

@@ -1,4 +1,4 @@
-/** Names of previews. They are kept so that a sandbox that outlives its server keeps its addresses. */
+/** Names in the database, so that a sandbox keeps its addresses when the server restarts. */
 import type { Selectable } from "kysely";
 import type { PreviewDatabase, PreviewsTable } from "./tables.ts";
 

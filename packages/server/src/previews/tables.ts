@@ -1,7 +1,7 @@
-/** Names of exposed ports. Times are milliseconds since the epoch, flags 0 or 1. */
+/** Names of exposed ports. */
 import type { Kysely } from "kysely";
 
-/** Names of exposed ports; rows live as long as their sandbox. Neither port nor pid: reserved. */
+/** Rows are removed with their sandbox. Neither port nor pid: reserved. */
 export interface PreviewsTable {
   /** DNS label, unique for ever. */
   label: string;

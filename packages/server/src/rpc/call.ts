@@ -12,7 +12,7 @@ export interface Call {
   readonly sandbox: LiveSandbox;
   readonly agent: Agent;
   readonly connection: ConnectionState;
-  /** Of the whole sandbox: pids outlive a connection. */
+  /** Of the whole sandbox, not of this connection. */
   readonly deno: DenoProcesses;
   /** Aborted by the client's `abort`, and when the connection ends. */
   readonly signal: AbortSignal;
@@ -32,7 +32,7 @@ export interface Method {
   run(params: unknown, call: Call): Promise<unknown>;
   /** The operation as Deno names it in errors, such as `open '/x'`. */
   describe(params: unknown): string | undefined;
-  /** The result when the sandbox ends before there is another; absent: an error. */
+  /** The result when the sandbox ends during the call. Absent: an error. */
   readonly atEnd?: unknown;
 }
 
@@ -44,7 +44,7 @@ type Result<R> = R | Base64Json<R> | (null extends R ? void : never);
 
 /**
  * @param contract parameters and result, from `@caisson/api`
- * @param run gets checked parameters; what it throws becomes the client's error, see `errors.ts`
+ * @param run gets checked parameters. What it throws becomes the client's error, see `errors.ts`
  * @param atEnd see `Method.atEnd`
  */
 export function method<C extends MethodContract>(

@@ -1,4 +1,4 @@
-/** What belongs to one connection: its streams, its file handles, its abortable calls, output that waits for its client. */
+/** State of one connection: streams, file handles, calls that can be aborted, held-back output. */
 import type { NotificationName, NotificationParams } from "@caisson/api";
 import type { HoldBack } from "./streams/hold-back.ts";
 import type { InboundStreams } from "./streams/inbound.ts";

@@ -1,4 +1,4 @@
-/** One WebSocket of a client: frames in, frames out, and a clean end (wire contract 2.4, T8, T16, T17). */
+/** One WebSocket of a client: reads and writes frames, and ends cleanly (wire contract 2.4, T8, T16, T17). */
 import { messageSchema, rpcCloseCodes } from "@caisson/api";
 import type { Logger } from "pino";
 import type { WebSocket } from "ws";
@@ -13,11 +13,11 @@ import { InboundStreams } from "./streams/inbound.ts";
 import { OutboundStreams } from "./streams/outbound.ts";
 import { roundTrip } from "./round-trip.ts";
 
-/** How long a client may take to answer our Close before its socket is cut, milliseconds. */
+/** Milliseconds for the client to answer our Close. Then its socket is cut. */
 const closeTimeout = 5000;
-/** Milliseconds between protocol pings, unless the grace is so short that more are needed. */
+/** Milliseconds between protocol pings. A short grace needs more. */
 const usualPingInterval = 10_000;
-/** Unsent replies beyond which a client is not read from, bytes. */
+/** With more unsent replies than this, nothing more is read from the client. Bytes. */
 const maxUnsent = 16 * 2 ** 20;
 
 export interface ConnectionOptions {
@@ -26,7 +26,7 @@ export interface ConnectionOptions {
   readonly methods: Methods;
   /** See `Call.extraCa`. */
   readonly extraCa: readonly string[];
-  /** Silence after which the client counts as disconnected, milliseconds. */
+  /** Milliseconds without any frame after which the client counts as disconnected. */
   readonly grace: number;
   readonly replyBytes: number;
   readonly log: Logger;
@@ -60,7 +60,7 @@ export class Connection implements SandboxConnection {
       log,
       observe: options.observe,
     });
-    // Each stream that ends listens for a pong of its own.
+    // Each stream that starts or ends waits for a pong of its own.
     socket.setMaxListeners(0);
     socket.on("message", (data: Buffer) => this.#onMessage(data));
     socket.on("pong", () => (this.#lastSeen = performance.now()));
@@ -95,7 +95,7 @@ export class Connection implements SandboxConnection {
     if (typeof id === "number") this.#state.outbound.cancel(id);
   }
 
-  /** A client that asks and does not read the answers is asked to wait. */
+  /** A client that sends requests and does not read the replies is not read from until it does. */
   #waitForClient(): void {
     const { socket } = this.#options;
     socket.pause();
@@ -109,10 +109,10 @@ export class Connection implements SandboxConnection {
 
   #checkAlive(): void {
     const { socket, grace, log } = this.#options;
-    // While we do not read, silence proves nothing.
+    // While we do not read, nothing can arrive.
     if (socket.isPaused) this.#lastSeen = Math.max(this.#lastSeen, performance.now() - grace / 2);
     if (performance.now() - this.#lastSeen > grace) {
-      log.info("a client went silent");
+      log.info("a client is disconnected: nothing came from it within the grace");
       socket.terminate();
     } else if (socket.readyState === socket.OPEN) socket.ping();
   }

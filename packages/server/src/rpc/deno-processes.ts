@@ -1,4 +1,4 @@
-/** What the server remembers about Deno processes of one sandbox, by pid. */
+/** REPLs of one sandbox, by pid. */
 import type { LiveSandbox } from "../sandboxes/index.ts";
 import type { Repl } from "./repl/repl.ts";
 
@@ -8,7 +8,7 @@ export class DenoProcesses {
   add(repl: Repl): void {
     this.#repls.set(repl.pid, repl);
     void repl.ended.then(() => {
-      // Pids are used again; the entry may be another's by now.
+      // Pids are reused: the entry may belong to another REPL by now.
       if (this.#repls.get(repl.pid) === repl) this.#repls.delete(repl.pid);
     });
   }
@@ -25,7 +25,7 @@ export class DenoProcesses {
 
 const known = new WeakMap<LiveSandbox, DenoProcesses>();
 
-/** Pids belong to the sandbox, so what is known about them outlives a connection. */
+/** One for each sandbox: a REPL can be used from another connection than the one that started it. */
 export function denoProcessesOf(sandbox: LiveSandbox): DenoProcesses {
   let processes = known.get(sandbox);
   if (processes === undefined) {

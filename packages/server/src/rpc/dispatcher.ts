@@ -1,4 +1,4 @@
-/** Takes the requests of one connection, runs their methods concurrently, and sees to it that each is answered exactly once. */
+/** Runs the requests of one connection concurrently and answers each exactly once. */
 import { rpcCodes, type RequestId, type SerialisedError } from "@caisson/api";
 import { CaissonError } from "@caisson/protocol";
 import type { Logger } from "pino";
@@ -43,7 +43,7 @@ export class Dispatcher {
   constructor(options: DispatcherOptions) {
     this.#options = options;
     const { signal } = options.state;
-    // Once for all calls: a signal of each call that depends on the connection's would be kept until the next full collection.
+    // One listener for all calls. `AbortSignal.any` for each call would keep memory until the next full garbage collection.
     signal.addEventListener("abort", () => this.#abortable.forEach((abort) => abort.abort(signal.reason)), {
       once: true,
     });
@@ -67,9 +67,12 @@ export class Dispatcher {
       this.#discardStreams(rawParams);
       const fault =
         parsed === undefined
-          ? { code: rpcCodes.internal, message: "Something failed inside the platform; its log says what" }
+          ? { code: rpcCodes.internal, message: "Something failed inside the platform; its log has the details." }
           : parsed.success
-            ? { code: rpcCodes.server, message: "Too many unanswered requests" }
+            ? {
+                code: rpcCodes.server,
+                message: `This connection already has ${maxPending} unanswered requests, the limit. Wait for replies.`,
+              }
             : invalidParams(parsed.error);
       sender.send(faultFrame(id, fault));
       observe(name, "fault", 0);
@@ -80,7 +83,7 @@ export class Dispatcher {
     void this.#run(pending, name, parsed.data as Record<string, unknown>);
   }
 
-  /** Undefined when a schema is at fault: an exception here would end the server, and with it every client's connection. */
+  /** Undefined when a schema has a fault. An exception here would end the server and every client's connection. */
   #parse(method: Method, name: string, rawParams: unknown): z.ZodSafeParseResult<unknown> | undefined {
     try {
       return method.contract.params.safeParse(rawParams ?? {});
@@ -95,7 +98,7 @@ export class Dispatcher {
     const { method } = pending;
     const started = performance.now();
     const { promise: replied, resolve: onReplied } = Promise.withResolvers<void>();
-    // In `abort` itself the number names another call, whose controller must not be replaced.
+    // In `abort` itself the number names another call. That call's controller must not be replaced.
     const abortId = name !== "abort" && typeof params["abortId"] === "number" ? params["abortId"] : undefined;
     const abort = new AbortController();
     this.#abortable.add(abort);
@@ -152,7 +155,7 @@ export class Dispatcher {
     this.#options.sender.send(frame);
   }
 
-  /** Streams that were meant for a request which did not take them. */
+  /** Drops streams that were sent for a request which did not use them. */
   #discardStreams(params: unknown): void {
     if (typeof params !== "object" || params === null) return;
     for (const key of streamParameters) {
@@ -161,7 +164,7 @@ export class Dispatcher {
     }
   }
 
-  /** Answers everything that is unanswered (T8). */
+  /** Answers every request that has no answer yet (T8). */
   answerAll(error: SerialisedError): void {
     for (const pending of this.#pending) {
       const { id, method } = pending;

@@ -1,4 +1,4 @@
-/** Makes undici connect through the sandbox: its network, its policy, its authority for intercepted hosts. */
+/** Makes undici connect from inside the sandbox: with its network, its policy, and its authority for intercepted hosts. */
 import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import {
@@ -21,7 +21,7 @@ export interface ConnectorOptions {
   /** PEM of authorities that the operator trusts beside the public ones. */
   readonly extraCa: readonly string[];
   readonly signal: AbortSignal;
-  /** Every connection goes to this port on the sandbox's loopback, whatever the URL says. */
+  /** Every connection goes to this port on the loopback of the sandbox; host and port of the URL are ignored. */
   readonly port?: number | undefined;
 }
 
@@ -39,7 +39,7 @@ export function httpThrough({ sandbox, extraCa, signal, port }: ConnectorOptions
     bodyTimeout: 0,
     connect: (options, callback) => {
       connect(options).then(
-        // undici wants a socket; any Duplex with its few extra methods does.
+        // undici expects a socket. A Duplex with these few extra methods is enough.
         (stream) => callback(null, asSocket(stream) as TLSSocket),
         (error: unknown) => callback(error as Error, null),
       );

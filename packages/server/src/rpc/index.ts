@@ -11,7 +11,7 @@ import { sandboxUpgrades } from "./upgrades.ts";
 
 export { method, type Call, type Methods } from "./call.ts";
 
-/** Takes methods of other slices, in their setup. */
+/** Methods by name. Other slices register theirs in their setup. */
 export class MethodTable {
   #methods: Methods = methods;
 
@@ -19,7 +19,7 @@ export class MethodTable {
     return this.#methods;
   }
 
-  /** @throws Error when there is a method of that name already */
+  /** @throws Error when a method of that name exists already */
   register(added: Methods): void {
     for (const name of Object.keys(added))
       if (Object.hasOwn(this.#methods, name)) throw new Error(`There are two methods ${name}.`);

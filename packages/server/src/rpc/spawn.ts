@@ -10,7 +10,7 @@ import { HoldBack } from "./streams/hold-back.ts";
 export interface Command {
   readonly command: string;
   readonly args: readonly string[];
-  /** Sees the process's standard error before the client does; it is read even when the client does not want it. */
+  /** Reads the standard error of the process before the client does, also when the client did not ask for it. */
   readonly watchStderr?: (source: Readable) => Readable;
 }
 

@@ -9,7 +9,7 @@ import { checkCreateConfig, decodeConfigHeader, type LiveSandbox, type Sandboxes
 import type { Methods } from "./call.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 
-/** The Python client gives an upgrade 10 s (T19); when a client disconnects, its sandbox ends. */
+/** Milliseconds. The Python client waits only 10 s (T19); when it disconnects, the create is cancelled. */
 const createTimeout = 120_000;
 
 export interface UpgradeContext {
@@ -63,7 +63,7 @@ async function create(
   }
 }
 
-/** @returns answers an upgrade with 101 and serves the connection */
+/** @returns a function that answers an upgrade with 101 and serves the connection */
 function opener(context: UpgradeContext): (upgrade: Upgrade, sandbox: LiveSandbox, primary: boolean) => void {
   const { config, sandboxes } = context;
   const sockets = new WebSocketServer({
@@ -77,7 +77,7 @@ function opener(context: UpgradeContext): (upgrade: Upgrade, sandbox: LiveSandbo
       if (primary && sandbox.session) sandboxes.endSession(sandbox.id);
     };
     if (gone.aborted || socket.destroyed) return abandoned();
-    // It may have ended while it was looked up, or while the server stops.
+    // It may have ended since it was found, or the server stops.
     if (sandbox.ended.aborted) throw new CaissonError("gone", `Sandbox ${sandbox.id} has ended.`);
     sockets.once("headers", (headers: string[]) =>
       headers.push(`x-deno-sandbox-id: ${sandbox.id}`, `${traceHeader}: ${requestId}`),
@@ -100,7 +100,7 @@ function opener(context: UpgradeContext): (upgrade: Upgrade, sandbox: LiveSandbo
       methods: context.methods(),
       extraCa: context.extraCa,
       grace: config.sandbox.sessionGrace * 1000,
-      // Base64 takes 4/3; a little is left for the frame around it.
+      // Base64 makes data a third longer, and the frame around it needs some bytes.
       replyBytes: Math.floor((config.limits.messageBytes - 4096) * 0.75),
       log,
       observe: context.observe,

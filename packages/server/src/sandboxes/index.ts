@@ -12,7 +12,7 @@ import { SandboxStore } from "./store.ts";
 export { decodeConfigHeader } from "./config-header.ts";
 export { checkCreateConfig, type CreateRequest } from "./create-request.ts";
 export { LiveSandbox, type SandboxConnection } from "./live-sandbox.ts";
-export { closeCodes, type Sandboxes } from "./sandboxes.ts";
+export type { Sandboxes } from "./sandboxes.ts";
 export type { SandboxTables } from "./tables.ts";
 
 export const sandboxesService = serviceKey<Sandboxes>("sandboxes");

@@ -1,4 +1,4 @@
-/** Deno programs: from a file or from given code, with or without restarts on changes. */
+/** Runs Deno programs from a file or from code, with or without restarts when files change. */
 import { rpcMethods as contract, type RpcResult, type SpawnOptions } from "@caisson/api";
 import { method, type Call, type Methods } from "../call.ts";
 import { spawn, type Command } from "../spawn.ts";
@@ -32,7 +32,7 @@ async function runFile(
   options: SpawnOptions,
   call: Call,
 ): Promise<SpawnDeno> {
-  // A file whose name begins like an option.
+  // The name of a file may look like an option.
   const file = entrypoint.startsWith("-") ? `./${entrypoint}` : entrypoint;
   if (watch === undefined || watch === false) {
     return {
@@ -41,7 +41,7 @@ async function runFile(
     };
   }
   const watcherId = `watch-${nextStreamId()}`;
-  // A comma in a path is written twice.
+  // Deno reads a double comma as a comma in a path.
   const flag =
     Array.isArray(watch) && watch.length > 0
       ? `--watch=${watch.map((path) => path.replaceAll(",", ",,")).join(",")}`

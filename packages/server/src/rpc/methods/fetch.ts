@@ -8,7 +8,7 @@ import { abortError, OperationFailure, typeError } from "../errors.ts";
 import { httpThrough } from "../in-sandbox-connector.ts";
 import { asDeadProcess } from "./processes.ts";
 
-/** Milliseconds that a process gets to listen when the client did not wait for that. */
+/** Milliseconds for a process to listen, when the client did not wait for it. */
 const listenTimeout = 30_000;
 const nullBodyStatuses = new Set([101, 103, 204, 205, 304]);
 
@@ -28,7 +28,7 @@ async function run(params: RpcParams<"fetch">, body: Readable | undefined, call:
   const { sandbox, signal, connection, replied } = call;
   const url = parseUrl(params.url);
   const port = params.pid === undefined ? undefined : await listeningPort(params.pid, call);
-  // The process speaks plain HTTP whatever the URL says; its host stays, for virtual hosts.
+  // The process serves plain HTTP, also for an https URL. The host stays in the request, for virtual hosts.
   if (port !== undefined) url.protocol = "http:";
   const http = httpThrough({ sandbox, extraCa: call.extraCa, signal, port });
   try {
@@ -88,7 +88,7 @@ async function listeningPort(pid: number, { agent, signal }: Call): Promise<numb
   return port;
 }
 
-/** Encodings that undici decodes; the length is then another. */
+/** Content-Encodings that undici decodes. The length in the header is then wrong. */
 const decoded = new Set(["gzip", "x-gzip", "deflate", "br", "zstd"]);
 
 function headersOf(response: Response, method: string): [string, string][] {
@@ -100,7 +100,7 @@ function headersOf(response: Response, method: string): [string, string][] {
   );
 }
 
-/** As Deno words it, with the innermost reason. Query values are left out: they may be secrets. */
+/** Deno's text, with the innermost reason. The query is left out: it may contain secrets. */
 function failureText(url: URL, error: unknown): string {
   let reason: unknown = error;
   while (reason instanceof Error && reason.cause !== undefined && !(reason instanceof CaissonError))

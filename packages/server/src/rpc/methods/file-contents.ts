@@ -8,9 +8,9 @@ import { method, type Call, type Methods } from "../call.ts";
 import { OperationFailure } from "../errors.ts";
 import { Base64Json } from "../frames.ts";
 
-/** Up to here content travels in the call to the agent, beyond it as a stream; bytes. */
+/** Content up to this size is part of the call to the agent. Larger content is a stream. Bytes. */
 const inlineBytes = 1024 * 1024;
-/** A stream of at most so many bytes whose end comes this soon (milliseconds) is written by one call to the agent, not three. */
+/** A stream with at most this many bytes that ends within this time (milliseconds) is written with one call to the agent instead of three. */
 const smallStream = { bytes: 64 * 1024, patience: 50 };
 
 type WriteParams = RpcParams<"writeFile">;
@@ -56,7 +56,7 @@ async function readWhole(path: string, { agent, signal, replyBytes }: Call): Pro
 }
 
 function tooLarge(path: string, limit: number): OperationFailure {
-  const message = `File too large (os error 27): readfile '${path}' does not fit one message of ${limit} bytes; open it and read it in pieces`;
+  const message = `File too large (os error 27): readfile '${path}' does not fit into one message of ${limit} bytes; open it and read it in parts`;
   return new OperationFailure({ constructorName: "Error", message, code: "EFBIG" });
 }
 
@@ -85,7 +85,7 @@ async function write(params: WriteParams, encoding: "base64" | "utf8", call: Cal
     }
     const { stream } = await agent.files.writeFileBegin(request, { signal });
     const target = agent.writeStream(stream);
-    // Of two failures that of the agent says what happened; that of the stream is only that it broke.
+    // When both fail, the agent's error has the reason; the stream's error is only that it broke.
     const [copied, finished] = await Promise.allSettled([
       pipeline(source, target, { signal }),
       agent.files.writeFileFinish({ stream }, { signal }).catch((error: unknown) => {

@@ -1,4 +1,4 @@
-/** Open files. The client's number belongs to its connection, see `ConnectionState.handles`. */
+/** Open files. A client's number is valid on its connection only, see `ConnectionState.handles`. */
 import { rpcMethods as contract, type RpcParams } from "@caisson/api";
 import { agentContract } from "@caisson/protocol";
 import { method, type Call, type Methods } from "../call.ts";

@@ -47,7 +47,7 @@ function stream(walk: Walk, { connection, replied }: Call): number {
   return connection.outbound.open(source, { gate: replied });
 }
 
-/** The call begins with the first read: an answer that nobody reads yet is taken for broken when its stream closes. */
+/** The call starts with the first read. Connect reports an answer as broken when its stream closes before anyone reads it. */
 async function* documents(walk: Walk, signal: AbortSignal): AsyncGenerator<Buffer> {
   for await (const { entries } of walk(signal)) {
     for (const { path, name, isFile, isDirectory, isSymlink } of entries) {

@@ -136,7 +136,7 @@ function tempRequest({
   return { dir, prefix, suffix };
 }
 
-/** The generated messages tell absent from undefined. */
+/** In the generated messages a key that is undefined is not the same as an absent one. */
 function present<K extends string, T>(key: K, value: T | undefined): { [key in K]?: T } {
   return value === undefined ? {} : ({ [key]: value } as { [key in K]: T });
 }

@@ -1,4 +1,4 @@
-/** The methods that need nothing but the sandbox itself (wire contract, section 4). Other slices register theirs. */
+/** Methods that need only the sandbox (wire contract, section 4). Other slices register their own. */
 import type { Methods } from "../call.ts";
 import { abort } from "./abort.ts";
 import { deno } from "./deno.ts";

@@ -28,7 +28,7 @@ export const processes: Methods = {
       };
     },
     undefined,
-    // The end of a sandbox is the end of its processes.
+    // When a sandbox ends, its processes are killed.
     { success: false, code: 137, signal: "SIGKILL", oom: null },
   ),
   processKill: method(
@@ -48,7 +48,7 @@ export async function kill(pid: number, signal: string, { agent }: Call): Promis
   }
 }
 
-/** What both clients recognise and swallow (T11). */
+/** Both clients recognise this error and ignore it (T11). */
 export function asDeadProcess(error: unknown): never {
   const errno = errnoOf(error);
   if (errno === "ESRCH" || errno === "ENOENT") throw typeError("Child process has already terminated", "ENOENT");

@@ -10,7 +10,7 @@ export const repl: Methods = {
   ),
   denoReplEval: method(contract.denoReplEval, ({ pid, code }, call) => find(pid, call).evaluate(code, call.signal)),
   denoReplCall: method(contract.denoReplCall, ({ pid, fn, args }, call) => find(pid, call).call(fn, args, call.signal)),
-  /** Closing what is closed is fine: the Python client swallows no error here. */
+  /** Closing a closed REPL is no error: the Python client would not catch it. */
   denoReplClose: method(
     contract.denoReplClose,
     async ({ pid }, { deno, agent }) => {
@@ -24,6 +24,6 @@ export const repl: Methods = {
 
 function find(pid: number, { deno }: Call): Repl {
   const repl = deno.repl(pid);
-  if (repl === undefined) throw typeError(`No REPL with process id ${pid} runs`, "ENOENT");
+  if (repl === undefined) throw typeError(`No REPL is running with pid ${pid}`, "ENOENT");
   return repl;
 }

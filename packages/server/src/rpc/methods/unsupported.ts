@@ -4,6 +4,6 @@ import { method, type Methods } from "../call.ts";
 
 export const unsupported: Methods = {
   vscode: method(contract.vscode, async () => {
-    throw new CaissonError("unsupported", "This server does not offer VS Code yet.");
+    throw new CaissonError("unsupported", "VS Code is not supported yet.");
   }),
 };

@@ -1,6 +1,6 @@
 /**
- * Starts a REPL. A process has three pipes and all are the user's, so requests and answers take two named pipes in a directory of
- * their own, which a second, tiny process connects to its stdin and stdout.
+ * Starts a REPL. The three pipes of its process belong to the user. So requests and answers use two named pipes in a temporary
+ * directory; a small second process connects them to its own stdin and stdout.
  */
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,7 +12,7 @@ import { Repl } from "./repl.ts";
 
 const program = readFileSync(new URL("./program.mjs", import.meta.url));
 export const connectPipes = 'mkfifo -m 600 "$0/in" "$0/out" || exit 1; cat "$0/out" & exec cat > "$0/in"';
-/** Milliseconds that a REPL gets to end by itself. */
+/** Milliseconds for a REPL to end by itself. */
 const closeGrace = 2000;
 
 export async function startRepl(options: SpawnOptions, scriptArgs: readonly string[], call: Call): Promise<Spawned> {
@@ -50,7 +50,7 @@ export async function startRepl(options: SpawnOptions, scriptArgs: readonly stri
   }
 }
 
-/** Ends a REPL and answers when its process has ended. */
+/** Ends a REPL. Resolves when its process has ended. */
 export async function closeRepl(repl: Repl, agent: Agent): Promise<void> {
   repl.fail("The REPL was closed.");
   const ended = agent.processes.wait({ pid: repl.pid }).catch(() => {});
