@@ -23,10 +23,10 @@ export interface Forwarding {
 
 export function forward({ request, response, address, route, upgraded }: Forwarding): void {
   const { host, authority } = address;
-  const gone = new AbortController();
+  const disconnected = new AbortController();
   const client = new Client("http://route.invalid", {
     connect: (_, callback) => {
-      const signal = AbortSignal.any([gone.signal, route.ended, AbortSignal.timeout(limits.connect)]);
+      const signal = AbortSignal.any([disconnected.signal, route.ended, AbortSignal.timeout(limits.connect)]);
       route.connect(signal).then(
         (stream) => callback(null, asSocket(stream)),
         (error: unknown) => callback(error as Error, null),
@@ -39,12 +39,12 @@ export function forward({ request, response, address, route, upgraded }: Forward
   });
   let controller: Dispatcher.DispatchController | undefined;
   let over = false;
-  /** Bytes of the answer that are still to come, where it says how many. */
-  let left: number | undefined;
+  /** Bytes of the answer that are still to come, if it has a Content-Length. */
+  let remaining: number | undefined;
   const end = (reason: Error | null) => {
     if (over) return;
     over = true;
-    gone.abort();
+    disconnected.abort();
     route.ended.removeEventListener("abort", onEnded);
     client.destroy(reason).catch(() => undefined);
   };
@@ -73,7 +73,7 @@ export function forward({ request, response, address, route, upgraded }: Forward
       const headers = responseHeaders(rawOf(controller), status, host);
       if (headers.length > limits.headerFields) return fail(new errors.HeadersOverflowError());
       const length = headers.find(([name]) => name === "content-length")?.[1];
-      if (length !== undefined && request.method !== "HEAD") left = Number(length);
+      if (length !== undefined && request.method !== "HEAD") remaining = Number(length);
       try {
         response.writeHead(status, headers.flat());
       } catch (error) {
@@ -82,7 +82,7 @@ export function forward({ request, response, address, route, upgraded }: Forward
     },
     onResponseData(_, chunk) {
       if (over) return;
-      if (left !== undefined) left -= chunk.length;
+      if (remaining !== undefined) remaining -= chunk.length;
       if (!response.write(chunk)) controller?.pause();
     },
     onResponseEnd: whole,
@@ -97,7 +97,7 @@ export function forward({ request, response, address, route, upgraded }: Forward
     onResponseError(_, error) {
       if (over) return;
       // The whole answer came, then the connection ended while the visitor did not read. undici 8 reports that as an early end.
-      if (left === 0) whole();
+      if (remaining === 0) whole();
       else fail(error);
     },
   };

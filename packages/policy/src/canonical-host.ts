@@ -1,4 +1,4 @@
-/** One canonical form for every spelling of a host, made before any policy is asked. */
+/** One canonical form for every way to write a host. Policies compare only canonical hosts. */
 import { isIP, isIPv6 } from "node:net";
 
 export interface Host {
@@ -61,7 +61,7 @@ export function parseHostAndPort(text: string): HostAndPort | undefined {
   return port >= 1 && port <= 65535 ? { host, port } : undefined;
 }
 
-/** `host:port` as it stands in a Host header or an authority; IPv6 in brackets. */
+/** `host:port` as in a Host header or an authority; IPv6 in brackets. */
 export function formatHostAndPort(host: Host, port?: number): string {
   const text = isIP(host.text) === 6 ? `[${host.text}]` : host.text;
   return port === undefined ? text : `${text}:${port}`;

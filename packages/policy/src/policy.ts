@@ -1,4 +1,4 @@
-/** A compiled `EgressPolicy`: says yes or no to a canonical host and a port. */
+/** A compiled `EgressPolicy`: whether a canonical host and a port are allowed. */
 import type { EgressPolicy } from "@caisson/protocol";
 import type { Host } from "./canonical-host.ts";
 import { parsePattern, patternMatches, type HostPattern } from "./pattern.ts";

@@ -6,7 +6,7 @@ import type { Needle } from "./needle.ts";
 import type { Rewriter } from "./rewriter.ts";
 
 /**
- * What stands in for a found needle. May throw, which ends the stream.
+ * The replacement of a found needle. May throw, which ends the stream.
  * @param shown bytes at its beginning that went out before it was whole
  */
 export type Replace<Tag> = (needle: Needle<Tag>, shown: number) => Buffer;

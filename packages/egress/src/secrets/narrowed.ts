@@ -33,11 +33,11 @@ const readDifferently = new RegExp(
     String.raw`%2f|%5c|%2e|\\|;|%3b|%23|%3f|%25|%u`,
     // Control characters, at which C cuts, and which some take off.
     String.raw`%[01]|%7f`,
-    // Overlong forms of UTF-8, which stand for any ASCII character.
+    // Overlong forms of UTF-8, which can mean any ASCII character.
     String.raw`%c[01]|%e0%[89]|%f0%8`,
     // Full-width and small forms, dot leaders, and letters with a slash in them, which folding (NFKC) turns into dots and separators.
     String.raw`%ef%b[9c]|%e2%80%a[4-6]|%e2%84%8[0156]`,
-    // Nothing outside ASCII stands in a path as it is.
+    // A path contains nothing outside ASCII unencoded.
     String.raw`[^\x21-\x7e]`,
   ].join("|"),
   "i",

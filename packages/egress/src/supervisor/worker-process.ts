@@ -135,7 +135,7 @@ export class WorkerProcess {
   }
 }
 
-/** A process that cannot be told what it is to do must not go on with what it did. Its end ends all calls. */
+/** A process that cannot get messages must not go on. Killing it ends all calls. */
 function send(child: ChildProcess, message: ToWorker): void {
   child.send(message, (error) => void (error && child.kill("SIGKILL")));
 }

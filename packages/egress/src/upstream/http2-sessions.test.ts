@@ -102,7 +102,9 @@ test("an upstream that allows no streams is reported", async () => {
   );
   const session = await openSession(harness, 65_535);
   assert.equal(await status(session, "/"), 502);
-  await harness.event((event) => event.rule === "upstream-protocol" && /allows no HTTP\/2 streams/.test(event.detail ?? ""));
+  await harness.event(
+    (event) => event.rule === "upstream-protocol" && /allows no HTTP\/2 streams/.test(event.detail ?? ""),
+  );
   session.destroy();
 });
 

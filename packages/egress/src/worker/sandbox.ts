@@ -33,7 +33,7 @@ export interface Sandbox extends Principal {
   spend(host: Host, bytes: number): boolean;
 }
 
-/** Queries for names that are under way at once; more wait in line, so that one sandbox cannot crowd out the resolver. */
+/** DNS lookups under way at once. More wait in a queue, so that one sandbox cannot block the resolver for others. */
 const maxLookups = 32;
 const maxBudgets = 10_000;
 /**
@@ -86,7 +86,7 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
   };
 }
 
-/** So many tasks at a time; the others wait in line, and leave it when their signal says so. */
+/** Runs at most `limit` tasks at a time. The others wait in a queue, and leave it when their signal aborts. */
 function limiter(limit: number): <T>(task: () => Promise<T>, signal?: AbortSignal) => Promise<T> {
   let running = 0;
   const waiting = new Set<() => void>();

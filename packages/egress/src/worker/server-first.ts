@@ -6,8 +6,8 @@ import { ConnectionRefused, type GuestConnection } from "./guest-connection.ts";
 import { faultOfCut, tunnel, tunnelRewriter } from "./tunnel.ts";
 
 /**
- * Lets the server speak, and looks at what the guest then says before it goes on.
- * @returns what the guest said when it has to be judged; undefined when the connection is taken care of
+ * Forwards the server's data, and checks the guest's first data before it is forwarded.
+ * @returns the guest's first bytes, if they must be checked; undefined when a tunnel handles the connection
  * @throws ConnectionRefused
  */
 export async function listenFirst(
@@ -23,14 +23,14 @@ export async function listenFirst(
   const stop = forward(upstream, guest, {
     rewriter,
     moved: () => (spoke = true),
-    // The server has said all; a guest that neither answers nor leaves has nothing to wait for.
+    // The server has ended its side; a guest that neither answers nor disconnects has nothing to wait for.
     carried: () => (silence = setTimeout(() => guest.destroy(), halfClosed).unref()),
   });
   const first = await firstBytesOf(guest, { patience: 2 ** 31 - 1 });
   clearTimeout(silence);
   stop();
   upstream.off("close", lost);
-  // Whoever only listens, or is past all judging, gets the rest; and what waits for the end of a word goes on waiting for it.
+  // The rest goes through a tunnel if it need not be parsed; bytes that are held back for redaction stay held back.
   const unread =
     first.kind === "other" || first.kind === "ended" || first.kind === "cut" || (spoke && !connection.reads);
   const fault = first.kind === "cut" ? faultOfCut(connection, first.bytes) : undefined;

@@ -8,8 +8,12 @@ import { ConnectionRefused, type GuestConnection } from "./guest-connection.ts";
  * @param socket where the ClientHello came from
  * @throws ConnectionRefused
  */
-export function checkServerName({ sandbox, host, reads }: GuestConnection, hello: ClientHello, socket: Duplex): void {
-  if (hello.serverName === undefined) {
+export function checkServerName(
+  { sandbox, host, reads }: GuestConnection,
+  clientHello: ClientHello,
+  socket: Duplex,
+): void {
+  if (clientHello.serverName === undefined) {
     if (host.kind === "name" && reads)
       throw new ConnectionRefused(
         "sni-missing",
@@ -18,13 +22,13 @@ export function checkServerName({ sandbox, host, reads }: GuestConnection, hello
       );
     return;
   }
-  const named = canonicalHost(hello.serverName);
+  const named = canonicalHost(clientHello.serverName);
   if (named !== undefined && named.text === host.text) return;
   // Whoever may reach every address may also call it by any name.
   if (host.kind === "ip" && !sandbox.policy.restricted && named !== undefined) return;
   throw new ConnectionRefused(
     "sni-mismatch",
-    `The connection is for ${host.text}, but the TLS server name (SNI) is ${JSON.stringify(hello.serverName.slice(0, 253))}.`,
+    `The connection is for ${host.text}, but the TLS server name (SNI) is ${JSON.stringify(clientHello.serverName.slice(0, 253))}.`,
     socket,
   );
 }

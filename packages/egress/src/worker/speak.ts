@@ -29,8 +29,8 @@ export async function speak(connection: GuestConnection, socket: Duplex, inside?
   // A guest that has ended its side may still read, where servers send first.
   if (first.kind !== "silent" && !(first.kind === "ended" && serverMayBegin && !socket.destroyed))
     return await proceed(connection, socket, first, inside);
-  const said = await listenFirst(connection, socket, await openUpstream(connection, inside));
-  if (said !== undefined) await proceed(connection, socket, said, inside);
+  const guestData = await listenFirst(connection, socket, await openUpstream(connection, inside));
+  if (guestData !== undefined) await proceed(connection, socket, guestData, inside);
 }
 
 async function proceed(
@@ -85,7 +85,7 @@ async function proceed(
           );
         return tunnel(connection, socket, await openUpstream(connection, inside));
       }
-      return await speakTls(connection, socket, first.hello);
+      return await speakTls(connection, socket, first.clientHello);
     case "http1":
       if (inside === undefined) record.protocol = "http/1.1";
       sandbox.shared.http1.serve(inside === undefined ? new Http2StreamSocket(socket) : socket, http);
@@ -99,12 +99,12 @@ async function proceed(
   }
 }
 
-async function speakTls(connection: GuestConnection, socket: Duplex, hello: ClientHello): Promise<void> {
+async function speakTls(connection: GuestConnection, socket: Duplex, clientHello: ClientHello): Promise<void> {
   const { sandbox, host, record, reads } = connection;
   record.protocol = "tls";
-  checkServerName(connection, hello, socket);
+  checkServerName(connection, clientHello, socket);
   if (!reads) return tunnel(connection, socket, await openUpstream(connection, undefined));
-  const tls = await sandbox.terminator.terminate(socket, host.text, hello.alpn).catch((error: unknown) => {
+  const tls = await sandbox.terminator.terminate(socket, host.text, clientHello.alpn).catch((error: unknown) => {
     throw new ConnectionRefused(
       "tls-with-guest",
       `The TLS handshake with the program in the sandbox failed: ${(error as Error).message}`,

@@ -1,10 +1,10 @@
-/** Base64 (RFC 4648) of a value that may stand anywhere in what was encoded. */
+/** Base64 (RFC 4648) of a value that may be anywhere in the encoded data. */
 import type { Writer } from "./writer.ts";
 
 type Alignment = 0 | 1 | 2;
 
-/** The two alphabets, and how the signs of the first are written inside JSON and inside URLs. */
-const dressings: readonly Writer[] = [
+/** The two alphabets, and how the special characters of the first are written inside JSON and inside URLs. */
+const alphabets: readonly Writer[] = [
   (text) => text,
   (text) => text.replaceAll("+", "-").replaceAll("/", "_"),
   (text) => text.replaceAll("/", "\\/"),
@@ -16,7 +16,7 @@ const dressings: readonly Writer[] = [
 export function base64Writers(value: string): Writer[] {
   const length = Buffer.byteLength(value);
   return ([0, 1, 2] as const).flatMap((before) =>
-    dressings.map(
+    alphabets.map(
       (dress): Writer =>
         (text) =>
           dress(core(text === value ? value : fitted(text, before, length), before)),
@@ -24,7 +24,7 @@ export function base64Writers(value: string): Writer[] {
   );
 }
 
-/** The characters of Base64 that `text` alone decides when `before` bytes (modulo 3) stand before it. */
+/** The characters of Base64 that `text` alone decides when `before` bytes (modulo 3) come before it. */
 function core(text: string, before: Alignment): string {
   const bytes = Buffer.concat([Buffer.alloc(before), Buffer.from(text)]);
   const whole = Math.floor((bytes.length * 8) / 6);

@@ -1,7 +1,7 @@
 /** The encoded forms of a value that common software makes without meaning to hide it. */
 import { base64Writers } from "./base64.ts";
 import { htmlWriters } from "./html.ts";
-import { everyUnit, inSingleQuotes, jsonInJson, jsonWriters, signsAsBytes } from "./json.ts";
+import { everyUnit, inSingleQuotes, jsonInJson, jsonWriters, specialsAsBytes } from "./json.ts";
 import { hex2, percentTwice, percentWriters } from "./percent.ts";
 import { byByte, type Writer } from "./writer.ts";
 
@@ -33,7 +33,7 @@ const writers: readonly [FormName, readonly Writer[]][] = [
   ["percent", percentWriters.map(percentTwice)],
   ["json", jsonWriters],
   ["json", jsonWriters.map(jsonInJson)],
-  ["json", [inSingleQuotes, everyUnit("lower"), everyUnit("upper"), ...signsAsBytes]],
+  ["json", [inSingleQuotes, everyUnit("lower"), everyUnit("upper"), ...specialsAsBytes]],
   ["html", htmlWriters],
   ["hex", hexWriters],
 ];

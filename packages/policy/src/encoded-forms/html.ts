@@ -1,4 +1,4 @@
-/** Character references of HTML and XML: every library has its own set of signs, and its own way to write each. */
+/** Character references of HTML and XML: every library has its own set of special characters, and its own way to write each. */
 import { byCharacter, type Writer } from "./writer.ts";
 
 type References = Readonly<Record<string, string>>;
@@ -44,7 +44,7 @@ export const htmlWriters: readonly Writer[] = [
   ...profiles.flatMap((references) =>
     [asItIs, decimal, hexLower, hexUpper].map((beyondAscii) => html(references, beyondAscii)),
   ),
-  // By number: the signs that matter, all but letters, digits and a few signs (Laminas, OWASP for attributes), every character.
+  // By number: the special characters that matter, all but letters, digits and a few others (Laminas, OWASP for attributes), every character.
   ...[decimal, hexLower, hexUpper].flatMap((write) =>
     [/[&<>"']/, /[^A-Za-z0-9,.\-_]/, /[^]/].map((which) =>
       byCharacter((char) => (which.test(char) ? write(char) : char)),

@@ -23,7 +23,7 @@ const guarded: readonly string[] = [
   // System.Text.Json.
   "<>&'+\"`",
   "<>&'+=",
-  // Django's `escapejs`, and templates that leave letters, digits and a few signs (Twig, Laminas, ESAPI).
+  // Django's `escapejs`, and templates that leave letters, digits and a few others (Twig, Laminas, ESAPI).
   "\\'\"<>&=-;`",
   "!\"#$%&'()*+-/:;<=>?@[\\]^`{|}~ ",
 ];
@@ -59,8 +59,8 @@ export const jsonInJson =
 /** Every character as `\uXXXX`. */
 export const everyUnit = (letters: Letters): Writer => byCharacter((char) => escaped(char, letters));
 
-/** The same templates' other way to write a sign: `\xXX`. */
-export const signsAsBytes: readonly Writer[] = (["lower", "upper"] as const).map((letters) =>
+/** The same templates' other way to write a character: `\xXX`. */
+export const specialsAsBytes: readonly Writer[] = (["lower", "upper"] as const).map((letters) =>
   byCharacter((char) => {
     if (/[A-Za-z0-9,._]/.test(char) || char > "\x7f") return char;
     const hex = char.charCodeAt(0).toString(16).padStart(2, "0");

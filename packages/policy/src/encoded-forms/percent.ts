@@ -3,7 +3,7 @@ import { byByte, type Writer } from "./writer.ts";
 
 export const hex2 = (byte: number): string => byte.toString(16).padStart(2, "0");
 
-/** What is left of the signs in ASCII, beside letters and digits. */
+/** The special characters that are not encoded, besides letters and digits. */
 const leaves: readonly string[] = [
   // RFC 3986: `rawurlencode`, Go's `QueryEscape`, .NET's `EscapeDataString`.
   "-._~",

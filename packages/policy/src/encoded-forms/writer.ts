@@ -1,7 +1,7 @@
-/** Writes a text in one spelling. */
+/** Writes a text in one encoded form. */
 export type Writer = (text: string) => string;
 
-/** Byte by byte of UTF-8. All that a byte may become is worked out beforehand: every secret is written in some hundred spellings. */
+/** Byte by byte of UTF-8. The form of every byte is computed once, because every secret is written in some hundred forms. */
 export function byByte(write: (byte: number) => string): Writer {
   const written = Array.from({ length: 256 }, (_, byte) => write(byte));
   return (text) => {

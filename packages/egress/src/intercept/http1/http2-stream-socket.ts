@@ -1,7 +1,7 @@
 /**
  * A stream of HTTP/2 as a connection for an HTTP/1.1 server. The server must not write to the stream itself: Node 24
  * frees the memory of strings that are written to an `Http2Stream` together with other chunks before they are sent, and
- * what the peer then gets is whatever stands there by then. Through here only buffers reach the stream.
+ * the peer then gets whatever that memory contains by then. Through here only buffers reach the stream.
  */
 import { Duplex } from "node:stream";
 

@@ -29,14 +29,14 @@ const idleAfter = 25;
 export async function prepareBody(
   request: GuestRequest,
   plan: BodyPlan | undefined,
-  room: BodyBudget,
+  budget: BodyBudget,
 ): Promise<PreparedBody> {
   const { body, bodyLength } = request;
   if (body === undefined) return { failure: () => undefined };
   if (plan === undefined)
     return { stream: body, ...(bodyLength !== undefined && { length: bodyLength }), failure: () => undefined };
   if (bodyLength !== undefined && bodyLength <= (plan.changes ? changedWhole : searchedWhole)) {
-    room.take(bodyLength);
+    budget.take(bodyLength);
     const { whole, length } = await collect(body, bodyLength, plan.rewriter());
     const pieces = length === 0 ? [] : plan.used.size === 0 ? [whole] : rewritten(whole, plan.rewriter());
     return { stream: Readable.from(pieces, { objectMode: false }), length, failure: () => undefined };

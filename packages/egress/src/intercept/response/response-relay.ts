@@ -1,7 +1,7 @@
 /** Relays a response to the guest: decoded if it must be searched, secrets replaced by placeholders, no faster than the guest reads. */
 import type { Redactor } from "../../redact/redactor.ts";
-import { Paced, wordPatience } from "../../redact/paced.ts";
-import { createDecoder, knownCodings, type Decoder } from "../../redact/decode.ts";
+import { Paced, tokenPatience } from "../../redact/paced.ts";
+import { createDecoder, knownEncodings, type Decoder } from "../../redact/decode.ts";
 import { UpstreamFailure } from "../../upstream/failure.ts";
 import type { UpstreamCall, UpstreamHandler } from "../../upstream/request.ts";
 import { headerValue, listValue, type HeaderList } from "@caisson/http1";
@@ -66,10 +66,10 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
       return refuse("The response is a part of a resource, which cannot be searched for secrets.");
     if (reads && !bodyless && hasForeignCharset(headers))
       return refuse("The response is in a character set that cannot be searched for secrets.");
-    const codings = reads && !bodyless ? knownCodings(listValue(headers, "content-encoding")) : [];
-    if (codings === undefined || (reads && hidesMessages(headers)) || (codings.length > 0 && status === 206))
+    const encodings = reads && !bodyless ? knownEncodings(listValue(headers, "content-encoding")) : [];
+    if (encodings === undefined || (reads && hidesMessages(headers)) || (encodings.length > 0 && status === 206))
       return refuse("The response has a Content-Encoding that cannot be searched for secrets.");
-    this.#headers = responseHeaders(headers, this.#redactor, codings.length > 0);
+    this.#headers = responseHeaders(headers, this.#redactor, encodings.length > 0);
     // Without a body the length is that of the unredacted one; with a body the length after redaction is sent, or none.
     if (reads && (this.#method === "HEAD" || status === 304))
       this.#headers = this.#headers.filter(([name]) => name !== "content-length");
@@ -79,9 +79,9 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
     }
     const give = (pieces: readonly Buffer[]): void => this.#give(pieces);
     this.#searched = hasMessages(headers)
-      ? new Paced(this.#redactor.stream("messages"), wordPatience, give)
+      ? new Paced(this.#redactor.stream("messages"), tokenPatience, give)
       : new Paced(this.#redactor.stream("text"), textPatience, give);
-    if (codings.length > 0) this.#decode(codings);
+    if (encodings.length > 0) this.#decode(encodings);
     const length = headerValue(this.#headers, "content-length");
     if (!hasMessages(headers)) this.#headers = this.#headers.filter(([name]) => name !== "content-length");
     if (length !== undefined && Number(length) <= collectLimit) this.#collected = [];
@@ -120,9 +120,9 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
    * The compressed bytes are searched as well. A guest that can choose the encoding of something stored can put a table in front of a value
    * that makes the decoder turn its letters into others. Once the value is overwritten in the compressed bytes, the table is useless.
    */
-  #decode(codings: readonly string[]): void {
-    const { input, output } = (this.#decoder = createDecoder(codings, (error) => this.fail(error)));
-    const compressed = (this.#compressed = new Paced(this.#redactor.stream("unknown"), wordPatience, (pieces) => {
+  #decode(encodings: readonly string[]): void {
+    const { input, output } = (this.#decoder = createDecoder(encodings, (error) => this.fail(error)));
+    const compressed = (this.#compressed = new Paced(this.#redactor.stream("unknown"), tokenPatience, (pieces) => {
       if (this.#over) return;
       let flows = true;
       for (const piece of pieces) flows = input.write(piece);
