@@ -17,8 +17,6 @@ export function optional<T extends z.ZodType>(schema: T) {
 
 /** Paths are passed on as they are; a NUL character cannot be in one. */
 export const path = z.string().refine((text) => !text.includes("\0"), "must not contain a NUL character");
-/** The same for arguments and variables of a process. */
-export const processText = path;
 
 export const pid = z.int().min(0).max(0xffff_ffff);
 export const flag = optional(z.boolean());

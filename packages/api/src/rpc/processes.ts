@@ -1,10 +1,13 @@
 /** Processes, Deno programs and REPLs (wire contract 4.1, 4.4). */
 import { z } from "zod";
-import { flag, nothing, optional, path, pid, processText, streamId, type MethodContract } from "./common.ts";
+import { flag, nothing, optional, path, pid, streamId, type MethodContract } from "./common.ts";
+
+/** Arguments and variables of a process cannot hold a NUL character either. */
+const text = path;
 
 const environment = z.record(
-  processText.refine((key) => key !== "" && !key.includes("="), "is not the name of a variable"),
-  processText,
+  text.refine((key) => key !== "" && !key.includes("="), "is not the name of a variable"),
+  text,
 );
 const output = z.enum(["piped", "null"]);
 
@@ -24,7 +27,7 @@ const spawned = z.object({ pid, stdoutStreamId: streamId.nullable(), stderrStrea
 
 export type Spawned = z.infer<typeof spawned>;
 
-const withScriptArgs = spawnOptions.extend({ scriptArgs: optional(z.array(processText)) });
+const withScriptArgs = spawnOptions.extend({ scriptArgs: optional(z.array(text)) });
 const denoParams = z.union([
   withScriptArgs.extend({
     entrypoint: path.min(1),
@@ -47,7 +50,7 @@ const exitStatus = z.object({
 
 export const processes = {
   spawn: {
-    params: spawnOptions.extend({ command: processText, args: optional(z.array(processText)) }),
+    params: spawnOptions.extend({ command: text, args: optional(z.array(text)) }),
     result: spawned,
   },
   processWait: { params: z.object({ pid }), result: exitStatus },

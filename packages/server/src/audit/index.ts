@@ -1,4 +1,5 @@
 /** @module Egress events: recorded, read in pages, and as a live stream. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { SandboxNode } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { Counter } from "prom-client";
@@ -12,6 +13,7 @@ import { AuditStore } from "./store.ts";
 /** Milliseconds. */
 const flushInterval = 250;
 const retentionInterval = 3600_000;
+const retryAfter = 1000;
 const day = 24 * 3600_000;
 
 export const auditSlice: Slice = {
@@ -40,9 +42,7 @@ export const auditSlice: Slice = {
         },
       ],
       start: async () => {
-        reading = readEvents(read).catch((error: unknown) => {
-          if (!stopped.signal.aborted) log.error({ err: error }, "egress events are no longer recorded");
-        });
+        reading = readOn(read);
       },
       stop: async () => {
         stopped.abort();
@@ -61,6 +61,20 @@ interface Reading {
   readonly usage: UsageMeter;
   readonly log: Logger;
   readonly signal: AbortSignal;
+}
+
+/** Reads until the server stops. After a failure it begins again: what nobody reads is lost. */
+async function readOn(reading: Reading): Promise<void> {
+  const { log, signal } = reading;
+  while (!signal.aborted) {
+    try {
+      await readEvents(reading);
+    } catch (error) {
+      if (signal.aborted) return;
+      log.error({ err: error }, "egress events could not be read; trying again");
+      await sleep(retryAfter, undefined, { signal }).catch(() => {});
+    }
+  }
 }
 
 async function readEvents({ node, audit, counter, workloads, usage, log, signal }: Reading): Promise<void> {

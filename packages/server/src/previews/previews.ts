@@ -61,7 +61,12 @@ export class Previews implements RouteDirectory<HttpRoute>, Resource {
       );
     const label = newLabel();
     const name = this.#add(label, workload, undefined);
-    await store.insert(label, workload.id);
+    try {
+      await store.insert(label, workload.id);
+    } catch (error) {
+      this.#names.delete(label);
+      throw error;
+    }
     if (name.ended.signal.aborted || workload.ended.aborted) {
       await this.release(workload.id);
       throw new CaissonError("gone", `Sandbox ${workload.id} has ended.`);

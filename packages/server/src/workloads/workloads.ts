@@ -1,5 +1,12 @@
 /** Starts machines with what belongs to them, and ends both together. Who wants a workload, and for how long, is its owner's business. */
-import { CaissonError, type EgressSpec, type MachineExit, type MachineInfo, type SandboxNode } from "@caisson/protocol";
+import {
+  CaissonError,
+  type EgressSpec,
+  type MachineExit,
+  type MachineInfo,
+  type MachineSpec,
+  type SandboxNode,
+} from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Resource } from "./resource.ts";
 import type { Workload, WorkloadKind, WorkloadPlan } from "./workload.ts";
@@ -110,20 +117,22 @@ export class Workloads {
     }
   }
 
-  async #acquire({ id, memory, vcpus, env, egress, ...plan }: WorkloadPlan, afresh: boolean) {
-    let spec = {
+  async #acquire(plan: WorkloadPlan, afresh: boolean): Promise<MachineSpec> {
+    const { id, memory, vcpus, env, egress } = plan;
+    const placeholders = egress.secrets.map(({ name, placeholder }) => [name, placeholder]);
+    const held: Partial<MachineSpec> = {};
+    for (const resource of this.#resources) Object.assign(held, await resource.acquire?.(plan, { afresh }));
+    return {
       id,
       memory,
       vcpus,
       // The last part alone: a host name may not hold `_`.
       hostname: id.slice(id.lastIndexOf("_") + 1),
-      env: { ...env, ...Object.fromEntries(egress.secrets.map(({ name, placeholder }) => [name, placeholder])) },
+      env: { ...env, ...Object.fromEntries(placeholders) },
       volumes: [],
       egress,
-    } as Parameters<SandboxNode["machines"]["create"]>[0];
-    for (const resource of this.#resources)
-      spec = { ...spec, ...(await resource.acquire?.({ id, memory, vcpus, env, egress, ...plan }, { afresh })) };
-    return spec;
+      ...held,
+    };
   }
 
   #add(
