@@ -70,10 +70,9 @@ async function readOn(reading: Reading): Promise<void> {
     try {
       await readEvents(reading);
     } catch (error) {
-      if (signal.aborted) return;
-      log.error({ err: error }, "egress events could not be read; trying again");
-      await sleep(retryAfter, undefined, { signal }).catch(() => {});
+      if (!signal.aborted) log.error({ err: error }, "egress events could not be read; trying again");
     }
+    await sleep(retryAfter, undefined, { signal }).catch(() => {});
   }
 }
 
