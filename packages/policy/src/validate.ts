@@ -38,7 +38,7 @@ export function checkHosts(policy: EgressPolicy, secrets: readonly Pick<SecretBi
       if (pattern.port === 80) {
         throw new CaissonError(
           "invalid_argument",
-          `The secret ${secret.name} names port 80 of ${pattern.host}. Secrets only travel over HTTPS; name another port or none.`,
+          `The secret ${secret.name} is for port 80 of ${pattern.host}. Secrets are sent only over HTTPS. Use another port, or none.`,
         );
       }
       if (compiled.restricted && !compiled.patterns.some((allowed) => patternsOverlap(allowed, pattern))) {
