@@ -85,7 +85,8 @@ export class LocalLayers implements LayerStore {
 
   async list(): Promise<readonly LayerFile[]> {
     const layers: LayerFile[] = [];
-    for (const name of await readdir(this.#directory)) {
+    // The directory does not exist before the first start of a server.
+    for (const name of (await readdir(this.#directory).catch(ignoreMissing)) ?? []) {
       const id = name.slice(0, -suffix.length);
       if (!name.endsWith(suffix) || !idPattern.test(id)) continue;
       const layer = await this.stat(id);
