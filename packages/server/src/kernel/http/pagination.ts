@@ -12,7 +12,10 @@ export function readPage(query: URLSearchParams, { standard, most }: { standard:
   const text = query.get("limit");
   const limit = text === null || text === "" ? standard : Number(text);
   if (!Number.isInteger(limit) || limit < 1)
-    throw new CaissonError("invalid_argument", `The query parameter \`limit\` must be a whole number from 1 to ${most}.`);
+    throw new CaissonError(
+      "invalid_argument",
+      `The query parameter \`limit\` must be a whole number from 1 to ${most}.`,
+    );
   return { limit: Math.min(limit, most), cursor: readCursor(query) };
 }
 
