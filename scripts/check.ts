@@ -30,7 +30,12 @@ const checks: readonly Check[] = [
   {
     name: "dependency direction",
     command: [bin("depcruise"), "--config", ".dependency-cruiser.json", "packages", "tests", "bench", "scripts"],
-    remedy: "ARCHITECTURE.md says which room may import which",
+    remedy: "ARCHITECTURE.md says which package may import which",
+  },
+  {
+    name: "folders without circles",
+    command: [bin("depcruise"), "--config", ".dependency-cruiser.folders.json", "packages"],
+    remedy: "move what both folders need below them, or join them",
   },
   {
     name: "generated documents",

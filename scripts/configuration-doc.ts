@@ -1,4 +1,4 @@
-/** Writes docs/configuration.md from the schema, so that the two cannot disagree; `--check` fails when they do. */
+/** Writes docs/configuration.md from the schema, so that both always agree; `--check` fails when they do not. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { configSchema } from "@caisson/protocol";
@@ -35,8 +35,8 @@ function rows(properties: Record<string, Property>, prefix = ""): string[] {
 const schema = z.toJSONSchema(configSchema, { io: "input" }) as Property;
 const text = `# Configuration
 
-\`$CAISSON_HOME/config.json\` (default \`~/.caisson/config.json\`), read at start. Every key is optional; unknown keys and
-values out of range are refused with the key's name.
+\`$CAISSON_HOME/config.json\` (default \`~/.caisson/config.json\`) is read at start. Every key is optional. The server does not start with an
+unknown key or a value that is out of range; the error names the key.
 
 | key | type | default | meaning |
 |---|---|---|---|
@@ -46,14 +46,15 @@ ${rows(schema.properties ?? {}).join("\n")}
 
 | variable | meaning |
 |---|---|
-| \`CAISSON_HOME\` | state of this installation, default \`~/.caisson\` |
-| \`CAISSON_CACHE\` | images, templates and the probe's verdict, default \`~/.cache/caisson\`; shared by all homes of a user |
-| \`CAISSON_PORT\`, \`CAISSON_HTTPS_PORT\`, \`CAISSON_SSH_PORT\` | win over the file; 0 picks a free port |
-| \`DATABASE_URL\` | a PostgreSQL URL; absent: SQLite in \`$CAISSON_HOME\` |
+| \`CAISSON_HOME\` | directory with the state of this installation, default \`~/.caisson\` |
+| \`CAISSON_CACHE\` | directory with images, templates and the result of the KVM test, default \`~/.cache/caisson\`; shared by all installations of a user |
+| \`CAISSON_PORT\`, \`CAISSON_HTTPS_PORT\`, \`CAISSON_SSH_PORT\` | override the file; 0 picks a free port |
+| \`DATABASE_URL\` | a PostgreSQL URL; default: SQLite in \`$CAISSON_HOME\` |
 
-When the server is ready it writes \`$CAISSON_HOME/env\` (mode 600, to be sourced by a shell) with what the official clients
-read, \`DENO_DEPLOY_ENDPOINT\`, \`DENO_SANDBOX_ENDPOINT\`, \`DENO_DEPLOY_TOKEN\` and \`DENO_DEPLOY_ORG\`, with \`CAISSON_GATEWAY_CA\`, the
-certificate that visitors of exposed ports trust ([previews](previews.md)), and prints one line that begins with \`caisson ready\`.
+When the server is ready, it writes \`$CAISSON_HOME/env\` (mode 600) and prints one line that begins with \`caisson ready\`. A shell can
+source the file. It sets the variables that the official clients read: \`DENO_DEPLOY_ENDPOINT\`, \`DENO_SANDBOX_ENDPOINT\`,
+\`DENO_DEPLOY_TOKEN\` and \`DENO_DEPLOY_ORG\`. It also sets \`CAISSON_GATEWAY_CA\`, the certificate of the authority that signs for
+exposed ports ([previews](previews.md)).
 `;
 
 if (process.argv.includes("--check")) {

@@ -8,6 +8,7 @@
  *   sandbox tests    tests/: one platform for all files, real microVMs
  *
  * `npm test -- --only unit` (or checks, agent, fuzz, sandbox) runs one part; further words filter test files by path.
+ * `npm test -- --full` also runs what takes long: all columns of the conformance table, and `*.long.test.ts`.
  */
 import { spawn } from "node:child_process";
 import { existsSync, globSync } from "node:fs";
@@ -16,11 +17,11 @@ import process from "node:process";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { parseArgs } from "node:util";
-import { holdings, sharedHomeVariable, sharedPidVariable, startPlatform } from "@caisson/testing";
+import { fullVariable, holdings, sharedHomeVariable, sharedPidVariable, startPlatform } from "@caisson/testing";
 
 const root = join(import.meta.dirname, "..");
 const { values, positionals } = parseArgs({
-  options: { only: { type: "string", multiple: true } },
+  options: { only: { type: "string", multiple: true }, full: { type: "boolean", default: false } },
   allowPositionals: true,
 });
 
@@ -37,7 +38,9 @@ function wanted(part: string): boolean {
 }
 
 function files(...patterns: string[]): string[] {
-  const found = globSync(patterns, { cwd: root, exclude: (path) => path.includes("node_modules") }).toSorted();
+  const found = globSync(patterns, { cwd: root, exclude: (path) => path.includes("node_modules") })
+    .filter((file) => values.full || !file.endsWith(".long.test.ts"))
+    .toSorted();
   return found.filter((file) => positionals.length === 0 || positionals.some((word) => file.includes(word)));
 }
 
@@ -155,8 +158,8 @@ function parseGoEvent(line: string): GoEvent | undefined {
   }
 }
 
-/** Files that take longer are named, milliseconds. */
-const slow = 20_000;
+/** How long each file took, milliseconds. */
+const durations = new Map<string, number>();
 
 /** @param limit for one file, milliseconds */
 async function nodeTests(paths: readonly string[], concurrency: number, limit: number): Promise<Count> {
@@ -173,7 +176,7 @@ async function nodeTests(paths: readonly string[], concurrency: number, limit: n
   const done = new Promise<void>((resolve) => {
     stream.on("test:summary", ({ file, counts, duration_ms: took }) => {
       if (file !== undefined) {
-        if (took > slow) console.log(`${relative(root, file)} took ${(took / 1000).toFixed(0)} s`);
+        durations.set(relative(root, file), took);
         return;
       }
       count.passed = counts.passed;
@@ -187,6 +190,14 @@ async function nodeTests(paths: readonly string[], concurrency: number, limit: n
   return count;
 }
 
+/**
+ * Files that may run beside others: they have a platform of their own or use the shared one for nothing but their own sandboxes, and
+ * measure no time. They are the second of two lanes.
+ */
+const beside = /^tests\/(egress\/(llm-libraries|namespaces)|volumes\/|image|lifecycle\/two-servers)/;
+/** Files that count processes, memory or time, or end things: nothing runs beside them. */
+const alone = /^tests\/(endings|engine|isolation|lifecycle\/(sessions|restart)|egress\/(containment|tools))/;
+
 async function sandboxTests(): Promise<Count> {
   const paths = files("tests/**/*.test.ts");
   if (paths.length === 0) return { passed: 0, failed: 0 };
@@ -194,7 +205,16 @@ async function sandboxTests(): Promise<Count> {
   const platform = await startPlatform({ readyWithin: 600_000 });
   process.env[sharedHomeVariable] = platform.home;
   process.env[sharedPidVariable] = String(platform.pid);
-  const count = await nodeTests(paths, 1, 20 * 60_000);
+  if (values.full) process.env[fullVariable] = "1";
+  const lane = (chosen: readonly string[]) => nodeTests(chosen, 1, 20 * 60_000);
+  const first = paths.filter((path) => !beside.test(path) && !alone.test(path));
+  const second = paths.filter((path) => beside.test(path));
+  const counts = await Promise.all([lane(first), lane(second)]);
+  counts.push(await lane(paths.filter((path) => alone.test(path))));
+  const count = {
+    passed: counts.reduce((sum, { passed }) => sum + passed, 0),
+    failed: counts.reduce((sum, { failed }) => sum + failed, 0),
+  };
   const end = await platform.stop().catch((error: unknown) => error as Error);
   const left = holdings(platform.home);
   const clean =
@@ -233,6 +253,11 @@ for (const [name, title, work] of parts) {
   console.log(
     `${title}: ${count.passed} passed, ${count.failed} failed, ${((performance.now() - start) / 1000).toFixed(0)} s`,
   );
+}
+if (durations.size > 0) {
+  console.log("\nTime per file, seconds:");
+  for (const [file, took] of [...durations].toSorted(([, a], [, b]) => b - a))
+    if (took >= 1000) console.log(`${(took / 1000).toFixed(0).padStart(5)}  ${file}`);
 }
 if (failures.length > 0) console.log(`\nFailed:\n${failures.map((failure) => `  ${failure}`).join("\n")}`);
 console.log(`\n${total.passed} passed, ${total.failed} failed`);

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { connect as tlsConnect, createSecureContext, TLSSocket } from "node:tls";
 import { upstreamAuthority } from "../../packages/egress/src/testing/harness.ts";
 import { Guest } from "../../packages/egress/src/testing/guest.ts";
-import { synchronise } from "../../packages/egress/src/worker/synchronise.ts";
+import { connectPort } from "@caisson/guest-port";
 
 interface Task {
   readonly path: string;
@@ -49,7 +49,7 @@ export async function startPipe(port: number): Promise<Pipe> {
 
 async function serve({ path, port, ca, identity }: Task): Promise<void> {
   const secureContext = createSecureContext(identity);
-  const session = performServerHandshake(await synchronise(path, new AbortController().signal), {
+  const session = performServerHandshake(await connectPort(path, { signal: new AbortController().signal }), {
     settings: { initialWindowSize: 256 * 1024 },
   });
   session.on("stream", (stream) => {

@@ -10,7 +10,7 @@ import { randomBytes } from "node:crypto";
 import { parseArgs } from "node:util";
 import { previewAttacks } from "./attacks/previews/attacks.ts";
 import { naiveWorld } from "./attacks/previews/naive.ts";
-import { carryOut } from "./attacks/run.ts";
+import { carryOut, openField } from "./attacks/run.ts";
 import { tables } from "./attacks/tables/index.ts";
 
 const { values, positionals } = parseArgs({ options: { slice: { type: "string" } }, allowPositionals: true });
@@ -33,7 +33,9 @@ const blind: string[] = [];
 let seen = 0;
 for (const table of chosen) {
   console.log(`\n${table.title}`);
-  const campaign = await carryOut(table, "off");
+  // Each has an operator of its own, who opens what the table needs.
+  const field = await openField([table], "off");
+  const campaign = await carryOut(table, field);
   for (const attack of table.attacks) {
     const found = campaign.evidence.get(attack.name);
     const success = found === undefined ? undefined : attack.succeeded(found);
@@ -44,6 +46,7 @@ for (const table of chosen) {
     );
   }
   await campaign.close();
+  await field.close();
 }
 if (withPreviews) {
   console.log(`\n${previews}`);

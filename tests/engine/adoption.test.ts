@@ -6,7 +6,7 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { test } from "node:test";
-import { engine, machineSpec, sh, temporaryHome } from "./engine.ts";
+import { create, engine, sh, temporaryHome } from "./engine.ts";
 
 async function ownerOf(home: string, ...ids: readonly string[]): Promise<ChildProcessByStdio<null, Readable, null>> {
   const child = spawn(process.execPath, [join(import.meta.dirname, "owner.ts"), home, ...ids], {
@@ -24,22 +24,20 @@ test("after kill -9 the next process adopts what is wanted and ends the rest", {
   await once(owner, "exit");
   const node = await engine(home);
   try {
-    const asked: string[] = [];
+    const egress = { policy: {}, secrets: [] };
     const report = await node.start({
-      wanted: (id) => id === "wanted",
-      egressOf: (id) => {
-        asked.push(id);
-        return Promise.resolve({ policy: {}, secrets: [] });
-      },
+      wanted: [
+        { id: "wanted", egress },
+        { id: "never-existed", egress },
+      ],
     });
-    assert.deepEqual(report, { adopted: ["wanted"], reclaimed: ["unwanted"] });
-    assert.deepEqual(asked, ["wanted"]);
-    const machine = node.get("wanted");
-    assert.ok(machine);
+    assert.deepEqual(report, { adopted: [{ id: "wanted", caCertificatePem: "" }], reclaimed: ["unwanted"] });
+    assert.deepEqual(await node.machines.list(), report.adopted);
+    const machine = { agent: node.machines.agent("wanted") };
     assert.equal(await sh(machine, "cat /home/app/name; pgrep -c sleep"), "wanted\n1");
-    assert.ok((await machine.usage()).cpuMicros > 0);
+    assert.ok((await node.machines.usage("wanted")).cpuMicros > 0);
     assert.equal((await readdir(join(home, "run"))).length, 1);
-    await machine.stop();
+    await node.machines.stop("wanted");
     assert.deepEqual(await readdir(join(home, "run")), []);
   } finally {
     await node.close("end");
@@ -51,14 +49,13 @@ test("machines that are left on purpose run on", { timeout: 240_000 }, async () 
   const home = await temporaryHome();
   const first = await engine(home);
   try {
-    await first.start({ wanted: () => false });
-    await first.create(machineSpec({ id: "left" }));
+    await first.start({ wanted: [] });
+    await create(first, { id: "left" });
     await first.close("leave");
     const second = await engine(home);
-    assert.deepEqual(await second.start({ wanted: () => true }), { adopted: ["left"], reclaimed: [] });
-    const machine = second.get("left");
-    assert.ok(machine);
-    assert.equal(await sh(machine, "echo alive"), "alive");
+    // Without a policy it is adopted, too, and has no network.
+    assert.deepEqual(await second.start({ wanted: [{ id: "left" }] }), { adopted: [{ id: "left" }], reclaimed: [] });
+    assert.equal(await sh({ agent: second.machines.agent("left") }, "echo alive"), "alive");
     await second.close("end");
   } finally {
     await rm(home, { recursive: true, force: true });

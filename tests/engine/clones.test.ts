@@ -1,12 +1,11 @@
 /** Two clones of one template share no identity and no random state. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { machineSpec, sh, withEngine } from "./engine.ts";
+import { create, sh, withEngine } from "./engine.ts";
 
 test("clones have their own random numbers, machine id, boot id, host name and clock", { timeout: 180_000 }, () =>
   withEngine({}, async (node) => {
-    const specs = [machineSpec({ hostname: "first" }), machineSpec({ hostname: "second" })];
-    const machines = await Promise.all(specs.map((spec) => node.create(spec)));
+    const machines = await Promise.all(["first", "second"].map((hostname) => create(node, { hostname })));
     const facts = await Promise.all(
       machines.map(async (machine) => ({
         random: await sh(machine, "head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n'"),
@@ -29,10 +28,10 @@ test("clones have their own random numbers, machine id, boot id, host name and c
 
 test("what one clone writes, another does not see", { timeout: 180_000 }, () =>
   withEngine({}, async (node) => {
-    const first = await node.create(machineSpec());
+    const first = await create(node);
     await sh(first, "echo mine > /home/app/file && sync");
-    await first.stop();
-    const second = await node.create(machineSpec());
+    await node.machines.stop(first.id);
+    const second = await create(node);
     assert.equal(await sh(second, "ls /home/app/file 2>/dev/null || echo none"), "none");
   }),
 );

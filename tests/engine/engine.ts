@@ -3,17 +3,19 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { createNode, type ImageManifest } from "@caisson/node";
-import { configSchema, type EgressGuard, type Machine, type MachineSpec, type SandboxNode } from "@caisson/protocol";
+import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
+import { createNode, createQemuDriver, type ImageManifest } from "@caisson/node";
+import { type Agent, configSchema, type EgressGuard, type MachineSpec, type SandboxNode } from "@caisson/protocol";
 import { pino } from "pino";
 
 export const cache =
   process.env["CAISSON_CACHE"] || join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "caisson");
 
-/** Closes no port: these tests are about machines, and a machine without a guard has no network. */
-export const noEgress: Pick<EgressGuard, "attach" | "detach"> = {
+/** Serves no port: these tests are about machines, and a machine that no guard serves has no network. */
+export const noEgress: Pick<EgressGuard, "attach" | "detach" | "onEvents"> = {
   attach: () => Promise.resolve({ caCertificatePem: "" }),
   detach: () => Promise.resolve(),
+  onEvents: () => undefined,
 };
 
 export async function temporaryHome(): Promise<string> {
@@ -24,11 +26,15 @@ export async function engine(home: string, options: { pool?: number } = {}): Pro
   const image = JSON.parse(await readFile(join(cache, "images/current.json"), "utf8")) as ImageManifest;
   const config = configSchema.parse({ pool: { size: options.pool ?? 0, minFreeMemory: 256 } });
   return createNode({
+    id: "engine",
     home,
     cache,
     image,
+    baseImage: image.key,
     config,
+    driver: createQemuDriver(),
     egress: noEgress,
+    layers: new LocalLayers(join(home, "volumes"), new DirectoryBlobs(join(home, "blobs"))),
     log: pino({ level: process.env["LOG"] ?? "silent" }),
   });
 }
@@ -41,7 +47,7 @@ export async function withEngine(
   const home = await temporaryHome();
   const node = await engine(home, options);
   try {
-    await node.start({ wanted: () => false });
+    await node.start({ wanted: [] });
     await body(node, home);
   } finally {
     await node.close("end");
@@ -65,8 +71,18 @@ export function machineSpec(overrides: Partial<MachineSpec> = {}): MachineSpec {
   };
 }
 
+export interface Created {
+  readonly id: string;
+  readonly agent: Agent;
+}
+
+export async function create(node: SandboxNode, overrides: Partial<MachineSpec> = {}): Promise<Created> {
+  const { id } = await node.machines.create(machineSpec(overrides));
+  return { id, agent: node.machines.agent(id) };
+}
+
 /** Standard output of a shell command inside the machine, trimmed. */
-export async function sh(machine: Machine, script: string): Promise<string> {
+export async function sh(machine: Pick<Created, "agent">, script: string): Promise<string> {
   const { processes } = machine.agent;
   const started = await processes.spawn({ command: "sh", args: ["-c", script], stdout: true });
   const output = await text(machine.agent.readStream(started.stdoutStream));

@@ -5,12 +5,12 @@ import { pipeline } from "node:stream/promises";
 import { Readable } from "node:stream";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { operationError } from "@caisson/node";
-import { machineSpec, withEngine } from "./engine.ts";
+import { operationError } from "@caisson/protocol";
+import { create, withEngine } from "./engine.ts";
 
 test("streams of one machine", { timeout: 240_000 }, async (t) => {
   await withEngine({}, async (node) => {
-    const machine = await node.create(machineSpec());
+    const machine = await create(node);
     const { agent } = machine;
 
     await t.test("16 MiB go in and come back unchanged", async () => {
@@ -45,7 +45,7 @@ test("streams of one machine", { timeout: 240_000 }, async (t) => {
       assert.ok(code !== 0 || signal !== "");
     });
 
-    await t.test("writing to a program that has gone fails with EPIPE", async () => {
+    await t.test("writing to a program that has ended fails with EPIPE", async () => {
       const { pid, stdinStream } = await agent.processes.spawn({ command: "true", stdin: true });
       await agent.processes.wait({ pid });
       const input = agent.writeStream(stdinStream);

@@ -6,7 +6,8 @@ import { takeSnapshot } from "../../packages/server/src/volumes/take-snapshot.ts
 import { openWorkbench } from "./workbench.ts";
 
 export interface Acknowledged {
-  readonly kind: "volume" | "snapshot" | "deleted";
+  /** `deleting` is announced before, all others when they were acknowledged. */
+  readonly kind: "volume" | "snapshot" | "deleting" | "deleted";
   readonly slug: string;
   /** Byte that the first MiB behind 50 MB holds. */
   readonly pattern?: number;
@@ -48,10 +49,12 @@ for (let step = 1; ; step++) {
     await releaseDisks(bench.ctx, `sbx_${slug}`);
   } else if (dice < 0.8 && volumes.size > 2) {
     volumes.delete(volume);
+    say({ kind: "deleting", slug: volume });
     await deleteVolume(bench.ctx, bench.org, volume);
     say({ kind: "deleted", slug: volume });
   } else if (dice < 0.9 && snapshot !== undefined && snapshots.size > 2) {
     snapshots.delete(snapshot);
+    say({ kind: "deleting", slug: snapshot });
     await deleteSnapshot(bench.ctx, bench.org, snapshot);
     say({ kind: "deleted", slug: snapshot });
   } else {

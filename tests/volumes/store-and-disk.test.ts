@@ -7,7 +7,7 @@ import { createVolume } from "../../packages/server/src/volumes/create-volume.ts
 import { deleteSnapshot, deleteVolume, restoreVolume } from "../../packages/server/src/volumes/delete.ts";
 import { acquireDisks, releaseDisks } from "../../packages/server/src/volumes/leases.ts";
 import { findVolume, listSnapshots, listVolumes } from "../../packages/server/src/volumes/lookup.ts";
-import { refreshVolume } from "../../packages/server/src/volumes/sizes.ts";
+import { refreshVolume } from "../../packages/server/src/layers/sizes.ts";
 import { takeSnapshot } from "../../packages/server/src/volumes/take-snapshot.ts";
 import { openWorkbench, type Workbench } from "./workbench.ts";
 
@@ -70,7 +70,10 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
         await tightly("a1", 400e6);
         await assert.rejects(tightly("a2", 400e6), { status: 429, wireCode: "VOLUME_LIMIT_REACHED", message: /bytes/ });
         await tightly("a2", 300e6);
-        await assert.rejects(takeSnapshot(tight.ctx, tight.org, "a1", "s1"), { status: 429, message: /2 of 2/ });
+        await assert.rejects(takeSnapshot(tight.ctx, tight.org, "a1", "s1"), {
+          status: 429,
+          message: /2 volumes and snapshots; the limit is 2/,
+        });
         await tight.assertSound();
       } finally {
         await tight.close();
@@ -174,8 +177,8 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
         await acquireDisks(bench.ctx, bench.org, "sbx_3", { root: "image", volumes: [] }),
         await acquireDisks(bench.ctx, bench.org, "sbx_4", { root: "image", volumes: [] }),
       ];
-      assert.notEqual(one.root?.image, two.root?.image);
-      assert.deepEqual(one.root?.backing, two.root?.backing);
+      assert.notEqual(one.root?.layers[0], two.root?.layers[0]);
+      assert.deepEqual(one.root?.layers.slice(1), two.root?.layers.slice(1));
       // Deleted while in use: those who use it keep it.
       await deleteSnapshot(bench.ctx, bench.org, "image");
       await bench.settle();

@@ -1,4 +1,4 @@
-/** Volumes with their real parts but without machines: embedded database, qcow2 images, and QEMU's own tools as the guest. */
+/** Volumes with their real parts but without machines: database, qcow2 images, and QEMU's tools in the place of the guest. */
 import { execFileSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -6,13 +6,20 @@ import { join } from "node:path";
 import { sql } from "kysely";
 import { pino } from "pino";
 import { configSchema } from "@caisson/protocol";
-import { DirectoryBlobs, LocalLayers } from "@caisson/storage";
-import { openDatabase } from "../../packages/server/src/store/open.ts";
-import type { Database } from "../../packages/server/src/store/tables.ts";
-import { auditVolumes } from "../../packages/server/src/volumes/audit.ts";
-import type { DiskHolder, VolumeContext } from "../../packages/server/src/volumes/context.ts";
+import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
+import { openDatabase } from "../../packages/server/src/kernel/database/open.ts";
+import type { VolumeContext } from "../../packages/server/src/layers/context.ts";
+import { KeyedLock } from "../../packages/server/src/layers/keyed-lock.ts";
+import type { VolumeDatabase } from "../../packages/server/src/layers/tables.ts";
+import { migrations } from "../../packages/server/src/slices.ts";
+import { checkVolumes } from "../../packages/server/src/volumes/check.ts";
 import { Janitor } from "../../packages/server/src/volumes/janitor.ts";
-import { KeyedLock } from "../../packages/server/src/volumes/keyed-lock.ts";
+
+/** A machine as far as its disks go. */
+export interface DiskHolder {
+  overlayDisk(serial: string, overlay: string): Promise<void>;
+  diskLayers(): Promise<Readonly<Record<string, string>>>;
+}
 
 export interface Workbench {
   readonly ctx: VolumeContext;
@@ -36,16 +43,18 @@ export interface WorkbenchOptions {
   readonly directory?: string;
   /** PostgreSQL instead of the embedded database; emptied on close. */
   readonly databaseUrl?: string | undefined;
+  /** Of several on one database: all but the first are closed before it. Default: the first, `n1`. */
+  readonly nodeId?: string;
 }
 
 /** @param volumes keys of the configuration's `volumes` */
 export async function openWorkbench(
   volumes: object = {},
-  { directory, databaseUrl }: WorkbenchOptions = {},
+  { directory, databaseUrl, nodeId = "n1" }: WorkbenchOptions = {},
 ): Promise<Workbench> {
   const home = directory ?? (await mkdtemp(join(tmpdir(), "caisson-volumes-")));
   const log = pino({ level: process.env["CAISSON_LOG_LEVEL"] ?? "silent" });
-  const db: Database = await openDatabase({ home, url: databaseUrl, log });
+  const db: VolumeDatabase = await openDatabase({ home, url: databaseUrl, migrations, log });
   const org = "org-1";
   await db
     .insertInto("orgs")
@@ -56,14 +65,24 @@ export async function openWorkbench(
   const layers = new LocalLayers(images, new DirectoryBlobs(join(home, "volumes", "blobs")));
   await layers.open();
   const machines = new Map<string, DiskHolder>();
+  const machineOf = (id: string): DiskHolder => {
+    const machine = machines.get(id);
+    if (machine === undefined) throw new Error(`There is no machine ${id}.`);
+    return machine;
+  };
   const config = configSchema.parse({ volumes: { minFreeDisk: 0, ...volumes } });
   const ctx: VolumeContext = {
     db,
     lockRows: databaseUrl !== undefined,
     layers,
     config,
-    baseImage: "base-1",
-    machine: (id) => machines.get(id),
+    nodeId,
+    machines: {
+      overlayDisk: (id, serial, overlay) => machineOf(id).overlayDisk(serial, overlay),
+      diskLayers: (id) => machineOf(id).diskLayers(),
+    },
+    baseImage: () => "base-1",
+    running: (id) => machines.has(id),
     ending: () => undefined,
     locks: new KeyedLock(),
     log,
@@ -71,11 +90,11 @@ export async function openWorkbench(
   const janitor = new Janitor(ctx, { patience: 0 });
   const path = (layer: string) => join(images, `${layer}.qcow2`);
   const run = (image: string, flags: string[], commands: string[]) => {
-    const said = execFileSync("qemu-io", [...flags, ...commands.flatMap((command) => ["-c", command]), image], {
+    const output = execFileSync("qemu-io", [...flags, ...commands.flatMap((command) => ["-c", command]), image], {
       encoding: "utf8",
     });
-    if (/failed|error/i.test(said)) throw new Error(said);
-    return said;
+    if (/failed|error/i.test(output)) throw new Error(output);
+    return output;
   };
   return {
     ctx,
@@ -84,10 +103,10 @@ export async function openWorkbench(
     machines,
     async settle() {
       for (let pass = 0; pass < 50; pass++) if (!(await janitor.run(new AbortController().signal))) return;
-      throw new Error("the background work does not come to an end");
+      throw new Error("The background work does not end.");
     },
     async assertSound() {
-      const { faults } = await auditVolumes(ctx, { running: (id) => machines.has(id) });
+      const { faults } = await checkVolumes(ctx, { running: (id) => machines.has(id) });
       if (faults.length > 0) throw new Error(JSON.stringify(faults, null, 1));
     },
     async io(volumeId, ...commands) {
@@ -100,7 +119,8 @@ export async function openWorkbench(
     },
     read: (layer, ...commands) => run(path(layer), ["-r"], commands),
     async close() {
-      if (databaseUrl !== undefined) await sql`drop schema public cascade; create schema public`.execute(db);
+      if (databaseUrl !== undefined && nodeId === "n1")
+        await sql`drop schema public cascade; create schema public`.execute(db);
       await db.destroy();
       if (directory === undefined) await rm(home, { recursive: true });
     },

@@ -19,7 +19,7 @@ var lastFound sync.Map
 // findDisk returns the device of the disk with that serial. ENODEV when there is none.
 func findDisk(serial string) (string, error) {
 	if serial == "" {
-		return "", failure.Errno(unix.EINVAL, "a disk needs a serial")
+		return "", failure.Errno(unix.EINVAL, "the disk serial is empty")
 	}
 	if name, there := lastFound.Load(serial); there && diskSerial(filepath.Join("/sys/block", name.(string))) == serial {
 		return filepath.Join("/dev", name.(string)), nil
@@ -34,7 +34,7 @@ func findDisk(serial string) (string, error) {
 			return filepath.Join("/dev", disk.Name()), nil
 		}
 	}
-	return "", failure.Errno(unix.ENODEV, "disk with serial %q", serial)
+	return "", failure.Errno(unix.ENODEV, "no disk has the serial %q", serial)
 }
 
 // diskSerial reads the serial of a virtio-blk disk, or of a SCSI disk from its vital product data.

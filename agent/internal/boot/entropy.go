@@ -17,7 +17,7 @@ const minEntropy = 64
 // Reseed mixes the host's random bytes into the kernel's generator and makes it use them at once.
 func Reseed(entropy []byte) error {
 	if len(entropy) < minEntropy || len(entropy) > 4096 {
-		return failure.Errno(unix.EINVAL, "%d bytes of entropy, need %d to 4096", len(entropy), minEntropy)
+		return failure.Errno(unix.EINVAL, "got %d bytes of entropy, need %d to 4096", len(entropy), minEntropy)
 	}
 	random, err := os.OpenFile("/dev/urandom", os.O_WRONLY, 0)
 	if err != nil {
@@ -47,7 +47,7 @@ const rndReseedCRNG = 0x5207
 // SetClock sets the wall clock.
 func SetClock(unixNanos int64) error {
 	if unixNanos <= 0 {
-		return failure.Errno(unix.EINVAL, "clock of %d ns", unixNanos)
+		return failure.Errno(unix.EINVAL, "the time %d ns is out of range", unixNanos)
 	}
 	now := unix.NsecToTimespec(unixNanos)
 	return os.NewSyscallError("clock_settime", unix.ClockSettime(unix.CLOCK_REALTIME, &now))

@@ -23,18 +23,20 @@ const (
 	maxJavaStore = 8 << 20
 )
 
-// The format "JKS", as sun.security.provider.JavaKeyStore writes it. All numbers are big-endian.
+// The format "JKS", as sun.security.provider.JavaKeyStore writes it. All numbers are big-endian. Read here and not by a library:
+// keystore-go allocates the length that an entry names before it reads, up to 4 GiB, which ends PID 1.
 const (
 	jksMagic, jksVersion = 0xfeedfeed, 2
 	jksHeader            = 12
 	jksTrusted           = 2
 )
 
-// trustInJava puts a certificate in DER into Java's anchors, in place of the one of an earlier life of this root. A store that
-// is not there, or not as Debian makes it, is left as it is; and no root is refused for the sake of Java.
+// trustInJava adds a DER certificate to Java's trust anchors and removes the one that an earlier sandbox on this root added. A store
+// that does not exist, or that does not look as Debian makes it, stays unchanged. Errors are only logged: a machine also starts
+// without trust in Java.
 func trustInJava(certificate []byte) {
 	if err := rewriteJavaStore(certificate); err != nil {
-		log.Printf("boot: trust in Java: %v", err)
+		log.Printf("boot: could not add the certificate to the Java trust store: %v", err)
 	}
 }
 

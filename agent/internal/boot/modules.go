@@ -27,7 +27,7 @@ func loadModules() error {
 		}
 		if err := loadModule(filepath.Join(modulesFolder, name)); err != nil {
 			// A missing one shows where it is needed; the others must be loaded all the same.
-			log.Printf("module %s: %v", name, err)
+			log.Printf("boot: load module %s: %v", name, err)
 		}
 	}
 	return os.RemoveAll(modulesFolder)

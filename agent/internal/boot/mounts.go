@@ -1,4 +1,5 @@
-// Package boot brings the machine up as PID 1: first as a template, then as an individual with a root of its own.
+// Package boot starts the machine as PID 1. First it prepares the template that all clones share. Then it gives each clone its own
+// root file system, identity and trust anchors.
 package boot
 
 import (

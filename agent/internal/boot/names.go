@@ -28,7 +28,7 @@ func Personal(id string) error {
 // host's name, and the file that it is in, come with the owner.
 func Identify(id string) error {
 	if !machineID.MatchString(id) {
-		return failure.Errno(unix.EINVAL, "machine id")
+		return failure.Errno(unix.EINVAL, "the machine id is not 32 hexadecimal digits")
 	}
 	keys, _ := filepath.Glob("/etc/ssh/ssh_host_*")
 	for _, stale := range append(keys, "/var/lib/dbus/machine-id", "/etc/.updated", "/var/.updated") {
@@ -43,7 +43,7 @@ func Identify(id string) error {
 // SetHostname names the machine.
 func SetHostname(name string) error {
 	if !hostname.MatchString(name) {
-		return failure.Errno(unix.EINVAL, "host name %q", name)
+		return failure.Errno(unix.EINVAL, "the hostname %q is not valid", name)
 	}
 	return failure.From(errors.Join(
 		os.NewSyscallError("sethostname", unix.Sethostname([]byte(name))),

@@ -64,7 +64,7 @@ func layOver(lower, disk, target string) error {
 		err = unix.Mount("overlay", target, "overlay", unix.MS_NOATIME, options)
 	}
 	if err != nil {
-		return failure.From(fmt.Errorf("lay the writable layer over the base image: %w", err))
+		return failure.From(fmt.Errorf("mount the writable layer over the base image: %w", err))
 	}
 	return checkShell(target)
 }

@@ -59,7 +59,7 @@ func trust(certificate string) (link string, err error) {
 		}
 		parsed, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return "", failure.Errno(unix.EINVAL, "the authority's certificate: %v", err)
+			return "", failure.Errno(unix.EINVAL, "the authority's certificate cannot be parsed: %v", err)
 		}
 		if link, err = linkByHash(parsed); err != nil {
 			return "", failure.From(err)
@@ -99,10 +99,10 @@ func rewriteBundle(bundleFile, certificate string) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no file", bundleFile)
+		return fmt.Errorf("%s is not a regular file", bundleFile)
 	}
 	if info.Size() > maxBundle {
-		return fmt.Errorf("%s has %d bytes", bundleFile, info.Size())
+		return fmt.Errorf("%s is too large: %d bytes", bundleFile, info.Size())
 	}
 	// Only the end can have a certificate of ours.
 	from := max(0, info.Size()-64<<10)
@@ -153,7 +153,7 @@ func linkByHash(certificate *x509.Certificate) (string, error) {
 			return link, os.Symlink(anchorFile, link)
 		}
 	}
-	return "", fmt.Errorf("no free name for %08x in %s", hash, folder)
+	return "", fmt.Errorf("every file name for hash %08x in %s is taken", hash, folder)
 }
 
 // subjectHash is X509_NAME_hash of OpenSSL: SHA-1 over the attributes of the name, with values as UTF-8, in lower case and

@@ -45,7 +45,7 @@ func (d *Disks) Replace(old, next *Disk) {
 // MountVolume waits for a disk and mounts it; the directory is made when missing.
 func (d *Disks) MountVolume(ctx context.Context, serial, path string, readOnly bool) error {
 	if !filepath.IsAbs(path) || filepath.Clean(path) == "/" {
-		return failure.Errno(unix.EINVAL, "mount point %q", path)
+		return failure.Errno(unix.EINVAL, "the mount point %q must be an absolute path other than /", path)
 	}
 	device, err := waitDisk(ctx, serial, 0)
 	if err != nil {
@@ -54,7 +54,7 @@ func (d *Disks) MountVolume(ctx context.Context, serial, path string, readOnly b
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.mounted[serial] != nil {
-		return failure.Errno(unix.EBUSY, "disk %q", serial)
+		return failure.Errno(unix.EBUSY, "the disk %q is already mounted", serial)
 	}
 	if err := makeMountPoint(path); err != nil {
 		return failure.From(err)

@@ -1,4 +1,4 @@
-// Package control serves the contract on the control port, one host connection after the other.
+// Package control serves the contract on the control port, to one host connection at a time.
 package control
 
 import (

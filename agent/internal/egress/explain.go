@@ -133,7 +133,7 @@ func (e explanation) rule() string {
 	return rule
 }
 
-// body has the form of what the host answers to a request that it refuses (packages/egress/src/intercept/refusal.ts).
+// body has the form of what the host answers to a request that it refuses (packages/egress/src/intercept/model/outcome.ts).
 func (e explanation) body() []byte {
 	kind := "egress_failed"
 	if e.Status == http.StatusForbidden {

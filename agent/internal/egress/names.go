@@ -1,5 +1,6 @@
-// Package egress gets the sandbox's outgoing connections to the host: a resolver that gives every name an address of its
-// own, kernel rules that redirect what goes to the outside, and a tunnel per connection through the egress port.
+// Package egress carries the sandbox's outgoing connections to the host. It has three parts: a resolver that assigns a synthetic
+// address to every name, kernel rules that redirect outgoing connections to the agent, and one tunnel per connection through the
+// egress port.
 package egress
 
 import (

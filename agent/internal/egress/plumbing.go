@@ -20,10 +20,10 @@ const (
 func plumb() error {
 	loopback, err := netlink.LinkByName("lo")
 	if err != nil {
-		return fmt.Errorf("loopback: %w", err)
+		return fmt.Errorf("set up loopback: %w", err)
 	}
 	if err := netlink.LinkSetUp(loopback); err != nil {
-		return fmt.Errorf("loopback: %w", err)
+		return fmt.Errorf("set up loopback: %w", err)
 	}
 	// The module makes one of its own when it is loaded.
 	if stray, err := netlink.LinkByName("dummy0"); err == nil {
@@ -33,7 +33,7 @@ func plumb() error {
 	os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte("0 2147483647"), 0)
 	dummy := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: linkName}}
 	if err := netlink.LinkAdd(dummy); err != nil {
-		return fmt.Errorf("make %s: %w", linkName, err)
+		return fmt.Errorf("create interface %s: %w", linkName, err)
 	}
 	// Nobody is there who could advertise a router.
 	os.WriteFile("/proc/sys/net/ipv6/conf/"+linkName+"/accept_ra", []byte("0"), 0)
@@ -52,7 +52,7 @@ func plumb() error {
 			address.Flags = unix.IFA_F_NODAD
 		}
 		if err := netlink.AddrAdd(link, address); err != nil {
-			return fmt.Errorf("address %s: %w", own, err)
+			return fmt.Errorf("add address %s: %w", own, err)
 		}
 	}
 	if err := netlink.LinkSetUp(link); err != nil {
@@ -62,7 +62,7 @@ func plumb() error {
 		{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}, {IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)},
 	} {
 		if err := netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: &all, Scope: netlink.SCOPE_LINK}); err != nil {
-			return fmt.Errorf("default route: %w", err)
+			return fmt.Errorf("add default route: %w", err)
 		}
 	}
 	return nil

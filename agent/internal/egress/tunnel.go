@@ -23,7 +23,7 @@ const (
 )
 
 // ErrNoHost is returned while no host serves the egress port.
-var ErrNoHost = errors.New("no host serves outgoing connections")
+var ErrNoHost = errors.New("no egress proxy is connected")
 
 // Refusal says why the host did not connect.
 type Refusal struct {

@@ -1,4 +1,4 @@
-// Package environment holds the variables that new processes get.
+// Package environment holds the environment variables of new processes.
 package environment
 
 import (
@@ -41,11 +41,11 @@ func New(values map[string]string) *Environment {
 func CheckPair(key, value string) error {
 	switch {
 	case key == "" || strings.ContainsAny(key, "=\x00"):
-		return failure.Errno(unix.EINVAL, "environment variable name %q", key[:min(len(key), 100)])
+		return failure.Errno(unix.EINVAL, "the environment variable name %q is not valid", key[:min(len(key), 100)])
 	case strings.ContainsRune(value, 0):
-		return failure.Errno(unix.EINVAL, "value of environment variable %s", key[:min(len(key), 100)])
+		return failure.Errno(unix.EINVAL, "the value of the environment variable %s contains a NUL byte", key[:min(len(key), 100)])
 	case len(key) > maxKeyBytes || len(key)+1+len(value) > maxPairBytes:
-		return failure.Errno(unix.E2BIG, "environment variable %s", key[:min(len(key), 100)])
+		return failure.Errno(unix.E2BIG, "the environment variable %s is too long", key[:min(len(key), 100)])
 	}
 	return nil
 }
@@ -62,7 +62,7 @@ func (e *Environment) Merge(values map[string]string) error {
 		total += len(key) + len(value)
 	}
 	if total > maxTotalBytes {
-		return failure.Errno(unix.E2BIG, "environment of more than %d bytes", maxTotalBytes)
+		return failure.Errno(unix.E2BIG, "the environment is larger than %d bytes", maxTotalBytes)
 	}
 	for key, value := range values {
 		e.put(key, value)

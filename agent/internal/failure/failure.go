@@ -1,4 +1,4 @@
-// Package failure turns errors of system calls into the errors of the contract.
+// Package failure converts errors of system calls to the errors of the contract.
 package failure
 
 import (

@@ -179,7 +179,7 @@ func (f *Files) WriteFileBegin(ctx context.Context, request *connect.Request[age
 func (f *Files) WriteFileFinish(ctx context.Context, request *connect.Request[agentv1.WriteFileFinishRequest]) (*connect.Response[agentv1.Empty], error) {
 	upload, there := f.takeUpload(request.Msg.Stream)
 	if !there {
-		return nil, failure.Errno(unix.EBADF, "upload %d", request.Msg.Stream)
+		return nil, failure.Errno(unix.EBADF, "no upload has the stream %d", request.Msg.Stream)
 	}
 	upload.forget()
 	if err := upload.input.Wait(ctx); err != nil {

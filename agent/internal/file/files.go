@@ -1,4 +1,4 @@
-// Package file implements the Files service on the sandbox's file systems, with the semantics of Deno's functions.
+// Package file implements the Files service. Its operations behave like Deno's file functions.
 package file
 
 import (
@@ -46,11 +46,11 @@ func (f *Files) path(path string) (string, error) {
 	}
 	switch {
 	case path == "":
-		return "", failure.Errno(unix.ENOENT, "empty path")
+		return "", failure.Errno(unix.ENOENT, "the path is empty")
 	case strings.ContainsRune(path, 0):
-		return "", failure.Errno(unix.EINVAL, "path with a zero byte")
+		return "", failure.Errno(unix.EINVAL, "the path contains a NUL byte")
 	case len(path) >= maxPath:
-		return "", failure.Errno(unix.ENAMETOOLONG, "path of %d bytes", len(path))
+		return "", failure.Errno(unix.ENAMETOOLONG, "the path is too long: %d bytes", len(path))
 	case filepath.IsAbs(path):
 		return path, nil
 	}

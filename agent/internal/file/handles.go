@@ -40,7 +40,7 @@ func (f *Files) handle(id uint64) (*handle, error) {
 	if open := f.handles.open[id]; open != nil {
 		return open, nil
 	}
-	return nil, failure.Errno(unix.EBADF, "file handle %d", id)
+	return nil, failure.Errno(unix.EBADF, "no open file has the handle %d", id)
 }
 
 // Open opens a file.
@@ -84,7 +84,7 @@ func openFlags(request *agentv1.OpenRequest) (int, error) {
 	case !request.Read && !writes,
 		!writes && (request.Truncate || request.Create || request.CreateNew),
 		request.Append && request.Truncate && !request.CreateNew:
-		return 0, failure.Errno(unix.EINVAL, "combination of open options")
+		return 0, failure.Errno(unix.EINVAL, "these open options cannot be combined")
 	}
 	flags := unix.O_RDONLY
 	if writes {
@@ -119,7 +119,7 @@ func (f *Files) closeHandle(id uint64) error {
 	delete(f.handles.open, id)
 	f.handles.mu.Unlock()
 	if opened == nil {
-		return failure.Errno(unix.EBADF, "file handle %d", id)
+		return failure.Errno(unix.EBADF, "no open file has the handle %d", id)
 	}
 	close(opened.closed)
 	return opened.File.Close()
@@ -174,7 +174,7 @@ func (f *Files) Seek(_ context.Context, request *connect.Request[agentv1.HandleS
 		return nil, err
 	}
 	if request.Msg.Whence < 0 || request.Msg.Whence > 2 {
-		return nil, failure.Errno(unix.EINVAL, "whence %d", request.Msg.Whence)
+		return nil, failure.Errno(unix.EINVAL, "the value %d of whence is not valid", request.Msg.Whence)
 	}
 	position, err := file.File.Seek(request.Msg.Offset, int(request.Msg.Whence))
 	if err != nil {

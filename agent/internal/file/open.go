@@ -125,7 +125,7 @@ func interruptible(ctx context.Context, file *os.File) (release func()) {
 // size checks a length or offset that becomes a signed 64-bit number.
 func size(length uint64) (int64, error) {
 	if length > 1<<62 {
-		return 0, failure.Errno(unix.EFBIG, "length %d", length)
+		return 0, failure.Errno(unix.EFBIG, "the length %d is out of range", length)
 	}
 	return int64(length), nil
 }

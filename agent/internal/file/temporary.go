@@ -47,7 +47,7 @@ func (f *Files) temporary(request *agentv1.MakeTempRequest, make func(path strin
 		return nil, err
 	}
 	if strings.ContainsAny(request.Prefix+request.Suffix, "/\x00") {
-		return nil, failure.Errno(unix.EINVAL, "prefix %q and suffix %q of a temporary name", request.Prefix, request.Suffix)
+		return nil, failure.Errno(unix.EINVAL, "the prefix %q or the suffix %q of the temporary name is not valid", request.Prefix, request.Suffix)
 	}
 	for range temporaryTries {
 		random := [8]byte{}

@@ -52,7 +52,7 @@ func (f *Files) ExpandGlob(ctx context.Context, request *connect.Request[agentv1
 		return err
 	}
 	if len(wanted.Exclude) > maxPatterns {
-		return failure.Errno(unix.E2BIG, "%d globs to exclude", len(wanted.Exclude))
+		return failure.Errno(unix.E2BIG, "too many globs to exclude: %d", len(wanted.Exclude))
 	}
 	batch := batch{answers: answers}
 	err := walk.Tree{Home: f.home}.ExpandGlob(ctx, wanted.Glob, walk.ExpandOptions{
@@ -65,7 +65,7 @@ func (f *Files) ExpandGlob(ctx context.Context, request *connect.Request[agentv1
 
 func compile(expressions []*agentv1.RegularExpression) ([]*walk.Pattern, error) {
 	if len(expressions) > maxPatterns {
-		return nil, failure.Errno(unix.E2BIG, "%d regular expressions", len(expressions))
+		return nil, failure.Errno(unix.E2BIG, "too many regular expressions: %d", len(expressions))
 	}
 	var patterns []*walk.Pattern
 	for _, expression := range expressions {

@@ -1,4 +1,7 @@
 // Package identity looks up users and groups in the sandbox's /etc/passwd and /etc/group.
+//
+// It does not use moby/sys/user: that library reads a user or group number which is no number as 0, which is root. Here such a line
+// is skipped, as by the C library.
 package identity
 
 import (
@@ -44,7 +47,7 @@ type stamp struct {
 const (
 	passwdFile = "/etc/passwd"
 	groupFile  = "/etc/group"
-	// More than this is no user database.
+	// A larger file is not read.
 	maxFileBytes = 1 << 20
 )
 
@@ -70,7 +73,7 @@ func (d *Directory) Lookup(name string) (User, error) {
 	if name == App.Name {
 		return App, nil
 	}
-	return User{}, failure.Errno(unix.ENOENT, "user %q", name)
+	return User{}, failure.Errno(unix.ENOENT, "there is no user %q", name)
 }
 
 func stampOf(path string) stamp {
@@ -107,7 +110,8 @@ func parse(passwd, group []byte) map[string]User {
 	return users
 }
 
-// content is empty for what is no user database: root in the sandbox may put anything in its place, also what blocks or never ends.
+// content is empty when the path is not a regular file of limited size: root in the sandbox can put anything there, also a file that
+// blocks or never ends.
 func content(path string) []byte {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {

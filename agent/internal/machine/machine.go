@@ -1,4 +1,4 @@
-// Package machine implements the Machine service: the life of the virtual machine from template to owner.
+// Package machine implements the Machine service. It takes the virtual machine from template to a configured sandbox.
 package machine
 
 import (
@@ -60,7 +60,7 @@ func (m *Machine) Ready() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.state == agentv1.HelloResponse_STATE_TEMPLATE && m.root == nil {
-		return failure.State("the machine is a template: call Prepare or Personalize first")
+		return failure.State("the machine is still a template: call Prepare or Personalize first")
 	}
 	return nil
 }
@@ -86,7 +86,7 @@ func (m *Machine) Prepare(_ context.Context, request *connect.Request[agentv1.Pr
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.state != agentv1.HelloResponse_STATE_TEMPLATE || m.root != nil || m.borrowed {
-		return nil, failure.State("Prepare comes once, before Personalize")
+		return nil, failure.State("Prepare can be called once, before Personalize")
 	}
 	if err := m.mountRoot(request.Msg.RootSerial, false); err != nil {
 		return done(err)
@@ -115,7 +115,7 @@ func (m *Machine) Personalize(_ context.Context, request *connect.Request[agentv
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.state != agentv1.HelloResponse_STATE_TEMPLATE {
-		return nil, failure.State("the machine was personalized before")
+		return nil, failure.State("Personalize can be called once")
 	}
 	if !m.borrowed {
 		if err := m.personalize(request.Msg); err != nil {
@@ -151,7 +151,7 @@ func (m *Machine) ChangeRoot(ctx context.Context, request *connect.Request[agent
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.state != agentv1.HelloResponse_STATE_PERSONALIZED || m.borrowed {
-		return nil, failure.State("ChangeRoot comes after Personalize and before Configure")
+		return nil, failure.State("ChangeRoot can be called after Personalize and before Configure")
 	}
 	return done(m.changeRoot(ctx, request.Msg))
 }
@@ -159,7 +159,7 @@ func (m *Machine) ChangeRoot(ctx context.Context, request *connect.Request[agent
 // changeRoot moves the machine onto another root disk.
 func (m *Machine) changeRoot(ctx context.Context, disk *agentv1.RootDisk) error {
 	if m.rootChanged {
-		return failure.State("the root changes once")
+		return failure.State("the root disk can be changed once")
 	}
 	m.rootChanged = true
 	ctx, cancel := waitForDisk(ctx, disk.TimeoutMs)
@@ -191,10 +191,10 @@ func (m *Machine) Configure(ctx context.Context, request *connect.Request[agentv
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.state != agentv1.HelloResponse_STATE_PERSONALIZED {
-		return nil, failure.State("Configure comes once, after Personalize")
+		return nil, failure.State("Configure can be called once, after Personalize")
 	}
 	if m.borrowed && request.Msg.Root != nil {
-		return nil, failure.State("this machine's root is its own")
+		return nil, failure.State("the machine already has its own root disk")
 	}
 	if err := m.env.Merge(request.Msg.Env); err != nil {
 		return nil, err
@@ -245,7 +245,7 @@ func (m *Machine) Rehearse(ctx context.Context, request *connect.Request[agentv1
 		return done(nil)
 	}
 	if m.root == nil || m.state == agentv1.HelloResponse_STATE_CONFIGURED {
-		return nil, failure.State("Rehearse comes after Prepare and before Configure")
+		return nil, failure.State("Rehearse can be called after Prepare and before Configure")
 	}
 	// Or the garbage of all this is collected while the owner waits for Configure.
 	defer runtime.GC()

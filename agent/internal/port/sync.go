@@ -1,7 +1,8 @@
-// Package port makes a net.Conn per host connection out of a line that outlives its hosts, such as a virtio-serial port.
+// Package port makes a net.Conn for each host connection on a virtio-serial port. The port stays open when the host process
+// disconnects, and another host process can connect later.
 //
-// Bytes of an earlier host may still be under way in both directions when a new one connects. So each connection starts
-// with a handshake: the host repeats `CAISSON-SYNC <32 hexadecimal digits>\n` until it reads back the same line.
+// When a host connects, the port can still hold bytes of the earlier host, in both directions. So each connection starts with a
+// handshake: the host repeats `CAISSON-SYNC <32 hexadecimal digits>\n` until it reads the same line back.
 package port
 
 import "bytes"

@@ -56,7 +56,7 @@ func (t *Table) UseCgroups() error {
 	} {
 		for _, controller := range strings.Fields(folder.controllers) {
 			if err := os.WriteFile(folder.path+"/cgroup.subtree_control", []byte(controller), 0); err != nil {
-				log.Printf("cgroup controller %s: %v", controller, err)
+				log.Printf("enable cgroup controller %s: %v", controller, err)
 			}
 		}
 	}

@@ -86,7 +86,7 @@ func limit(total, taken uint64) {
 		{sandboxGroup + "/pids.max", strconv.FormatUint(tasks, 10)},
 	} {
 		if err := os.WriteFile(setting.path, []byte(setting.value), 0); err != nil {
-			log.Printf("limit %s: %v", setting.path, err)
+			log.Printf("set limit %s: %v", setting.path, err)
 		}
 	}
 }

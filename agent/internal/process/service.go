@@ -29,7 +29,7 @@ func (t *Table) Wait(ctx context.Context, request *connect.Request[agentv1.WaitR
 func (t *Table) Kill(_ context.Context, request *connect.Request[agentv1.KillRequest]) (*connect.Response[agentv1.Empty], error) {
 	number := unix.SignalNum(request.Msg.Signal)
 	if number == 0 {
-		return nil, failure.Errno(unix.EINVAL, "signal %q", request.Msg.Signal)
+		return nil, failure.Errno(unix.EINVAL, "there is no signal %q", request.Msg.Signal)
 	}
 	process, err := t.find(request.Msg.Pid)
 	if err != nil {
@@ -48,7 +48,7 @@ func (t *Table) ResizeTerminal(_ context.Context, request *connect.Request[agent
 		return nil, err
 	}
 	if process.terminal == nil {
-		return nil, failure.Errno(unix.ENOTTY, "process %d", request.Msg.Pid)
+		return nil, failure.Errno(unix.ENOTTY, "the process %d has no terminal", request.Msg.Pid)
 	}
 	if err := resize(process.terminal, request.Msg.Rows, request.Msg.Columns); err != nil {
 		return nil, failure.From(err)

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// stateListen is TCP_LISTEN in the table of the kernel.
+// stateListen is TCP_LISTEN in the kernel's table. The tables are read here and not by prometheus/procfs, which keeps every field of
+// every socket: the host asks many times a second, often on an emulated processor.
 const stateListen = "0A"
 
 // listeningPort returns a TCP port that one of the processes listens on, or 0.

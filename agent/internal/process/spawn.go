@@ -52,7 +52,7 @@ func (t *Table) start(request *agentv1.SpawnRequest) (*agentv1.SpawnResponse, er
 	}
 	for _, arg := range request.Args {
 		if strings.ContainsRune(arg, 0) {
-			return nil, failure.Errno(unix.EINVAL, "argument with a zero byte")
+			return nil, failure.Errno(unix.EINVAL, "an argument contains a NUL byte")
 		}
 	}
 	stdio, err := t.openStdio(request, user)
@@ -165,7 +165,7 @@ func directory(cwd string, user identity.User) (string, error) {
 		return "", err
 	}
 	if !info.IsDir() {
-		return "", failure.Errno(unix.ENOTDIR, "working directory %s", cwd)
+		return "", failure.Errno(unix.ENOTDIR, "the working directory %s is not a directory", cwd)
 	}
 	return cwd, nil
 }

@@ -1,4 +1,4 @@
-// Package process starts programs in the sandbox and knows what became of them.
+// Package process starts programs in the sandbox, limits their memory, and keeps their exit status.
 package process
 
 import (
@@ -97,7 +97,7 @@ func (t *Table) find(pid uint32) (*Process, error) {
 	if process := t.byPid[int(pid)]; process != nil {
 		return process, nil
 	}
-	return nil, failure.Errno(unix.ESRCH, "process %d", pid)
+	return nil, failure.Errno(unix.ESRCH, "there is no process %d", pid)
 }
 
 // Running counts the processes the host started that have not ended.
@@ -142,7 +142,7 @@ func (t *Table) signal(process *Process, number syscall.Signal) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if process.reaped {
-		return failure.Errno(unix.ESRCH, "process %d", process.pid)
+		return failure.Errno(unix.ESRCH, "there is no process %d", process.pid)
 	}
 	return failure.From(syscall.Kill(-process.pid, number))
 }

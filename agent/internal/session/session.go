@@ -1,4 +1,4 @@
-// Package session knows which host connection a call belongs to, for what lives only as long as that connection.
+// Package session links a call to the host connection that it came on. What belongs to a connection ends with it.
 package session
 
 import (

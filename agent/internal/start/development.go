@@ -27,7 +27,7 @@ func Development(arguments []string) error {
 	}
 	controlPath, isUnix := strings.CutPrefix(*controlAt, "unix:")
 	if !isUnix || controlPath == "" {
-		return errors.New("outside of a virtual machine the agent needs --listen unix:/path")
+		return errors.New("outside a virtual machine the agent needs the option --listen unix:/path")
 	}
 	env := environment.New(map[string]string{"PATH": os.Getenv("PATH"), "HOME": *home, "LANG": "C.UTF-8"})
 	tunnel := egress.NewTunnel()

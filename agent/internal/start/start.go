@@ -1,4 +1,4 @@
-// Package start puts the agent together: in a virtual machine, or on a developer's machine.
+// Package start connects the packages of the agent: in a virtual machine, or on a developer's computer.
 package start
 
 import (

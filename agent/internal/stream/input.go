@@ -34,8 +34,8 @@ type Input struct {
 }
 
 var (
-	errAbandoned = errors.New("the host broke the stream off")
-	errGone      = errors.New("the reader has gone")
+	errAbandoned = errors.New("the host cancelled the stream")
+	errGone      = errors.New("the reader has closed")
 )
 
 // Wait blocks until all was written and the sink is closed, or the stream failed.

@@ -1,5 +1,5 @@
 // Package stream carries bytes between the host and pipes, terminals and files: `GET /streams/{id}` and `PUT /streams/{id}`.
-// HTTP/2 flow control is the back-pressure: a source is only read when the host can take the bytes.
+// HTTP/2 flow control limits the rate: a source is read only when the host can receive the bytes.
 package stream
 
 import (

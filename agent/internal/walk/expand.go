@@ -24,7 +24,7 @@ type ExpandOptions struct {
 const maxMatches = 1 << 20
 
 // ErrTooMany is returned for a glob with more matches than can be sorted in memory.
-var ErrTooMany = errors.New("too many matches")
+var ErrTooMany = errors.New("the glob has too many matches")
 
 // ExpandGlob lists what a glob matches, sorted by path. A fixed part that does not exist matches nothing.
 func (t Tree) ExpandGlob(ctx context.Context, glob string, options ExpandOptions, yield Yield) error {

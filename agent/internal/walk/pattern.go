@@ -1,4 +1,4 @@
-// Package walk lists trees of files with the semantics of `walk` and `expandGlob` of Deno's standard library.
+// Package walk lists trees of files. It behaves like `walk` and `expandGlob` of Deno's standard library.
 package walk
 
 import (
@@ -18,7 +18,7 @@ const (
 )
 
 // ErrPattern is wrapped by every error about a pattern.
-var ErrPattern = errors.New("bad pattern")
+var ErrPattern = errors.New("the pattern is not valid")
 
 // Pattern is a compiled regular expression.
 type Pattern struct{ expression *regexp2.Regexp }
@@ -42,7 +42,7 @@ func CompileRegExp(source, flags string) (*Pattern, error) {
 		case 'g', 'd':
 			// They change what a match returns, not whether there is one.
 		default:
-			return nil, fmt.Errorf("%w: flag %q of a regular expression", ErrPattern, flag)
+			return nil, fmt.Errorf("%w: the flag %q of a regular expression is not supported", ErrPattern, flag)
 		}
 	}
 	return compile(source, options)
@@ -50,7 +50,7 @@ func CompileRegExp(source, flags string) (*Pattern, error) {
 
 func compile(source string, options regexp2.RegexOptions) (compiled *Pattern, err error) {
 	if len(source) > maxPatternLength {
-		return nil, fmt.Errorf("%w: %d bytes long", ErrPattern, len(source))
+		return nil, fmt.Errorf("%w: it is too long, %d bytes", ErrPattern, len(source))
 	}
 	// The library is known to panic on odd expressions; the user's mistake must not end the agent.
 	defer func() {
@@ -70,11 +70,11 @@ func compile(source string, options regexp2.RegexOptions) (compiled *Pattern, er
 func (p *Pattern) Match(text string) (matched bool, err error) {
 	defer func() {
 		if recover() != nil {
-			err = fmt.Errorf("%w: cannot be matched", ErrPattern)
+			err = fmt.Errorf("%w: it cannot be matched", ErrPattern)
 		}
 	}()
 	if matched, err = p.expression.MatchString(text); err != nil {
-		return false, fmt.Errorf("%w: takes too long on %.200s", ErrPattern, text)
+		return false, fmt.Errorf("%w: matching takes too long on %.200s", ErrPattern, text)
 	}
 	return matched, nil
 }

@@ -41,7 +41,7 @@ const (
 )
 
 // ErrTooDeep is returned for a tree that is deeper than any path can be.
-var ErrTooDeep = errors.New("the tree is too deep")
+var ErrTooDeep = errors.New("the directory tree is too deep")
 
 // Tree lists trees of one file system view.
 type Tree struct {

@@ -1,52 +1,43 @@
-/** What the gateway says itself. */
-import { STATUS_CODES, type ServerResponse } from "node:http";
+/** Answers of the gateway itself. */
+import type { ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import type { Refusal } from "./addressed.ts";
+import { answerOnSocket, type HeaderList } from "@caisson/http1";
 import { limits } from "./limits.ts";
 
-/** Names the rule that decided; a sandbox's own answer can carry it too, so it proves nothing. */
-const ruleHeader = "caisson-gateway";
+export interface Refusal {
+  readonly status: number;
+  /** Stable, for programs. */
+  readonly rule: string;
+  /** For people. */
+  readonly message: string;
+}
 
-const headersOf = ({ rule }: Refusal, length: number): Record<string, string | number> => ({
-  "content-type": "text/plain; charset=utf-8",
-  "content-length": length,
-  "cache-control": "no-store",
-  "x-content-type-options": "nosniff",
-  [ruleHeader]: rule,
-  // What is left of the request is not worth reading.
-  connection: "close",
-});
+const headersOf = ({ rule }: Refusal): HeaderList => [
+  ["content-type", "text/plain; charset=utf-8"],
+  ["cache-control", "no-store"],
+  ["x-content-type-options", "nosniff"],
+  // The rule that decided. A program in a sandbox can send this header too, so it proves nothing.
+  ["caisson-gateway", rule],
+];
 
 export function refuse(response: ServerResponse, refusal: Refusal): void {
   if (response.headersSent) {
-    // One that waits behind another has no connection yet, and Node would leave its visitor waiting for the rest.
+    // One that waits behind another answer has no connection yet, and Node would leave its visitor waiting for the rest.
     if (response.socket === null) response.once("socket", (socket: Duplex) => socket.destroy());
     response.destroy();
     return;
   }
   const text = `${refusal.message}\n`;
-  response.writeHead(refusal.status, headersOf(refusal, Buffer.byteLength(text)));
+  // The rest of the request is not read, so the connection cannot go on.
+  const framing: HeaderList = [
+    ["content-length", String(Buffer.byteLength(text))],
+    ["connection", "close"],
+  ];
+  response.writeHead(refusal.status, [...headersOf(refusal), ...framing].flat());
   response.end(text);
 }
 
-/** For what the parser did not take: there is no response object then. */
+/** For requests that the parser rejected: they have no response object. */
 export function refuseOnSocket(socket: Duplex, refusal: Refusal): void {
-  socket.on("error", () => undefined);
-  if (!socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const text = `${refusal.message}\n`;
-  const lines = Object.entries(headersOf(refusal, Buffer.byteLength(text))).map(([name, value]) => `${name}: ${value}`);
-  socket.write(
-    `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? ""}\r\n${lines.join("\r\n")}\r\n\r\n${text}`,
-  );
-  endSoon(socket);
-}
-
-/** Ends a connection that no server watches any more, also when the visitor never ends his side. */
-export function endSoon(socket: Duplex): void {
-  socket.end();
-  const timer = setTimeout(() => socket.destroy(), limits.linger);
-  socket.once("close", () => clearTimeout(timer));
+  answerOnSocket(socket, refusal.status, headersOf(refusal), `${refusal.message}\n`, limits.linger);
 }

@@ -14,7 +14,7 @@ export interface IssuedCertificate {
 }
 
 export interface Certificates {
-  /** @param host canonical; undefined: a certificate for whoever names nothing of ours */
+  /** @param host canonical; undefined: a certificate for connections that name none of our hosts */
   contextFor(host: string | undefined): Promise<SecureContext>;
 }
 

@@ -1,31 +1,33 @@
 /**
- * One request into a sandbox and its answer back. Each has a connection of its own: bytes that a program inside sends too many
- * can never become the answer to somebody else.
+ * One request into a sandbox and its answer back. Each has a connection of its own: surplus bytes of a program inside can never
+ * become the answer to another visitor.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { CaissonError } from "@caisson/protocol";
+import { headerList, type HeaderList } from "@caisson/http1";
+import { CaissonError, type HttpRoute } from "@caisson/protocol";
 import { Client, errors, type Dispatcher } from "undici";
-import type { Addressed, Refusal } from "./addressed.ts";
-import { refuse } from "./answer.ts";
-import { pairs, requestHeaders, responseHeaders, type HeaderList } from "./headers.ts";
+import { refuse, type Refusal } from "./answer.ts";
+import { requestHeaders, responseHeaders } from "./headers.ts";
 import { limits } from "./limits.ts";
+import type { Address } from "./route.ts";
 
 export interface Forwarding {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  readonly to: Addressed;
-  /** Called in place of an answer when the program inside takes the WebSocket; both sides are the callee's. */
+  readonly address: Address;
+  readonly route: HttpRoute;
+  /** Called instead of an answer when the program inside accepts the WebSocket. Both connections belong to the callee then. */
   readonly upgraded?: (inside: Duplex, headers: HeaderList) => void;
 }
 
-export function forward({ request, response, to, upgraded }: Forwarding): void {
-  const { preview, host } = to;
-  const gone = new AbortController();
-  const client = new Client("http://preview.invalid", {
+export function forward({ request, response, address, route, upgraded }: Forwarding): void {
+  const { host, authority } = address;
+  const disconnected = new AbortController();
+  const client = new Client("http://route.invalid", {
     connect: (_, callback) => {
-      const signal = AbortSignal.any([gone.signal, preview.ended, AbortSignal.timeout(limits.connect)]);
-      preview.connect(signal).then(
+      const signal = AbortSignal.any([disconnected.signal, route.ended, AbortSignal.timeout(limits.connect)]);
+      route.connect(signal).then(
         (stream) => callback(null, asSocket(stream)),
         (error: unknown) => callback(error as Error, null),
       );
@@ -37,13 +39,13 @@ export function forward({ request, response, to, upgraded }: Forwarding): void {
   });
   let controller: Dispatcher.DispatchController | undefined;
   let over = false;
-  /** Bytes of the answer that are still to come, where it says how many. */
-  let left: number | undefined;
+  /** Bytes of the answer that are still to come, if it has a Content-Length. */
+  let remaining: number | undefined;
   const end = (reason: Error | null) => {
     if (over) return;
     over = true;
-    gone.abort();
-    preview.ended.removeEventListener("abort", onEnded);
+    disconnected.abort();
+    route.ended.removeEventListener("abort", onEnded);
     client.destroy(reason).catch(() => undefined);
   };
   const fail = (error: Error) => {
@@ -56,10 +58,10 @@ export function forward({ request, response, to, upgraded }: Forwarding): void {
     end(null);
   };
   const onEnded = () => fail(new CaissonError("gone", "The sandbox has ended."));
-  preview.ended.addEventListener("abort", onEnded, { once: true });
+  route.ended.addEventListener("abort", onEnded, { once: true });
   response.on("drain", () => controller?.resume());
   response.once("close", () => {
-    if (!over) end(new Error("The visitor has left."));
+    if (!over) end(new Error("The visitor has disconnected."));
   });
   const handler: Dispatcher.DispatchHandler = {
     onRequestStart(started) {
@@ -71,7 +73,7 @@ export function forward({ request, response, to, upgraded }: Forwarding): void {
       const headers = responseHeaders(rawOf(controller), status, host);
       if (headers.length > limits.headerFields) return fail(new errors.HeadersOverflowError());
       const length = headers.find(([name]) => name === "content-length")?.[1];
-      if (length !== undefined && request.method !== "HEAD") left = Number(length);
+      if (length !== undefined && request.method !== "HEAD") remaining = Number(length);
       try {
         response.writeHead(status, headers.flat());
       } catch (error) {
@@ -80,29 +82,29 @@ export function forward({ request, response, to, upgraded }: Forwarding): void {
     },
     onResponseData(_, chunk) {
       if (over) return;
-      if (left !== undefined) left -= chunk.length;
+      if (remaining !== undefined) remaining -= chunk.length;
       if (!response.write(chunk)) controller?.pause();
     },
     onResponseEnd: whole,
     onRequestUpgrade(_, __, ___, socket) {
       const headers = responseHeaders(rawOf(controller), 101, host);
-      // Not ended: the connection is the callee's now, and the client has let go of it.
+      // Not `end`: the connection belongs to the callee now, and the client no longer uses it.
       over = true;
-      preview.ended.removeEventListener("abort", onEnded);
+      route.ended.removeEventListener("abort", onEnded);
       if (upgraded === undefined) socket.destroy();
       else upgraded(socket, headers);
     },
     onResponseError(_, error) {
       if (over) return;
-      // All of it came, and then the end of the connection while the visitor let us wait: undici 8 takes that for an early end.
-      if (left === 0) whole();
+      // The whole answer came, then the connection ended while the visitor did not read. undici 8 reports that as an early end.
+      if (remaining === 0) whole();
       else fail(error);
     },
   };
   try {
-    const headers = requestHeaders(pairs(request.rawHeaders), {
+    const headers = requestHeaders(headerList(request.rawHeaders), {
       address: request.socket.remoteAddress ?? "unknown",
-      authority: to.authority,
+      authority,
     });
     client.dispatch(
       {
@@ -125,7 +127,7 @@ function hasBody({ headers }: IncomingMessage): boolean {
 
 /** The bytes as they came: decoded as UTF-8, as undici does for its own users, they could not be sent on unchanged. */
 function rawOf(controller: unknown): HeaderList {
-  return pairs((controller as { rawHeaders?: Buffer[] | null } | undefined)?.rawHeaders ?? []);
+  return headerList((controller as { rawHeaders?: Buffer[] | null } | undefined)?.rawHeaders ?? []);
 }
 
 function whyNot(error: Error): Refusal {
@@ -135,13 +137,17 @@ function whyNot(error: Error): Refusal {
       return {
         status: 504,
         rule: "no-answer",
-        message: "The program in the sandbox did not take the connection in time.",
+        message: "The program in the sandbox did not accept the connection in time.",
       };
     return { status: 502, rule: "not-listening", message: error.message };
   }
   if (error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError)
     return { status: 504, rule: "no-answer", message: "The program in the sandbox did not answer in time." };
-  return { status: 502, rule: "bad-answer", message: "The program in the sandbox did not answer as HTTP/1.1 has it." };
+  return {
+    status: 502,
+    rule: "bad-answer",
+    message: "The program in the sandbox did not send a valid HTTP/1.1 answer.",
+  };
 }
 
 /** undici wants a socket; any Duplex with its few extra methods does. */

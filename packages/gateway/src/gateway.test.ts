@@ -8,7 +8,7 @@ import { after, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { createGatewayAuthority } from "@caisson/egress";
-import { CaissonError, configSchema, type Preview, type PreviewGateway, type Visit } from "@caisson/protocol";
+import { CaissonError, configSchema, type HttpGateway, type HttpRoute, type Visit } from "@caisson/protocol";
 import { pino } from "pino";
 import { WebSocket, WebSocketServer } from "ws";
 import { createGateway } from "./index.ts";
@@ -20,11 +20,13 @@ const host = "abc.localhost";
 const seen: IncomingMessage[] = [];
 const visits: Visit[] = [];
 let answer: RequestListener;
-let gateway: PreviewGateway;
+let gateway: HttpGateway;
 let port: number;
 /** Where the preview leads. */
 let inside: number;
 let ended: AbortController;
+/** What a lookup of a name waits for. */
+let finding: (signal: AbortSignal) => Promise<unknown>;
 
 const log = pino({ level: "silent" });
 const config = configSchema.parse({ gateway: { connectionsPerSandbox: 3 } }).gateway;
@@ -54,12 +56,11 @@ before(async () => {
   gateway = createGateway({ config, port: 0, issue, log });
   gateway.onVisit((visit) => visits.push(visit));
   await gateway.listen({
-    find: (label): Preview | "reserved" | undefined =>
-      label === "new"
-        ? "reserved"
-        : label === "abc"
-          ? { sandboxId: "s", ended: ended.signal, connect: dial }
-          : undefined,
+    async find(label, options): Promise<HttpRoute | "reserved" | undefined> {
+      await finding(options.signal);
+      if (label === "new") return "reserved";
+      return label === "abc" ? { workloadId: "s", ended: ended.signal, connect: dial } : undefined;
+    },
   });
   port = Number(gateway.addressOf("abc").split(":")[1]);
 });
@@ -69,6 +70,7 @@ beforeEach(() => {
   visits.length = 0;
   inside = (program.address() as AddressInfo).port;
   ended = new AbortController();
+  finding = () => Promise.resolve();
   answer = (_, outgoing) => outgoing.end("ok");
 });
 
@@ -241,8 +243,8 @@ describe("a request to an exposed port", { timeout: 30_000 }, () => {
   test("is told to whoever counts", async () => {
     await visit("/", { method: "POST" }, Buffer.alloc(10_000));
     while (visits.length === 0) await sleep(5);
-    const [{ sandboxId, kind, status, bytesIn, bytesOut } = assert.fail()] = visits;
-    assert.deepEqual([sandboxId, kind, status, bytesIn > 10_000, bytesOut > 10], ["s", "request", 200, true, true]);
+    const [{ workloadId, kind, status, bytesIn, bytesOut } = assert.fail()] = visits;
+    assert.deepEqual([workloadId, kind, status, bytesIn > 10_000, bytesOut > 10], ["s", "request", 200, true, true]);
   });
 });
 
@@ -299,6 +301,88 @@ describe("who is meant", { timeout: 30_000 }, () => {
     ];
     for (const bytes of cases) assert.match(await raw(bytes), /^HTTP\/1\.1 4\d\d (?!.*^HTTP)/ms, bytes);
     assert.equal(seen.length, 0);
+  });
+});
+
+describe("a name whose route takes a while to find", { timeout: 30_000 }, () => {
+  const refusalOf = (path = "/") => visit(path).then(({ status, rule }) => [status, rule]);
+
+  test("is waited for, also by a WebSocket and with a body", async () => {
+    finding = () => sleep(100);
+    answer = (incoming, outgoing) => incoming.pipe(outgoing);
+    assert.equal((await visit("/", { method: "POST" }, "words")).body, "words");
+    const trust = { ca, servername: host, headers: { host } };
+    const client = new WebSocket(`wss://127.0.0.1:${port}/`, trust);
+    await once(client, "open");
+    client.terminate();
+    await once(client, "close");
+  });
+
+  test("that cannot be found says why", async () => {
+    assert.equal((await visit("/")).status, 200);
+    const failing = createGateway({ config: { ...config, tls: false }, port: 0, issue, log });
+    let error: Error = new CaissonError("unavailable", "The app failed to start.");
+    await failing.listen({ find: () => Promise.reject(error) });
+    const at = Number(failing.addressOf("abc").split(":")[1]);
+    const ask = async () => {
+      const socket = connect(at, "127.0.0.1");
+      socket.write(`GET / HTTP/1.1\r\nhost: ${host}\r\n\r\n`);
+      return String((await once(socket, "data"))[0]);
+    };
+    assert.match(
+      await ask(),
+      /^HTTP\/1\.1 503 .*\r\ncaisson-gateway: not-available\r\n.*The app failed to start\.\n$/s,
+    );
+    error = new Error("a secret of the platform");
+    const text = await ask();
+    assert.match(text, /^HTTP\/1\.1 500 .*\r\ncaisson-gateway: lookup-failed\r\n/s);
+    assert.doesNotMatch(text, /a secret/);
+    await failing.close();
+  });
+
+  test("a visitor who disconnects meanwhile ends the search, and is no visit", async () => {
+    const signals: AbortSignal[] = [];
+    const plain = createGateway({ config: { ...config, tls: false }, port: 0, issue, log });
+    plain.onVisit((visit) => visits.push(visit));
+    await plain.listen({
+      find: (_, options) => {
+        signals.push(options.signal);
+        return new Promise(() => undefined);
+      },
+    });
+    const upgrade = "connection: upgrade\r\nupgrade: websocket\r\n";
+    for (const more of ["", upgrade]) {
+      signals.length = 0;
+      const socket = connect(Number(plain.addressOf("abc").split(":")[1]), "127.0.0.1");
+      socket.write(`GET / HTTP/1.1\r\nhost: ${host}\r\n${more}\r\n`);
+      while (signals.length === 0) await sleep(5);
+      socket.destroy();
+      while (!signals[0]?.aborted) await sleep(5);
+    }
+    assert.deepEqual(visits, []);
+    await plain.close();
+  });
+
+  test("that has ended when it is found leads nowhere", async () => {
+    finding = () => Promise.resolve(ended.abort());
+    assert.deepEqual(await refusalOf(), [404, "no-such-preview"]);
+  });
+
+  test("one connection cannot ask without end", async () => {
+    answer = () => assert.fail("found after all");
+    const { promise: never, resolve } = Promise.withResolvers<void>();
+    const asked: string[] = [];
+    const plain = createGateway({ config: { ...config, tls: false }, port: 0, issue, log });
+    await plain.listen({ find: (label) => (asked.push(label), never.then(() => undefined)) });
+    const socket = connect(Number(plain.addressOf("abc").split(":")[1]), "127.0.0.1");
+    socket.on("error", () => undefined).resume();
+    socket.write(`GET / HTTP/1.1\r\nhost: ${host}\r\n\r\n`.repeat(200));
+    while (asked.length < 64) await sleep(5);
+    await sleep(50);
+    assert.equal(asked.length, 64);
+    resolve();
+    await once(socket, "close");
+    await plain.close();
   });
 });
 
@@ -381,7 +465,7 @@ describe("WebSockets", { timeout: 30_000 }, () => {
 
 test("plain HTTP for a proxy in front", async () => {
   const plain = createGateway({ config: { ...config, tls: false }, port: 0, issue, log });
-  await plain.listen({ find: () => ({ sandboxId: "s", ended: ended.signal, connect: dial }) });
+  await plain.listen({ find: async () => ({ workloadId: "s", ended: ended.signal, connect: dial }) });
   const at = Number(plain.addressOf("abc").split(":")[1]);
   const fronted = createGateway({
     config: { ...config, tls: false, publicPort: 443 },
@@ -391,7 +475,7 @@ test("plain HTTP for a proxy in front", async () => {
   });
   assert.equal(fronted.addressOf("abc"), "abc.localhost");
   await assert.rejects(
-    fronted.listen({ find: () => undefined }),
+    fronted.listen({ find: async () => undefined }),
     /Another program uses that port; set CAISSON_HTTPS_PORT/,
   );
   const socket = connect(at, "127.0.0.1");

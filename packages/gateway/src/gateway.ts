@@ -1,55 +1,51 @@
-/** The listening socket of the gateway: an address of its own, on which nothing but previews is served. */
+/** The listening socket of the gateway. It serves nothing but what a directory of routes finds. */
 import { createServer, ServerResponse, type IncomingMessage, type Server } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { CaissonError, type Config, type PreviewDirectory, type PreviewGateway, type Visit } from "@caisson/protocol";
+import { endSoon, parserRefusal, PendingAnswers, strictServerOptions } from "@caisson/http1";
+import {
+  CaissonError,
+  type Config,
+  type HttpGateway,
+  type HttpRoute,
+  type RouteDirectory,
+  type Visit,
+} from "@caisson/protocol";
 import type { Logger } from "pino";
-import { addressed, type Refusal } from "./addressed.ts";
-import { endSoon, refuse, refuseOnSocket } from "./answer.ts";
+import { refuse, refuseOnSocket, type Refusal } from "./answer.ts";
 import { issuedCertificates, operatorsCertificate, type Certificates, type IssuedCertificate } from "./certificates.ts";
 import { forward } from "./forward.ts";
 import { limits } from "./limits.ts";
 import { createNames, type Names } from "./names.ts";
+import { addressOf, findRoute, unlessAborted } from "./route.ts";
 import { join } from "./websocket.ts";
 
 export interface GatewayOptions {
   readonly config: Config["gateway"];
   readonly port: number;
-  /** Signs for names of previews where the operator gave no certificate. */
+  /** Issues certificates for names of the gateway, where the operator gave none. */
   readonly issue: (hosts: readonly string[]) => Promise<IssuedCertificate>;
   readonly log: Logger;
 }
 
-export function createGateway(options: GatewayOptions): PreviewGateway {
+export function createGateway(options: GatewayOptions): HttpGateway {
   return new Gateway(options);
 }
 
-const serverOptions = {
-  insecureHTTPParser: false,
-  requireHostHeader: false,
-  maxHeaderSize: limits.headerBytes,
-  headersTimeout: limits.headers,
-  // Uploads may take long; a silent one is ended by the socket's timeout.
-  requestTimeout: 0,
-  keepAliveTimeout: limits.keepAlive,
-  connectionsCheckingInterval: 5_000,
-  // Other offers (h2c) are ignored, as RFC 9110 7.8 lets a server do.
-  shouldUpgradeCallback: (request: IncomingMessage) => request.headers.upgrade?.toLowerCase() === "websocket",
-};
+const serverOptions = strictServerOptions(limits);
 
-class Gateway implements PreviewGateway {
+class Gateway implements HttpGateway {
   readonly #options: GatewayOptions;
   readonly #names: Names;
   readonly #listeners: ((visit: Visit) => void)[] = [];
-  /** Requests and WebSockets under way, by sandbox. */
+  /** Requests and WebSockets under way, by workload. */
   readonly #active = new Map<string, number>();
-  /** Answers of a connection that are not finished. */
-  readonly #unanswered = new WeakMap<Duplex, Set<ServerResponse>>();
+  readonly #pending = new PendingAnswers();
   readonly #sockets = new Set<Socket>();
-  /** What of a connection's bytes was told so far. */
-  readonly #told = new WeakMap<Duplex, { in: number; out: number }>();
-  #directory: PreviewDirectory = { find: () => undefined };
+  /** Bytes of a connection that earlier visits have reported. */
+  readonly #reported = new WeakMap<Duplex, { in: number; out: number }>();
+  #directory: RouteDirectory<HttpRoute> = { find: () => Promise.resolve(undefined) };
   #server: Server | undefined;
   #port: number;
 
@@ -71,7 +67,7 @@ class Gateway implements PreviewGateway {
     this.#listeners.push(listener);
   }
 
-  async listen(directory: PreviewDirectory): Promise<void> {
+  async listen(directory: RouteDirectory<HttpRoute>): Promise<void> {
     const { config, port } = this.#options;
     this.#directory = directory;
     const server = await this.#create();
@@ -88,7 +84,7 @@ class Gateway implements PreviewGateway {
     server.on("connect", (_, socket) =>
       refuseOnSocket(socket, { status: 405, rule: "malformed-request", message: "This is not a proxy." }),
     );
-    server.on("clientError", (error: NodeJS.ErrnoException, socket) => answerGarbage(error, socket));
+    server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuseUnparsed(error, socket));
     await new Promise<void>((resolve, reject) => {
       server.once("error", (cause: NodeJS.ErrnoException) => {
         const hint = cause.code === "EADDRINUSE" ? " Another program uses that port; set CAISSON_HTTPS_PORT." : "";
@@ -112,104 +108,122 @@ class Gateway implements PreviewGateway {
       handshakeTimeout: limits.handshake,
       ALPNProtocols: ["http/1.1"],
       SNICallback: (servername, callback) => {
-        const label = this.#names.label(servername);
-        // Only names that were given out get a certificate: strangers cannot make us sign without end.
-        const known = label !== undefined && this.#directory.find(label) !== undefined;
-        certificates.contextFor(known ? this.#names.host(label) : undefined).then(
-          (context) => callback(null, context),
-          (error: unknown) => {
-            log.error({ err: error }, "no certificate could be made");
-            callback(error as Error);
-          },
-        );
+        this.#certifiable(servername)
+          .then((host) => certificates.contextFor(host))
+          .then(
+            (context) => callback(null, context),
+            (error: unknown) => {
+              log.error({ err: error }, "cannot make a certificate");
+              callback(error as Error);
+            },
+          );
       },
     });
   }
 
+  /** The hostname, if it may get a certificate: only names that exist do, or strangers could make us sign without end. */
+  async #certifiable(servername: string): Promise<string | undefined> {
+    const label = this.#names.label(servername);
+    if (label === undefined) return undefined;
+    const found = await unlessAborted(
+      (signal) => this.#directory.find(label, { signal }),
+      AbortSignal.timeout(limits.handshake),
+    );
+    return found === undefined ? undefined : this.#names.host(label);
+  }
+
   #serve(request: IncomingMessage, response: ServerResponse): void {
-    const unanswered = this.#unansweredOn(request.socket);
-    unanswered.add(response);
-    response.once("close", () => unanswered.delete(response));
-    this.#visit(request, response, "request");
+    this.#pending.add(request.socket, response);
+    if (this.#pending.count(request.socket) > limits.pipelined) return refuse(response, tooManyPipelined);
+    void this.#visit(request, response, "request");
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    // Before the answers to what was asked earlier: Node hands the connection over with an earlier answer still attached to it.
-    if (this.#unansweredOn(socket).size > 0) {
+    // It came before the answers to earlier requests. Node hands the connection over with an earlier answer still attached to it.
+    if (this.#pending.count(socket) > 0) {
       socket.on("error", () => undefined);
       socket.destroy();
       return;
     }
     if (head.length > 0) socket.unshift(head);
-    // A program may answer an upgrade as if it were a plain request.
+    // A program may answer an upgrade like a plain request.
     const response = new ServerResponse(request);
     response.shouldKeepAlive = false;
     response.assignSocket(socket as Socket);
     response.once("finish", () => {
       response.detachSocket(socket as Socket);
-      endSoon(socket);
+      endSoon(socket, limits.linger);
     });
     socket.on("error", () => undefined);
-    // Nobody else reads it before the program has answered, and a visitor who leaves meanwhile would wait there unseen.
+    // Nobody else reads the connection before the program has answered; without this a visitor who disconnects would go unnoticed.
     const leave = () => socket.destroy();
     socket.once("end", leave);
     socket.read(0);
-    this.#visit(request, response, "websocket", () => socket.off("end", leave));
+    void this.#visit(request, response, "websocket", () => socket.off("end", leave));
   }
 
-  /** @param taken the program has taken the WebSocket */
-  #visit(request: IncomingMessage, response: ServerResponse, kind: Visit["kind"], taken?: () => void): void {
-    const { config } = this.#options;
+  /**
+   * Never rejects.
+   * @param accepted called when the program inside has accepted the WebSocket
+   */
+  async #visit(
+    request: IncomingMessage,
+    response: ServerResponse,
+    kind: Visit["kind"],
+    accepted?: () => void,
+  ): Promise<void> {
+    const { config, log } = this.#options;
     const { socket } = request;
-    const to = addressed(request, { names: this.#names, directory: this.#directory, tls: config.tls });
-    if (!("preview" in to)) return refuse(response, to);
-    // undici listens for as long as it sends the body; a visitor may leave in the moment after.
+    const address = addressOf(request, this.#names, config.tls);
+    if ("rule" in address) return refuse(response, address);
+    // undici listens only while it sends the body; a visitor may disconnect at any other moment.
     request.on("error", () => undefined);
-    const { sandboxId } = to.preview;
-    const active = this.#active.get(sandboxId) ?? 0;
+    const left = new AbortController();
+    const leave = () => left.abort();
+    const ending = kind === "request" ? response : socket;
+    ending.once("close", leave);
+    const route = await findRoute(this.#directory, address.label, left.signal, (error) =>
+      log.error({ err: error }, "cannot find a route"),
+    );
+    ending.off("close", leave);
+    if (left.signal.aborted) return;
+    if ("rule" in route) return refuse(response, route);
+    const { workloadId } = route;
+    const active = this.#active.get(workloadId) ?? 0;
     if (active >= config.connectionsPerSandbox) return refuse(response, tooMany);
-    this.#active.set(sandboxId, active + 1);
+    this.#active.set(workloadId, active + 1);
     let status: number | undefined;
     const done = () => {
-      const left = (this.#active.get(sandboxId) ?? 1) - 1;
-      if (left === 0) this.#active.delete(sandboxId);
-      else this.#active.set(sandboxId, left);
-      const visit = { sandboxId, kind, status: status ?? response.statusCode, ...this.#untold(socket) };
+      const others = (this.#active.get(workloadId) ?? 1) - 1;
+      if (others === 0) this.#active.delete(workloadId);
+      else this.#active.set(workloadId, others);
+      const visit = { workloadId, kind, status: status ?? response.statusCode, ...this.#unreported(socket) };
       for (const listener of this.#listeners) listener(visit);
     };
     if (kind === "request") {
       response.once("close", done);
-      forward({ request, response, to });
+      forward({ request, response, address, route });
       return;
     }
     socket.once("close", done);
     forward({
       request,
       response,
-      to,
+      address,
+      route,
       upgraded: (inside, headers) => {
         status = 101;
-        taken?.();
+        accepted?.();
         response.detachSocket(socket);
-        join({ visitor: socket, inside, headers, ended: to.preview.ended });
+        join({ visitor: socket, inside, headers, ended: route.ended });
       },
     });
   }
 
-  #untold(socket: Socket): Pick<Visit, "bytesIn" | "bytesOut"> {
-    const told = this.#told.get(socket) ?? { in: 0, out: 0 };
-    this.#told.set(socket, { in: socket.bytesRead, out: socket.bytesWritten });
-    return { bytesIn: socket.bytesRead - told.in, bytesOut: socket.bytesWritten - told.out };
-  }
-
-  #unansweredOn(socket: Duplex): Set<ServerResponse> {
-    const known = this.#unanswered.get(socket);
-    if (known !== undefined) return known;
-    const responses = new Set<ServerResponse>();
-    this.#unanswered.set(socket, responses);
-    // Node tells the answer whose turn it is that the visitor has gone; those behind it would go on for nobody, and count for ever.
-    socket.once("close", () => responses.forEach((response) => response.destroy()));
-    return responses;
+  #unreported(socket: Socket): Pick<Visit, "bytesIn" | "bytesOut"> {
+    const before = this.#reported.get(socket) ?? { in: 0, out: 0 };
+    this.#reported.set(socket, { in: socket.bytesRead, out: socket.bytesWritten });
+    return { bytesIn: socket.bytesRead - before.in, bytesOut: socket.bytesWritten - before.out };
   }
 
   async close(): Promise<void> {
@@ -224,18 +238,16 @@ class Gateway implements PreviewGateway {
 const tooMany: Refusal = {
   status: 503,
   rule: "too-many-connections",
-  message: "Too many requests are under way to this sandbox. Try again when some have ended.",
+  message: "Too many requests to this sandbox are under way. Try again when some have ended.",
+};
+const tooManyPipelined: Refusal = {
+  status: 503,
+  rule: "too-many-connections",
+  message: "Too many requests on this connection have no answer yet. Wait for some to end.",
 };
 
-function answerGarbage(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === "ECONNRESET") {
-    socket.destroy();
-    return;
-  }
-  const status = error.code === "HPE_HEADER_OVERFLOW" ? 431 : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
-  refuseOnSocket(socket, {
-    status,
-    rule: "malformed-request",
-    message: `The request is not HTTP/1.1 as the standard has it (${error.code ?? "unknown"}).`,
-  });
+function refuseUnparsed(error: NodeJS.ErrnoException, socket: Duplex): void {
+  const refusal = parserRefusal(error);
+  if (refusal === undefined) socket.destroy();
+  else refuseOnSocket(socket, { ...refusal, rule: "malformed-request" });
 }

@@ -1,2 +1,2 @@
-/** @module Public addresses of ports inside sandboxes: TLS, names, and requests written anew towards the guest. */
+/** @module Public addresses of ports inside sandboxes: TLS, names, and requests that are forwarded into a guest. */
 export { createGateway, type GatewayOptions } from "./gateway.ts";

@@ -1,8 +1,7 @@
-/** Upgrades: the head of the 101 is written anew, then bytes go through in both directions until one side ends or falls silent. */
-import { validateHeaderName, validateHeaderValue } from "node:http";
+/** WebSockets: the gateway writes the head of the 101, then forwards bytes in both directions until one side ends or is silent. */
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream";
-import type { HeaderList } from "./headers.ts";
+import { switchToWebSocket, type HeaderList } from "@caisson/http1";
 import { limits } from "./limits.ts";
 
 export interface Joined {
@@ -13,7 +12,7 @@ export interface Joined {
   readonly ended: AbortSignal;
 }
 
-/** Takes both sides over; each is destroyed with the other. */
+/** Takes over both connections; when one is closed, so is the other. */
 export function join({ visitor, inside, headers, ended }: Joined): void {
   const cut = () => {
     visitor.destroy();
@@ -24,23 +23,17 @@ export function join({ visitor, inside, headers, ended }: Joined): void {
   inside.on("error", cut);
   visitor.on("error", cut);
   try {
-    const lines = headers.map(([name, value]) => {
-      validateHeaderName(name);
-      validateHeaderValue(name, value);
-      return `${name}: ${value}\r\n`;
-    });
-    const head = `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n${lines.join("")}\r\n`;
-    visitor.write(Buffer.from(head, "latin1"));
+    switchToWebSocket(visitor, headers);
   } catch {
     return cut();
   }
   ended.addEventListener("abort", cut, { once: true });
   visitor.once("close", () => ended.removeEventListener("abort", cut));
-  // Counts bytes in both directions: whoever only listens writes nothing for a long time.
+  // Counts bytes in both directions, because a visitor who only reads writes nothing for a long time.
   visitor.setTimeout?.(limits.quietSocket);
   visitor.on("timeout", cut);
-  // A WebSocket has no half that goes on alone: a visitor who ended has left, and one who was ended has a moment to say so, or a
-  // side that never ends would keep the other for as long as it likes.
+  // A WebSocket has no half-open state. A visitor who ends has disconnected. When the program ends, the visitor has a moment to end
+  // too; a visitor that never ends must not keep the connections.
   pipeline(visitor, inside, cut);
   pipeline(inside, visitor, () => {
     const timer = setTimeout(cut, limits.linger);

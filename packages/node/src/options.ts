@@ -1,6 +1,7 @@
-/** What the node is given by whoever composes the platform. */
-import type { Config, EgressGuard } from "@caisson/protocol";
+/** What a node needs. The platform provides it. */
+import type { Config, EgressGuard, LayerStore, NodeId } from "@caisson/protocol";
 import type { Logger } from "pino";
+import type { VmDriver } from "./driver/driver.ts";
 
 /** Names the guest software: absolute paths of files that never change under their name. */
 export interface ImageManifest {
@@ -12,24 +13,16 @@ export interface ImageManifest {
   readonly agentVersion: string;
 }
 
-/** How a machine was made ready. */
-export type StartSource = "pool" | "standing" | "restore";
-
-/** Called as things happen; must not throw. */
-export interface NodeMetrics {
-  machineCreated?(source: StartSource, milliseconds: number): void;
-  machineEnded?(reason: "stopped" | "crashed"): void;
-  templateBuilt?(milliseconds: number): void;
-}
-
 export interface NodeOptions {
+  readonly id: NodeId;
   readonly home: string;
   readonly cache: string;
   readonly image: ImageManifest;
+  /** See `NodeStatus.baseImage`. */
+  readonly baseImage: string;
   readonly config: Pick<Config, "accelerator" | "sandbox" | "pool">;
-  readonly egress: Pick<EgressGuard, "attach" | "detach">;
+  readonly driver: VmDriver;
+  readonly egress: Pick<EgressGuard, "attach" | "detach" | "onEvents">;
+  readonly layers: LayerStore;
   readonly log: Logger;
-  readonly metrics?: NodeMetrics;
-  /** Told what a start is waiting for, in words for people. */
-  readonly progress?: (step: string) => void;
 }

@@ -4,7 +4,7 @@ import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { loadConfig, lockHome, writeEnvironment } from "./home.ts";
+import { loadConfig, lockHome, nodeIdOf, writeEnvironment } from "./home.ts";
 
 let home: string;
 beforeEach(async () => {
@@ -32,11 +32,12 @@ test("a port that is no number is refused", async () => {
   await assert.rejects(loadConfig(home, { CAISSON_PORT: "http" }), { code: "invalid_argument", message: /port/ });
 });
 
-test("a second server on one home is refused, a dead one's lock is taken over", async () => {
+test("a second server on one home is refused, naming the first; what a dead one left does not matter", async () => {
   const lock = await lockHome(home);
-  await assert.rejects(lockHome(home), { code: "already_exists" });
+  await assert.rejects(lockHome(home), { code: "already_exists", message: new RegExp(`pid ${process.pid}`) });
   await lock.release();
-  await writeFile(join(home, "server.lock"), `${process.pid} 1\n`);
+  // What is written in the file decides nothing: the kernel knows who holds the lock.
+  await writeFile(join(home, "server.lock"), `${process.pid}\n`);
   await (await lockHome(home)).release();
 });
 
@@ -47,4 +48,12 @@ test("the environment file is private and survives quotes", async () => {
     execFileSync("sh", ["-c", `. ${path}; printf %s "$CAISSON_EXAMPLE"`], { encoding: "utf8" }),
     "it's $HOME",
   );
+});
+
+test("a node keeps its id, and a damaged one is not replaced", async () => {
+  const id = await nodeIdOf(home);
+  assert.match(id, /^n[0-9a-f]{16}$/);
+  assert.equal(await nodeIdOf(home), id);
+  await writeFile(join(home, "node-id"), "torn");
+  await assert.rejects(nodeIdOf(home), { code: "invalid_argument" });
 });

@@ -1,8 +1,10 @@
 /** The state directory of one installation: who owns it, what it is configured to be, how scripts find the running server. */
-import { chmod, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { CaissonError, configSchema, type Config } from "@caisson/protocol";
+import { takeFileLock } from "@caisson/linux";
+import { CaissonError, configSchema, type Config, type NodeId } from "@caisson/protocol";
 import { z } from "zod";
 
 /** `CAISSON_HOME`, by default `~/.caisson`. */
@@ -60,40 +62,45 @@ export interface HomeLock {
 }
 
 /**
- * Creates the directory (mode 700) and takes its lock. The lock of a server that died is taken over.
+ * Creates the directory (mode 700) and takes its lock, which the kernel gives back when the server ends, however it ends.
  * @throws CaissonError `already_exists` when another server runs there
  */
 export async function lockHome(home: string): Promise<HomeLock> {
   await mkdir(home, { recursive: true, mode: 0o700 });
   await chmod(home, 0o700);
   const path = join(home, "server.lock");
-  const self = `${process.pid} ${await startTime(process.pid)}\n`;
-  for (let attempt = 0; attempt < 3; attempt++) {
-    try {
-      const file = await open(path, "wx", 0o600);
-      await file.writeFile(self);
-      await file.close();
-      return { release: () => rm(path, { force: true }) };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    }
-    const [pid = "", started = ""] = (await readFile(path, "utf8").catch(() => "")).trim().split(" ");
-    // The start time tells a living owner from another process that was given its number.
-    if (pid !== "" && (await startTime(Number(pid))) === started) {
-      throw new CaissonError(
-        "already_exists",
-        `A Caisson server (pid ${pid}) already runs on ${home}. Stop it, or set CAISSON_HOME to another directory.`,
-      );
-    }
-    await rm(path, { force: true });
+  const lock = await takeFileLock(path);
+  if (lock === undefined) {
+    const pid = (await readFile(path, "utf8").catch(() => "")).trim();
+    const owner = /^\d+$/.test(pid) ? ` (pid ${pid})` : "";
+    throw new CaissonError(
+      "already_exists",
+      `A Caisson server${owner} already runs on ${home}. Stop it, or set CAISSON_HOME to another directory.`,
+    );
   }
-  throw new CaissonError("unavailable", `Could not take ${path}; another server is starting there.`);
+  await lock.file.truncate(0);
+  await lock.file.write(`${process.pid}\n`);
+  return {
+    async release() {
+      await lock.file.truncate(0);
+      await lock.release();
+    },
+  };
 }
 
-/** Field 22 of /proc/pid/stat, or "" when there is no such process. */
-async function startTime(pid: number): Promise<string> {
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+/** The id of the node on this home: made on the first start, and the same ever after. */
+export async function nodeIdOf(home: string): Promise<NodeId> {
+  const path = join(home, "node-id");
+  const known = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return "";
+    throw error;
+  });
+  if (/^n[0-9a-f]{16}\n$/.test(known)) return known.trim();
+  if (known !== "") throw new CaissonError("invalid_argument", `${path} does not hold the id of a node.`);
+  const id = `n${randomBytes(8).toString("hex")}`;
+  await writeFile(`${path}.new`, `${id}\n`, { mode: 0o600, flush: true });
+  await rename(`${path}.new`, path);
+  return id;
 }
 
 /** Writes `$CAISSON_HOME/env`, mode 600, for `. env` in a shell: what the official clients read, and where things are. */

@@ -1,14 +1,11 @@
-/** Wires the rooms: egress guard, node, gateway, server. Starts in that order, ends in the reverse one. */
-import { basename, dirname, join } from "node:path";
-import type { Logger } from "pino";
-import { createEgressGuard } from "@caisson/egress";
-import { createNode } from "@caisson/node";
+/** Wires the roles, all in one process: node, gateway, server. Starts in that order, ends in the reverse one. */
+import { join } from "node:path";
 import type { Config } from "@caisson/protocol";
 import { createServer, loadKey } from "@caisson/server";
-import { openGateway } from "./gateway.ts";
-import { openLayers } from "./layers.ts";
+import type { Logger } from "pino";
 import { writeEnvironment } from "./home.ts";
-import { currentImage } from "./image.ts";
+import { openGateway } from "./roles/gateway.ts";
+import { openNode } from "./roles/node.ts";
 
 export interface PlatformOptions {
   readonly home: string;
@@ -36,25 +33,18 @@ export async function startPlatform({ home, cache, config, log, signal }: Platfo
     }
   };
   try {
-    // The authorities of sandboxes follow from this key: those that outlive us go on trusting the proxy.
-    const authoritySeed = await loadKey(join(home, "secret.key"));
-    const egress = createEgressGuard({ config: config.egress, log: log.child({ room: "egress" }), authoritySeed });
-    undo.push(() => egress.close());
-    const image = await currentImage(cache);
-    const node = createNode({ home, cache, image, config, egress, log: log.child({ room: "node" }) });
-    undo.push(() => node.close("end"));
-    const gateway = await openGateway({ home, config, seed: authoritySeed, log: log.child({ room: "gateway" }) });
+    const seed = await loadKey(join(home, "secret.key"));
+    const host = await openNode({ home, cache, config, seed, log });
+    undo.push(() => host.close());
+    const { node } = host;
+    const gateway = await openGateway({ home, config, seed, log: log.child({ part: "gateway" }) });
     const server = await createServer({
       home,
       config,
       node,
-      egress,
-      gateway: gateway.previews,
-      layers: openLayers(home),
-      // The folder is named by the recipe of the base image alone: a new kernel or agent does not matter to root file systems.
-      baseImage: basename(dirname(image.base)),
+      gateway: gateway.http,
       databaseUrl: process.env["DATABASE_URL"],
-      log: log.child({ room: "server" }),
+      log: log.child({ part: "server" }),
       signal,
     });
     undo.push(() => server.close());
@@ -69,7 +59,7 @@ export async function startPlatform({ home, cache, config, log, signal }: Platfo
       CAISSON_PID: String(process.pid),
       ...(gateway.authority !== undefined && { CAISSON_GATEWAY_CA: gateway.authority }),
     });
-    const { accelerator, pooled } = node.status();
+    const { accelerator, pooled } = await node.status();
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     return {
       readyLine: `caisson ready at ${endpoint} (${accelerator}, ${pooled} clones pooled, ${seconds} s)`,

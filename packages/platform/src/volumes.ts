@@ -2,11 +2,11 @@
  * For operators: `node packages/platform/src/volumes.ts check | deleted | restore <id> [slug]`, on the state in `CAISSON_HOME`.
  * `check` proves that the store and the images on disk agree; its exit status is 1 when they do not.
  */
-import { openLayers } from "./layers.ts";
+import { openLayers } from "./roles/layers.ts";
 import { toCaissonError } from "@caisson/protocol";
-import { openVolumeOperator } from "@caisson/server/volumes";
+import { openVolumeOperator } from "@caisson/server/operator";
 import { pino } from "pino";
-import { homeDirectory } from "./home.ts";
+import { homeDirectory, nodeIdOf } from "./home.ts";
 
 const usage = "Usage: volumes.ts check | deleted | restore <id> [slug]";
 
@@ -16,6 +16,7 @@ async function main([verb, ...args]: readonly string[]): Promise<number> {
   const operator = await openVolumeOperator({
     home,
     databaseUrl: process.env["DATABASE_URL"],
+    nodeId: await nodeIdOf(home),
     layers,
     log: pino({ level: "silent" }),
   });

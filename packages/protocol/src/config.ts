@@ -1,4 +1,4 @@
-/** The configuration file `$CAISSON_HOME/config.json`: every key, its unit, its default. Unknown keys are refused. */
+/** The configuration file `$CAISSON_HOME/config.json`: every key with its unit and default. Unknown keys are refused. */
 import { z } from "zod";
 
 const sandbox = z
@@ -7,58 +7,71 @@ const sandbox = z
       .string()
       .regex(/^[a-z]{3}$/)
       .default("ord")
-      .describe("Three letters in every identifier made here."),
+      .describe("Region code in every identifier that this server makes; three letters."),
     memoryMin: z.int().min(256).default(768).describe("Smallest memory of a sandbox, MiB."),
     memoryMax: z.int().min(256).max(65536).default(4096).describe("Largest memory of a sandbox, MiB."),
-    memoryDefault: z.int().min(256).default(1280).describe("Memory when the client names none, MiB."),
+    memoryDefault: z.int().min(256).default(1280).describe("Memory when the client does not set it, MiB."),
     vcpus: z.int().min(1).max(32).default(2).describe("Virtual processors of every sandbox."),
     diskBytes: z
       .int()
       .min(1e9)
       .default(10 * 2 ** 30)
-      .describe("Size of the writable layer, bytes; it is thin."),
+      .describe("Size of the writable layer, bytes. It takes disk space only for what is written."),
     maxTimeout: z
       .int()
       .min(1)
       .default(30 * 60)
-      .describe("How far ahead a sandbox's end may lie, seconds."),
+      .describe("Longest time until a sandbox ends, from creation or from an extension, seconds."),
     sessionGrace: z
       .int()
       .min(1)
       .default(45)
-      .describe("Silence after which the creating client counts as gone, seconds."),
+      .describe("A sandbox with the timeout `session` ends when its client sent nothing for this long, seconds."),
   })
   .prefault({});
 
 const pool = z
   .strictObject({
-    size: z.int().min(0).max(256).default(2).describe("Restored, warmed clones kept ready. 0 turns the pool off."),
+    size: z
+      .int()
+      .min(0)
+      .max(256)
+      .default(2)
+      .describe("Machines that are kept ready for new sandboxes. 0 turns the pool off."),
     standing: z
       .int()
       .min(0)
       .max(16)
       .default(1)
       .describe(
-        "Clones kept ready besides, on the snapshots that were last used as `root`. 0 turns these off, as does a `size` of 0.",
+        "Machines that are kept ready in addition, on the snapshots that were last used as `root`. None when this or `pool.size` is 0.",
       ),
     minFreeMemory: z
       .int()
       .min(0)
       .default(2048)
-      .describe("The pool does not grow below this much free host memory, MiB."),
+      .describe("The pool grows only while more memory than this is free on the host, MiB."),
   })
   .prefault({});
 
 const limits = z
   .strictObject({
-    concurrentSandboxes: z.int().min(1).default(5).describe("Running sandboxes of one organisation."),
-    developmentConcurrentSandboxes: z.int().min(1).default(64).describe("The same for the development organisation."),
+    concurrentSandboxes: z
+      .int()
+      .min(1)
+      .default(5)
+      .describe("Most sandboxes that one organisation can run at the same time."),
+    developmentConcurrentSandboxes: z
+      .int()
+      .min(1)
+      .default(64)
+      .describe("The same limit for the development organisation."),
     messageBytes: z
       .int()
       .min(65536)
       .default(100 * 2 ** 20)
-      .describe("Largest WebSocket message taken from a client, bytes."),
-    connectionsPerSandbox: z.int().min(1).default(128).describe("WebSocket connections to one sandbox."),
+      .describe("Largest WebSocket message that a client may send, bytes."),
+    connectionsPerSandbox: z.int().min(1).default(128).describe("Most WebSocket connections to one sandbox."),
   })
   .prefault({});
 
@@ -68,20 +81,23 @@ const egress = z
       .record(z.string(), z.string())
       .default({})
       .describe(
-        "`name` or `name:port` to `address` or `address:port`: mirrors, air-gapped networks, tests. A mapped address may be internal.",
+        "Maps `name` or `name:port` to `address` or `address:port`, for mirrors, air-gapped networks and tests. A mapped address may be internal.",
       ),
-    allowRanges: z.array(z.string()).default([]).describe("Internal ranges (CIDR) that sandboxes may reach."),
+    allowRanges: z.array(z.string()).default([]).describe("Internal address ranges (CIDR) that sandboxes may reach."),
     upstreamProxy: z
       .url({ protocol: /^http$/ })
       .optional()
       .describe("HTTP proxy for all outgoing connections."),
-    extraCa: z.array(z.string()).default([]).describe("PEM files trusted for upstream certificates."),
+    extraCa: z
+      .array(z.string())
+      .default([])
+      .describe("PEM files with more certificate authorities to trust for upstream servers."),
     maxBytesOutPerHost: z
       .int()
       .min(0)
       .optional()
-      .describe("Bytes that one sandbox may send to any one host in its life. Absent: no limit."),
-    workers: z.int().min(1).max(64).default(1).describe("Proxy processes."),
+      .describe("Most bytes that one sandbox may send to one hostname in its life. Default: no limit."),
+    workers: z.int().min(1).max(64).default(1).describe("Number of egress proxy processes."),
     auditRetentionDays: z.int().min(1).default(30).describe("How long audit events are kept, days."),
   })
   .prefault({});
@@ -93,32 +109,34 @@ const gateway = z
     host: z
       .string()
       .default("127.0.0.1")
-      .describe("Address on which exposed ports are served; the port is `httpsPort`."),
+      .describe("Address on which the gateway serves exposed ports. Its port is `httpsPort`."),
     domain: z
       .string()
       .regex(domainName, "must be a domain name in lower case, without a final dot")
       .default("localhost")
       .describe(
-        "Exposed ports get names below it. Use it for nothing else: pages that nobody reviewed are served there.",
+        "Exposed ports get hostnames below this domain. Use the domain for nothing else: it serves pages that nobody reviewed.",
       ),
     publicPort: z
       .int()
       .min(1)
       .max(65535)
       .optional()
-      .describe("Port in the addresses that clients get, when it is not the one listened on."),
-    tls: z.boolean().default(true).describe("`false`: plain HTTP, for a proxy in front that ends TLS."),
+      .describe("Port in the addresses that clients get. Default: the port that the gateway listens on."),
+    tls: z.boolean().default(true).describe("`false` serves plain HTTP, for a reverse proxy that terminates TLS."),
     cert: z
       .string()
       .optional()
-      .describe("PEM file, certificate chain for `*.<domain>`. Absent: an authority of this installation signs."),
-    key: z.string().optional().describe("PEM file, private key of `gateway.cert`."),
-    namesPerSandbox: z.int().min(1).default(16).describe("Names that one sandbox may hold."),
+      .describe(
+        "PEM file with the certificate chain for `*.<domain>`. Default: certificates signed by this installation's own authority.",
+      ),
+    key: z.string().optional().describe("PEM file with the private key of `gateway.cert`."),
+    namesPerSandbox: z.int().min(1).default(16).describe("Most hostnames that one sandbox can have."),
     connectionsPerSandbox: z
       .int()
       .min(1)
       .default(256)
-      .describe("Requests and WebSockets from outside that are under way to one sandbox."),
+      .describe("Most requests and WebSockets from outside that one sandbox can serve at the same time."),
   })
   .refine(
     (value) => (value.cert === undefined) === (value.key === undefined),
@@ -128,42 +146,61 @@ const gateway = z
 
 const volumes = z
   .strictObject({
-    maxCount: z.int().min(0).default(200).describe("Volumes and snapshots of one organisation."),
-    maxBytes: z.int().min(0).default(500e9).describe("Sum of the capacities of an organisation's volumes, bytes."),
+    maxCount: z.int().min(0).default(200).describe("Most volumes and snapshots of one organisation."),
+    maxBytes: z
+      .int()
+      .min(0)
+      .default(500e9)
+      .describe("Largest sum of the capacities of one organisation's volumes, bytes."),
     reclaimAfter: z
       .int()
       .min(0)
       .default(24 * 3600)
-      .describe("Deleted volumes can be restored for this long, seconds."),
+      .describe("How long a deleted volume can be restored, seconds."),
     minFreeDisk: z
       .int()
       .min(0)
       .default(2 * 2 ** 30)
-      .describe("Nothing new is created below this much free disk, bytes."),
+      .describe(
+        "New volumes, snapshots and sandboxes with a root snapshot are refused while less disk space than this is free, bytes.",
+      ),
   })
   .prefault({});
 
 export const configSchema = z.strictObject({
-  host: z.string().default("127.0.0.1").describe("Address to listen on."),
-  port: z.int().min(0).max(65535).default(8000).describe("HTTP port; 0 picks a free one. `CAISSON_PORT` wins."),
+  host: z.string().default("127.0.0.1").describe("Address on which the API listens."),
+  port: z
+    .int()
+    .min(0)
+    .max(65535)
+    .default(8000)
+    .describe("Port of the API; 0 picks a free one. `CAISSON_PORT` overrides it."),
   httpsPort: z
     .int()
     .min(0)
     .max(65535)
     .default(8443)
-    .describe("Port on which exposed ports of sandboxes are served; 0 picks a free one. `CAISSON_HTTPS_PORT` wins."),
+    .describe(
+      "Port on which the gateway serves exposed ports of sandboxes; 0 picks a free one. `CAISSON_HTTPS_PORT` overrides it.",
+    ),
   sshPort: z
     .int()
     .min(0)
     .max(65535)
     .default(2222)
-    .describe("Port kept for the SSH gateway, which does not listen yet. `CAISSON_SSH_PORT` wins."),
-  publicUrl: z.url().optional().describe("How clients reach this server, when not by host and port."),
-  accelerator: z.enum(["auto", "kvm", "tcg"]).default("auto").describe("`auto` probes KVM by booting a small guest."),
+    .describe("Reserved for SSH, which is not available yet. `CAISSON_SSH_PORT` overrides it."),
+  publicUrl: z
+    .url()
+    .optional()
+    .describe("URL under which clients reach this server. Default: made from `host` and `port`."),
+  accelerator: z
+    .enum(["auto", "kvm", "tcg"])
+    .default("auto")
+    .describe("`auto` uses KVM when a small test machine boots with it, and software emulation (`tcg`) otherwise."),
   logLevel: z
     .enum(["trace", "debug", "info", "warn", "error"])
     .default("info")
-    .describe("Least severe log line written."),
+    .describe("Lowest level of log lines that are written."),
   sandbox,
   pool,
   limits,

@@ -63,17 +63,15 @@ export interface EgressEvent {
   readonly detail?: string;
 }
 
-/** The egress proxy as seen by the node and the platform. Implemented over worker processes. */
+/** The egress proxy as the node sees it. Implemented over worker processes. Policy and secrets are checked by `@caisson/policy`. */
 export interface EgressGuard {
   /**
-   * Checks that policy and secrets can be enforced; fails closed. `attach` checks the same: to ask here first spares a machine.
-   * @throws CaissonError `invalid_argument` with how to write it right
+   * Serves a machine's egress port from now on. Answers with the certificate of the authority made for this sandbox (PEM).
+   * @throws CaissonError `invalid_argument` when policy or secrets cannot be enforced
    */
-  validate(policy: EgressPolicy, secrets: readonly SecretBinding[]): void;
-  /** Serves a machine's egress port from now on. Answers with the certificate of the authority made for this sandbox (PEM). */
   attach(attachment: EgressAttachment, options?: { signal?: AbortSignal }): Promise<{ caCertificatePem: string }>;
   detach(sandboxId: string): Promise<void>;
-  /** Called for every event; must not throw. */
-  onEvent(listener: (event: EgressEvent) => void): void;
+  /** Called with every batch of events; must not throw. */
+  onEvents(listener: (events: readonly EgressEvent[], lost: number) => void): void;
   close(): Promise<void>;
 }

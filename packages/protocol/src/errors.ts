@@ -4,44 +4,26 @@
  * A command that fails inside a sandbox is a result, not an error; a platform that fails is an error.
  */
 
-/** Every code, with the HTTP status that carries it over REST. */
-export const errorStatus = {
-  invalid_argument: 400,
-  unauthenticated: 401,
-  forbidden: 403,
-  policy_denied: 403,
-  not_found: 404,
-  gone: 410,
-  already_exists: 409,
-  invalid_state: 409,
-  too_large: 413,
-  resource_exhausted: 429,
-  cancelled: 499,
-  internal: 500,
-  unsupported: 501,
-  guest_error: 502,
-  unavailable: 503,
-  timeout: 504,
-} as const;
+import { errorStatus, type DetailCode, type ErrorCode, type WireCode } from "@caisson/api";
 
-export type ErrorCode = keyof typeof errorStatus;
+export { errorStatus, type ErrorCode };
 
 export interface CaissonErrorOptions {
   readonly cause?: unknown;
   /** The code that the public wire contract prescribes where it differs from ours, such as `INVALID_TOKEN`. */
-  readonly wireCode?: string;
+  readonly wireCode?: DetailCode;
 }
 
 export class CaissonError extends Error {
   override readonly name = "CaissonError";
   readonly code: ErrorCode;
-  readonly wireCode: string;
+  readonly wireCode: WireCode;
 
   /** @param message what happened and what the reader can do about it; never a secret */
   constructor(code: ErrorCode, message: string, options: CaissonErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.wireCode = options.wireCode ?? code.toUpperCase();
+    this.wireCode = options.wireCode ?? (code.toUpperCase() as Uppercase<ErrorCode>);
   }
 
   get status(): number {
@@ -58,4 +40,10 @@ export function toCaissonError(thrown: unknown): CaissonError {
   return new CaissonError("internal", "Something failed inside the platform; its log has the details.", {
     cause: thrown,
   });
+}
+
+/** The `code` of an error of Node or of a system call, such as `ENOENT`; undefined when it has none. */
+export function codeOf(thrown: unknown): string | undefined {
+  const { code } = (thrown ?? {}) as { code?: unknown };
+  return typeof code === "string" ? code : undefined;
 }

@@ -1,41 +1,49 @@
-/** Gateway: public addresses of ports inside sandboxes. What the control plane and the gateway ask of each other. */
+/** Gateway: public addresses of what runs inside machines. What the control plane and the gateway ask of each other. */
 import type { Duplex } from "node:stream";
 
-/** A port of a sandbox that is exposed at a name. */
-export interface Preview {
-  readonly sandboxId: string;
+/**
+ * Answers where a name leads. Asked for every visit and never cached: finding a route may take a while, since what it leads to may have
+ * to be started first.
+ * @typeParam R what the asking gateway needs to reach the place: an `HttpRoute` for HTTP; SSH has a directory of its own kind
+ */
+export interface RouteDirectory<R> {
   /**
-   * A new connection to the port, inside the sandbox.
+   * `reserved`: the name is somebody's and leads nowhere yet. Undefined: it is nobody's, or no longer.
+   * @throws CaissonError with a message for the visitor, or the reason of the signal
+   */
+  find(name: string, options: { readonly signal: AbortSignal }): Promise<R | "reserved" | undefined>;
+}
+
+/** A place inside a machine that speaks HTTP. */
+export interface HttpRoute {
+  /** The sandbox (or app) whose visits these are: for limits and accounts. */
+  readonly workloadId: string;
+  /**
+   * A new connection to the port, inside the machine.
    * @throws CaissonError `unavailable`, `timeout`, `cancelled`, with a message for the visitor
    */
   connect(signal: AbortSignal): Promise<Duplex>;
-  /** Aborted when the name has been given back. */
+  /** Aborted when the name no longer leads here. */
   readonly ended: AbortSignal;
 }
 
-/** Names are single DNS labels; the domain below which they stand is the gateway's. */
-export interface PreviewDirectory {
-  /** `reserved`: the name is somebody's and leads nowhere yet. Undefined: it is nobody's, or no longer. */
-  find(label: string): Preview | "reserved" | undefined;
-}
-
-/** One request or WebSocket that reached a sandbox, when it is over. */
+/** One request or WebSocket that reached a machine, when it is over. */
 export interface Visit {
-  readonly sandboxId: string;
+  readonly workloadId: string;
   readonly kind: "request" | "websocket";
-  /** Of the answer: the sandbox's own, or the gateway's when the sandbox gave none. */
+  /** Of the answer: the program's own, or the gateway's when the program gave none. */
   readonly status: number;
   /** Bytes of the connection in either direction, as the visitor's side counts them. */
   readonly bytesIn: number;
   readonly bytesOut: number;
 }
 
-export interface PreviewGateway {
+export interface HttpGateway {
   /** Listens. @throws CaissonError `unavailable`, `invalid_argument` when certificate files cannot be used */
-  listen(directory: PreviewDirectory): Promise<void>;
+  listen(directory: RouteDirectory<HttpRoute>): Promise<void>;
   /** What a visitor writes behind `https://`: the name below the gateway's domain, with the port unless it is 443. */
   addressOf(label: string): string;
-  /** The label in an address or a host name: letter case, a port and a final dot do not matter. Undefined: not of our domain. */
+  /** The label in an address or a hostname: letter case, a port and a final dot do not matter. Undefined: not of our domain. */
   labelOf(address: string): string | undefined;
   /** Must not throw. */
   onVisit(listener: (visit: Visit) => void): void;

@@ -1,10 +1,11 @@
-/** @module Definitions that every room shares: errors, identifiers, the agent contract, node and egress interfaces. No I/O. */
+/** @module Definitions that every package shares: errors, identifiers, the agent contract, node and egress interfaces. No I/O. */
 export * from "./agent.ts";
 export * from "./config.ts";
 export * from "./egress.ts";
 export * from "./errors.ts";
 export * from "./gateway.ts";
 export * from "./ids.ts";
+export * from "./layers.ts";
 export * from "./node.ts";
-export * from "./storage.ts";
+export * from "./operation-error.ts";
 export * as agentContract from "./gen/agent_pb.js";

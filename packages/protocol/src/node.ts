@@ -1,18 +1,24 @@
-/** What the control plane asks of a node (a host that runs microVMs). The server holds this interface and nothing below it. */
+/**
+ * The boundary between the control plane and a node (a host that runs microVMs). Everything that crosses it is asynchronous and plain
+ * data, so that it can become a network: no closures, no paths of the host, no state read synchronously. An `AbortSignal` stands for a
+ * cancelled request, an `Agent` and a `Duplex` for a stream.
+ */
 import type { Agent } from "./agent.ts";
-import type { EgressPolicy, SecretBinding } from "./egress.ts";
+import type { EgressEvent, EgressPolicy, SecretBinding } from "./egress.ts";
+import type { LayerId, NodeLayers } from "./layers.ts";
 
-/** A disk image of ours, such as a volume, attached to a machine. */
+/** Of one installation of the node software; stable over restarts. */
+export type NodeId = string;
+
+/** A chain of layers attached to a machine as a disk. */
 export interface DiskAttachment {
-  /** Absolute path of the qcow2 image on the node. */
-  readonly image: string;
   /**
-   * The images that `image` is laid over, nearest first, read-only: all that the machine's process needs to read beside it.
-   * They lie in the directory of `image`, and each image names its backing file by its bare file name.
+   * The layers, top first: the guest writes to the first. The node refuses to attach images whose headers name a layer that is not
+   * listed here.
    */
-  readonly backing?: readonly string[];
+  readonly layers: readonly [LayerId, ...LayerId[]];
   readonly readOnly: boolean;
-  /** It goes with its machine, so a flush of the guest need not reach the host's disk. */
+  /** It goes with its machine, so a flush of the guest need not reach the node's disk. */
   readonly throwAway?: boolean;
   /** Unique within the machine, at most 20 characters from a-z 0-9 -. */
   readonly serial: string;
@@ -21,13 +27,16 @@ export interface DiskAttachment {
 export interface RootDisk extends DiskAttachment {
   /** What the guest sees as the size of the disk, bytes. */
   readonly bytes: number;
-  /** A machine stands on it already (`SandboxNode.stand`), and only that one can be handed out with it. */
-  readonly standing?: boolean;
 }
 
 export interface VolumeMount extends DiskAttachment {
   /** Absolute path inside the sandbox. */
   readonly path: string;
+}
+
+export interface EgressSpec {
+  readonly policy: EgressPolicy;
+  readonly secrets: readonly SecretBinding[];
 }
 
 export interface MachineSpec {
@@ -40,8 +49,17 @@ export interface MachineSpec {
   readonly env: Readonly<Record<string, string>>;
   /** Absent: a fresh writable layer that goes with the machine. */
   readonly root?: RootDisk;
+  /** Name of a machine that was prepared on the same `root`; only that one can be used then. See `NodeMachines.prepare`. */
+  readonly prepared?: string;
   readonly volumes: readonly VolumeMount[];
-  readonly egress: { readonly policy: EgressPolicy; readonly secrets: readonly SecretBinding[] };
+  readonly egress: EgressSpec;
+}
+
+/** A machine that runs and was configured. */
+export interface MachineInfo {
+  readonly id: string;
+  /** The authority that signs for intercepted hosts. What speaks TLS from inside trusts it. Absent: it has no network. */
+  readonly caCertificatePem?: string;
 }
 
 export interface MachineExit {
@@ -53,81 +71,101 @@ export interface MachineExit {
 /** Totals since the machine was handed out. */
 export interface MachineUsage {
   readonly cpuMicros: number;
-  /** Resident memory of the machine's processes on the host, bytes. */
+  /** Resident memory of the machine's processes on the node, bytes. */
   readonly memoryBytes: number;
-  /** Bytes that the writable layer takes on the host. */
+  /** Bytes that the writable layer takes on the node. */
   readonly diskBytes: number;
 }
 
-export interface Machine {
-  readonly id: string;
-  readonly agent: Agent;
-  /** The authority that signs for intercepted hosts, as `EgressGuard.attach` answered. What speaks TLS from inside trusts it. */
-  readonly caCertificatePem?: string;
-  /** Resolves when the machine has ended and everything it held on the host has been given back. */
-  readonly exited: Promise<MachineExit>;
-  /** Ends the machine at once and gives everything back. Idempotent. */
-  stop(): Promise<void>;
-  usage(): Promise<MachineUsage>;
-  /** Runs `action` while the guest's file systems on these disks are frozen. */
-  whileFrozen<T>(serials: readonly string[], action: () => Promise<T>): Promise<T>;
-  /** Adds a disk to the running machine and mounts it. */
-  attachVolume(volume: VolumeMount): Promise<void>;
+export interface NodeMachines {
   /**
-   * Lays `overlay`, an empty qcow2 image whose backing file is the disk's present image, over a disk of the running machine
-   * (QMP `blockdev-snapshot`): from the answer on the guest writes to `overlay` and the former image does not change.
-   * Within `whileFrozen` the former image is consistent.
+   * A running, configured machine. When it fails, nothing of it is left, a prepared machine that it named included.
+   * @throws CaissonError `resource_exhausted` when the node has no room, `timeout`, `guest_error`, `invalid_argument`,
+   *   `unavailable` when `spec.prepared` has ended
    */
-  overlayDisk(serial: string, overlay: string): Promise<void>;
-  /** File name (without directories) of the image that each disk of `root` and `volumes` writes to now, by serial. */
-  diskImages(): Promise<ReadonlyMap<string, string>>;
+  create(spec: MachineSpec, options?: { readonly signal?: AbortSignal }): Promise<MachineInfo>;
+  /**
+   * Prepares a machine of the default size on a root disk, when the pool is full and nobody waits for a machine: `create` hands it out
+   * to whoever names it, as quickly as one from the pool. It ends with the node's process, and when memory is short.
+   * Answers when the machine is ready.
+   * @param id chosen by the caller
+   * @param options.signal gives up the preparation; a machine that is ready is ended by `discard`
+   * @throws CaissonError `resource_exhausted`, `cancelled`, `guest_error`
+   */
+  prepare(id: string, root: RootDisk, options: { readonly signal: AbortSignal }): Promise<void>;
+  /** Answers when a prepared machine has ended without being handed out, and at once when there is none of that name. */
+  waitPrepared(id: string, options: { readonly signal: AbortSignal }): Promise<void>;
+  /** Ends a prepared machine. Answers when nothing of it is left. Idempotent. */
+  discard(id: string): Promise<void>;
+  /** Ends a machine at once and gives everything back. Idempotent; answers when nothing of it is left. */
+  stop(id: string): Promise<void>;
+  /**
+   * Answers when the machine has ended and everything it held on the node has been given back; at once when there is none of that name.
+   * @throws the reason of the signal
+   */
+  waitExit(id: string, options?: { readonly signal?: AbortSignal }): Promise<MachineExit>;
+  /** Machines that run and were handed out. */
+  list(): Promise<readonly MachineInfo[]>;
+  /** @throws CaissonError `not_found` */
+  usage(id: string): Promise<MachineUsage>;
+  /**
+   * Lays `overlay`, an empty layer over the disk's present one, over a disk of a running machine while the guest's file system on it is
+   * frozen: from the answer on the guest writes to `overlay`, and the former layer is consistent and does not change.
+   * @throws CaissonError `not_found`, `guest_error`
+   */
+  overlayDisk(id: string, serial: string, overlay: LayerId): Promise<void>;
+  /** The layer that each disk of `root` and `volumes` writes to now, by serial. @throws CaissonError `not_found`, `unavailable` */
+  diskLayers(id: string): Promise<Readonly<Record<string, LayerId>>>;
+  /** A client of the agent inside a machine. @throws CaissonError `unavailable` when there is no such machine */
+  agent(id: string): Agent;
+}
+
+/** A machine that the control plane still wants after a restart. */
+export interface WantedMachine {
+  readonly id: string;
+  /** What the egress proxy needs again. Absent: it cannot be known, and the machine stays without network. */
+  readonly egress?: EgressSpec;
 }
 
 /** What a node found when it started: machines of an earlier process that still run, and leftovers it removed. */
 export interface AdoptionReport {
-  readonly adopted: readonly string[];
+  readonly adopted: readonly MachineInfo[];
   readonly reclaimed: readonly string[];
 }
 
+/** How a machine was made ready. */
+export type StartSource = "pool" | "prepared" | "restore";
+
 export interface NodeStatus {
   readonly accelerator: "kvm" | "tcg";
+  /** Key of the base image that root file systems of this node are laid over. */
+  readonly baseImage: string;
   readonly machines: number;
   readonly pooled: number;
   readonly poolTarget: number;
-  /** Machines that stand on a root disk and wait for an owner. */
-  readonly standing: number;
+  /** Machines that were prepared on a root disk and wait for an owner. */
+  readonly prepared: number;
+  /** Machines handed out since the node started, by how they were made ready. */
+  readonly started: Readonly<Record<StartSource, number>>;
+  /** Machines that ended since the node started, by reason. */
+  readonly ended: Readonly<Record<MachineExit["reason"], number>>;
 }
 
-/** A machine of the default size that stands on a root disk before anybody owns it. */
-export interface StandingMachine {
-  /** Resolves when it has ended and everything it held on the host has been given back; never once it was handed out. */
-  readonly ended: Promise<void>;
+export interface EgressBatch {
+  readonly events: readonly EgressEvent[];
+  /** Events dropped since the batch before, because too many came at once. */
+  readonly lost: number;
 }
 
 export interface SandboxNode {
-  /** Adopts running machines whose ids `wanted` accepts, ends the others, removes leftovers, prepares template and pool. */
-  start(options: {
-    wanted: (id: string) => boolean;
-    /** Policy and secrets of an adopted machine, which the egress proxy needs again. */
-    egressOf?: (id: string) => Promise<MachineSpec["egress"]>;
-    signal?: AbortSignal;
-  }): Promise<AdoptionReport>;
-  /**
-   * Prepares a machine on a root disk, when the pool is full and nobody waits for a machine: `create` then hands it out to whoever
-   * names that disk as `standing`, as quickly as one from the pool. It goes with this process, and when memory is short.
-   * @param disk asked for when it is needed; to be taken back once this has failed or the machine has ended
-   * @param options.signal ends the machine, too, unless it was handed out
-   * @throws CaissonError `resource_exhausted`, `cancelled`, `guest_error`
-   */
-  stand(disk: () => Promise<RootDisk>, options: { signal: AbortSignal }): Promise<StandingMachine>;
-  /**
-   * A running, configured machine. When it fails, nothing of it is left, a machine that stood on its root included.
-   * @throws CaissonError `resource_exhausted` when the host has no room, `timeout`, `guest_error`, `invalid_argument`
-   */
-  create(spec: MachineSpec, options?: { signal?: AbortSignal }): Promise<Machine>;
-  get(id: string): Machine | undefined;
-  machines(): readonly Machine[];
-  status(): NodeStatus;
+  readonly id: NodeId;
+  /** Adopts running machines that are wanted, ends the others, removes leftovers, prepares images, template and pool. */
+  start(options: { readonly wanted: readonly WantedMachine[]; readonly signal?: AbortSignal }): Promise<AdoptionReport>;
+  readonly machines: NodeMachines;
+  readonly layers: NodeLayers;
+  /** What leaves sandboxes, in batches, until the signal aborts. One reader; what nobody reads is bounded and counted as lost. */
+  egressEvents(options: { readonly signal: AbortSignal }): AsyncIterable<EgressBatch>;
+  status(): Promise<NodeStatus>;
   /** `end`: stops every machine and leaves nothing behind. `leave`: lets them run for the next process to adopt. */
   close(how: "end" | "leave"): Promise<void>;
 }

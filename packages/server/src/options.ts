@@ -1,5 +1,5 @@
 /** What the composition root gives the server, and what it gets. */
-import type { Config, EgressGuard, LayerStore, PreviewGateway, SandboxNode } from "@caisson/protocol";
+import type { Config, HttpGateway, SandboxNode } from "@caisson/protocol";
 import type { Logger } from "pino";
 
 export interface ServerOptions {
@@ -7,13 +7,8 @@ export interface ServerOptions {
   readonly home: string;
   readonly config: Config;
   readonly node: SandboxNode;
-  readonly egress: EgressGuard;
   /** Serves exposed ports. Absent: ports cannot be exposed. */
-  readonly gateway?: PreviewGateway | undefined;
-  /** Disk images of volumes and snapshots. */
-  readonly layers: LayerStore;
-  /** Key of the base image that root file systems lie over. */
-  readonly baseImage: string;
+  readonly gateway?: HttpGateway | undefined;
   /** `postgres://...`; absent: SQLite in `home`. */
   readonly databaseUrl?: string | undefined;
   readonly log: Logger;

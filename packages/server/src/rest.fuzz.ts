@@ -9,8 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before } from "node:test";
 import { configSchema } from "@caisson/protocol";
-import { DirectoryBlobs, LocalLayers } from "@caisson/storage";
-import { buildJailedAgent, HostNode, SilentGuard } from "@caisson/testing";
+import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
+import { buildJailedAgent, HostNode } from "@caisson/testing";
 import { asJson, fuzz, hostileValue, mutatedValue } from "@caisson/testing/fuzz";
 import fc from "fast-check";
 import { pino } from "pino";
@@ -35,14 +35,14 @@ const log = pino({ level: "error" }, { write: (line: string) => void faults.push
 
 before(async () => {
   home = await mkdtemp(join(tmpdir(), "caisson-fuzz-"));
-  node = new HostNode(await buildJailedAgent(home));
+  node = new HostNode(
+    await buildJailedAgent(home),
+    new LocalLayers(join(home, "layers"), new DirectoryBlobs(join(home, "volumes", "blobs"))),
+  );
   server = await createServer({
     home,
     config: configSchema.parse({ limits: { developmentConcurrentSandboxes: 2 } }),
     node,
-    egress: new SilentGuard(),
-    layers: new LocalLayers(join(home, "layers"), new DirectoryBlobs(join(home, "volumes", "blobs"))),
-    baseImage: "test",
     log,
   });
   port = Number(new URL((await server.listen({ host: "127.0.0.1", port: 0 })).url).port);

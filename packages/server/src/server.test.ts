@@ -7,15 +7,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { configSchema, type EgressEvent } from "@caisson/protocol";
-import { DirectoryBlobs, LocalLayers } from "@caisson/storage";
-import {
-  buildAgent,
-  HostNode,
-  SilentGuard,
-  UpgradeRefused,
-  WireClient,
-  type ClientEnvironment,
-} from "@caisson/testing";
+import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
+import { buildAgent, HostNode, UpgradeRefused, WireClient, type ClientEnvironment } from "@caisson/testing";
 import { pino } from "pino";
 import { createServer, type CaissonServer } from "./index.ts";
 
@@ -24,7 +17,6 @@ let node: HostNode;
 let server: CaissonServer;
 let url: string;
 let env: ClientEnvironment;
-const guard = new SilentGuard();
 const lines: string[] = [];
 const log = pino({ level: "debug" }, { write: (line: string) => void lines.push(line) });
 const config = configSchema.parse({ sandbox: { sessionGrace: 2 }, limits: { developmentConcurrentSandboxes: 6 } });
@@ -34,9 +26,6 @@ async function start(): Promise<void> {
     home,
     config,
     node,
-    egress: guard,
-    layers: new LocalLayers(join(home, "layers"), new DirectoryBlobs(join(home, "volumes", "blobs"))),
-    baseImage: "test",
     log,
   });
   ({ url } = await server.listen({ host: "127.0.0.1", port: 0 }));
@@ -46,7 +35,10 @@ async function start(): Promise<void> {
 
 before(async () => {
   home = await mkdtemp(join(tmpdir(), "caisson-server-"));
-  node = new HostNode(buildAgent(home));
+  node = new HostNode(
+    buildAgent(home),
+    new LocalLayers(join(home, "layers"), new DirectoryBlobs(join(home, "volumes", "blobs"))),
+  );
   await start();
 });
 
@@ -248,9 +240,9 @@ test("what a sandbox tried to reach is found in the log of its organisation, and
       durationMs: 1,
     };
   };
-  guard.emit(event("good.example", "allowed"));
-  guard.emit(event("evil.example", "refused"));
-  guard.emit({ ...event("evil.example", "refused"), sandboxId: "sbx_ord_00000000000000000000" });
+  node.emit(event("good.example", "allowed"));
+  node.emit(event("evil.example", "refused"));
+  node.emit({ ...event("evil.example", "refused"), sandboxId: "sbx_ord_00000000000000000000" });
   const data = /^data: (.*)$/m.exec((await reader.read()).value!)![1]!;
   assert.equal((JSON.parse(data) as EgressEvent).host, "evil.example");
   abort.abort();
@@ -266,7 +258,7 @@ test("what a sandbox tried to reach is found in the log of its organisation, and
 test("a machine that dies by itself ends its sandbox and its connections", async () => {
   const client = await WireClient.open({ env, config: minute() });
   const id = idOf(client);
-  await node.get(id)!.stop();
+  await node.machines.stop(id);
   assert.equal((await client.closed).code, 1011);
   await until("stopped", async () => (await statusOf(id))?.status === "stopped");
 });
@@ -312,7 +304,7 @@ test("the server ends in a moment, whatever its clients do", async () => {
   const started = performance.now();
   await Promise.all([server.close(), WireClient.open({ env, config: minute() }).catch(() => undefined)]);
   assert.ok(performance.now() - started < 5000);
-  assert.deepEqual(node.machines(), []);
+  assert.deepEqual(await node.machines.list(), []);
   deaf.socket.terminate();
   await start();
 });

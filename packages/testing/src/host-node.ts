@@ -8,7 +8,19 @@ import { mkdtemp, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAgent } from "@caisson/node";
-import type { EgressEvent, EgressGuard, Machine, MachineExit, MachineSpec, SandboxNode } from "@caisson/protocol";
+import {
+  type AdoptionReport,
+  CaissonError,
+  type EgressBatch,
+  type EgressEvent,
+  type LayerStore,
+  type MachineExit,
+  type MachineInfo,
+  type MachineSpec,
+  type NodeMachines,
+  type NodeStatus,
+  type SandboxNode,
+} from "@caisson/protocol";
 
 const root = join(import.meta.dirname, "../../..");
 
@@ -24,19 +36,75 @@ export function buildAgent(directory: string): string {
   return path;
 }
 
+interface HostMachine {
+  readonly agent: ReturnType<typeof connectAgent>;
+  readonly exited: Promise<MachineExit>;
+  stop(): Promise<void>;
+}
+
 export class HostNode implements SandboxNode {
+  readonly id = "nhost";
+  readonly layers: LayerStore;
+  readonly machines: HostMachines;
+  #events: EgressEvent[] = [];
+  #wake = Promise.withResolvers<void>();
+
+  constructor(agent: string, layers: LayerStore) {
+    this.layers = layers;
+    this.machines = new HostMachines(agent);
+  }
+
+  async start(): Promise<AdoptionReport> {
+    await this.layers.open();
+    return { adopted: [], reclaimed: [] };
+  }
+
+  /** What a proxy would record. */
+  emit(event: EgressEvent): void {
+    this.#events.push(event);
+    this.#wake.resolve();
+  }
+
+  async *egressEvents({ signal }: { readonly signal: AbortSignal }): AsyncGenerator<EgressBatch> {
+    const stop = () => this.#wake.resolve();
+    signal.addEventListener("abort", stop, { once: true });
+    while (!signal.aborted) {
+      if (this.#events.length > 0) yield { events: this.#events.splice(0), lost: 0 };
+      else {
+        this.#wake = Promise.withResolvers();
+        await this.#wake.promise;
+      }
+    }
+  }
+
+  async status(): Promise<NodeStatus> {
+    const machines = (await this.machines.list()).length;
+    return {
+      accelerator: "tcg",
+      baseImage: "test",
+      machines,
+      pooled: 0,
+      poolTarget: 0,
+      prepared: 0,
+      started: { pool: 0, prepared: 0, restore: 0 },
+      ended: { stopped: 0, crashed: 0 },
+    };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all((await this.machines.list()).map(({ id }) => this.machines.stop(id)));
+  }
+}
+
+class HostMachines implements NodeMachines {
   readonly #agent: string;
-  readonly #machines = new Map<string, Machine>();
+  readonly #machines = new Map<string, HostMachine>();
 
   constructor(agent: string) {
     this.#agent = agent;
   }
 
-  async start(): Promise<{ adopted: string[]; reclaimed: string[] }> {
-    return { adopted: [], reclaimed: [] };
-  }
-
-  async create(spec: MachineSpec): Promise<Machine> {
+  async create(spec: MachineSpec): Promise<MachineInfo> {
     const directory = await mkdtemp(join(tmpdir(), "caisson-host-"));
     const home = join(directory, "home");
     await mkdir(home);
@@ -75,65 +143,55 @@ export class HostNode implements SandboxNode {
         void rm(directory, { recursive: true, force: true }).then(() => resolve({ reason: "stopped", detail: output }));
       });
     });
-    const unsupported = () => Promise.reject(new Error("not without a virtual machine"));
-    const machine: Machine = {
-      id: spec.id,
-      agent,
-      exited,
-      stop: async () => {
-        await endTree(child);
-        await exited;
-      },
-      usage: () => Promise.resolve({ cpuMicros: 1000, memoryBytes: 1_000_000, diskBytes: 1_000_000 }),
-      whileFrozen: (_serials, action) => action(),
-      attachVolume: unsupported,
-      overlayDisk: unsupported,
-      diskImages: () => Promise.resolve(new Map()),
+    const stop = async () => {
+      await endTree(child);
+      await exited;
     };
-    this.#machines.set(spec.id, machine);
-    return machine;
+    this.#machines.set(spec.id, { agent, exited, stop });
+    return { id: spec.id };
   }
 
-  get(id: string): Machine | undefined {
-    return this.#machines.get(id);
+  async stop(id: string): Promise<void> {
+    await this.#machines.get(id)?.stop();
   }
 
-  machines(): readonly Machine[] {
-    return [...this.#machines.values()];
+  async waitExit(id: string): Promise<MachineExit> {
+    return (await this.#machines.get(id)?.exited) ?? { reason: "stopped", detail: "There is no such machine." };
   }
 
-  stand(): Promise<never> {
-    return Promise.reject(new Error("not without a virtual machine"));
+  async list(): Promise<readonly MachineInfo[]> {
+    return [...this.#machines.keys()].map((id) => ({ id }));
   }
 
-  status(): { accelerator: "tcg"; machines: number; pooled: number; poolTarget: number; standing: number } {
-    return { accelerator: "tcg", machines: this.#machines.size, pooled: 0, poolTarget: 0, standing: 0 };
+  async usage() {
+    return { cpuMicros: 1000, memoryBytes: 1_000_000, diskBytes: 1_000_000 };
   }
 
-  async close(): Promise<void> {
-    await Promise.all(this.machines().map((machine) => machine.stop()));
+  agent(id: string) {
+    const machine = this.#machines.get(id);
+    if (machine === undefined) throw new CaissonError("unavailable", `There is no machine ${id}.`);
+    return machine.agent;
+  }
+
+  prepare(): Promise<never> {
+    return withoutMachine();
+  }
+
+  async waitPrepared(): Promise<void> {}
+
+  async discard(): Promise<void> {}
+
+  overlayDisk(): Promise<never> {
+    return withoutMachine();
+  }
+
+  diskLayers(): Promise<never> {
+    return withoutMachine();
   }
 }
 
-/** A guard that lets everything be and tells what a test tells it to. */
-export class SilentGuard implements EgressGuard {
-  readonly #listeners: ((event: EgressEvent) => void)[] = [];
-  validate(): void {}
-  attach(): Promise<{ caCertificatePem: string }> {
-    return Promise.resolve({ caCertificatePem: "" });
-  }
-  detach(): Promise<void> {
-    return Promise.resolve();
-  }
-  onEvent(listener: (event: EgressEvent) => void): void {
-    this.#listeners.push(listener);
-  }
-  emit(event: EgressEvent): void {
-    for (const listener of this.#listeners) listener(event);
-  }
-  close(): Promise<void> {
-    return Promise.resolve();
-  }
+function withoutMachine(): Promise<never> {
+  return Promise.reject(new CaissonError("unsupported", "This needs a virtual machine."));
 }
 
 /** Ends a process and all below it, by id. */

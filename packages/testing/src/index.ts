@@ -7,5 +7,6 @@ export * from "./platform-process.ts";
 export * from "./process-table.ts";
 export * from "./shared-platform.ts";
 export * from "./wire-client.ts";
-export { buildAgent, HostNode, SilentGuard } from "./host-node.ts";
+export { checkNotification, checkReply } from "./wire-contract.ts";
+export { buildAgent, HostNode } from "./host-node.ts";
 export * from "./postgres.ts";

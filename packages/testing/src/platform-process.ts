@@ -22,6 +22,8 @@ export interface PlatformOptions {
   readonly home?: string;
   /** How long the ready line may take, milliseconds. The first start on a host also makes the template. Default 180 s. */
   readonly readyWithin?: number;
+  /** Environment variables of its own, such as `DATABASE_URL`. */
+  readonly env?: Readonly<Record<string, string>>;
   /** A program and its arguments in front of the platform's own; it must replace itself with what follows. */
   readonly launcher?: readonly string[];
 }
@@ -60,6 +62,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
       CAISSON_PORT: "0",
       CAISSON_HTTPS_PORT: "0",
       CAISSON_SSH_PORT: "0",
+      ...options.env,
     },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -7,6 +7,8 @@ import { startPlatform } from "./platform-process.ts";
 
 /** Names the home of the platform that the runner started. */
 export const sharedHomeVariable = "CAISSON_TEST_HOME";
+/** Set by the runner when everything was asked for. */
+export const fullVariable = "CAISSON_TEST_FULL";
 /** Holds the process id of the platform that the runner started. */
 export const sharedPidVariable = "CAISSON_TEST_PID";
 

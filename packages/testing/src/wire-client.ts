@@ -3,6 +3,7 @@ import { WebSocket } from "ws";
 import type { IncomingHttpHeaders } from "node:http";
 import { until, within } from "./deadline.ts";
 import type { ClientEnvironment } from "./env-file.ts";
+import { checkReply } from "./wire-contract.ts";
 
 export interface WireReply {
   readonly id: unknown;
@@ -135,9 +136,11 @@ export class WireClient {
     );
   }
 
-  /** The whole answer, also when it is an error. */
-  call(method: string, params: unknown = {}, limit = 20_000): Promise<WireReply> {
-    return this.reply(this.request(method, params), limit);
+  /** The whole answer, also when it is an error. @throws Error when it is not what the contract says */
+  async call(method: string, params: unknown = {}, limit = 20_000): Promise<WireReply> {
+    const reply = await this.reply(this.request(method, params), limit);
+    checkReply(method, reply);
+    return reply;
   }
 
   /** The `ok` value. @throws Error when the answer is an error of any kind */

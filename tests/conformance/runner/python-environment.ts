@@ -1,4 +1,4 @@
-/** The virtual environment with the official Python client. Made once per host, in the cache. */
+/** Virtual environments with packages of PyPI. Each is made once per host, in the cache. */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
@@ -11,18 +11,28 @@ const execute = promisify(execFile);
 /** The client release that the contract was taken from. */
 const clientVersion = "0.10.0";
 
-let made: Promise<string> | undefined;
+const made = new Map<string, Promise<string>>();
 
-/** Path of the interpreter. @throws Error when no suitable Python is there or the client cannot be installed */
+/** Path of the interpreter that has the official client. @throws Error when no suitable Python is there or it cannot be installed */
 export function pythonEnvironment(): Promise<string> {
-  made ??= make();
-  return made;
+  return pythonWith(`deno-sandbox==${clientVersion}`);
 }
 
-async function make(): Promise<string> {
+/**
+ * Path of an interpreter that has these packages; their programs are beside it.
+ * @param packages with their versions, such as `boto3==1.42.0`
+ */
+export function pythonWith(...packages: readonly string[]): Promise<string> {
+  const name = packages.join("+").replaceAll("==", "-");
+  const environment = made.get(name) ?? make(name, packages);
+  made.set(name, environment);
+  return environment;
+}
+
+async function make(name: string, packages: readonly string[]): Promise<string> {
   const cache =
     process.env["CAISSON_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "caisson");
-  const directory = join(cache, `venv/deno-sandbox-${clientVersion}`);
+  const directory = join(cache, "venv", name);
   const python = join(directory, "bin/python");
   const marker = join(directory, "complete");
   if (existsSync(marker)) return python;
@@ -32,7 +42,7 @@ async function make(): Promise<string> {
   await execute(await interpreter(), ["-m", "venv", draft]);
   await execute(
     join(draft, "bin/python"),
-    ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", `deno-sandbox==${clientVersion}`],
+    ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...packages],
     {
       timeout: 180_000,
     },

@@ -7,11 +7,12 @@ import { after, before, describe, test } from "node:test";
 import { Sandbox, type SandboxOptions } from "@deno/sandbox";
 import type { EgressEvent } from "@caisson/protocol";
 import { until, within } from "@caisson/testing";
-import { createTestAuthority } from "../world/authority.ts";
+import { createTestAuthority, type TestAuthority } from "../world/authority.ts";
 import { Listener } from "../world/listener.ts";
 import { startNameServer } from "../world/name-server.ts";
 import { startEgressPlatform, type EgressPlatform } from "../world/platform.ts";
 import type { Attack, AttackTable, Evidence, Role } from "./attack.ts";
+import { tables } from "./tables/index.ts";
 
 export type Defences = "on" | "off";
 
@@ -36,7 +37,20 @@ export function newKey(): string {
   return `sk-test-${randomBytes(15).toString("base64url")}/+=&"<`;
 }
 
-export async function carryOut(table: AttackTable, defences: Defences): Promise<Campaign> {
+/** A platform with the hosts of some tables, ready for their attacks. */
+export interface Field {
+  readonly platform: EgressPlatform;
+  readonly authority: TestAuthority;
+  readonly defences: Defences;
+  readonly prepared: ReadonlyMap<AttackTable, readonly Prepared[]>;
+  readonly nameServer: Awaited<ReturnType<typeof startNameServer>> | undefined;
+  close(): Promise<void>;
+}
+
+/**
+ * @param wanted tables that can share a platform: either one, or several without `zone` and `operator`; with the defences off, one
+ */
+export async function openField(wanted: readonly AttackTable[], defences: Defences): Promise<Field> {
   const off = defences === "off";
   const undo: (() => Promise<unknown>)[] = [];
   const close = async (): Promise<void> => {
@@ -44,33 +58,51 @@ export async function carryOut(table: AttackTable, defences: Defences): Promise<
   };
   try {
     const authority = await createTestAuthority();
-    const key = newKey();
     const ticketKeys = randomBytes(48);
-    const prepared = await Promise.all(
-      table.attacks.map((attack, index) => prepare(table, attack, index, authority, ticketKeys)),
-    );
-    undo.push(() =>
-      Promise.all(prepared.flatMap(({ listeners }) => Object.values(listeners).map((listener) => listener.close()))),
-    );
-    const zone = Object.assign({}, ...prepared.map(({ id }, index) => table.zone?.(id, index) ?? {})) as Record<
+    const prepared = new Map<AttackTable, readonly Prepared[]>();
+    for (const table of wanted)
+      prepared.set(
+        table,
+        await Promise.all(table.attacks.map((attack, index) => prepare(table, attack, index, authority, ticketKeys))),
+      );
+    const all = [...prepared.values()].flat();
+    undo.push(() => Promise.all(all.flatMap(({ listeners }) => Object.values(listeners).map((one) => one.close()))));
+    const zoned = wanted.find(({ zone }) => zone !== undefined);
+    const zone = Object.assign({}, ...all.map(({ id }, index) => zoned?.zone?.(id, index) ?? {})) as Record<
       string,
       readonly string[]
     >;
-    const nameServer = table.zone === undefined ? undefined : await startNameServer(zone);
+    const nameServer = zoned === undefined ? undefined : await startNameServer(zone);
     if (nameServer !== undefined) undo.push(() => nameServer.close());
+    const resolve = Object.assign({}, ...wanted.map((table) => addresses(table, prepared.get(table)!, off))) as object;
     const platform = await startEgressPlatform({
       authority,
       egress: {
-        resolve: addresses(table, prepared, off),
-        allowRanges: ["127.99.0.1/32", ...(off ? (table.openRanges ?? []) : [])],
-        ...(!off && table.operator),
+        resolve,
+        allowRanges: ["127.99.0.1/32", ...(off ? wanted.flatMap(({ openRanges }) => openRanges ?? []) : [])],
+        ...(!off && wanted[0]?.operator),
       },
       ...(nameServer !== undefined && { launcher: nameServer.launcher }),
     });
     undo.push(() => platform.stop(15_000));
-    const sandbox = await within(30_000, "the sandbox", Sandbox.create(options(table, prepared, key, off)));
-    undo.push(() => sandbox.kill());
-    if (off) await disarm(sandbox, authority.certificatePem, table.rehearsal);
+    return { platform, authority, defences, prepared, nameServer, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Carries out a table from one sandbox. */
+export async function carryOut(table: AttackTable, field: Field): Promise<Campaign> {
+  const { platform, nameServer } = field;
+  const off = field.defences === "off";
+  const prepared = field.prepared.get(table);
+  if (prepared === undefined) throw new Error(`The hosts of "${table.title}" are not there.`);
+  const key = newKey();
+  const sandbox = await within(30_000, "the sandbox", Sandbox.create(options(table, prepared, key, off)));
+  const close = () => sandbox.kill();
+  try {
+    if (off) await disarm(sandbox, field.authority.certificatePem, table.rehearsal);
     const outcomes = await probe(sandbox, prepared, new URL(platform.env.DENO_DEPLOY_ENDPOINT).port, off);
     const audit = await settledAudit(platform, sandbox.id);
     const evidence = new Map(
@@ -100,6 +132,14 @@ export async function carryOut(table: AttackTable, defences: Defences): Promise<
   }
 }
 
+/** Networks for documentation (RFC 5737): every attack of every table has an address of its own in them. */
+const networks = ["203.0.113", "198.51.100", "192.0.2"];
+
+function numberOf(table: AttackTable, index: number): number {
+  const before = tables.slice(0, tables.indexOf(table));
+  return before.reduce((sum, { attacks }) => sum + attacks.length, index);
+}
+
 async function prepare(
   table: AttackTable,
   attack: Attack,
@@ -108,13 +148,14 @@ async function prepare(
   ticketKeys: Buffer,
 ): Promise<Prepared> {
   const id = `${table.prefix}${String(index).padStart(2, "0")}`;
+  const number = numberOf(table, index);
   const names = {
     HOST: `${id}.ok.example`,
     OTHER: `${id}.other.example`,
     EVIL: `${id}.evil.example`,
     NAME: `${id}.zone.example`,
-    ADDRESS: `203.0.113.${index + 1}`,
-    ADDRESS6: `2001:db8::${(index + 1).toString(16)}`,
+    ADDRESS: `${networks[Math.floor(number / 250)]}.${(number % 250) + 1}`,
+    ADDRESS6: `2001:db8::${(number + 1).toString(16)}`,
     TARGET: table.leadsToEvil?.(index)[0] ?? "",
   };
   const listen = async (role: Role, ...of: readonly string[]): Promise<Listener> =>
@@ -264,25 +305,39 @@ export function judge(attack: Attack, found: Evidence): void {
   );
 }
 
-/** One test for each attack of the table; `more` gets the campaign for further tests in the same sandbox. */
-export function testTable(table: AttackTable, more?: (campaign: () => Campaign) => void): void {
-  describe(table.title, { timeout: 600_000 }, () => {
-    let campaign: Campaign | undefined;
-    const current = (): Campaign => {
-      if (campaign === undefined) throw new Error("The attacks were not carried out.");
-      return campaign;
-    };
-    before(async () => {
-      campaign = await carryOut(table, "on");
-    });
-    after(() => campaign?.close());
-    for (const attack of table.attacks) {
-      test(`${attack.row}: ${attack.name}`, () => {
-        const found = current().evidence.get(attack.name);
-        assert.ok(found, "was not carried out");
-        judge(attack, found);
+/** Further tests in the sandbox of a table. */
+export type Further = (campaign: () => Campaign) => void;
+
+/** One test for each attack of the tables, all on one platform. See `openField` for which tables can share one. */
+export function testTables(
+  wanted: readonly AttackTable[],
+  further: ReadonlyMap<AttackTable, Further> = new Map(),
+): void {
+  let field: Promise<Field> | undefined;
+  let left = wanted.length;
+  for (const table of wanted) {
+    describe(table.title, { timeout: 600_000 }, () => {
+      let campaign: Campaign | undefined;
+      const current = (): Campaign => {
+        if (campaign === undefined) throw new Error("The attacks were not carried out.");
+        return campaign;
+      };
+      before(async () => {
+        field ??= openField(wanted, "on");
+        campaign = await carryOut(table, await field);
       });
-    }
-    more?.(current);
-  });
+      after(async () => {
+        await campaign?.close();
+        if (--left === 0) await (await field)?.close();
+      });
+      for (const attack of table.attacks) {
+        test(`${attack.row}: ${attack.name}`, () => {
+          const found = current().evidence.get(attack.name);
+          assert.ok(found, "was not carried out");
+          judge(attack, found);
+        });
+      }
+      further.get(table)?.(current);
+    });
+  }
 }

@@ -1,4 +1,4 @@
 import { uploads } from "./tables/uploads.ts";
-import { testTable } from "./run.ts";
+import { testTables } from "./run.ts";
 
-testTable(uploads);
+testTables([uploads]);

@@ -14,7 +14,7 @@ export async function createSandboxAuthority(seed: Uint8Array, sandboxId: string
   return await authorityFrom(`Caisson sandbox authority ${fingerprint}`, await deriveKeys(seed, sandboxId));
 }
 
-/** Signs for the names of exposed ports. Trusted by whoever visits them and was given its certificate; by no sandbox. */
+/** Issues certificates for the names of exposed ports. Visitors trust it if they have its certificate; no sandbox does. */
 export async function createGatewayAuthority(seed: Uint8Array): Promise<Authority> {
   const fingerprint = createHmac("sha256", seed).update("name:gateway").digest("hex").slice(0, 12);
   return await authorityFrom(`Caisson gateway authority ${fingerprint}`, await deriveKeys(seed, "gateway"));

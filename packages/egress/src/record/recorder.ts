@@ -1,9 +1,9 @@
-/** Collects the events of one sandbox and hands them on in batches; a flood loses its own events, and is counted. */
+/** Collects the events of one sandbox and delivers them in batches. Of a flood, events are dropped and counted. */
 import type { EgressEvent } from "@caisson/protocol";
 
 export interface Recorder {
   record(event: EgressEvent): void;
-  /** Hands on what is left. */
+  /** Delivers the queued events. */
   flush(): void;
 }
 

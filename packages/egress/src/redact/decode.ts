@@ -1,4 +1,4 @@
-/** Takes content codings off a response, so that what it says can be read. All that was sent is decoded, or decoding fails. */
+/** Decodes compressed responses (Content-Encoding), so that they can be searched. All of the data is decoded, or decoding fails. */
 import { pipeline, Transform, type TransformCallback } from "node:stream";
 import {
   constants,
@@ -11,15 +11,15 @@ import {
 } from "node:zlib";
 
 type Engine = Transform & Zlib;
-interface Coding {
+interface Encoding {
   /** @param first byte of the stream */
   readonly start: (first: number) => Engine;
   /** Several streams in a row are one body (RFC 1952 2.2, RFC 8878 3). */
   readonly repeats: boolean;
 }
 
-const gzip: Coding = { start: () => createGunzip(), repeats: true };
-const known: Record<string, Coding> = {
+const gzip: Encoding = { start: () => createGunzip(), repeats: true };
+const known: Record<string, Encoding> = {
   gzip,
   "x-gzip": gzip,
   // Some hosts leave zlib's header away, and browsers bear with it: no bare stream begins as a header does (RFC 1950 2.2).
@@ -31,14 +31,16 @@ const known: Record<string, Coding> = {
 
 const maxLayers = 3;
 
-/** The codings named by `content-encoding`, in the order they were applied; undefined when one is unknown. */
-export function knownCodings(header: string | undefined): readonly string[] | undefined {
-  const codings = (header ?? "")
+/** The encodings named by `content-encoding`, in the order they were applied; undefined when one is unknown. */
+export function knownEncodings(header: string | undefined): readonly string[] | undefined {
+  const encodings = (header ?? "")
     .toLowerCase()
     .split(",")
-    .map((coding) => coding.trim())
-    .filter((coding) => coding !== "" && coding !== "identity");
-  return codings.length <= maxLayers && codings.every((coding) => Object.hasOwn(known, coding)) ? codings : undefined;
+    .map((encoding) => encoding.trim())
+    .filter((encoding) => encoding !== "" && encoding !== "identity");
+  return encodings.length <= maxLayers && encodings.every((encoding) => Object.hasOwn(known, encoding))
+    ? encodings
+    : undefined;
 }
 
 export interface Decoder {
@@ -47,9 +49,9 @@ export interface Decoder {
   readonly output: Transform;
 }
 
-/** @param codings at least one, all known. Errors of every stage reach `onError`. */
-export function createDecoder(codings: readonly string[], onError: (error: Error) => void): Decoder {
-  const stages = codings.toReversed().map((coding) => new Decoding(known[coding]!));
+/** @param encodings at least one, all known. Errors of every stage reach `onError`. */
+export function createDecoder(encodings: readonly string[], onError: (error: Error) => void): Decoder {
+  const stages = encodings.toReversed().map((encoding) => new Decoding(known[encoding]!));
   const [input, output] = [stages[0]!, stages.at(-1)!];
   if (stages.length === 1) input.once("error", onError);
   else pipeline(stages, (error) => void (error && onError(error)));
@@ -57,19 +59,19 @@ export function createDecoder(codings: readonly string[], onError: (error: Error
 }
 
 /**
- * Node's engines end with the first stream of a body, and with it say that the body is whole; what follows is lost without a word.
- * A host could hide the greater part of an answer in this way, or by accident have it cut. Here the next stream gets an engine of its
+ * Node's engines end with the first stream of a body, and report that the body is complete; the data that follows is lost without an error.
+ * An upstream could hide most of a response in this way, or have it cut by accident. Here the next stream gets an engine of its
  * own. No stream at all is an empty body: hosts send the header with answers that have none.
  */
 class Decoding extends Transform {
-  readonly #coding: Coding;
+  readonly #encoding: Encoding;
   #engine: Engine | undefined;
-  /** Bytes that the engine was given; it tells how many of them it took. */
+  /** Bytes that the engine was given; it reports how many of them it used. */
   #given = 0;
 
-  constructor(coding: Coding) {
+  constructor(encoding: Encoding) {
     super();
-    this.#coding = coding;
+    this.#encoding = encoding;
   }
 
   override _transform(chunk: Buffer, encoding: BufferEncoding, callback: TransformCallback): void {
@@ -77,12 +79,12 @@ class Decoding extends Transform {
     this.#engine ??= this.#start(chunk[0]!);
     const engine = this.#engine;
     this.#given += chunk.length;
-    // An error has been told by the engine itself.
+    // The engine itself has reported the error.
     engine.write(chunk, (error) => {
       if (error) return;
       const left = this.#given - engine.bytesWritten;
       if (left === 0) return callback();
-      if (!this.#coding.repeats) return callback(new Error("Something follows the end of a coded body"));
+      if (!this.#encoding.repeats) return callback(new Error("Data follows the end of a compressed body"));
       const next = (): void => {
         engine.destroy();
         this.#engine = undefined;
@@ -110,7 +112,7 @@ class Decoding extends Transform {
 
   #start(first: number): Engine {
     this.#given = 0;
-    const engine = this.#coding.start(first);
+    const engine = this.#encoding.start(first);
     engine.on("data", (piece: Buffer) => this.push(piece) || engine.pause());
     engine.once("error", (error) => this.destroy(error));
     return engine;

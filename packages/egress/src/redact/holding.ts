@@ -1,4 +1,4 @@
-/** What must wait at the end of a stream's bytes, since it may be the beginning of a needle. */
+/** Which bytes at the end of a stream's data must be held back, because they may be the beginning of a needle. */
 import type { Matcher } from "./matcher.ts";
 import type { Needle } from "./needle.ts";
 
@@ -11,19 +11,20 @@ export interface Holding {
   joins(piece: Buffer, waiting: number): boolean;
 }
 
-/** What has begun like a needle waits. Who sees what waits learns how needles begin, so this is for needles that are no secret. */
+/** Holds back what begins like a needle. The delay shows how needles begin, so this is only for needles that are not secret. */
 export function holdUnfinished(matcher: Matcher<unknown>): Holding {
   return { most: matcher.longest, from: (data, from) => matcher.unfinished(data, from), joins: () => false };
 }
 
-/** Bytes. Lengths of values are not told to a guest by how much it waits for. */
+/** Bytes. The number of held bytes must not show a guest the length of a value. */
 const step = 512;
 
 /**
- * The last word waits, whatever it is. Were only beginnings of needles to wait, a guest that has an echo would learn a secret letter by
- * letter: whichever next letter does not come back at once is right. White space and other controls end a word, unless a needle holds them.
+ * Holds back the last token, whatever it is. If only beginnings of needles were held back, a guest with an echo server would learn a secret
+ * letter by letter: the next letter that does not come back at once is right. White space and control characters end a token, unless a
+ * needle contains them.
  */
-export function holdWord(needles: readonly Needle<unknown>[], longest: number): Holding {
+export function holdToken(needles: readonly Needle<unknown>[], longest: number): Holding {
   const ends = new Uint8Array(256).fill(1, 1, 33);
   for (const { bytes } of needles) for (const byte of bytes) ends[byte] = 0;
   const most = Math.max(1, Math.ceil(longest / step)) * step;

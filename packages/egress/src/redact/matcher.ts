@@ -27,7 +27,7 @@ export class Matcher<Tag> {
   readonly #byFirst: (Needle<Tag>[] | undefined)[] = Array.from({ length: 256 });
   /**
    * Made with the first search: many sandboxes never get an answer, and it takes some 20 bytes for each byte of a needle. Not later, since
-   * that would tell when something looked like a needle for the first time.
+   * the delay would show when something looked like a needle for the first time.
    */
   #automaton: Automaton<Tag> | undefined;
 

@@ -1,7 +1,7 @@
 /**
- * Rewrites streams of messages that begin with a flag and their length (gRPC, "PROTOCOL-HTTP2"; Connect, "Streaming RPCs"). The last word
- * of a message may go on when its sender pauses behind it: its receiver may answer before the next one comes. The lengths are followed,
- * not believed: a host that gives back what a guest once stored has them where the guest wants them.
+ * Rewrites streams of messages that begin with a flag and their length (gRPC, "PROTOCOL-HTTP2"; Connect, "Streaming RPCs"). The last token
+ * of a message is given out when its sender pauses after it, because its receiver may answer before the next message comes. The lengths
+ * are only used to find such pauses, not trusted: an upstream that returns what a guest once stored has them where the guest wants them.
  */
 import type { Rewriter } from "./rewriter.ts";
 

@@ -1,17 +1,17 @@
 /**
- * A rewriter in its time: what waits goes on when its sender has paused. While it is us who do not listen nobody can tell whether it
- * has, and a guest that stops reading would choose where a value is cut.
+ * A rewriter with a timer: bytes that are held back are given out when the sender has paused. The timer stops while we do not read,
+ * because it is unknown then whether the sender has paused, and a guest that stops reading could choose where a value is cut.
  */
 import type { Rewriter } from "./rewriter.ts";
 
 /** Milliseconds: as long as the pieces of one message are apart, and not so long that a dialogue drags. */
-export const wordPatience = 5;
+export const tokenPatience = 5;
 
 export class Paced {
   readonly #rewriter: Rewriter;
   readonly #patience: number;
   readonly #give: (pieces: readonly Buffer[]) => void;
-  #listening = true;
+  #reading = true;
   #pause: NodeJS.Timeout | undefined;
 
   /**
@@ -36,12 +36,12 @@ export class Paced {
 
   /** The sender is not listened to for a while. */
   pause(): void {
-    this.#listening = false;
+    this.#reading = false;
     clearTimeout(this.#pause);
   }
 
   resume(): void {
-    this.#listening = true;
+    this.#reading = true;
     this.#watch();
   }
 
@@ -52,7 +52,7 @@ export class Paced {
 
   #watch(): void {
     clearTimeout(this.#pause);
-    if (this.#listening && this.#rewriter.waits)
+    if (this.#reading && this.#rewriter.waits)
       this.#pause = setTimeout(() => this.#give(this.#rewriter.idle()), this.#patience);
   }
 }

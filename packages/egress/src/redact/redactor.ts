@@ -1,7 +1,7 @@
-/** Turns the values of one sandbox's secrets back into their placeholders, in everything that comes in. */
+/** Replaces the values of one sandbox's secrets by their placeholders, in everything that comes in. */
 import type { SecretBinding } from "@caisson/protocol";
-import { formsOf, type FormName } from "./forms.ts";
-import { holdWord } from "./holding.ts";
+import { type FormName, formsOf } from "@caisson/policy";
+import { holdToken } from "./holding.ts";
 import { Matcher } from "./matcher.ts";
 import type { Needle } from "./needle.ts";
 import { MessageRewriter } from "./message-rewriter.ts";
@@ -16,8 +16,9 @@ interface Replacement {
 }
 
 /**
- * `text`: the last word waits for its end. `messages`: each with its length before it, see `MessageRewriter`. `unknown`: what waits goes on
- * by `idle` wherever it stands, since the other side may be waiting for it; lengths stay, since the bytes may be counted somewhere.
+ * `text`: the last token is held back until it is complete. `messages`: each with its length before it, see `MessageRewriter`. `unknown`: held
+ * bytes are given out by `idle` in any place, since the other side may be waiting for them; lengths do not change, since the protocol may
+ * count the bytes.
  */
 export type StreamKind = "text" | "messages" | "unknown";
 
@@ -43,7 +44,7 @@ export function createRedactor(secrets: readonly Pick<SecretBinding, "placeholde
       .filter(({ tag }) => nameable.has(tag.form))
       .map(({ bytes, tag }) => ({ bytes: small(bytes.toString("latin1")), tag })),
   );
-  const holding = holdWord(needles, matcher.longest);
+  const holding = holdToken(needles, matcher.longest);
   const replace = (needle: Needle<Replacement>): Buffer => needle.tag.text;
   const bytes = (value: Buffer): Buffer => (matcher.empty ? value : rewriteAll(matcher, replace, value));
   return {
@@ -51,7 +52,7 @@ export function createRedactor(secrets: readonly Pick<SecretBinding, "placeholde
     bytes,
     text(value) {
       if (matcher.empty) return value;
-      // Header values are latin1 on the wire; a value beyond ASCII stands in them as UTF-8 bytes.
+      // Header values are latin1 on the wire; they contain a value beyond ASCII as UTF-8 bytes.
       const before = Buffer.from(value, "latin1");
       const after = bytes(before);
       return after === before ? value : after.toString("latin1");

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { holdUnfinished, holdWord } from "./holding.ts";
+import { holdUnfinished, holdToken } from "./holding.ts";
 import { Matcher } from "./matcher.ts";
 import type { Needle } from "./needle.ts";
 import { createRedactor, type StreamKind } from "./redactor.ts";
@@ -40,7 +40,7 @@ test("random splits give the same as a naive search of the whole", () => {
     const matcher = new Matcher(needles.map((needle) => ({ bytes: Buffer.from(needle), tag: needle })));
     const replace = (needle: Needle<string>): Buffer => Buffer.from(`<${needle.bytes.length}>`);
     const result = naive(needles, text);
-    for (const holding of [holdUnfinished(matcher), holdWord([], 8)]) {
+    for (const holding of [holdUnfinished(matcher), holdToken([], 8)]) {
       const rewriter = new StreamRewriter(matcher, replace, holding);
       const pieces = split(Buffer.from(text), 9).flatMap((chunk) => rewriter.push(chunk));
       const got = Buffer.concat([...pieces, ...rewriter.end()]).toString();
@@ -122,7 +122,7 @@ test("long words are let go but for their ends, with the same result", () => {
     const rewriter = new StreamRewriter(
       matcher,
       (needle) => Buffer.from(`<${needle.bytes.length}>`),
-      holdWord([], matcher.longest),
+      holdToken([], matcher.longest),
     );
     const pieces: Buffer[] = [];
     let sent = 0;

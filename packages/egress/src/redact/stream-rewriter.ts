@@ -1,12 +1,12 @@
 /** Replaces needles in a stream of chunks of any size, holding back only what may still become a needle. */
-import { GrowingBytes } from "../growing-bytes.ts";
+import { GrowingBytes } from "../bytes/growing-bytes.ts";
 import type { Holding } from "./holding.ts";
 import type { Matcher } from "./matcher.ts";
 import type { Needle } from "./needle.ts";
 import type { Rewriter } from "./rewriter.ts";
 
 /**
- * What stands in for a found needle. May throw, which ends the stream.
+ * The replacement of a found needle. May throw, which ends the stream.
  * @param shown bytes at its beginning that went out before it was whole
  */
 export type Replace<Tag> = (needle: Needle<Tag>, shown: number) => Buffer;

@@ -14,7 +14,7 @@ export interface DialOptions {
 }
 
 const defaultTimeout = 8_000;
-/** Whoever owns a name says how many addresses it has; so many are tried, and all together for so many milliseconds. */
+/** The owner of a name decides how many addresses it has. This many are tried, for this many milliseconds in all. */
 const [mostAddresses, wholeTimeout] = [8, 20_000];
 
 /**

@@ -1,7 +1,7 @@
 /** Names that lead inside, names that change their mind, and what the operator opens on purpose. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { canonicalHost } from "../policy/canonical-host.ts";
+import { canonicalHost } from "@caisson/policy";
 import { startNameServer, type NameServer } from "../testing/name-server.ts";
 import { createResolver, type ResolverOptions } from "./resolver.ts";
 

@@ -1,7 +1,7 @@
 /** From a canonical host to the addresses that may be dialled. The guest's own idea of DNS never enters. */
 import { Resolver as DnsResolver } from "node:dns/promises";
 import { isIP } from "node:net";
-import { canonicalHost, parseHostAndPort, formatHostAndPort, type Host } from "../policy/canonical-host.ts";
+import { canonicalHost, formatHostAndPort, type Host, parseHostAndPort } from "@caisson/policy";
 import { isInternal, isOwnAddress, listOf } from "./ranges.ts";
 
 export interface Target {
@@ -83,7 +83,11 @@ export function createResolver(options: ResolverOptions): Resolver {
       // One internal address among public ones is a rebinding attempt or a split zone; either way the name is not to be trusted.
       const refused = addresses.find((address) => !permitted(canonicalHost(address)?.text ?? address));
       if (refused !== undefined) {
-        return { ok: false, rule: "internal-address", detail: `${host.text} leads to the internal address ${refused}` };
+        return {
+          ok: false,
+          rule: "internal-address",
+          detail: `${host.text} resolves to the internal address ${refused}`,
+        };
       }
       return found(addresses, port);
     },

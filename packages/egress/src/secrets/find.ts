@@ -1,10 +1,10 @@
-/** Finds placeholders in what a guest wants to send, also where they are spelled in another way. */
+/** Finds placeholders in what a guest wants to send, also in their encoded forms. */
 import type { Secret, Vault } from "./vault.ts";
 
 /** Encodings inside encodings are followed this far. */
 const rounds = 4;
 
-/** Every secret whose placeholder stands somewhere in one of the texts (latin1, as on the wire). */
+/** Every secret whose placeholder is in one of the texts (latin1, as on the wire). */
 export function findPlaceholders(vault: Vault, texts: readonly string[]): Set<Secret> {
   const found = new Set<Secret>();
   if (vault.placeholders.empty) return found;

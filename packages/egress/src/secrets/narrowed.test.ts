@@ -1,7 +1,7 @@
 /** What no client of HTTP/1.1 can send, and what is not in the head. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { canonicalHost } from "../policy/canonical-host.ts";
+import { canonicalHost } from "@caisson/policy";
 import { outsideNarrowing } from "./narrowed.ts";
 import { SecretRefused, substituteHead } from "./substitute.ts";
 import { createVault } from "./vault.ts";

@@ -21,10 +21,10 @@ export function outsideNarrowing(
   const override = overriding(head);
   return override === undefined
     ? undefined
-    : `may not be sent with ${override}, by which hosts take another method or path than the request names.`;
+    : `may not be sent with ${override}, which makes some servers use another method or path than the request has.`;
 }
 
-/** What servers read in more than one way; most of them decode once more, fold Unicode, or cut off, before they go through the path. */
+/** Parts of a path that servers read in more than one way; most of them decode once more, fold Unicode, or cut off before they use the path. */
 const readDifferently = new RegExp(
   [
     // Empty and dot segments; those that only begin with two dots become such when something is cut off behind.
@@ -33,11 +33,11 @@ const readDifferently = new RegExp(
     String.raw`%2f|%5c|%2e|\\|;|%3b|%23|%3f|%25|%u`,
     // Control characters, at which C cuts, and which some take off.
     String.raw`%[01]|%7f`,
-    // Overlong forms of UTF-8, which stand for any ASCII character.
+    // Overlong forms of UTF-8, which can mean any ASCII character.
     String.raw`%c[01]|%e0%[89]|%f0%8`,
     // Full-width and small forms, dot leaders, and letters with a slash in them, which folding (NFKC) turns into dots and separators.
     String.raw`%ef%b[9c]|%e2%80%a[4-6]|%e2%84%8[0156]`,
-    // Nothing outside ASCII stands in a path as it is.
+    // A path contains nothing outside ASCII unencoded.
     String.raw`[^\x21-\x7e]`,
   ].join("|"),
   "i",

@@ -1,12 +1,11 @@
-/** Puts the values in, last of all, where a request to an approved host holds their placeholders. */
+/** Replaces placeholders by values in a request to an approved host. This is the last step before it is sent. */
+import type { HeaderList } from "@caisson/http1";
+import type { Host } from "@caisson/policy";
 import { mayGoTo, type PlaceholderForm, type Secret, type Vault } from "./vault.ts";
 import { findPlaceholders } from "./find.ts";
 import { outsideNarrowing } from "./narrowed.ts";
 import { holdUnfinished } from "../redact/holding.ts";
 import { StreamRewriter } from "../redact/stream-rewriter.ts";
-import type { Host } from "../policy/canonical-host.ts";
-
-export type HeaderList = readonly (readonly [name: string, value: string])[];
 
 export interface Destination {
   readonly host: Host;
@@ -52,7 +51,7 @@ export interface Substituted extends RequestHead {
 }
 
 /**
- * Bytes that values may add to a head: room for four of the longest. A head full of placeholders would become a thousand long values,
+ * Bytes that values may add to a head: enough for four of the longest. A head full of placeholders would become a thousand long values,
  * in every request that a guest cares to send at once.
  */
 const mayGrow = 64 * 1024;
@@ -60,7 +59,7 @@ const mayGrow = 64 * 1024;
 /**
  * Replaces placeholders in header values, Basic credentials and the target.
  * @param request what decides whether they may go there; for trailers, the head with them
- * @throws SecretRefused when a placeholder stands anywhere in the head and may not go there
+ * @throws SecretRefused when the head contains a placeholder that may not go there
  */
 export function substituteHead(vault: Vault, to: Destination, head: RequestHead, request = head): Substituted {
   const found = findPlaceholders(vault, [head.target, ...head.headers.flat()]);
@@ -72,7 +71,11 @@ export function substituteHead(vault: Vault, to: Destination, head: RequestHead,
     used.add(secret.binding.name);
     grown += encoded.length - secret.binding.placeholder.length;
     if (grown > mayGrow)
-      throw new SecretRefused("secret-unfit", secret, "would make the head of the request too long.");
+      throw new SecretRefused(
+        "secret-unfit",
+        secret,
+        "would make the head of the request more than 64 KiB longer, the limit.",
+      );
     return encoded;
   };
   const inText = (text: string, encode: (value: string) => string): string => {
@@ -91,7 +94,7 @@ export function substituteHead(vault: Vault, to: Destination, head: RequestHead,
       throw new SecretRefused(
         "secret-unfit",
         [...found][0]!,
-        "holds a line break or a zero byte and cannot stand in a header.",
+        "contains a line break or a zero byte, which a header cannot contain.",
       );
     }
     return [name, substituted];
@@ -125,7 +128,7 @@ export interface BodyPlan {
 
 /**
  * Undefined when the body can go as it is: there is no secret, or all are approved here and none is for bodies.
- * The rewriter throws SecretRefused when a placeholder comes by that may not go there.
+ * The rewriter throws SecretRefused for a placeholder that may not go there.
  */
 export function planBody(vault: Vault, to: Destination, head: RequestHead): BodyPlan | undefined {
   const verdicts = new Map(vault.secrets.map((secret) => [secret, refusalOf(secret, to, head)]));

@@ -1,8 +1,6 @@
 /** The secrets of one sandbox, compiled: which may go where, and how their placeholders are found. */
 import type { SecretBinding } from "@caisson/protocol";
-import type { Host } from "../policy/canonical-host.ts";
-import { parsePattern, patternMatches, type HostPattern } from "../policy/pattern.ts";
-import { formsOf } from "../redact/forms.ts";
+import { formsOf, type Host, type HostPattern, parsePattern, patternMatches } from "@caisson/policy";
 import { Matcher } from "../redact/matcher.ts";
 
 export interface Secret {
@@ -15,7 +13,7 @@ export interface Secret {
 /** The needle's tag when scanning what a guest sends. */
 export interface PlaceholderForm {
   readonly secret: Secret;
-  /** Spelled out as it is, and so replaceable in place. */
+  /** Not encoded, so that it can be replaced in place. */
   readonly plain: boolean;
 }
 

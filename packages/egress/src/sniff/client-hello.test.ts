@@ -3,9 +3,9 @@ import { duplexPair } from "node:stream";
 import { randomBytes } from "node:crypto";
 import { connect } from "node:tls";
 import { before, test } from "node:test";
-import { ClientHelloReader, type HelloResult } from "./client-hello.ts";
+import { ClientHelloReader, type ClientHelloResult } from "./client-hello.ts";
 
-const readClientHello = (bytes: Buffer): HelloResult => new ClientHelloReader().read(bytes);
+const readClientHello = (bytes: Buffer): ClientHelloResult => new ClientHelloReader().read(bytes);
 
 async function hello(options: { servername?: string; ALPNProtocols?: string[] }): Promise<Buffer> {
   const [ours, theirs] = duplexPair();
@@ -48,12 +48,12 @@ before(async () => {
 
 test("name and protocols of a real hello are read", async () => {
   assert.deepEqual(readClientHello(sample), {
-    kind: "hello",
+    kind: "client-hello",
     serverName: "api.example.com",
     alpn: ["h2", "http/1.1"],
     encrypted: false,
   });
-  assert.deepEqual(readClientHello(await hello({})), { kind: "hello", alpn: [], encrypted: false });
+  assert.deepEqual(readClientHello(await hello({})), { kind: "client-hello", alpn: [], encrypted: false });
 });
 
 test("a hello in many records or many pieces says the same", () => {
@@ -71,7 +71,7 @@ test("a hello in many records or many pieces says the same", () => {
 
 test("encrypted hellos are noticed", () => {
   const result = readClientHello(withExtension(sample, 0xfe0d, randomBytes(40)));
-  assert.ok(result.kind === "hello" && result.encrypted);
+  assert.ok(result.kind === "client-hello" && result.encrypted);
 });
 
 test("a second name, in either place, is malformed", () => {
@@ -88,7 +88,7 @@ test("no bytes make the reader throw or say a name that is not there", () => {
     const bytes = Buffer.from(sample);
     for (let flips = 1 + random(4); flips > 0; flips--) bytes[random(bytes.length)] = random(256);
     const result = readClientHello(bytes.subarray(0, 1 + random(bytes.length)));
-    if (result.kind === "hello" && result.serverName !== undefined)
+    if (result.kind === "client-hello" && result.serverName !== undefined)
       assert.ok(bytes.includes(result.serverName, 0, "latin1"));
   }
   for (let round = 0; round < 2_000; round++)

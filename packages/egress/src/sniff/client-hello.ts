@@ -1,28 +1,28 @@
 /** Reads the first message of TLS (RFC 8446 4.1.2, RFC 6066 3) far enough to know which name is asked for. */
-import { GrowingBytes } from "../growing-bytes.ts";
+import { GrowingBytes } from "../bytes/growing-bytes.ts";
 
 export interface ClientHello {
-  readonly kind: "hello";
+  readonly kind: "client-hello";
   /** Absent without a server_name extension. */
   readonly serverName?: string;
   readonly alpn: readonly string[];
-  /** The encrypted_client_hello extension is there; its content cannot be judged (it may be GREASE). */
+  /** The encrypted_client_hello extension is there; its content cannot be checked (it may be GREASE). */
   readonly encrypted: boolean;
 }
 
-export type HelloResult =
+export type ClientHelloResult =
   | ClientHello
   | { readonly kind: "more" }
   | { readonly kind: "malformed"; readonly detail: string };
 
 /** A ClientHello with post-quantum key shares and padding stays far below. */
-export const maxHello = 64 * 1024;
+export const maxClientHello = 64 * 1024;
 
 const extension = { serverName: 0, alpn: 16, encryptedClientHello: 0xfe0d, encryptedServerName: 0xffce } as const;
 
 class Malformed extends Error {}
 
-/** Reads the hello as it comes. What was read is not read again: the message may be spread over thousands of records. */
+/** Reads the ClientHello as it comes. No byte is read twice: the message may be spread over thousands of records. */
 export class ClientHelloReader {
   readonly #message = new GrowingBytes();
   /** Length of the message, its header included, as far as it is known. */
@@ -32,11 +32,12 @@ export class ClientHelloReader {
   #left = 0;
 
   /** @param bytes all that has come so far, beginning with a TLS record; at each call those of the call before and more */
-  read(bytes: Buffer): HelloResult {
+  read(bytes: Buffer): ClientHelloResult {
     try {
-      return this.#join(bytes) ? parseHello(this.#message.bytes.subarray(4, this.#need)) : { kind: "more" };
+      return this.#join(bytes) ? parseClientHello(this.#message.bytes.subarray(4, this.#need)) : { kind: "more" };
     } catch (error) {
-      if (error instanceof Malformed) return { kind: "malformed", detail: error.message };
+      if (error instanceof Malformed)
+        return { kind: "malformed", detail: `The TLS ClientHello is not valid: ${error.message}.` };
       throw error;
     }
   }
@@ -61,7 +62,7 @@ export class ClientHelloReader {
 }
 
 function recordLength(bytes: Buffer, at: number): number {
-  if (bytes[at] !== 22) throw new Malformed("a record before the hello is complete is not a handshake record");
+  if (bytes[at] !== 22) throw new Malformed("it contains a record that is not a handshake record");
   if (bytes[at + 1] !== 3) throw new Malformed("unknown record version");
   const length = bytes.readUInt16BE(at + 3);
   if (length === 0 || length > 16384) throw new Malformed("impossible record length");
@@ -71,11 +72,11 @@ function recordLength(bytes: Buffer, at: number): number {
 function messageLength(message: Buffer): number {
   if (message[0] !== 1) throw new Malformed("the first handshake message is not a ClientHello");
   const length = 4 + message.readUIntBE(1, 3);
-  if (length > maxHello) throw new Malformed("the ClientHello is too long");
+  if (length > maxClientHello) throw new Malformed("it is too long");
   return length;
 }
 
-function parseHello(message: Buffer): ClientHello {
+function parseClientHello(message: Buffer): ClientHello {
   const reader = new Reader(message);
   reader.take(2 + 32);
   reader.vector(1);
@@ -98,7 +99,7 @@ function parseHello(message: Buffer): ClientHello {
       else if (type === extension.encryptedClientHello || type === extension.encryptedServerName) encrypted = true;
     }
   }
-  return { kind: "hello", ...(serverName !== undefined && { serverName }), alpn, encrypted };
+  return { kind: "client-hello", ...(serverName !== undefined && { serverName }), alpn, encrypted };
 }
 
 function readServerName(body: Buffer): string {

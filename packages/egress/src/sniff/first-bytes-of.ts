@@ -1,4 +1,4 @@
-/** Waits for the first bytes of a connection and gives them back to it, unread as far as its next reader can tell. */
+/** Waits for the first bytes of a connection and puts them back, so that the next reader gets them again. */
 import type { Duplex } from "node:stream";
 import { Sniffer, type Sniffed } from "./first-bytes.ts";
 
@@ -6,9 +6,9 @@ export type FirstBytes =
   | Exclude<Sniffed, { kind: "more" }>
   /** Nothing came for `silence` milliseconds: perhaps the server speaks first. */
   | { readonly kind: "silent" }
-  /** Something came, but not enough to tell in time. */
+  /** Data came, but in time not enough to recognise the protocol. */
   | { readonly kind: "slow" }
-  /** Something came, but not enough to tell, and nothing more will. A stream that has ended takes nothing back, so here it is. */
+  /** Data came, but not enough to recognise the protocol, and the stream has ended. Nothing can be put back into it, so the data is here. */
   | { readonly kind: "cut"; readonly bytes: Buffer }
   | { readonly kind: "ended" };
 

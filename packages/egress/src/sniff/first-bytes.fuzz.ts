@@ -84,7 +84,7 @@ fuzz({
       if (settled !== undefined && settled.kind === "tls") assert.deepEqual(verdict, settled);
       if (verdict.kind !== "more") settled ??= verdict;
     }
-    if (whole.kind === "tls" && whole.hello.serverName !== undefined)
-      assert.match(whole.hello.serverName, /^[\x21-\x7e]+$/);
+    if (whole.kind === "tls" && whole.clientHello.serverName !== undefined)
+      assert.match(whole.clientHello.serverName, /^[\x21-\x7e]+$/);
   },
 });

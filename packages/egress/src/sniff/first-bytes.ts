@@ -1,11 +1,11 @@
 /** Tells from the first bytes of a connection what is spoken on it. */
-import { ClientHelloReader, maxHello, type ClientHello } from "./client-hello.ts";
-import { GrowingBytes } from "../growing-bytes.ts";
+import { ClientHelloReader, maxClientHello, type ClientHello } from "./client-hello.ts";
+import { GrowingBytes } from "../bytes/growing-bytes.ts";
 import { RequestLineReader } from "./request-line.ts";
 
 export type Sniffed =
   | { readonly kind: "more" }
-  | { readonly kind: "tls"; readonly hello: ClientHello }
+  | { readonly kind: "tls"; readonly clientHello: ClientHello }
   | { readonly kind: "http1" }
   | { readonly kind: "http2" }
   /** SOCKS 4 or 5: a request to go on to some other host. */
@@ -19,11 +19,11 @@ const malformed = (detail: string): Sniffed => ({ kind: "malformed", detail });
 /** RFC 9113 3.4. */
 const http2Preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 /** Bytes after which there is a verdict in any case. */
-export const maxSniff = maxHello;
-/** The content type of a TLS record with a hello (RFC 8446 5.1). */
+export const maxSniff = maxClientHello;
+/** The content type of a TLS record with a ClientHello (RFC 8446 5.1). */
 const handshake = 22;
 /**
- * Records before the hello that servers take and read on after: a change of ciphers, or an alert that is a warning. Go, Java and rustls do
+ * Records before the ClientHello that servers accept and skip: a change of ciphers, or an alert that is a warning. Go, Java and rustls do
  * so, whatever version the record claims below 16. By byte; undefined is any.
  */
 const early: readonly (readonly (number | "version" | undefined)[])[] = [
@@ -38,7 +38,7 @@ const early: readonly (readonly (number | "version" | undefined)[])[] = [
  */
 export class Sniffer {
   readonly #seen = new GrowingBytes();
-  readonly #hello = new ClientHelloReader();
+  readonly #clientHello = new ClientHelloReader();
   readonly #requestLine = new RequestLineReader();
 
   /** All that has come. */
@@ -53,10 +53,11 @@ export class Sniffer {
     if (bytes[0] === handshake) return this.#tls(bytes);
     const before = sniffEarly(bytes);
     if (before !== undefined) return before;
-    // An SSL 2.0 compatible hello names no host and is understood by no current client.
+    // An SSL 2.0 compatible ClientHello names no host and is understood by no current client.
     if ((bytes[0]! & 0x80) !== 0) {
       if (bytes.length < 4) return more;
-      if (bytes[2] === 1 && bytes[3] === 3) return malformed("SSL 2.0 hello");
+      if (bytes[2] === 1 && bytes[3] === 3)
+        return malformed("The connection begins with an SSL 2.0 ClientHello, which is not supported.");
     }
     const preface = bytes.subarray(0, http2Preface.length);
     if (preface.equals(http2Preface.subarray(0, preface.length)))
@@ -65,11 +66,13 @@ export class Sniffer {
   }
 
   #tls(bytes: Buffer): Sniffed {
-    // Servers are told to ignore the version of a record (RFC 8446 5.1), and some ignore all of it.
+    // Servers must ignore the version of a record (RFC 8446 5.1), and some ignore all of it.
     if (bytes.length >= 2 && bytes[1] !== 3) return malformed("unknown record version");
-    const hello = this.#hello.read(bytes);
-    if (hello.kind === "hello") return { kind: "tls", hello };
-    return hello.kind === "more" && bytes.length > maxSniff ? malformed("the ClientHello does not end") : hello;
+    const clientHello = this.#clientHello.read(bytes);
+    if (clientHello.kind === "client-hello") return { kind: "tls", clientHello };
+    return clientHello.kind === "more" && bytes.length > maxSniff
+      ? malformed("The TLS ClientHello is too long.")
+      : clientHello;
   }
 
   #http1(bytes: Buffer): Sniffed {
@@ -87,7 +90,7 @@ function sniffEarly(bytes: Buffer): Sniffed | undefined {
     ),
   );
   if (fits.length === 0) return undefined;
-  return bytes.length < early[0]!.length ? more : malformed("a record of TLS before the hello");
+  return bytes.length < early[0]!.length ? more : malformed("A TLS record comes before the ClientHello.");
 }
 
 /** What `bytes` begin with, when all of them came at once. */

@@ -1,6 +1,6 @@
 /**
- * Tells whether a connection begins with a request line. Errs on the side of HTTP: what some lenient server could take for one is
- * given to the strict parser, since a tunnel would let that server read a `Host` that nobody has judged.
+ * Decides whether a connection begins with a request line. In doubt it is HTTP: what some lenient server could accept as a request goes to
+ * the strict parser, because in a tunnel that server would read a `Host` that nobody has checked.
  */
 
 /** Bytes of a line that does not end, from which on it is no other protocol's either; the parser will say so. */
@@ -21,7 +21,7 @@ const space = "[\\t\\x0b-\\r\\x1c-\\x20\\x85\\xa0]+";
 const withVersion = /(?:HTTP|RTSP|ICE)\/[0-9]/i;
 /**
  * Without one it is HTTP/0.9, to which a `Host` does not belong; but Node's server and Python's read it. They want methods in capitals
- * there, which tells them from memcached, where `get /key` is a command. NATS begins with `CONNECT {`.
+ * there, which distinguishes them from memcached, where `get /key` is a command. NATS begins with `CONNECT {`.
  */
 const withoutVersion = new RegExp(
   `^(?:[A-Z0-9_-]+${space}(?:[/*]|https?:)|(?:GET|POST)${space}[^\\s\\x85]|CONNECT${space}[^\\s\\x85{])`,

@@ -44,9 +44,9 @@ export class Attachments {
     const { sandboxId } = attachment;
     const entry: Entry = { attachment, served: Promise.withResolvers() };
     const { promise, reject } = entry.served;
-    this.#remove(sandboxId, "The sandbox was attached to the egress proxy anew.");
+    this.#remove(sandboxId, "The sandbox was attached to the egress proxy again.");
     this.#entries.set(sandboxId, entry);
-    this.#tell(entry);
+    this.#send(entry);
     const late = (): void => reject(new CaissonError("timeout", "The egress proxy did not answer in time."));
     const timer = setTimeout(late, attachDeadline);
     const abort = (): void => reject(signal?.reason);
@@ -84,15 +84,15 @@ export class Attachments {
     this.#entries.delete(sandboxId);
   }
 
-  #tell(entry: Entry): void {
+  #send(entry: Entry): void {
     const { attachment, served } = entry;
     this.#worker.call({ type: "attach", attachment }).then(
       ({ caCertificatePem }) => {
         if (caCertificatePem !== undefined) served.resolve(caCertificatePem);
-        else served.reject(new CaissonError("internal", "The egress proxy made no authority."));
+        else served.reject(new CaissonError("internal", "The egress proxy did not return its certificate authority."));
       },
       (error: unknown) => {
-        // The process that comes next is told again.
+        // The next process gets it again.
         if (isUnavailable(error)) return;
         this.#log.error({ err: error, sandbox: attachment.sandboxId }, "a sandbox could not be attached");
         served.reject(error);
@@ -102,7 +102,7 @@ export class Attachments {
 
   #tellAll(): void {
     if (this.#entries.size > 0) this.#log.warn({ sandboxes: this.#entries.size }, "sandboxes are being attached again");
-    for (const entry of this.#entries.values()) this.#tell(entry);
+    for (const entry of this.#entries.values()) this.#send(entry);
   }
 }
 

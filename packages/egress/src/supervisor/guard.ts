@@ -1,4 +1,4 @@
-/** The egress proxy as the platform sees it: spreads sandboxes over workers and keeps them attached. */
+/** The egress proxy of a node: spreads sandboxes over worker processes and keeps them attached. */
 import { createHash, hkdfSync, randomBytes } from "node:crypto";
 import {
   CaissonError,
@@ -7,11 +7,10 @@ import {
   type EgressEvent,
   type EgressGuard,
 } from "@caisson/protocol";
+import { validateEgress } from "@caisson/policy";
 import type { Logger } from "pino";
-import { validateEgress } from "../policy/validate.ts";
 import { createResolver } from "../resolve/resolver.ts";
-import { createUpstreamTrust } from "../replay/trust.ts";
-import { checkSecrets } from "../secrets/check.ts";
+import { createUpstreamTrust } from "../upstream/trust.ts";
 import type { WorkerConfig } from "../worker/messages.ts";
 import { Attachments } from "./attachments.ts";
 
@@ -19,12 +18,12 @@ export interface EgressGuardOptions {
   readonly config: Config["egress"];
   readonly log: Logger;
   /**
-   * At least 32 secret random bytes that belong to this installation, such as its key. The authorities of sandboxes
-   * follow from them, so that a sandbox that outlives the process goes on trusting its authority. Workers only get what
-   * is derived from them. Absent: made anew, and sandboxes that are adopted later will not trust the proxy.
+   * At least 32 secret random bytes that belong to this installation, such as its key. The authorities of sandboxes are
+   * derived from them, so that a sandbox that outlives the process still trusts its authority. Workers get only a derived
+   * key. Absent: random, and sandboxes that are adopted later will not trust the proxy.
    */
   readonly authoritySeed?: Uint8Array;
-  /** Name servers to ask instead of the host's, `address[:port]`. */
+  /** DNS servers to ask instead of those of the system, `address[:port]`. */
   readonly nameServers?: readonly string[];
 }
 
@@ -52,29 +51,22 @@ export function createEgressGuard({
     logLevel: log.level,
   };
   checkConfig(workerConfig);
-  const listeners = new Set<(event: EgressEvent) => void>();
+  const listeners = new Set<(events: readonly EgressEvent[], lost: number) => void>();
   const onEvents = (events: readonly EgressEvent[], lost: number): void => {
-    if (lost > 0) log.warn({ lost }, "egress events were dropped because too many came at once");
-    for (const event of events) for (const listener of listeners) listener(event);
+    for (const listener of listeners) listener(events, lost);
   };
   const workers = Array.from({ length: config.workers }, () => new Attachments(workerConfig, onEvents, log));
   const workerOf = (sandboxId: string): Attachments =>
     workers[createHash("sha256").update(sandboxId).digest().readUInt32BE(0) % workers.length]!;
 
-  const validate: EgressGuard["validate"] = (policy, secrets) => {
-    validateEgress(policy, secrets);
-    checkSecrets(secrets);
-  };
-
   return {
-    validate,
     async attach(asked, options = {}) {
       const attachment = withBudget(asked, config.maxBytesOutPerHost);
-      validate(attachment.policy, attachment.secrets);
+      validateEgress(attachment.policy, attachment.secrets);
       return { caCertificatePem: await workerOf(attachment.sandboxId).attach(attachment, options.signal) };
     },
     detach: (sandboxId) => workerOf(sandboxId).detach(sandboxId),
-    onEvent: (listener) => void listeners.add(listener),
+    onEvents: (listener) => void listeners.add(listener),
     async close() {
       await Promise.all(workers.map((worker) => worker.close()));
     },
@@ -84,7 +76,7 @@ export function createEgressGuard({
   };
 }
 
-/** The operator's budget holds for everyone; a sandbox may have a smaller one of its own. */
+/** The operator's budget applies to every sandbox; a sandbox may have a smaller one. */
 function withBudget(attachment: EgressAttachment, budget: number | undefined): EgressAttachment {
   if (budget === undefined) return attachment;
   const { policy } = attachment;
@@ -92,16 +84,14 @@ function withBudget(attachment: EgressAttachment, budget: number | undefined): E
   return { ...attachment, policy: { ...policy, maxBytesOutPerHost } };
 }
 
-/** Fails here, where somebody reads it, and not in a worker that starts again and again. */
+/** Fails here, where the operator sees it, and not in a worker that would restart for ever. */
 function checkConfig(config: WorkerConfig): void {
   try {
     createResolver(config);
     createUpstreamTrust(config.extraCa);
   } catch (error) {
-    throw new CaissonError(
-      "invalid_argument",
-      `The configuration of egress cannot be used: ${(error as Error).message}`,
-      { cause: error },
-    );
+    throw new CaissonError("invalid_argument", `The egress configuration is not valid: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }

@@ -8,12 +8,12 @@ const main = fileURLToPath(new URL("../worker/main.ts", import.meta.url));
 const memory = { heap: 2048, young: 4 } as const;
 
 /**
- * Undefined when the host has no room for one more process, or no more file descriptors.
- * @param onFailure is told why
+ * Undefined when the node cannot start one more process, or has no more file descriptors.
+ * @param onFailure gets the reason
  */
 export function spawnWorker(onFailure: (error: unknown) => void): ChildProcess | undefined {
   try {
-    // `ulimit -c 0`: no core dump of a process that holds secrets. Nothing but the code's path stands in its arguments,
+    // `ulimit -c 0`: no core dump of a process that holds secrets. Its arguments contain nothing but the path of the code,
     // and its environment is empty but for the channel; secrets come over the channel.
     const child = spawn(
       "/bin/sh",

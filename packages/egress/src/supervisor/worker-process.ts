@@ -94,7 +94,7 @@ export class WorkerProcess {
     if (message.type === "events") return this.#listener.onEvents(message.events, message.lost);
     const waiting = this.#calls.get(message.call);
     if (message.type === "done") waiting?.resolve(message);
-    else waiting?.reject(new CaissonError("internal", `The egress proxy could not do it: ${message.message}`));
+    else waiting?.reject(new CaissonError("internal", `The egress proxy failed: ${message.message}`));
   }
 
   /** A process that is alive but hangs holds sandboxes without serving them. */
@@ -135,11 +135,11 @@ export class WorkerProcess {
   }
 }
 
-/** A process that cannot be told what it is to do must not go on with what it did. Its end ends all calls. */
+/** A process that cannot get messages must not go on. Killing it ends all calls. */
 function send(child: ChildProcess, message: ToWorker): void {
   child.send(message, (error) => void (error && child.kill("SIGKILL")));
 }
 
 function ended(): CaissonError {
-  return new CaissonError("unavailable", "The egress proxy ended; it is being started again.");
+  return new CaissonError("unavailable", "The egress proxy has crashed and is being restarted. Try again.");
 }

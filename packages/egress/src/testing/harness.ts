@@ -94,7 +94,7 @@ export class Harness {
     this.guest = guest;
     this.directory = directory;
     this.sandboxId = sandboxId;
-    guard.onEvent((event) => void this.events.push(event));
+    guard.onEvents((events) => void this.events.push(...events));
   }
 
   /** The first event that fits, waiting for it a while. */

@@ -7,8 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { WebSocketServer } from "ws";
 import type { SecretBinding } from "@caisson/protocol";
-import { createHttp1Server } from "../intercept/http1-server.ts";
-import { createUpstreamTrust } from "../replay/trust.ts";
+import { createHttp1Server } from "../intercept/http1/server.ts";
+import { createUpstreamTrust } from "../upstream/trust.ts";
 import { createResolver } from "../resolve/resolver.ts";
 import { createSandbox, type Sandbox } from "../worker/sandbox.ts";
 

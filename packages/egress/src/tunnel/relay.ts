@@ -1,14 +1,14 @@
-/** Carries bytes between two connections, each no faster than the other takes them, and each to its end. */
+/** Relays bytes between two connections, each no faster than the other reads, until both directions have ended. */
 import type { Duplex } from "node:stream";
-import { Paced, wordPatience } from "../redact/paced.ts";
+import { Paced, tokenPatience } from "../redact/paced.ts";
 import type { Rewriter } from "../redact/rewriter.ts";
 
 export interface RelayOptions {
   readonly guest: Duplex;
   readonly upstream: Duplex;
-  /** Makes values of secrets unreadable on their way to the guest, in place, since the protocol is unknown. Absent: there is none to fear. */
+  /** Redacts values of secrets on their way to the guest, in place, since the protocol is unknown. Absent: no secret can come back. */
   readonly rewriter?: Rewriter | undefined;
-  /** Hears what the guest says before the upstream does; an error ends the connection. */
+  /** Gets the guest's data before the upstream does; an error ends the connection. */
   readonly judge?: (chunk: Buffer) => Error | undefined;
   /** Called once, when both directions are over. */
   readonly onEnd: (error?: Error) => void;
@@ -38,7 +38,7 @@ export function relay({ guest, upstream, rewriter, judge, onEnd }: RelayOptions)
   ] as const) {
     side.on("error", finish);
     side.on("close", () => {
-      // What it said before it ended may still be on its way.
+      // The data that it sent before it ended may still be on its way.
       if (!side.readableEnded || other.writableFinished || other.destroyed) return finish();
       linger();
       other.once("finish", () => finish());
@@ -75,7 +75,7 @@ export function forward(from: Duplex, to: Duplex, { moved, carried, rewriter, ju
     from.pause();
     searched?.pause();
   };
-  const searched = rewriter && new Paced(rewriter, wordPatience, give);
+  const searched = rewriter && new Paced(rewriter, tokenPatience, give);
   const take = (chunk: Buffer): void => {
     if (!to.writable || judged?.(chunk) === false) return;
     moved();

@@ -1,17 +1,17 @@
-/** A connection that the guest asks for: from its name to an open stream, or to a reason why not. */
+/** A connection that the guest asks for: checks it, opens it, or refuses it with a reason. */
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
-import { formatHostAndPort, parseHostAndPort } from "../policy/canonical-host.ts";
-import { toFailure } from "../replay/failure.ts";
+import { formatHostAndPort, parseHostAndPort } from "@caisson/policy";
+import { toFailure } from "../upstream/failure.ts";
 import { connectionRecord } from "./connection-record.ts";
-import { Refused, type Connection } from "./granted.ts";
+import { ConnectionRefused, type GuestConnection } from "./guest-connection.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { speak } from "./speak.ts";
 import { sweepAfter } from "./sweep.ts";
 
 /**
- * Closes from our side. Node tells of that as `aborted` too, and destroying the stream then would keep the reset from going out. What
- * the guest had sent is thrown away: a stream that has unread bytes never ends, and would keep its place for as long as the session lives.
+ * Closes from our side. Node emits `aborted` for that too, and destroying the stream then would keep the reset from being sent. The data
+ * that the guest has sent is discarded: a stream with unread bytes never ends, and would keep its place for as long as the session lives.
  */
 function cut(stream: ServerHttp2Stream, code: number): void {
   stream.removeAllListeners("aborted");
@@ -26,7 +26,7 @@ export async function acceptConnection(
   headers: IncomingHttpHeaders,
 ): Promise<void> {
   stream.on("error", () => {});
-  // A guest that resets without an error code leaves nothing to wait for either.
+  // Node emits only this for a guest that resets without an error code.
   stream.on("aborted", () => stream.destroy());
   const authority = headers[":authority"] ?? "";
   const asked = parseHostAndPort(authority);
@@ -42,7 +42,7 @@ export async function acceptConnection(
   };
   try {
     if (headers[":method"] !== "CONNECT" || asked === undefined || asked.port === undefined) {
-      return answer(403, "refused", "malformed-target", "The connection does not name a host and a port.");
+      return answer(403, "refused", "malformed-target", "The CONNECT request has no valid `host:port`.");
     }
     const { host } = asked;
     const { port } = asked;
@@ -54,9 +54,9 @@ export async function acceptConnection(
         `The network policy of this sandbox does not allow ${formatHostAndPort(host, port)}.`,
       );
     if (!sandbox.spend(host, 0))
-      return answer(403, "refused", "byte-budget", `The byte budget for ${host.text} is used up.`);
+      return answer(403, "refused", "byte-budget", `The byte budget of this sandbox for ${host.text} is used up.`);
     const left = new AbortController();
-    stream.once("close", () => left.abort(new Error("The guest has left")));
+    stream.once("close", () => left.abort(new Error("The guest has disconnected")));
     const resolution = await sandbox.resolve(host, port, left.signal);
     if (!resolution.ok) {
       const internal = resolution.rule === "internal-address";
@@ -66,7 +66,7 @@ export async function acceptConnection(
     if (stream.destroyed) return record.done("allowed", "guest-left");
     stream.respond({ ":status": 200 });
     stream.on("close", () => record.done("allowed", "allowed"));
-    const connection: Connection = {
+    const connection: GuestConnection = {
       sandbox,
       host,
       port,
@@ -78,7 +78,7 @@ export async function acceptConnection(
     count(connection, stream);
     await speak(connection, stream);
   } catch (error) {
-    if (error instanceof Refused) {
+    if (error instanceof ConnectionRefused) {
       record.done("refused", error.rule, error.message);
       if (error.speaksTls !== undefined) return denyAccess(error.speaksTls, stream);
     } else {
@@ -89,18 +89,18 @@ export async function acceptConnection(
   }
 }
 
-/** A fatal `access_denied` in a record of TLS 1.2, which every version of a client understands before the server's hello (RFC 8446 6). */
+/** A fatal `access_denied` in a record of TLS 1.2, which clients of every version understand before the ServerHello (RFC 8446 6). */
 const accessDenied = Buffer.from([21, 3, 3, 0, 2, 2, 49]);
-/** Milliseconds that the guest may take to hear it and to close. */
-const lastWords = 5_000;
+/** Milliseconds that the guest may take to read it and to close. */
+const denialLinger = 5_000;
 
 /**
- * Says no in TLS to a guest that has just begun to speak it, as the agent does where no connection was granted: a reset would look
- * like a fault that may pass. What the guest still sends reaches nobody.
+ * Refuses in TLS a guest that has sent its ClientHello, as the agent does when a connection is refused: a reset would look like a
+ * temporary fault. What the guest still sends is discarded.
  * @param socket `stream`, or what is inside it
  */
 function denyAccess(socket: Duplex, stream: ServerHttp2Stream): void {
-  const timer = setTimeout(cut, lastWords, stream, constants.NGHTTP2_CONNECT_ERROR).unref();
+  const timer = setTimeout(cut, denialLinger, stream, constants.NGHTTP2_CONNECT_ERROR).unref();
   stream.once("close", () => clearTimeout(timer));
   socket.on("error", () => {});
   socket.end(accessDenied);
@@ -108,17 +108,17 @@ function denyAccess(socket: Duplex, stream: ServerHttp2Stream): void {
 }
 
 /**
- * Counts bytes where they come and go, whatever is spoken, so that each counts once, also those that were looked at and given back,
- * and nobody's reading is disturbed. What goes beyond the budget is not passed on.
+ * Counts bytes at the stream itself, whatever the protocol. Each byte counts once, also those that were read to recognise the protocol
+ * and put back, and no reader is disturbed. Bytes beyond the budget are not passed on.
  */
-function count({ sandbox, host, record }: Connection, stream: ServerHttp2Stream): void {
+function count({ sandbox, host, record }: GuestConnection, stream: ServerHttp2Stream): void {
   const push = stream.push.bind(stream);
   stream.push = (chunk: Buffer | null, encoding?: BufferEncoding) => {
     if (chunk === null) return push(chunk);
     record.bytesOut += chunk.length;
     sweepAfter(chunk.length);
     if (sandbox.spend(host, chunk.length)) return push(chunk, encoding);
-    record.done("refused", "byte-budget", `The byte budget for ${host.text} is used up.`);
+    record.done("refused", "byte-budget", `The byte budget of this sandbox for ${host.text} is used up.`);
     setImmediate(cut, stream, constants.NGHTTP2_CONNECT_ERROR);
     return false;
   };

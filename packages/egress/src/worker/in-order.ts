@@ -1,4 +1,4 @@
-/** Steps that belong to one another, such as those of one sandbox, one after the other. */
+/** Runs steps of the same key, such as those of one sandbox, one after the other. */
 
 /** Begins a step when those of the same key that were asked for earlier have ended, however they ended. */
 export type InOrder = <T>(key: string, step: () => Promise<T>) => Promise<T>;

@@ -2,9 +2,9 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { pino } from "pino";
 import type { EgressAttachment } from "@caisson/protocol";
-import { createHttp1Server } from "../intercept/http1-server.ts";
+import { createHttp1Server } from "../intercept/http1/server.ts";
 import type { Deliver } from "../record/recorder.ts";
-import { createUpstreamTrust } from "../replay/trust.ts";
+import { createUpstreamTrust } from "../upstream/trust.ts";
 import { createResolver } from "../resolve/resolver.ts";
 import { createInOrder } from "./in-order.ts";
 import type { FromWorker, ToWorker, WorkerConfig } from "./messages.ts";
@@ -13,7 +13,7 @@ import { createSandbox, type Sandbox, type Shared } from "./sandbox.ts";
 
 const log = pino({ name: "egress-worker" }, pino.destination(2));
 const attached = new Map<string, { sandbox: Sandbox; port: Port }>();
-/** Both attaching and detaching take several turns; mixed up, they would leave a port that nobody can close any more. */
+/** Attaching and detaching both take several turns. Interleaved, they would leave a port that nobody can close any more. */
 const inOrder = createInOrder();
 let shared: Shared | undefined;
 
@@ -21,7 +21,7 @@ let shared: Shared | undefined;
 const maxUndelivered = 64;
 let undelivered = 0;
 
-function tell(message: FromWorker): void {
+function post(message: FromWorker): void {
   if (!process.connected) return;
   undelivered++;
   process.send!(message, undefined, undefined, () => void undelivered--);
@@ -35,7 +35,7 @@ function configure(config: WorkerConfig): void {
       dropped += events.length + lost;
       return;
     }
-    tell({ type: "events", events, lost: lost + dropped });
+    post({ type: "events", events, lost: lost + dropped });
     dropped = 0;
   };
   shared = {
@@ -61,7 +61,7 @@ async function attach(attachment: EgressAttachment): Promise<string> {
   return sandbox.authority.certificatePem;
 }
 
-/** Resolves when nothing of the sandbox is served and all that it did has been told. */
+/** Resolves when nothing of the sandbox is served and all its events have been sent. */
 async function detach(sandboxId: string): Promise<void> {
   const entry = attached.get(sandboxId);
   if (entry === undefined) return;
@@ -82,21 +82,21 @@ async function handle(message: ToWorker): Promise<void> {
     case "attach": {
       const { attachment } = message;
       const caCertificatePem = await inOrder(attachment.sandboxId, () => attach(attachment));
-      tell({ type: "done", call: message.call, caCertificatePem });
+      post({ type: "done", call: message.call, caCertificatePem });
       return;
     }
     case "detach":
       await inOrder(message.sandboxId, () => detach(message.sandboxId));
-      tell({ type: "done", call: message.call });
+      post({ type: "done", call: message.call });
       return;
     case "ping":
-      tell({ type: "done", call: message.call });
+      post({ type: "done", call: message.call });
   }
 }
 
 process.on("message", (message: ToWorker) => {
   handle(message).catch((error: unknown) => {
-    if ("call" in message) tell({ type: "failed", call: message.call, message: (error as Error).message });
+    if ("call" in message) post({ type: "failed", call: message.call, message: (error as Error).message });
     else {
       log.fatal({ why: (error as Error).message }, "the configuration cannot be used");
       process.exit(2);

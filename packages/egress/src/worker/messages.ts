@@ -1,4 +1,4 @@
-/** What supervisor and worker say to each other, over the private channel between parent and child. */
+/** Messages between supervisor and worker, over the private channel between parent and child process. */
 import type { EgressAttachment, EgressEvent } from "@caisson/protocol";
 
 export interface WorkerConfig {

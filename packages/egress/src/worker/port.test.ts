@@ -98,7 +98,7 @@ test("a sandbox that is detached in the very moment in which the guest answers i
   let closed: Promise<void> | undefined;
   const pause: (this: Socket) => Socket = Reflect.get(Socket.prototype, "pause");
   t.after(() => (Socket.prototype.pause = pause));
-  // The last that `synchronise` does with its socket.
+  // The last that `connectPort` does with its socket.
   Socket.prototype.pause = function (this: Socket) {
     if (this !== theirs) closed ??= port.close();
     return pause.call(this);

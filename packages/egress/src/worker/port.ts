@@ -7,20 +7,22 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { Socket } from "node:net";
+import { connectPort } from "@caisson/guest-port";
 import { acceptConnection } from "./connection.ts";
 import type { Sandbox } from "./sandbox.ts";
-import { synchronise } from "./synchronise.ts";
 
 /** Bounds on one guest: counts, bytes, MiB (`memory`), milliseconds. */
 const limits = {
   streams: 512,
   headerBytes: 8 * 1024,
   headerPairs: 16,
-  // Node grants more of the session's window as soon as bytes arrive, so streams times this is what may wait here.
+  // Node extends the session's window as soon as bytes arrive, so this times the number of streams may be buffered here.
   streamWindow: 256 * 1024,
   sessionWindow: 16 * 2 ** 20,
   memory: 64,
   rejected: 100_000,
+  /** Bytes of an earlier connection that may be left in the port. */
+  stale: 64 * 2 ** 20,
   resetBurst: 2000,
   resetRate: 200,
 } as const;
@@ -31,17 +33,18 @@ export interface Port {
   close(): Promise<void>;
 }
 
-/** @param onTrouble is told why a conversation with the guest ended, for the log */
+/** @param onTrouble gets the error that ended a session with the guest, for the log */
 export function servePort(sandbox: Sandbox, path: string, onTrouble: (error: unknown) => void): Port {
   const ending = new AbortController();
   const serving = (async () => {
     let wait: number = backoff.first;
     while (!ending.signal.aborted) {
       try {
-        const socket = await synchronise(path, ending.signal);
+        const socket = await connectPort(path, { signal: ending.signal, maximumStaleBytes: limits.stale });
+        socket.on("error", () => {});
         const began = Date.now();
         await serveSession(sandbox, socket, ending.signal);
-        // A guest that breaks the protocol at once, again and again, is answered ever more slowly.
+        // A guest that breaks the protocol at once, again and again, is served ever more slowly.
         wait = Date.now() - began > backoff.most ? backoff.first : Math.min(backoff.most, wait * 2);
       } catch (error) {
         if (!ending.signal.aborted) onTrouble(error);
@@ -65,7 +68,7 @@ function serveSession(sandbox: Sandbox, socket: Socket, signal: AbortSignal): Pr
       maxSessionMemory: limits.memory,
       maxHeaderListPairs: limits.headerPairs,
       maxSessionInvalidFrames: 1000,
-      // Node counts over the life of the session; a stream that comes while an ended one is still being put away is counted.
+      // Node counts over the life of the session. A stream that comes before an ended one is cleaned up is counted.
       maxSessionRejectedStreams: limits.rejected,
       maxOutstandingPings: 4,
       maxSettings: 16,
@@ -82,7 +85,7 @@ function serveSession(sandbox: Sandbox, socket: Socket, signal: AbortSignal): Pr
     session.setLocalWindowSize(limits.sessionWindow);
     const end = (): void => {
       session.destroy();
-      // A session that is destroyed waits for what it was writing, and a guest that does not read could hold it for ever.
+      // A session that is destroyed waits for its last write, and a guest that does not read could hold it for ever.
       socket.destroy();
     };
     signal.addEventListener("abort", end, { once: true });

@@ -1,16 +1,15 @@
 /** Everything the proxy holds for one sandbox. */
 import type { EgressAttachment, EgressEvent } from "@caisson/protocol";
+import { compilePolicy, type Host, type Policy } from "@caisson/policy";
 import type { Authority } from "../authority/authority.ts";
 import { createSandboxAuthority } from "../authority/sandbox-authority.ts";
-import type { Principal } from "../intercept/conversation.ts";
-import type { Http1Server } from "../intercept/http1-server.ts";
-import { TlsTerminator } from "../intercept/terminate-tls.ts";
-import type { Host } from "../policy/canonical-host.ts";
-import { compilePolicy, type Policy } from "../policy/policy.ts";
+import type { Principal } from "../intercept/model/http-connection.ts";
+import type { Http1Server } from "../intercept/http1/server.ts";
+import { TlsTerminator } from "../intercept/tls/terminate-tls.ts";
 import { createRecorder, type Deliver } from "../record/recorder.ts";
 import { createRedactor } from "../redact/redactor.ts";
-import type { OriginOptions } from "../replay/origin.ts";
-import { Origins } from "../replay/origins.ts";
+import type { OriginOptions } from "../upstream/origin.ts";
+import { Origins } from "../upstream/origins.ts";
 import type { Resolver } from "../resolve/resolver.ts";
 import { createVault } from "../secrets/vault.ts";
 
@@ -19,7 +18,7 @@ export interface Shared {
   readonly resolver: Resolver;
   readonly deliver: Deliver;
   readonly http1: Http1Server;
-  readonly dialing: Omit<OriginOptions, "sessions" | "room">;
+  readonly dialing: Omit<OriginOptions, "tlsSessions" | "budget">;
   readonly authoritySeed: Uint8Array;
 }
 
@@ -34,7 +33,7 @@ export interface Sandbox extends Principal {
   spend(host: Host, bytes: number): boolean;
 }
 
-/** Queries for names that are under way at once; more wait in line, so that one sandbox cannot crowd out the resolver. */
+/** DNS lookups under way at once. More wait in a queue, so that one sandbox cannot block the resolver for others. */
 const maxLookups = 32;
 const maxBudgets = 10_000;
 /**
@@ -87,7 +86,7 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
   };
 }
 
-/** So many tasks at a time; the others wait in line, and leave it when their signal says so. */
+/** Runs at most `limit` tasks at a time. The others wait in a queue, and leave it when their signal aborts. */
 function limiter(limit: number): <T>(task: () => Promise<T>, signal?: AbortSignal) => Promise<T> {
   let running = 0;
   const waiting = new Set<() => void>();

@@ -1,16 +1,17 @@
-/** Protocols in which the server begins. */
+/** Protocols in which the server sends the first data. */
 import type { Duplex } from "node:stream";
 import { firstBytesOf, type FirstBytes } from "../sniff/first-bytes-of.ts";
 import { forward, halfClosed } from "../tunnel/relay.ts";
-import { faultOfCut, Refused, tunnel, tunnelRewriter, type Connection } from "./granted.ts";
+import { ConnectionRefused, type GuestConnection } from "./guest-connection.ts";
+import { faultOfCut, tunnel, tunnelRewriter } from "./tunnel.ts";
 
 /**
- * Lets the server speak, and looks at what the guest then says before it goes on.
- * @returns what the guest said when it has to be judged; undefined when the connection is taken care of
- * @throws Refused
+ * Forwards the server's data, and checks the guest's first data before it is forwarded.
+ * @returns the guest's first bytes, if they must be checked; undefined when a tunnel handles the connection
+ * @throws ConnectionRefused
  */
 export async function listenFirst(
-  connection: Connection,
+  connection: GuestConnection,
   guest: Duplex,
   upstream: Duplex,
 ): Promise<FirstBytes | undefined> {
@@ -22,14 +23,14 @@ export async function listenFirst(
   const stop = forward(upstream, guest, {
     rewriter,
     moved: () => (spoke = true),
-    // The server has said all; a guest that neither answers nor leaves has nothing to wait for.
+    // The server has ended its side; a guest that neither answers nor disconnects has nothing to wait for.
     carried: () => (silence = setTimeout(() => guest.destroy(), halfClosed).unref()),
   });
   const first = await firstBytesOf(guest, { patience: 2 ** 31 - 1 });
   clearTimeout(silence);
   stop();
   upstream.off("close", lost);
-  // Whoever only listens, or is past all judging, gets the rest; and what waits for the end of a word goes on waiting for it.
+  // The rest goes through a tunnel if it need not be parsed; bytes that are held back for redaction stay held back.
   const unread =
     first.kind === "other" || first.kind === "ended" || first.kind === "cut" || (spoke && !connection.reads);
   const fault = first.kind === "cut" ? faultOfCut(connection, first.bytes) : undefined;
@@ -40,6 +41,7 @@ export async function listenFirst(
   }
   upstream.destroy();
   if (fault !== undefined) throw fault;
-  if (spoke) throw new Refused("unclear-protocol", "HTTP or TLS began after the server had spoken.");
+  if (spoke)
+    throw new ConnectionRefused("unclear-protocol", "The program began HTTP or TLS after the server had sent data.");
   return first;
 }

@@ -1,26 +1,34 @@
-/** The name inside TLS must be the name that was asked for. */
-import { canonicalHost } from "../policy/canonical-host.ts";
+/** Checks that the server name in TLS is the hostname of the connection. */
 import type { Duplex } from "node:stream";
+import { canonicalHost } from "@caisson/policy";
 import type { ClientHello } from "../sniff/client-hello.ts";
-import { Refused, type Connection } from "./granted.ts";
+import { ConnectionRefused, type GuestConnection } from "./guest-connection.ts";
 
 /**
- * @param socket where the hello came from
- * @throws Refused
+ * @param socket where the ClientHello came from
+ * @throws ConnectionRefused
  */
-export function checkServerName({ sandbox, host, reads }: Connection, hello: ClientHello, socket: Duplex): void {
-  if (hello.serverName === undefined) {
+export function checkServerName(
+  { sandbox, host, reads }: GuestConnection,
+  clientHello: ClientHello,
+  socket: Duplex,
+): void {
+  if (clientHello.serverName === undefined) {
     if (host.kind === "name" && reads)
-      throw new Refused("sni-missing", `TLS for ${host.text} does not name the host (SNI).`, socket);
+      throw new ConnectionRefused(
+        "sni-missing",
+        `The TLS ClientHello for ${host.text} has no server name (SNI).`,
+        socket,
+      );
     return;
   }
-  const named = canonicalHost(hello.serverName);
+  const named = canonicalHost(clientHello.serverName);
   if (named !== undefined && named.text === host.text) return;
   // Whoever may reach every address may also call it by any name.
   if (host.kind === "ip" && !sandbox.policy.restricted && named !== undefined) return;
-  throw new Refused(
+  throw new ConnectionRefused(
     "sni-mismatch",
-    `The connection is for ${host.text}, but TLS names ${JSON.stringify(hello.serverName.slice(0, 253))}.`,
+    `The connection is for ${host.text}, but the TLS server name (SNI) is ${JSON.stringify(clientHello.serverName.slice(0, 253))}.`,
     socket,
   );
 }

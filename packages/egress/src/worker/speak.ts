@@ -1,11 +1,14 @@
-/** What is spoken on a granted connection, layer by layer, and who takes it over. */
+/** Recognises the protocol of an allowed connection, layer by layer, and passes it to its handler. */
 import type { Duplex } from "node:stream";
-import { serveHttp2 } from "../intercept/http2-server.ts";
-import { PlainSocket } from "../intercept/plain-socket.ts";
-import { canonicalHost } from "../policy/canonical-host.ts";
+import { canonicalHost } from "@caisson/policy";
+import type { HttpConnection } from "../intercept/model/http-connection.ts";
+import { serveHttp2 } from "../intercept/http2/server.ts";
+import { Http2StreamSocket } from "../intercept/http1/http2-stream-socket.ts";
 import type { ClientHello } from "../sniff/client-hello.ts";
 import { firstBytesOf, type FirstBytes } from "../sniff/first-bytes-of.ts";
-import { faultOfCut, openUpstream, Refused, tunnel, type Connection, type Inside } from "./granted.ts";
+import { ConnectionRefused, type GuestConnection } from "./guest-connection.ts";
+import { openUpstream, type Inside } from "./open-upstream.ts";
+import { faultOfCut, tunnel } from "./tunnel.ts";
 import { listenFirst } from "./server-first.ts";
 import { checkServerName } from "./server-name.ts";
 
@@ -14,33 +17,33 @@ const waits = { serverFirst: 300, firstBytes: 30_000 } as const;
 /** On these the client always speaks first. */
 const clientFirstPorts = new Set([80, 443]);
 
-/** @throws Refused, and what dialling throws */
-export async function speak(connection: Connection, socket: Duplex, inside?: Inside): Promise<void> {
-  // What was agreed on in the handshake need not be guessed.
+/** @throws ConnectionRefused, and what dialling throws */
+export async function speak(connection: GuestConnection, socket: Duplex, inside?: Inside): Promise<void> {
+  // The protocol was agreed on in the TLS handshake (ALPN).
   if (inside?.alpn === "h2") return await proceed(connection, socket, { kind: "http2" }, inside);
   const serverMayBegin = !clientFirstPorts.has(connection.port);
   const first = await firstBytesOf(socket, {
     patience: waits.firstBytes,
     ...(serverMayBegin && { silence: waits.serverFirst }),
   });
-  // A guest that has ended what it says may still listen, where servers begin.
+  // A guest that has ended its side may still read, where servers send first.
   if (first.kind !== "silent" && !(first.kind === "ended" && serverMayBegin && !socket.destroyed))
     return await proceed(connection, socket, first, inside);
-  const said = await listenFirst(connection, socket, await openUpstream(connection, inside));
-  if (said !== undefined) await proceed(connection, socket, said, inside);
+  const guestData = await listenFirst(connection, socket, await openUpstream(connection, inside));
+  if (guestData !== undefined) await proceed(connection, socket, guestData, inside);
 }
 
 async function proceed(
-  connection: Connection,
+  connection: GuestConnection,
   socket: Duplex,
   first: FirstBytes,
   inside: Inside | undefined,
 ): Promise<void> {
   const { sandbox, record, reads } = connection;
-  const conversation = {
+  const http: HttpConnection = {
     principal: sandbox,
-    connection: record.id,
-    scheme: inside === undefined ? ("http" as const) : ("https" as const),
+    id: record.id,
+    scheme: inside === undefined ? "http" : "https",
     host: connection.host,
     port: connection.port,
   };
@@ -56,52 +59,63 @@ async function proceed(
       return tunnel(connection, socket, upstream);
     }
     case "slow":
-      if (reads) throw new Refused("unclear-protocol", "The first bytes did not tell in time what is spoken.");
+      if (reads)
+        throw new ConnectionRefused(
+          "unclear-protocol",
+          "The protocol could not be recognised in time from the first bytes.",
+        );
       return tunnel(connection, socket, await openUpstream(connection, inside));
     case "socks":
       if (sandbox.policy.restricted)
-        throw new Refused("proxy-protocol", "SOCKS would lead on to a host that nobody has judged.");
+        throw new ConnectionRefused(
+          "proxy-protocol",
+          "SOCKS is not allowed under a network policy: it would lead to hosts that the policy has not checked.",
+        );
       return tunnel(connection, socket, await openUpstream(connection, inside));
     case "malformed":
-      if (reads) throw new Refused("malformed-hello", first.detail);
+      if (reads) throw new ConnectionRefused("malformed-hello", first.detail);
       return tunnel(connection, socket, await openUpstream(connection, inside));
     case "tls":
       if (inside !== undefined) {
         if (reads && sandbox.policy.restricted)
-          throw new Refused("nested-tls", "TLS inside TLS cannot be judged.", socket);
+          throw new ConnectionRefused(
+            "nested-tls",
+            "TLS inside TLS cannot be checked against the network policy.",
+            socket,
+          );
         return tunnel(connection, socket, await openUpstream(connection, inside));
       }
-      return await speakTls(connection, socket, first.hello);
+      return await speakTls(connection, socket, first.clientHello);
     case "http1":
       if (inside === undefined) record.protocol = "http/1.1";
-      sandbox.shared.http1.serve(inside === undefined ? new PlainSocket(socket) : socket, conversation);
+      sandbox.shared.http1.serve(inside === undefined ? new Http2StreamSocket(socket) : socket, http);
       return;
     case "http2":
       if (inside === undefined) record.protocol = "h2";
-      serveHttp2(socket, conversation);
+      serveHttp2(socket, http);
       return;
     default:
       return tunnel(connection, socket, await openUpstream(connection, inside));
   }
 }
 
-async function speakTls(connection: Connection, socket: Duplex, hello: ClientHello): Promise<void> {
+async function speakTls(connection: GuestConnection, socket: Duplex, clientHello: ClientHello): Promise<void> {
   const { sandbox, host, record, reads } = connection;
   record.protocol = "tls";
-  checkServerName(connection, hello, socket);
+  checkServerName(connection, clientHello, socket);
   if (!reads) return tunnel(connection, socket, await openUpstream(connection, undefined));
-  const tls = await sandbox.terminator.terminate(socket, host.text, hello.alpn).catch((error: unknown) => {
-    throw new Refused(
+  const tls = await sandbox.terminator.terminate(socket, host.text, clientHello.alpn).catch((error: unknown) => {
+    throw new ConnectionRefused(
       "tls-with-guest",
       `The TLS handshake with the program in the sandbox failed: ${(error as Error).message}`,
     );
   });
   tls.on("error", () => socket.destroy());
   tls.on("close", () => socket.destroy());
-  // OpenSSL's reading of the name must be the same as ours.
+  // OpenSSL must have parsed the same name as we have.
   const name = (tls as { servername?: string | false | null }).servername;
   if (typeof name === "string" && name !== "" && canonicalHost(name)?.text !== host.text)
-    throw new Refused("sni-mismatch", "Two readings of the server name differ.");
+    throw new ConnectionRefused("sni-mismatch", "The server name (SNI) is ambiguous.");
   const alpn = tls.alpnProtocol === false || tls.alpnProtocol === null ? undefined : tls.alpnProtocol;
   await speak(connection, tls, { alpn });
 }

@@ -11,7 +11,7 @@ const sweepEvery = 8 * 2 ** 20;
 const collect = (globalThis as { gc?: (options: { type: "minor" }) => void }).gc;
 let passed = 0;
 
-/** To be told of all bytes that a connection carries. */
+/** Must be called for all bytes that a connection carries. */
 export function sweepAfter(bytes: number): void {
   passed += bytes;
   if (passed < sweepEvery) return;

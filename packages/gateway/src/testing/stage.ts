@@ -1,7 +1,7 @@
 /** The gateway with one exposed port, without TLS, for those who write and read bytes themselves. */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { configSchema, type PreviewGateway, type Visit } from "@caisson/protocol";
+import { configSchema, type HttpGateway, type Visit } from "@caisson/protocol";
 import { connectTo } from "@caisson/testing/fuzz";
 import { pino } from "pino";
 import { createGateway } from "../index.ts";
@@ -10,10 +10,10 @@ export class Stage {
   readonly visits: Visit[] = [];
   /** Opens a connection to the program inside. The label of the address is the name that was asked for. */
   connect: (label: string) => Promise<Duplex> = () => Promise.reject(new Error("nobody plays"));
-  readonly #gateway: PreviewGateway;
+  readonly #gateway: HttpGateway;
   readonly #port: number;
 
-  private constructor(gateway: PreviewGateway) {
+  private constructor(gateway: HttpGateway) {
     this.#gateway = gateway;
     this.#port = Number(gateway.addressOf("abc").split(":")[1]);
     gateway.onVisit((visit) => this.visits.push(visit));
@@ -29,7 +29,7 @@ export class Stage {
     });
     const { signal } = new AbortController();
     await gateway.listen({
-      find: (label) => ({ sandboxId: label, ended: signal, connect: () => stage.connect(label) }),
+      find: (label) => Promise.resolve({ workloadId: label, ended: signal, connect: () => stage.connect(label) }),
     });
     const stage = new Stage(gateway);
     return stage;

@@ -1,29 +1,21 @@
-/** After a start: takes over the machines of an earlier process, and clears away whatever else it left. */
+/** After a start: adopts the machines of an earlier process, and removes everything else that it left. */
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import {
-  agentContract,
-  CaissonError,
-  type AdoptionReport,
-  type EgressGuard,
-  type MachineExit,
-  type MachineSpec,
-} from "@caisson/protocol";
+import { agentContract, CaissonError, type EgressGuard, type WantedMachine } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { connectAgent } from "../agent/client.ts";
 import type { VmDriver } from "../driver/driver.ts";
-import { Holdings, type HostResources } from "../machine/holdings.ts";
+import { Holdings, type HostResources } from "../holdings/holdings.ts";
 import { RunningMachine } from "../machine/machine.ts";
 import { machineDirectories, removeMachineDirectories } from "../runtime/directories.ts";
 import { type MachineRecord, readRecord } from "../runtime/machine-record.ts";
-import { isAlive } from "../runtime/process-identity.ts";
+import { isAlive } from "@caisson/linux";
 
 export interface AdoptOptions {
   readonly host: HostResources & { readonly driver: VmDriver };
   readonly egress: Pick<EgressGuard, "attach">;
-  readonly wanted: (id: string) => boolean;
-  readonly egressOf?: (id: string) => Promise<MachineSpec["egress"]>;
-  readonly onEnd: (id: string, exit: MachineExit) => Promise<void>;
+  readonly wanted: readonly WantedMachine[];
+  readonly onEnd: (id: string) => Promise<void>;
   readonly log: Logger;
 }
 
@@ -31,7 +23,7 @@ const answerDeadlineMs = 15_000;
 
 export async function adoptMachines(
   options: AdoptOptions,
-): Promise<AdoptionReport & { readonly machines: readonly RunningMachine[] }> {
+): Promise<{ readonly machines: readonly RunningMachine[]; readonly reclaimed: readonly string[] }> {
   const { host, log } = options;
   const machines: RunningMachine[] = [];
   const reclaimed: string[] = [];
@@ -51,16 +43,16 @@ export async function adoptMachines(
         else await Holdings.open(host, record).giveBack();
         reclaimed.push(record?.machineId ?? key);
       } catch (error) {
-        log.error({ err: error, key }, "a machine of an earlier process could not be cleared away");
+        log.error({ err: error, key }, "a machine of an earlier process was not removed");
         kept.add(key);
       }
     }),
   );
   reclaimed.push(...(await reclaimStrays(host, kept)));
-  return { adopted: machines.map(({ id }) => id), reclaimed, machines };
+  return { machines, reclaimed };
 }
 
-/** Groups and disks whose record is gone: their maker died between making them and writing it. */
+/** Removes control groups and disks without a record: their process ended before it wrote one. */
 async function reclaimStrays(host: HostResources, kept: ReadonlySet<string>): Promise<readonly string[]> {
   const strays: string[] = [];
   for (const name of await host.cgroups.list(host.groupPrefix)) {
@@ -77,11 +69,13 @@ async function reclaimStrays(host: HostResources, kept: ReadonlySet<string>): Pr
   return strays;
 }
 
-/** Undefined when the machine is not wanted, not alive, or not what its record says. */
+/** @returns undefined when the machine is not wanted, not alive, or not what its record says */
 async function adopt(options: AdoptOptions, record: MachineRecord): Promise<RunningMachine | undefined> {
   const { host, log } = options;
   const { machineId: id, process } = record;
-  if (record.phase !== "claimed" || id === undefined || process === undefined || !options.wanted(id)) return undefined;
+  if (record.phase !== "claimed" || id === undefined || process === undefined) return undefined;
+  const wanted = options.wanted.find((candidate) => candidate.id === id);
+  if (wanted === undefined) return undefined;
   if (!(await isAlive(process))) return undefined;
   const directories = machineDirectories(host.directories, record.key);
   try {
@@ -92,8 +86,8 @@ async function adopt(options: AdoptOptions, record: MachineRecord): Promise<Runn
       await agent.ready(answerDeadlineMs);
       const { state } = await agent.machine.hello({}, { timeoutMs: answerDeadlineMs });
       if (state !== agentContract.HelloResponse_State.CONFIGURED)
-        throw new CaissonError("invalid_state", "The guest was never configured.");
-      caCertificatePem = await attachEgress(options, id, vm.egressSocket);
+        throw new CaissonError("invalid_state", "The guest was not configured before its node ended.");
+      caCertificatePem = await attachEgress(options, wanted, vm.egressSocket);
     } catch (error) {
       agent.end();
       vm.release();
@@ -106,25 +100,29 @@ async function adopt(options: AdoptOptions, record: MachineRecord): Promise<Runn
       agent,
       holdings,
       caCertificatePem,
-      onEnd: (exit) => options.onEnd(id, exit),
+      onEnd: () => options.onEnd(id),
+      log,
     });
   } catch (error) {
-    log.warn({ err: error, machine: id }, "a running machine could not be adopted and is ended");
+    log.warn({ err: error, machine: id }, "adopting a running machine failed; it is ended");
     return undefined;
   }
 }
 
-/** Without its policy a machine gets no network at all, which the guest sees as a port that nobody serves. */
+/** Without its policy a machine gets no network: nobody serves its egress port. */
 export async function attachEgress(
-  { egress, egressOf, log }: Pick<AdoptOptions, "egress" | "egressOf" | "log">,
-  id: string,
+  { egress, log }: Pick<AdoptOptions, "egress" | "log">,
+  { id, egress: wanted }: WantedMachine,
   socketPath: string,
 ): Promise<string | undefined> {
-  if (egressOf === undefined) return undefined;
+  if (wanted === undefined) return undefined;
   try {
-    return (await egress.attach({ sandboxId: id, socketPath, ...(await egressOf(id)) })).caCertificatePem;
+    return (await egress.attach({ sandboxId: id, socketPath, ...wanted })).caCertificatePem;
   } catch (error) {
-    log.error({ err: error, machine: id }, "an adopted machine stays without network");
+    log.error(
+      { err: error, machine: id },
+      "an adopted machine has no network, because its egress policy could not be applied",
+    );
     return undefined;
   }
 }

@@ -2,15 +2,15 @@
 import type { ClientHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { connectPort } from "@caisson/guest-port";
 import { CaissonError } from "@caisson/protocol";
 import { watchFlood } from "./flood.ts";
-import { connectPort } from "./handshake.ts";
 import { openSession } from "./session.ts";
 
 /** A guest under emulation and load may need seconds to be scheduled; one that is paused does not answer at all. */
 const handshakeDeadlineMs = 60_000;
 const longestPauseMs = 1000;
-/** How long a session may outlive the agent's farewell, in which what was received is still read. */
+/** How long a session stays open after the agent's GOAWAY, so that the data received before it is still read. */
 const drainMs = 200;
 
 export class AgentConnection {
@@ -43,7 +43,10 @@ export class AgentConnection {
       return await Promise.race([
         this.#opening,
         sleep(deadlineMs, undefined, { signal: deadline.signal, ref: false }).then(() => {
-          throw new CaissonError("unavailable", "The sandbox's agent does not answer.");
+          throw new CaissonError(
+            "unavailable",
+            `The sandbox's agent did not answer within ${deadlineMs / 1000} seconds.`,
+          );
         }),
       ]);
     } finally {
@@ -54,14 +57,14 @@ export class AgentConnection {
   /** Ends the session for good. Idempotent. */
   end(): void {
     this.#ended.abort();
-    // Without the farewell that a session would send: the guest would answer it, and let its next host wait meanwhile.
+    // Without GOAWAY: the guest would answer it, and its next connection would have to wait.
     this.#socket?.destroy();
     this.#markClosed();
   }
 
   #open(): Promise<ClientHttp2Session> {
     const opening = this.#connect();
-    // Whoever asks for the session gets the error; nobody may be asking.
+    // Callers of `session` get the error; there may be none.
     opening.catch(() => undefined);
     return opening;
   }
@@ -79,7 +82,7 @@ export class AgentConnection {
           this.#session = undefined;
           if (!this.#ended.signal.aborted) this.#opening = this.#open();
         });
-        // A session that was told to go away and then gets an invalid frame is left by Node as it is, with its streams open for ever.
+        // After GOAWAY and an invalid frame Node never closes the session, and its streams would stay open for ever.
         session.once("goaway", () => setTimeout(() => session.destroy(), drainMs).unref());
         if (this.#ended.signal.aborted) socket.destroy();
         this.#session = session;

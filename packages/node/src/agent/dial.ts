@@ -15,13 +15,13 @@ export async function dial(
   signal?: AbortSignal,
 ): Promise<Duplex> {
   if (!Number.isInteger(port) || port < 1 || port > 65535)
-    throw new CaissonError("invalid_argument", `${port} is not a TCP port.`);
+    throw new CaissonError("invalid_argument", `${port} is not a TCP port. Use a whole number from 1 to 65535.`);
   if (!/^[A-Za-z0-9.:_-]{1,253}$/.test(host))
-    throw new CaissonError("invalid_argument", "That is not a host name or address.");
+    throw new CaissonError("invalid_argument", "The host is not a valid hostname or IP address.");
   signal?.throwIfAborted();
   const authority = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   const stream = await openRequest(connection, { ":method": "CONNECT", ":authority": authority }, false);
-  // The guest may break it off at any moment, also when nobody listens; that must not end this process.
+  // The guest may reset it at any moment, also when nobody listens; that must not end this process.
   stream.on("error", () => undefined);
   let reason: CaissonError | undefined;
   const giveUp = (error: CaissonError) => {
@@ -29,10 +29,16 @@ export async function dial(
     stream.close(constants.NGHTTP2_CANCEL);
   };
   const timer = setTimeout(
-    () => giveUp(new CaissonError("timeout", `Nothing answers at ${authority} inside the sandbox.`)),
+    () =>
+      giveUp(
+        new CaissonError(
+          "timeout",
+          `Nothing answered at ${authority} inside the sandbox within ${deadlineMs / 1000} seconds.`,
+        ),
+      ),
     deadlineMs,
   );
-  const onAbort = () => giveUp(new CaissonError("cancelled", "The connection was cancelled."));
+  const onAbort = () => giveUp(new CaissonError("cancelled", "Connecting was cancelled."));
   signal?.addEventListener("abort", onAbort);
   try {
     const { status, headers } = await responseStatus(stream);
@@ -50,7 +56,7 @@ export async function dial(
   }
 }
 
-/** The guest wrote it: printable and short, or nothing. */
+/** The guest wrote the reason: it is used only when it is printable and short. */
 function reasonOf(headers: Readonly<Record<string, unknown>>): string {
   const text = headers["caisson-reason"];
   return typeof text === "string" && /^[\x20-\x7e]{1,200}$/.test(text) ? `: ${text}` : "";

@@ -1,7 +1,7 @@
 /**
- * Ends a session whose guest sends without being asked. HTTP/2 lets a peer send control frames (PING, SETTINGS, WINDOW_UPDATE) for
- * ever; each is small and legal, and together they could keep this event loop busy. Answers to calls carry data, so a session
- * that receives much more than its streams delivered is at fault.
+ * Ends a session whose guest sends data that nobody requested. HTTP/2 allows any number of control frames (PING, SETTINGS,
+ * WINDOW_UPDATE). Each is small and legal, and together they could keep this event loop busy. So a session that receives much while
+ * no stream is open is closed.
  */
 import type { ClientHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
@@ -41,7 +41,7 @@ export function watchFlood(session: ClientHttp2Session, socket: Socket): () => v
   };
 }
 
-/** Told by everything that opens a stream. */
+/** Called by all code that opens a stream. */
 export function countStream(session: ClientHttp2Session, change: 1 | -1): void {
   const count = streamsOf(session);
   count.open += change;
@@ -58,12 +58,12 @@ function inspect(): void {
   for (const entry of watched) {
     const received = entry.socket.bytesRead;
     const { open, opened } = streamsOf(entry.session);
-    // Nothing was asked for in this whole period, and nothing before it is still being answered.
+    // No stream was opened in this whole period, and none from before is still open.
     const idle = open === 0 && opened === entry.opened;
     if (idle && received - entry.received > idleBytesPerPeriod)
       entry.session.destroy(new Error("the guest floods its control port"));
     entry.received = received;
-    // Answers of calls that just ended may still be under way: counts as idle only from the next inspection on.
+    // Answers of calls that just ended may still arrive: the session counts as idle only from the next inspection on.
     entry.opened = open === 0 ? opened : -1;
   }
 }

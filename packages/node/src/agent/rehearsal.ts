@@ -1,7 +1,7 @@
-/** What a clone is configured with before it has an owner, to be taken back: of the same form as an owner's, and of no consequence. */
+/** A configuration for rehearsals: a clone without an owner applies it and reverts it. It has the same form as an owner's. */
 import { unixNanos } from "./clock.ts";
 
-/** Of an authority like those of sandboxes. It expired long ago, and nobody has its key. */
+/** The certificate of an authority like those of sandboxes. It has expired, and its key was deleted. */
 const authority = `-----BEGIN CERTIFICATE-----
 MIIBzTCCAXOgAwIBAgIQESIzRFVmd4iZAKq7zN3u/zAKBggqhkjOPQQDAjBFMTEw
 LwYDVQQDEyhDYWlzc29uIHJlaGVhcnNhbCBhdXRob3JpdHkgMDEyMzQ1Njc4OWFi

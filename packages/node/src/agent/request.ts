@@ -20,7 +20,7 @@ export async function openRequest(
     } catch (cause) {
       // The session may have closed since; a second session that refuses is broken.
       if (attempt === 0 && (session.closed || session.destroyed)) continue;
-      throw new CaissonError("unavailable", "The sandbox's agent takes no requests.", { cause });
+      throw new CaissonError("unavailable", "The sandbox's agent does not accept requests.", { cause });
     }
   }
 }
@@ -35,9 +35,9 @@ export function responseStatus(
   return new Promise((resolve, reject) => {
     stream.once("response", (headers) => resolve({ status: headers[":status"] ?? 0, headers }));
     stream.once("error", (cause) =>
-      reject(new CaissonError("unavailable", "The sandbox's agent broke off the stream.", { cause })),
+      reject(new CaissonError("unavailable", "The sandbox's agent reset the stream.", { cause })),
     );
     // A reset without an error code closes a stream without an error event.
-    stream.once("close", () => reject(new CaissonError("unavailable", "The sandbox's agent broke off the stream.")));
+    stream.once("close", () => reject(new CaissonError("unavailable", "The sandbox's agent reset the stream.")));
   });
 }

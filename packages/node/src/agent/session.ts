@@ -1,4 +1,4 @@
-/** One HTTP/2 session with an agent, over a synchronised socket. The agent is hostile: everything it may send is bounded. */
+/** One HTTP/2 session with an agent, over a synchronised socket. The agent may be hostile: everything that it may send is bounded. */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
 import type { Socket } from "node:net";
 import { CaissonError } from "@caisson/protocol";
@@ -6,9 +6,9 @@ import { CaissonError } from "@caisson/protocol";
 /** The name in requests' `:authority`; nothing resolves it. */
 export const agentOrigin = "http://agent";
 
-/** What the guest may send on one stream before somebody reads it; the most of it that one stream can hold in our memory. */
+/** What the guest may send on one stream before it is read: the limit of memory that one stream can take. */
 const streamWindowBytes = 2 * 2 ** 20;
-/** Sum over all streams. Node gives connection-level credit back at once, so this limits bursts, not what is held. */
+/** Sum over all streams. Node returns connection-level credit at once, so this limits bursts, not memory. */
 const sessionWindowBytes = 64 * 2 ** 20;
 const maximumHeaderBytes = 16 * 1024;
 const settingsDeadlineMs = 10_000;
@@ -46,7 +46,12 @@ export async function openSession(socket: Socket): Promise<ClientHttp2Session> {
   });
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => {
-      reject(new CaissonError("timeout", "The sandbox's agent did not start its session in time."));
+      reject(
+        new CaissonError(
+          "timeout",
+          `The sandbox's agent sent no HTTP/2 settings within ${settingsDeadlineMs / 1000} seconds.`,
+        ),
+      );
       session.destroy();
     }, settingsDeadlineMs);
     session.once("remoteSettings", () => {
@@ -55,9 +60,9 @@ export async function openSession(socket: Socket): Promise<ClientHttp2Session> {
     });
     session.once("close", () => {
       clearTimeout(timer);
-      reject(new CaissonError("unavailable", "The sandbox's agent ended its session."));
+      reject(new CaissonError("unavailable", "The sandbox's agent closed its connection."));
     });
-    // "close" follows and carries the news.
+    // "close" follows.
     session.on("error", () => undefined);
   });
   session.setLocalWindowSize(sessionWindowBytes);

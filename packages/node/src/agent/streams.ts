@@ -5,7 +5,7 @@ import { CaissonError } from "@caisson/protocol";
 import type { AgentConnection } from "./connection.ts";
 import { openRequest, responseStatus } from "./request.ts";
 
-/** The output stream `id`. Destroying it tells the guest that nobody reads any more. */
+/** The output stream `id`. Destroying it notifies the guest that nobody reads any more. */
 export function readStream(connection: AgentConnection, id: bigint): Readable {
   let request: ClientHttp2Stream | undefined;
   let flowing = false;
@@ -45,12 +45,12 @@ export function readStream(connection: AgentConnection, id: bigint): Readable {
       else readable.destroy(broken());
     });
     stream.on("error", (cause) => readable.destroy(broken(cause)));
-    // Cut off without an error code, the bytes so far would look like all of them.
+    // A stream that closes without an error code must not look complete.
     stream.on("close", () => {
       if (!stream.readableEnded && !readable.destroyed) readable.destroy(broken());
     });
   };
-  // The guest may break it off when whoever read it has left already; that must not end this process.
+  // The guest may reset the stream after its reader has gone; that must not end this process.
   readable.on("error", () => undefined);
   return readable;
 }
@@ -68,12 +68,12 @@ export function writeStream(connection: AgentConnection, id: bigint): Writable {
         taken = responseStatus(request).then(({ status }) => {
           if (status !== 204) throw refused(status, id);
         });
-        // The reader inside may go at any time, also when nothing is being written.
+        // The program inside may stop reading at any time, also while nothing is being written.
         taken.catch((error: Error) => writable.destroy(error));
         request.resume();
       }),
     write: (chunk: Buffer, _encoding, done) => {
-      // A failed write says less than the answer that follows it.
+      // The answer that follows a failed write says more about the reason.
       request.write(chunk, (failed) => (failed == null ? done() : void settle(done, () => taken)));
     },
     final: (done) => {
@@ -86,7 +86,7 @@ export function writeStream(connection: AgentConnection, id: bigint): Writable {
       done(error);
     },
   });
-  // As above: a process that ends after its writer has left.
+  // As above: the program may end after the writer has gone.
   writable.on("error", () => undefined);
   return writable;
 }
@@ -102,7 +102,9 @@ async function settle(done: (error?: Error | null) => void, action: () => Promis
 }
 
 function broken(cause?: unknown): CaissonError {
-  return new CaissonError("unavailable", "The connection to the sandbox broke before the stream's end.", { cause });
+  return new CaissonError("unavailable", "The connection to the sandbox ended before the end of the stream.", {
+    cause,
+  });
 }
 
 function refused(status: number, id: bigint): Error {

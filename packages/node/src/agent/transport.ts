@@ -31,7 +31,7 @@ export function createTransport(connection: AgentConnection): Transport {
     baseUrl: agentOrigin,
     readMaxBytes: maximumMessageBytes,
     writeMaxBytes: 128 * 2 ** 20,
-    // A compressed answer could unfold into something far larger than what came over the line.
+    // A compressed answer could expand to many times its size.
     acceptCompression: [],
     sessionManager: {
       authority: agentOrigin,
@@ -60,21 +60,21 @@ export function createTransport(connection: AgentConnection): Transport {
  */
 function endWithMessage(stream: ClientHttp2Stream): void {
   stream.write = (chunk: Uint8Array, _encoding: unknown, written?: (error?: Error | null) => void) => {
-    // From here on a failure is the stream's, which is watched.
-    const late = stream.destroyed ? new Error("the agent broke off the call") : undefined;
+    // From here on the stream reports failures.
+    const late = stream.destroyed ? new Error("the agent reset the call") : undefined;
     stream.end(chunk);
     written?.(late);
     return true;
   };
 }
 
-/** A reset with code 0 before the headers is no error to Node, and the call would wait for ever. */
+/** Node does not report a reset with code 0 before the headers as an error, and the call would wait for ever. */
 function failWithoutResponse(stream: ClientHttp2Stream): void {
   let answered = false;
   stream.once("response", () => {
     answered = true;
   });
   stream.once("close", () => {
-    if (!answered) stream.emit("error", new Error("the agent broke off the call"));
+    if (!answered) stream.emit("error", new Error("the agent reset the call"));
   });
 }

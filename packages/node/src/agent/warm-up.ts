@@ -1,6 +1,6 @@
 /**
- * Uses a clone, before anybody owns it, the way its owner will: so that what everybody runs first is in memory, and translated
- * where processors are emulated. It leaves nothing behind.
+ * Runs typical commands in a clone before it has an owner. The programs that most owners run first are then in memory, and on
+ * emulated processors they are translated. It leaves nothing behind.
  */
 import type { AgentClient } from "./client.ts";
 import { rehearsal } from "./rehearsal.ts";
@@ -11,8 +11,8 @@ type Commands = readonly (readonly string[])[];
 const everybody: Commands = [["true"], ["sh", "-c", "true"], ["bash", "-c", "echo warm | cat"]];
 
 /**
- * For a template, whose memory its clones share: the files of larger programs come to lie in the page cache. Flushed at the end,
- * or every clone would write the same.
+ * For a template, whose memory its clones share: puts the files of larger programs into the page cache. Flushed at the
+ * end, or every clone would write the same data.
  */
 export const templatePrograms: Commands = [
   ["python3", "-c", "import json, ssl, urllib.request"],
@@ -39,7 +39,7 @@ async function run(agent: AgentClient, commands: Commands, signal: AbortSignal):
   await agent.machine.warmUp({ commands: commands.map((argv) => ({ argv: [...argv] })) }, { signal });
 }
 
-/** The whole way of a command: spawn, three streams, wait. */
+/** All steps of a command: spawn, three streams, wait. */
 async function runThroughStreams(agent: AgentClient, signal: AbortSignal): Promise<void> {
   const request = { command: "sh", args: ["-c", "cat; echo warm >&2"], stdin: true, stdout: true, stderr: true };
   const { pid, stdinStream, stdoutStream, stderrStream } = await agent.processes.spawn(request, { signal });

@@ -1,7 +1,7 @@
-/** Limits and accounting of one machine's processes, over whichever cgroup version the host has. */
+/** Limits and accounting of a machine's processes, for both versions of cgroups. */
 
 export interface CgroupLimits {
-  /** Processors' worth of time. */
+  /** Processor time per time, in processors. */
   readonly cpus: number;
   readonly memoryBytes: number;
   /** Processes and threads. */
@@ -12,7 +12,7 @@ export interface CgroupLimits {
 export type CpuPriority = "normal" | "background";
 
 export interface Cgroup {
-  /** To be kept in the machine's record. Empty when the host gives us no cgroups. */
+  /** Stored in the machine's record. Empty when the host offers no cgroups. */
   readonly directories: readonly string[];
   /** A process that writes `0` into each of these has joined. */
   readonly joinFiles: readonly string[];

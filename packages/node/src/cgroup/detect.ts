@@ -1,4 +1,4 @@
-/** Finds which cgroups this process may use. Version 2 wins; a hybrid host keeps its controllers in version 1. */
+/** Finds out which cgroups this process may use. Version 2 is preferred; a hybrid host has its controllers in version 1. */
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Logger } from "pino";
@@ -24,7 +24,7 @@ export async function detectCgroups(logger: Logger): Promise<Cgroups> {
   }
   logger.warn(
     { reasons },
-    "no cgroups: sandboxes run without host limits on processor time and memory; run Caisson as root or in a delegated systemd unit",
+    "cgroups are not available: sandboxes run without limits on processor time and memory. Run Caisson as root or in a delegated systemd unit",
   );
   return noCgroups;
 }

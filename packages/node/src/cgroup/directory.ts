@@ -1,4 +1,4 @@
-/** What both cgroup versions share: groups are directories, and a group goes away only when nothing runs in it. */
+/** Shared by both cgroup versions: a group is a directory, and it can be removed only when no process is in it. */
 import { readFile, readdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";

@@ -1,4 +1,4 @@
-/** For hosts that give us no cgroups: machines run without host limits, and processor time is read from the process. */
+/** For hosts without usable cgroups: machines run without limits, and processor time is read from the process. */
 import type { Cgroup, Cgroups } from "./cgroup.ts";
 
 const nothing: Cgroup = {

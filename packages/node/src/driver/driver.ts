@@ -2,15 +2,19 @@
  * What the engine asks of a virtual machine monitor. One folder beside this file implements it per monitor; nothing outside that
  * folder knows which one runs.
  */
-import type { ProcessIdentity } from "../runtime/process-identity.ts";
+import type { ProcessIdentity } from "@caisson/linux";
+import type { Config } from "@caisson/protocol";
+import type { Logger } from "pino";
+
+export type Accelerator = "kvm" | "tcg";
 
 export interface VmShape {
   readonly vcpus: number;
-  /** Memory that is in the template, MiB. What a machine has beyond it is plugged after the restore. */
+  /** Memory that is in the template, MiB. Any further memory of a machine is plugged in after the restore. */
   readonly baseMemory: number;
-  /** Room for plugged memory, MiB. */
+  /** Memory that can be plugged in later, MiB. */
   readonly pluggableMemory: number;
-  readonly accelerator: "kvm" | "tcg";
+  readonly accelerator: Accelerator;
 }
 
 /** The files of a template, all in one directory. */
@@ -19,13 +23,29 @@ export interface TemplateFiles {
   /** Names inside the directory. */
   readonly ram: string;
   readonly state: string;
+  /** An empty file system: the bottom of every writable layer that is deleted together with its machine. */
   readonly blankDisk: string;
+  /** An empty image over `blankDisk`, to be copied for each machine. */
+  readonly layerDisk: string;
+  /** A small disk like an owner's root, to be copied for a rehearsal. */
+  readonly rehearsalDisk: string;
+}
+
+/** What a guest sees as the size of `TemplateFiles.rehearsalDisk`, bytes. */
+export const rehearsalBytes = 256 * 2 ** 20;
+
+export interface AcceleratorOptions {
+  readonly wanted: Config["accelerator"];
+  /** Directory for files that depend on this host alone, such as the result of the probe. */
+  readonly cache: string;
+  readonly kernel: string;
+  readonly log: Logger;
 }
 
 /** The serial of the root disk inside every guest. */
 export const rootSerial = "root";
 
-/** The serial of the disk that is kept free for an owner's root: every machine has it, without a size until something is in it. */
+/** The serial of the disk that is kept free for an owner's root: every machine has it, without a size until an image is inserted. */
 export const ownerRootSerial = "owner-root";
 
 /** A disk image with everything below it, under the names that the jailed monitor sees. */
@@ -34,7 +54,7 @@ export interface DiskSource {
   readonly chain: readonly DiskFile[];
   readonly readOnly: boolean;
   readonly serial: string;
-  /** Whether a flush of the guest has to reach the host's disk. False: its page cache is enough. */
+  /** Whether a flush of the guest has to reach the host's disk. False: the host's page cache is enough. */
   readonly durable: boolean;
 }
 
@@ -48,7 +68,7 @@ export interface VmPlace {
   readonly runDirectory: string;
   /** Bound into the jail. Every disk image has a name in here. */
   readonly disksDirectory: string;
-  /** Groups to join before anything else, see `Cgroup.joinFiles`. */
+  /** Control groups that the monitor joins first, see `Cgroup.joinFiles`. */
   readonly joinFiles: readonly string[];
   /** Run as this user and group; absent: as our own user, inside a user namespace. */
   readonly uid?: number;
@@ -60,7 +80,7 @@ export interface BootOptions {
   readonly base: string;
   readonly kernel: string;
   readonly initramfs: string;
-  /** Where the template is made; the memory file lies here. */
+  /** Directory of the template that is being made; it contains the memory file. */
   readonly template: TemplateFiles;
   readonly root: DiskSource;
   readonly signal?: AbortSignal;
@@ -86,7 +106,7 @@ export interface Vm {
   readonly process: ProcessIdentity;
   readonly controlSocket: string;
   readonly egressSocket: string;
-  /** Resolves when the monitor's process has gone. */
+  /** Resolves when the monitor's process has ended. Never rejects. */
   readonly exited: Promise<VmExit>;
   pause(): Promise<void>;
   resume(): Promise<void>;
@@ -106,7 +126,10 @@ export interface Vm {
   save(): Promise<void>;
   /** The last bytes that the guest wrote to its console. */
   console(): Promise<string>;
-  /** Ends the machine. Idempotent; resolves when its process has gone. */
+  /**
+   * Ends the machine. Idempotent; resolves when its process has ended. Can be called again after it failed.
+   * @throws CaissonError `internal` when the process cannot be killed
+   */
   stop(): Promise<void>;
   /** Forgets the machine without ending it. */
   release(): void;
@@ -116,11 +139,20 @@ export interface VmDriver {
   readonly name: string;
   /** Memory comes and goes in steps of this many MiB. */
   readonly memoryGranularity: number;
+  /** File names of the disks of a template, in the monitor's image format. */
+  readonly templateDisks: Pick<TemplateFiles, "blankDisk" | "layerDisk" | "rehearsalDisk">;
+  /**
+   * Finds out which accelerator works on this host. The probe runs once per boot of the host.
+   * @throws CaissonError `unsupported` when the configuration insists on KVM and it does not work
+   */
+  chooseAccelerator(options: AcceleratorOptions): Promise<Accelerator>;
+  /** Makes the disks of a template. @param bytes size of the writable layer @throws CaissonError `internal` */
+  createTemplateDisks(directory: string, bytes: number): Promise<void>;
   /** Everything about monitor and processor model that a saved state depends on. */
   identity(shape: VmShape): Promise<string>;
   /** Boots cold, for making a template. */
   boot(options: BootOptions): Promise<Vm>;
-  /** Answers with a restored machine that does not run yet. */
+  /** @returns a restored machine that does not run yet */
   restore(options: RestoreOptions): Promise<Vm>;
   /** Finds a machine that an earlier process started. */
   adopt(place: Pick<VmPlace, "runDirectory" | "disksDirectory">, process: ProcessIdentity): Promise<Vm>;

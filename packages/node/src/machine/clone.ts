@@ -1,4 +1,4 @@
-/** A restored machine that is an individual, with root file system and memory, and belongs to nobody yet. */
+/** A clone: a machine restored from a template, with its own identity, root file system and memory, and without an owner yet. */
 import { randomBytes } from "node:crypto";
 import { CaissonError } from "@caisson/protocol";
 import { type AgentClient, connectAgent } from "../agent/client.ts";
@@ -6,7 +6,7 @@ import { unixNanos } from "../agent/clock.ts";
 import { rootSerial, type Vm, type VmDriver, type VmShape } from "../driver/driver.ts";
 import type { ImageManifest } from "../options.ts";
 import type { Template } from "../template/store.ts";
-import { Holdings, type HostResources } from "./holdings.ts";
+import { Holdings, type HostResources } from "../holdings/holdings.ts";
 import { createFreshRoot } from "./root-disk.ts";
 
 export interface CloneHost extends HostResources {
@@ -17,7 +17,7 @@ export interface CloneHost extends HostResources {
 export interface CloneWant {
   readonly shape: VmShape;
   readonly template: Template;
-  /** What `free` shall show, MiB. */
+  /** Memory that `free` shows in the guest, MiB. */
   readonly memory: number;
   /** Nobody waits for it. */
   readonly background: boolean;
@@ -77,7 +77,7 @@ export async function restoreClone(
     await plugMemory(host.driver, vm, template.visibleMemory, want.memory);
     await Promise.all([vm.resume(), holdings.update({ process: vm.process })]);
     const personalized = personalize(vm, agent);
-    // Awaited by the caller, perhaps after something else has failed.
+    // The caller awaits it, perhaps after another failure.
     personalized.catch(() => undefined);
     return { vm, agent, holdings, shape, memory: want.memory, discard, personalized };
   } catch (error) {
@@ -86,7 +86,7 @@ export async function restoreClone(
   }
 }
 
-/** The guest takes memory in whole steps: a size between two gets the larger. */
+/** The guest takes memory in whole steps; the size is rounded up. */
 export async function plugMemory(driver: VmDriver, vm: Vm, visible: number, wanted: number): Promise<void> {
   const missing = Math.max(0, wanted - visible);
   const steps = Math.ceil(missing / driver.memoryGranularity);

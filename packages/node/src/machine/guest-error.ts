@@ -1,11 +1,10 @@
-/** Errors of calls that the node itself makes to an agent. */
-import { CaissonError } from "@caisson/protocol";
+/** Turns failures of calls that the node makes to an agent into errors for users. */
+import { CaissonError, operationError } from "@caisson/protocol";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { operationError } from "../agent/operation-error.ts";
 
 /**
  * @param what completes "The sandbox could not"
- * @throws CaissonError `guest_error`, `timeout`, `unavailable`; what is a CaissonError already passes
+ * @throws CaissonError `guest_error`, `timeout`, `unavailable`; what is a CaissonError is thrown as it is
  */
 export async function guestError<T>(what: string, call: Promise<T>): Promise<T> {
   try {
@@ -22,7 +21,7 @@ export async function guestError<T>(what: string, call: Promise<T>): Promise<T> 
     if (code === Code.DeadlineExceeded)
       throw new CaissonError("timeout", `The sandbox did not ${what} in time.`, { cause });
     if (code === Code.Unavailable)
-      throw new CaissonError("unavailable", `The sandbox could not ${what}: it is gone.`, { cause });
+      throw new CaissonError("unavailable", `The sandbox could not ${what}: it has ended.`, { cause });
     throw new CaissonError("guest_error", `The sandbox could not ${what}.`, { cause });
   }
 }

@@ -1,20 +1,30 @@
-/** Turns a clone into its owner's machine: root disk, name, environment, trust, network, volumes. */
+/** Turns a clone into its owner's machine: root disk, hostname, environment, certificate authority, network, volumes. */
 import { createHash } from "node:crypto";
-import { CaissonError, type EgressGuard, type MachineExit, type MachineSpec } from "@caisson/protocol";
+import { processCpuMicros } from "@caisson/linux";
+import { CaissonError, type EgressGuard, type MachineSpec } from "@caisson/protocol";
+import type { Logger } from "pino";
 import { unixNanos } from "../agent/clock.ts";
-import { processCpuMicros } from "../runtime/process-identity.ts";
+import type { RootImages, VolumeImages } from "../holdings/disk-links.ts";
 import type { Clone } from "./clone.ts";
 import { guestError } from "./guest-error.ts";
 import { RunningMachine } from "./machine.ts";
 import { rootInGuest } from "./owner-root.ts";
+
+export interface MachineDisks {
+  readonly root?: RootImages;
+  readonly volumes: readonly VolumeImages[];
+}
 
 export interface HandOutOptions {
   readonly clone: Clone;
   /** Pending work on the clone. */
   readonly ready: Promise<void>;
   readonly spec: MachineSpec;
+  /** The images of the disks in `spec`. */
+  readonly disks: MachineDisks;
   readonly egress: Pick<EgressGuard, "attach">;
-  readonly onEnd: (exit: MachineExit) => Promise<void>;
+  readonly onEnd: () => Promise<void>;
+  readonly log: Logger;
   readonly signal?: AbortSignal;
 }
 
@@ -41,7 +51,7 @@ export async function handOut(options: HandOutOptions): Promise<RunningMachine> 
       clockUnixNanos: unixNanos(),
       env: { ...spec.env },
       caCertificatePem,
-      ...(spec.root === undefined || spec.root.standing === true ? {} : { root: rootInGuest(spec.root.bytes) }),
+      ...(spec.root === undefined || spec.prepared !== undefined ? {} : { root: rootInGuest(spec.root.bytes) }),
     },
     { timeoutMs: configureDeadlineMs, ...(options.signal === undefined ? {} : { signal: options.signal }) },
   );
@@ -60,8 +70,9 @@ export async function handOut(options: HandOutOptions): Promise<RunningMachine> 
     holdings,
     caCertificatePem,
     onEnd: options.onEnd,
+    log: options.log,
   });
-  for (const volume of spec.volumes) await machine.attachVolume(volume);
+  for (const volume of options.disks.volumes) await machine.attachVolume(volume);
   await holdings.update({
     phase: "claimed",
     machineId: spec.id,
@@ -72,7 +83,7 @@ export async function handOut(options: HandOutOptions): Promise<RunningMachine> 
   return machine;
 }
 
-/** Tells specifications apart without holding what is secret in them. */
+/** Distinguishes specifications; contains no secret of them. */
 function specDigest(spec: MachineSpec): string {
   const { id, memory, vcpus, hostname, volumes, root } = spec;
   return createHash("sha256").update(JSON.stringify({ id, memory, vcpus, hostname, volumes, root })).digest("hex");

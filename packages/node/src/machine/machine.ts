@@ -1,56 +1,62 @@
-/** A machine that was handed out. */
+/** A machine that has an owner. */
 import { stat } from "node:fs/promises";
-import { basename, join } from "node:path";
-import {
-  type Agent,
-  CaissonError,
-  type Machine,
-  type MachineExit,
-  type MachineUsage,
-  type VolumeMount,
-} from "@caisson/protocol";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { processCpuMicros, processMemoryBytes } from "@caisson/linux";
+import { type Agent, CaissonError, type MachineExit, type MachineUsage } from "@caisson/protocol";
+import type { Logger } from "pino";
 import type { AgentClient } from "../agent/client.ts";
 import { ownerRootSerial, rootSerial, type Vm } from "../driver/driver.ts";
-import { processCpuMicros, processMemoryBytes } from "../runtime/process-identity.ts";
+import { guestSerial, linkDisk, linkOverlay, unlinkDisk, type VolumeImages } from "../holdings/disk-links.ts";
+import type { Holdings } from "../holdings/holdings.ts";
 import { guestError } from "./guest-error.ts";
-import { guestSerial, linkDisk, linkOverlay, unlinkDisk } from "./disk-links.ts";
-import type { Holdings } from "./holdings.ts";
 
-/** How long file systems may stay frozen when nobody thaws them; the agent then does so itself. */
+/** File systems stay frozen at most this long; then the agent thaws them itself. */
 const freezeMs = 15_000;
-/** Longest wait for a guest to write back what it holds for disks that outlive it. */
+/** Longest wait for a guest to write its cached data to disks that outlive it. */
 const flushMs = 3000;
+/** Between attempts to give back what an ended machine held. */
+const retryMs = 5000;
 
 export interface RunningMachineOptions {
   readonly id: string;
   readonly vm: Vm;
   readonly agent: AgentClient;
   readonly holdings: Holdings;
-  /** See `Machine.caCertificatePem`. */
+  /** See `MachineInfo.caCertificatePem`. */
   readonly caCertificatePem: string | undefined;
-  /** Runs after the machine has ended, before what it held is given back. */
-  readonly onEnd: (exit: MachineExit) => Promise<void>;
+  /** Runs after the machine has ended, before what it held is given back. Runs again when giving back failed. */
+  readonly onEnd: () => Promise<void>;
+  readonly log: Logger;
 }
 
-export class RunningMachine implements Machine {
+export class RunningMachine {
   readonly id: string;
   readonly agent: Agent;
-  readonly caCertificatePem?: string;
+  readonly caCertificatePem: string | undefined;
+  /** Resolves when the machine has ended and everything it held on the host has been given back. */
   readonly exited: Promise<MachineExit>;
   readonly #options: RunningMachineOptions;
+  readonly #exit = Promise.withResolvers<MachineExit>();
   #stopping: Promise<void> | undefined;
+  #finishing: Promise<void> | undefined;
   #lastCpuMicros = 0;
 
   constructor(options: RunningMachineOptions) {
     this.#options = options;
     this.id = options.id;
     this.agent = options.agent;
-    if (options.caCertificatePem !== undefined) this.caCertificatePem = options.caCertificatePem;
-    this.exited = this.#watch();
+    this.caCertificatePem = options.caCertificatePem;
+    this.exited = this.#exit.promise;
+    void this.#watch();
   }
 
+  /** Ends the machine at once and gives everything back. Idempotent; can be called again after it failed. */
   stop(): Promise<void> {
-    this.#stopping ??= this.#stop();
+    this.#stopping ??= this.#stop().catch((error: unknown) => {
+      this.#stopping = undefined;
+      throw error;
+    });
     return this.#stopping;
   }
 
@@ -62,39 +68,28 @@ export class RunningMachine implements Machine {
       processMemoryBytes(pid).catch(() => 0),
       this.#rootBytes().catch(() => 0),
     ]);
-    // A machine that just ended still answers for what it used.
+    // After the end the last known value is still reported.
     this.#lastCpuMicros = Math.max(this.#lastCpuMicros, cpu ?? 0);
     return { cpuMicros: Math.max(0, this.#lastCpuMicros - holdings.record.cpuBaseMicros), memoryBytes, diskBytes };
   }
 
-  async whileFrozen<T>(serials: readonly string[], action: () => Promise<T>): Promise<T> {
-    const inGuest = serials.map((serial) => guestSerial(this.#disk(serial)));
-    const { machine } = this.agent;
-    await guestError(
-      "freeze its file systems",
-      machine.freeze({ serials: inGuest, timeoutMs: freezeMs }, { timeoutMs: freezeMs }),
-    );
-    try {
-      return await action();
-    } finally {
-      // A guest that does not answer thaws by its own clock.
-      await machine.thaw({ serials: inGuest }, { timeoutMs: 5000 }).catch(() => undefined);
-    }
-  }
-
-  async attachVolume(volume: VolumeMount): Promise<void> {
+  /** Adds a disk to the running machine and mounts it. */
+  async attachVolume(volume: VolumeImages): Promise<void> {
     const { holdings, vm } = this.#options;
-    const { serial, readOnly, image } = volume;
+    const { serial, readOnly, images } = volume;
     if (!/^[a-z0-9-]{1,20}$/.test(serial) || ["base", rootSerial, ownerRootSerial].includes(serial)) {
-      throw new CaissonError("invalid_argument", `"${serial}" cannot name a disk: use 1 to 20 of a-z, 0-9 and hyphen.`);
+      throw new CaissonError(
+        "invalid_argument",
+        `"${serial}" is not a valid disk name. Use 1 to 20 characters of a-z, 0-9 and hyphen; "base", "${rootSerial}" and "${ownerRootSerial}" are reserved.`,
+      );
     }
     const { disks } = holdings.record;
     if (disks.some((disk) => disk.serial === serial)) {
-      throw new CaissonError("already_exists", `The sandbox already has a disk "${serial}".`);
+      throw new CaissonError("already_exists", `The sandbox already has a disk with the name "${serial}".`);
     }
     const place = { directory: holdings.directories.disks, uid: holdings.uid };
-    // The record first: whoever clears up after a crash then knows which images to take back.
-    await holdings.update({ disks: [...disks, { serial, root: false, readOnly, images: [image] }] });
+    // The record first: after a crash the next process then knows which images to take back.
+    await holdings.update({ disks: [...disks, { serial, root: false, readOnly, images: [images[0]] }] });
     let names: readonly string[] = [];
     try {
       const source = await linkDisk(place, volume, serial);
@@ -113,7 +108,28 @@ export class RunningMachine implements Machine {
     }
   }
 
+  /** The path of the image that a disk writes to, by the record. @throws CaissonError `not_found` */
+  imageOf(serial: string): string {
+    return this.#disk(serial).images.at(-1)!;
+  }
+
+  /** Puts the empty image `overlay` on top of a disk while the guest's file system on it is frozen. */
   async overlayDisk(serial: string, overlay: string): Promise<void> {
+    const inGuest = [guestSerial(this.#disk(serial))];
+    const { machine } = this.agent;
+    await guestError(
+      "freeze its file systems",
+      machine.freeze({ serials: inGuest, timeoutMs: freezeMs }, { timeoutMs: freezeMs }),
+    );
+    try {
+      await this.#overlayFrozen(serial, overlay);
+    } finally {
+      // A guest that does not answer thaws by itself after `freezeMs`.
+      await machine.thaw({ serials: inGuest }, { timeoutMs: 5000 }).catch(() => undefined);
+    }
+  }
+
+  async #overlayFrozen(serial: string, overlay: string): Promise<void> {
     const { holdings, vm } = this.#options;
     const disk = this.#disk(serial);
     const inGuest = guestSerial(disk);
@@ -138,19 +154,20 @@ export class RunningMachine implements Machine {
     }
   }
 
+  /** The path of the image that each disk writes to now, by serial, as the monitor reports it. */
   async diskImages(): Promise<ReadonlyMap<string, string>> {
     const { holdings, vm } = this.#options;
     const generations = await vm.diskGenerations();
     const images = new Map<string, string>();
     for (const disk of holdings.record.disks) {
-      // The monitor knows for certain; the record may be one step ahead of it after a crash.
+      // The monitor is right; after a crash the record may be one step ahead of it.
       const image = disk.images[generations.get(guestSerial(disk)) ?? 0];
-      if (image !== undefined) images.set(disk.serial, basename(image));
+      if (image !== undefined) images.set(disk.serial, image);
     }
     return images;
   }
 
-  /** Lets go of the machine without ending it. */
+  /** Disconnects from the machine without ending it. */
   release(): void {
     this.#options.agent.end();
     this.#options.vm.release();
@@ -168,17 +185,39 @@ export class RunningMachine implements Machine {
       await this.agent.machine.shutdown({}, { timeoutMs: flushMs }).catch(() => undefined);
     }
     await vm.stop();
-    await this.exited;
+    await this.#finish(await vm.exited);
   }
 
-  async #watch(): Promise<MachineExit> {
-    const { vm, agent, holdings, onEnd } = this.#options;
-    const exit = await vm.exited;
+  /** Nobody calls `stop` for a machine that ends by itself. So this is repeated until nothing is left. */
+  async #watch(): Promise<void> {
+    const exit = await this.#options.vm.exited;
+    for (;;) {
+      try {
+        await this.#finish(exit);
+        return;
+      } catch (error) {
+        this.#options.log.error({ err: error, machine: this.id }, "an ended machine was not removed; trying again");
+        await sleep(retryMs, undefined, { ref: false });
+      }
+    }
+  }
+
+  /** After the monitor has ended: gives everything back. Once; again after it failed. */
+  #finish(exit: MachineExit): Promise<void> {
+    this.#finishing ??= this.#giveBack(exit).catch((error: unknown) => {
+      this.#finishing = undefined;
+      throw error;
+    });
+    return this.#finishing;
+  }
+
+  async #giveBack(exit: MachineExit): Promise<void> {
+    const { agent, holdings, onEnd } = this.#options;
     this.#lastCpuMicros = Math.max(this.#lastCpuMicros, (await this.#cpuMicros().catch(() => undefined)) ?? 0);
     agent.end();
-    await onEnd(exit);
+    await onEnd();
     await holdings.giveBack();
-    return exit;
+    this.#exit.resolve(exit);
   }
 
   async #cpuMicros(): Promise<number | undefined> {

@@ -1,15 +1,14 @@
-/** The disk under a machine's writable layer that goes with the machine. */
+/** The writable disk that is deleted together with its machine. */
 import { constants } from "node:fs";
 import { chown, copyFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type DiskSource, ownerRootSerial, rootSerial, type TemplateFiles } from "../driver/driver.ts";
-import { diskFiles, rehearsalBytes } from "../template/blank-disk.ts";
-import type { LinkPlace } from "./disk-links.ts";
+import { type DiskSource, ownerRootSerial, rehearsalBytes, rootSerial, type TemplateFiles } from "../driver/driver.ts";
+import type { LinkPlace } from "../holdings/disk-links.ts";
 
-/** A fresh layer that goes with the machine: an empty overlay over the template's formatted disk. */
+/** An empty overlay over the template's formatted disk. */
 export async function createFreshRoot(place: LinkPlace, template: TemplateFiles): Promise<DiskSource> {
   const name = `${rootSerial}.0`;
-  await copyForMonitor(place, join(template.directory, diskFiles.layer), name);
+  await copyForMonitor(place, join(template.directory, template.layerDisk), name);
   return {
     chain: [
       { place: "disks", name },
@@ -22,13 +21,13 @@ export async function createFreshRoot(place: LinkPlace, template: TemplateFiles)
   };
 }
 
-/** A disk like an owner's root, to be thrown away after a rehearsal. */
+/** A disk like an owner's root, deleted after a rehearsal. */
 export async function createRehearsalRoot(
   place: LinkPlace,
   template: TemplateFiles,
 ): Promise<{ disk: DiskSource; bytes: number }> {
   const name = `${ownerRootSerial}.0`;
-  await copyForMonitor(place, join(template.directory, diskFiles.rehearsal), name);
+  await copyForMonitor(place, join(template.directory, template.rehearsalDisk), name);
   return {
     disk: { chain: [{ place: "disks", name }], readOnly: false, serial: ownerRootSerial, durable: false },
     bytes: rehearsalBytes,

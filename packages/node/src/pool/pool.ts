@@ -1,11 +1,11 @@
-/** Clones that wait for their owner: restored, personalized, warmed and paused. */
+/** Clones that wait for an owner: restored, personalized, warmed up and paused. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { CaissonError, type Config, type StandingMachine } from "@caisson/protocol";
+import { CaissonError, type Config } from "@caisson/protocol";
 import type { Logger } from "pino";
-import { availableMebibytes } from "../host/memory.ts";
+import { availableMebibytes } from "@caisson/linux";
 import type { Clone } from "../machine/clone.ts";
-import { StandingClones } from "./standing.ts";
-import { hasRoomToStand, poolTarget } from "./target.ts";
+import { PreparedClones } from "./prepared.ts";
+import { hasMemoryToPrepare, poolTarget } from "./target.ts";
 
 export interface PoolOptions {
   readonly config: Config["pool"];
@@ -18,7 +18,7 @@ export interface PoolOptions {
 
 /** After a claim its owner runs the first commands; a refill waits for them. */
 const quietMs = 1000;
-/** Under constant demand there is no quiet moment; an empty pool does not wait longer than this. */
+/** Under constant demand there is no quiet moment; an empty pool waits at most this long. */
 const patienceMs = 5000;
 const retryMs = 10_000;
 /** Demand is what was asked for within this time. */
@@ -27,7 +27,7 @@ const demandWindowMs = 60_000;
 export class Pool {
   readonly #options: PoolOptions;
   readonly #clones: Clone[] = [];
-  readonly #standing = new StandingClones();
+  readonly prepared = new PreparedClones();
   readonly #demand: number[] = [];
   readonly #closing = new AbortController();
   #filling: Promise<void> | undefined;
@@ -41,11 +41,6 @@ export class Pool {
 
   get size(): number {
     return this.#clones.length;
-  }
-
-  /** Clones that stand on a root disk. */
-  get standing(): number {
-    return this.#standing.size;
   }
 
   get target(): number {
@@ -79,24 +74,28 @@ export class Pool {
   }
 
   /**
-   * Has a clone made and kept that stands on a root disk, as soon as the pool is full and the host quiet.
-   * @param signal ends it, too
+   * Has a clone made and kept that was prepared on a root disk, as soon as the pool is full and the host quiet.
+   * @param id names it in `prepared`
+   * @param signal gives up the preparation
    * @throws CaissonError `resource_exhausted`, `cancelled`, or what `make` throws
    */
-  async stand(make: (signal: AbortSignal) => Promise<Clone>, signal: AbortSignal): Promise<StandingMachine> {
+  async prepare(id: string, make: (signal: AbortSignal) => Promise<Clone>, signal: AbortSignal): Promise<void> {
     if (this.#filling === undefined || this.#closing.signal.aborted)
-      throw new CaissonError("cancelled", "There is no pool.");
-    const standing = this.#standing.ask(make, signal);
-    // Whoever asks does so because somebody has just used such a root, and may be about to claim the machine on it.
+      throw new CaissonError(
+        "cancelled",
+        "This node does not prepare machines, because its pool is off or the node is closing.",
+      );
+    const ready = this.prepared.ask(id, make, signal);
+    // The request came because such a root was just used; its machine may be claimed at any moment.
     this.#lastUse = Date.now();
     this.#wanted.resolve();
-    return standing;
+    return ready;
   }
 
-  /** Takes a clone that stands on a root disk; the caller owns it from now on. */
-  claimStanding(fits: (clone: Clone) => boolean): Clone | undefined {
+  /** Takes a clone that was prepared on a root disk; the caller owns it from now on. */
+  claimPrepared(id: string): Clone | undefined {
     this.#lastUse = Date.now();
-    return this.#standing.claim(fits);
+    return this.prepared.claim(id);
   }
 
   /** Ends all clones and stops filling. */
@@ -104,7 +103,7 @@ export class Pool {
     this.#closing.abort();
     this.#wanted.resolve();
     await this.#filling;
-    await this.#standing.close();
+    await this.prepared.close();
     await Promise.all(this.#clones.splice(0).map((clone) => clone.discard()));
   }
 
@@ -113,9 +112,9 @@ export class Pool {
     while (!signal.aborted) {
       await this.#adapt();
       const full = this.#clones.length >= this.#target;
-      if (full && !this.#standing.wanted) {
+      if (full && !this.prepared.wanted) {
         this.#wanted = Promise.withResolvers();
-        // Wakes up now and then, because demand ebbs and memory comes back.
+        // Also checks from time to time, because demand falls and memory becomes free.
         await Promise.race([
           this.#wanted.promise,
           sleep(demandWindowMs / 4, undefined, { signal, ref: false }).catch(() => undefined),
@@ -124,20 +123,20 @@ export class Pool {
         continue;
       }
       if (full) {
-        await this.#makeStanding();
+        await this.#makePrepared();
         continue;
       }
       try {
         const clone = await this.#options.make(signal);
         if (signal.aborted) {
-          await clone.discard();
+          await this.#discard(clone);
           return;
         }
         this.#clones.push(clone);
         void clone.vm.exited.then(() => this.#drop(clone));
       } catch (error) {
         if (signal.aborted) return;
-        this.#options.log.warn({ err: error }, "a clone for the pool could not be made");
+        this.#options.log.warn({ err: error }, "making a clone for the pool failed; trying again");
         await sleep(retryMs, undefined, { signal, ref: false }).catch(() => undefined);
       }
     }
@@ -149,24 +148,26 @@ export class Pool {
     const oldest = Date.now() - demandWindowMs;
     while ((this.#demand[0] ?? Infinity) < oldest) this.#demand.shift();
     let available = await availableMebibytes();
-    while (this.#standing.size > 0 && !hasRoomToStand(config.minFreeMemory, { available, making: false })) {
-      this.#options.log.info({ available }, "a clone on a root disk is given up, because memory is short");
-      await this.#standing.shed();
+    while (this.prepared.size > 0 && !hasMemoryToPrepare(config.minFreeMemory, { available, making: false })) {
+      this.#options.log.info({ available }, "memory is short: a prepared machine is ended");
+      await this.prepared
+        .shed()
+        .catch((error: unknown) => this.#options.log.error({ err: error }, "a prepared machine was not removed"));
       available = await availableMebibytes();
     }
     this.#target = poolTarget({ config, available, pooled: this.#clones.length, demand: this.#demand.length });
-    while (this.#clones.length > this.#target) await this.#clones.pop()?.discard();
+    while (this.#clones.length > this.#target) await this.#discard(this.#clones.pop());
   }
 
-  async #makeStanding(): Promise<void> {
+  async #makePrepared(): Promise<void> {
     const available = await availableMebibytes();
-    if (hasRoomToStand(this.#options.config.minFreeMemory, { available, making: true }))
-      await this.#standing.makeNext(this.#closing.signal);
+    if (hasMemoryToPrepare(this.#options.config.minFreeMemory, { available, making: true }))
+      await this.prepared.makeNext(this.#closing.signal);
     else
-      this.#standing.refuse(
+      this.prepared.refuse(
         new CaissonError(
           "resource_exhausted",
-          `${available} MiB of memory are too little to keep another machine ready.`,
+          `The node has ${available} MiB of free memory, not enough to prepare another machine.`,
         ),
       );
   }
@@ -186,10 +187,15 @@ export class Pool {
     const index = this.#clones.indexOf(clone);
     if (index === -1) return;
     this.#clones.splice(index, 1);
-    this.#options.log.warn("a clone in the pool died");
-    await clone
-      .discard()
-      .catch((error: unknown) => this.#options.log.error({ err: error }, "a dead clone could not be cleared away"));
+    this.#options.log.warn("a clone in the pool crashed");
+    await this.#discard(clone);
     this.#wanted.resolve();
+  }
+
+  /** Never rejects: the pool goes on, and the next start of the node removes what is left. */
+  async #discard(clone: Clone | undefined): Promise<void> {
+    await clone
+      ?.discard()
+      .catch((error: unknown) => this.#options.log.error({ err: error }, "a clone of the pool was not removed"));
   }
 }

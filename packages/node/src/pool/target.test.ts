@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hasRoomToStand, poolTarget } from "./target.ts";
+import { hasMemoryToPrepare, poolTarget } from "./target.ts";
 
 const config = { size: 2, minFreeMemory: 2048 };
 
@@ -23,8 +23,8 @@ test("size 0 turns it off", () => {
 
 test("a clone on a root disk is made when there is memory for it, and kept while the pool's reserve is untouched", () => {
   const { minFreeMemory } = config;
-  assert.equal(hasRoomToStand(minFreeMemory, { available: 2150, making: true }), true);
-  assert.equal(hasRoomToStand(minFreeMemory, { available: 2100, making: true }), false);
-  assert.equal(hasRoomToStand(minFreeMemory, { available: 2048, making: false }), true);
-  assert.equal(hasRoomToStand(minFreeMemory, { available: 2047, making: false }), false);
+  assert.equal(hasMemoryToPrepare(minFreeMemory, { available: 2150, making: true }), true);
+  assert.equal(hasMemoryToPrepare(minFreeMemory, { available: 2100, making: true }), false);
+  assert.equal(hasMemoryToPrepare(minFreeMemory, { available: 2048, making: false }), true);
+  assert.equal(hasMemoryToPrepare(minFreeMemory, { available: 2047, making: false }), false);
 });

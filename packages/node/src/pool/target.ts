@@ -1,7 +1,7 @@
 /** How many clones to keep ready. */
 import type { Config } from "@caisson/protocol";
 
-/** What one paused clone takes of the host, MiB, with a margin: measured 45 to 80 under emulation. */
+/** Memory that one paused clone takes on the host, MiB: 45 to 80 under emulation, and a margin. */
 const cloneMebibytes = 96;
 
 export interface PoolSituation {
@@ -17,13 +17,13 @@ export interface PoolSituation {
 export function poolTarget({ config, available, pooled, demand }: PoolSituation): number {
   if (config.size === 0) return 0;
   const wanted = Math.min(Math.max(config.size, demand), config.size * 2);
-  // What is pooled already has its memory.
+  // Clones in the pool have their memory already.
   const room = pooled + Math.floor((available - config.minFreeMemory) / cloneMebibytes);
   return Math.max(0, Math.min(wanted, room));
 }
 
-/** Whether there is memory to make a clone that stands on a root disk, or to keep those that do. */
-export function hasRoomToStand(
+/** Whether there is enough memory to prepare a clone on a root disk, or to keep the prepared ones. */
+export function hasMemoryToPrepare(
   minFreeMemory: number,
   { available, making }: { readonly available: number; readonly making: boolean },
 ): boolean {

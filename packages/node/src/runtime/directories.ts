@@ -1,4 +1,4 @@
-/** Where a machine's files lie: a short runtime directory for sockets and state, and one for its disks. */
+/** The directories of a machine: a short runtime directory for sockets and state, and one for its disks. */
 import { createHash, randomBytes } from "node:crypto";
 import { chmod, lstat, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ export interface NodeDirectories {
 }
 
 export interface MachineDirectories {
-  /** Names the machine on this host: a random word, so that a pooled clone keeps its paths when it is handed out. */
+  /** Random name of the machine on this host. It does not change when a pooled clone gets its owner. */
   readonly key: string;
   readonly run: string;
   readonly disks: string;
@@ -47,7 +47,7 @@ export async function prepareDirectories(
     if (!found.isDirectory() || found.uid !== process.getuid?.()) {
       throw new CaissonError(
         "invalid_state",
-        `${directory} belongs to another user. Remove it, or set CAISSON_HOME to another place.`,
+        `${directory} is not a directory of this user. Remove it, or set CAISSON_HOME to another directory.`,
       );
     }
     await chmod(directory, 0o700);
@@ -60,7 +60,7 @@ export async function createMachineDirectories(node: NodeDirectories): Promise<M
   const directories = machineDirectories(node, key);
   await Promise.all([
     mkdir(directories.run, { mode: 0o700 }),
-    // Seen by the jailed process, which must not create files in it: its user is another one.
+    // The jailed process, which runs as another user, can read it and cannot create files in it.
     mkdir(directories.disks, { mode: 0o755 }),
   ]);
   return directories;

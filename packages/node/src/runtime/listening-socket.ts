@@ -1,6 +1,6 @@
 /**
- * Unix sockets that we bind and a child serves. The child gets a listening descriptor, so it needs no writable directory
- * (a hostile one could put a symbolic link to some other socket there), and we can connect before it has even started.
+ * Unix sockets that we bind and a child process serves. The child gets a listening descriptor, so it needs no writable directory
+ * (a hostile child could put a symbolic link to another socket there), and we can connect before it has started.
  */
 import { rename } from "node:fs/promises";
 import { createServer } from "node:net";

@@ -1,4 +1,4 @@
-/** What a later process must know to adopt a machine, or to clear away what is left of it. Holds no secret. */
+/** The record of a machine on disk: what a later process needs to adopt the machine or to remove it. Contains no secret. */
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -12,7 +12,7 @@ const processIdentity = z.strictObject({
 const recordSchema = z.strictObject({
   version: z.literal(1),
   key: z.string().regex(/^[0-9a-f]{12}$/),
-  /** `claimed` is the only phase in which somebody wants the machine to outlive us. */
+  /** Only a `claimed` machine outlives the node's process. */
   phase: z.enum(["starting", "pooled", "claimed"]),
   /** Present once claimed. */
   machineId: z.string().min(1).optional(),
@@ -28,7 +28,7 @@ const recordSchema = z.strictObject({
   uid: z.int().optional(),
   /** Directories that the cgroup adapter made. */
   cgroups: z.array(z.string()),
-  /** Processor time that was already on the clock when the machine was handed out, microseconds. */
+  /** Processor time that the machine had used before it got its owner, microseconds. */
   cpuBaseMicros: z.number().min(0),
   /** Disks that outlive the machine. */
   disks: z.array(
@@ -55,7 +55,7 @@ export async function writeRecord(runDirectory: string, record: MachineRecord): 
   await rename(next, path);
 }
 
-/** Resolves to undefined when there is none, or one that is not ours to understand. */
+/** @returns undefined when there is no record, or one that this version cannot read */
 export async function readRecord(runDirectory: string): Promise<MachineRecord | undefined> {
   try {
     return recordSchema.parse(JSON.parse(await readFile(join(runDirectory, fileName), "utf8")));

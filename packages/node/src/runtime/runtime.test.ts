@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { createMachineDirectories, prepareDirectories, removeMachineDirectories } from "./directories.ts";
 import { listenForChild } from "./listening-socket.ts";
-import { identifyProcess, isAlive, killProcess } from "./process-identity.ts";
+import { identifyProcess, isAlive, killProcess } from "@caisson/linux";
 
 let base: string;
 beforeEach(async () => {

@@ -1,6 +1,6 @@
-/** Unprivileged users for monitors: one per machine, so that a monitor taken over by its guest can touch no other machine. */
+/** Unprivileged users for monitors: one per machine, so that a compromised monitor has no access to other machines. */
 
-/** Above anything that distributions, directories or user name spaces hand out. */
+/** Above the ids that distributions, directory services or user namespaces use. */
 const firstUid = 1_900_000_000;
 const count = 100_000;
 
@@ -18,7 +18,7 @@ export class MonitorUsers {
     return uid;
   }
 
-  /** An adopted machine's. */
+  /** Marks the user of an adopted machine as taken. */
   reserve(uid: number | undefined): void {
     if (uid !== undefined) this.#taken.add(uid);
   }

@@ -1,4 +1,4 @@
-/** Boots a machine once, waits until its agent does, and saves it. */
+/** Builds a template: boots a machine once, waits until its agent is ready, and saves the machine. */
 import { chmod, chown, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -6,8 +6,7 @@ import { agentContract, CaissonError } from "@caisson/protocol";
 import { connectAgent } from "../agent/client.ts";
 import { templatePrograms, warmUp } from "../agent/warm-up.ts";
 import { rootSerial, type TemplateFiles, type Vm, type VmDriver } from "../driver/driver.ts";
-import { Holdings, type HostResources } from "../machine/holdings.ts";
-import { createBlankDisk, diskFiles } from "./blank-disk.ts";
+import { Holdings, type HostResources } from "../holdings/holdings.ts";
 import type { TemplateInput } from "./key.ts";
 
 export interface BuildOptions extends TemplateInput {
@@ -21,7 +20,7 @@ export interface BuildOptions extends TemplateInput {
 
 export const templateFileNames = { ram: "ram", state: "state", facts: "template.json" } as const;
 
-/** What a template says about itself. */
+/** Properties of a template, stored with it. */
 export interface TemplateFacts {
   /** MiB that `free` shows in a machine restored from it, before memory is plugged. */
   readonly visibleMemory: number;
@@ -32,11 +31,11 @@ const bootDeadlineMs = 90_000;
 const settleMs = 1000;
 const attempts = 3;
 
-export function templateFiles(directory: string): TemplateFiles {
-  return { directory, ram: templateFileNames.ram, state: templateFileNames.state, blankDisk: diskFiles.blank };
+export function templateFiles(driver: VmDriver, directory: string): TemplateFiles {
+  return { directory, ram: templateFileNames.ram, state: templateFileNames.state, ...driver.templateDisks };
 }
 
-/** Builds beside `target` and renames, so that a template is there whole or not at all. */
+/** Builds beside `target` and renames, so that a template is complete or does not exist. */
 export async function buildTemplate(options: BuildOptions): Promise<void> {
   const draft = `${options.target}.draft-${process.pid}`;
   try {
@@ -45,7 +44,7 @@ export async function buildTemplate(options: BuildOptions): Promise<void> {
         await buildDraft(options, draft);
         break;
       } catch (error) {
-        // A kernel that was starved of time while it started may do better the next time.
+        // A kernel that got too little processor time during its start may succeed the next time.
         if (attempt === attempts || options.signal?.aborted === true) throw error;
         options.progress(`the template did not boot, attempt ${attempt} of ${attempts}`);
       }
@@ -60,19 +59,21 @@ async function buildDraft(options: BuildOptions, draft: string): Promise<void> {
   await rm(draft, { recursive: true, force: true });
   await mkdir(draft, { recursive: true, mode: 0o755 });
   options.progress("formatting the writable layer");
-  await createBlankDisk(draft, options.diskBytes);
+  await options.driver.createTemplateDisks(draft, options.diskBytes);
   options.progress("booting the template");
   await bootAndSave(options, draft);
 }
 
 async function bootAndSave(options: BuildOptions, draft: string): Promise<void> {
   const { driver, shape, image, host } = options;
-  // With a record like any machine's, so that a builder which dies leaves nothing that the next start does not find.
+  // With a record like every machine, so that the next start of the node removes what a killed builder leaves.
   const holdings = await Holdings.create(host, { shape, memory: shape.baseMemory, template: "draft" });
   const { directories, cgroup, uid } = holdings;
   let vm: Vm | undefined;
   try {
-    const written = [templateFileNames.ram, templateFileNames.state, diskFiles.blank].map((name) => join(draft, name));
+    const written = [templateFileNames.ram, templateFileNames.state, driver.templateDisks.blankDisk].map((name) =>
+      join(draft, name),
+    );
     for (const path of written) {
       const file = await open(path, "a", 0o600);
       if (path.endsWith(templateFileNames.ram)) await file.truncate(shape.baseMemory * 2 ** 20);
@@ -90,10 +91,10 @@ async function bootAndSave(options: BuildOptions, draft: string): Promise<void> 
       base: image.base,
       kernel: image.kernel,
       initramfs: image.initramfs,
-      template: templateFiles(draft),
-      // Written to directly: the disk as it is when the machine is saved is the one that all clones are laid over.
+      template: templateFiles(driver, draft),
+      // Written to directly: all clones are overlays of this disk as it is when the machine is saved.
       root: {
-        chain: [{ place: "template", name: diskFiles.blank }],
+        chain: [{ place: "template", name: driver.templateDisks.blankDisk }],
         readOnly: false,
         serial: rootSerial,
         durable: false,
@@ -101,7 +102,7 @@ async function bootAndSave(options: BuildOptions, draft: string): Promise<void> 
     });
     await holdings.update({ process: vm.process });
     const facts = await waitForAgent(vm, options.signal);
-    // The agent must have seen that its host is gone, or every clone starts by finishing that conversation.
+    // The agent must have noticed that the connection is closed, or every clone would first have to close it.
     await sleep(settleMs);
     await vm.pause();
     options.progress("saving the template");
@@ -125,7 +126,7 @@ async function waitForAgent(vm: Vm, signal?: AbortSignal): Promise<TemplateFacts
     const ready = agent.ready(bootDeadlineMs).then(async () => {
       const hello = await agent.machine.hello({});
       if (hello.state !== agentContract.HelloResponse_State.TEMPLATE) {
-        throw new CaissonError("internal", "The agent is not in its template state.");
+        throw new CaissonError("internal", "The agent of the template is in the wrong state. Rebuild the base image.");
       }
       await agent.machine.prepare({ rootSerial });
       await warmUp(agent, templatePrograms);
@@ -148,7 +149,9 @@ async function waitForAgent(vm: Vm, signal?: AbortSignal): Promise<TemplateFacts
   } catch (cause) {
     const console = await vm.console().catch(() => "");
     const tail = console.trim().split("\n").slice(-15).join("\n");
-    throw new CaissonError("internal", `The template did not come up. The end of its console:\n${tail}`, { cause });
+    throw new CaissonError("internal", `The template did not start. The last lines of its console:\n${tail}`, {
+      cause,
+    });
   } finally {
     agent.end();
   }
@@ -157,6 +160,9 @@ async function waitForAgent(vm: Vm, signal?: AbortSignal): Promise<TemplateFacts
 export async function readFacts(directory: string): Promise<TemplateFacts> {
   const facts = JSON.parse(await readFile(join(directory, templateFileNames.facts), "utf8")) as TemplateFacts;
   if (!Number.isInteger(facts.visibleMemory))
-    throw new CaissonError("internal", `${directory} is not a template; remove it.`);
+    throw new CaissonError(
+      "internal",
+      `${directory} does not contain a valid template. Remove the directory; it is built again.`,
+    );
   return facts;
 }

@@ -1,9 +1,9 @@
-/** Names a template by everything that its saved state depends on. */
+/** The key of a template: a hash of everything that its saved state depends on. */
 import { createHash } from "node:crypto";
 import type { VmDriver, VmShape } from "../driver/driver.ts";
 import type { ImageManifest } from "../options.ts";
 
-/** Raise when the way of building changes what ends up in a template. */
+/** Increase when a change of the build changes the content of templates. */
 const recipe = 6;
 
 export interface TemplateInput {

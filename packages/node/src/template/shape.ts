@@ -1,14 +1,13 @@
-/** Which template a sandbox of some size resumes from. */
+/** Chooses the template for a size of sandbox. */
 import type { Config } from "@caisson/protocol";
-import type { Accelerator } from "../accelerator/accelerator.ts";
-import type { VmShape } from "../driver/driver.ts";
+import type { Accelerator, VmShape } from "../driver/driver.ts";
 
-/** What the guest's kernel keeps of its memory before `free` counts it, MiB: of any size, and per MiB for its books. Measured. */
+/** Memory that the guest's kernel reserves and `free` does not count, MiB: a fixed part, and a part per MiB for page tables. Measured. */
 const kernelShare = { fixed: 108, perMebibyte: 1 / 64 } as const;
 
 /**
- * There are two templates, for the default size and for the smallest: what a sandbox wants beyond is plugged in, which costs it
- * time and memory for the kernel's books, so most sandboxes should not need it.
+ * There are two templates, for the default size and for the smallest: further memory is plugged in. That costs time and
+ * memory for page tables, so most sandboxes should not need it.
  * @param memory MiB
  */
 export function shapeFor(
@@ -21,7 +20,7 @@ export function shapeFor(
   return {
     vcpus,
     baseMemory: roundUp(smallest + kernelShare.fixed + smallest * kernelShare.perMebibyte, 2),
-    // Room for rounding, and for kernels that keep a little more.
+    // A margin for rounding, and for kernels that reserve a little more.
     pluggableMemory: roundUp(memoryMax - smallest + 64, 128),
     accelerator,
   };

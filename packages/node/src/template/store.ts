@@ -1,7 +1,7 @@
 /** Templates in the cache: built at first need, shared by processes, removed when nobody has used them for a while. */
 import { mkdir, readdir, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
-import { withLock } from "../host/lock.ts";
+import { withFileLock } from "@caisson/linux";
 import {
   type BuildOptions,
   buildTemplate,
@@ -21,7 +21,7 @@ export interface Template extends TemplateFacts {
 export type TemplateRequest = Omit<BuildOptions, "target">;
 
 const buildDeadlineMs = 180_000;
-/** A template that no process has used for this long is of an image or version that is gone. */
+/** A template that no process has used for this long belongs to an old image or version. */
 const staleMs = 3 * 24 * 3600 * 1000;
 /** Templates of other configurations and images that are kept all the same. Each takes some hundred megabytes. */
 const keptOthers = 4;
@@ -49,7 +49,7 @@ export class TemplateStore {
     return template;
   }
 
-  /** Removes templates that nobody uses any more, and what builders that died left behind. */
+  /** Removes templates that nobody uses any more, and drafts of processes that ended during a build. */
   async prune(): Promise<readonly string[]> {
     const removed: string[] = [];
     const others: { name: string; used: number }[] = [];
@@ -72,15 +72,15 @@ export class TemplateStore {
     const directory = join(this.#root, key);
     if (!(await exists(directory))) {
       const lock = { deadlineMs: buildDeadlineMs, ...(request.signal === undefined ? {} : { signal: request.signal }) };
-      await withLock(`${directory}.lock`, lock, async () => {
+      await withFileLock(`${directory}.lock`, lock, async () => {
         if (!(await exists(directory))) await buildTemplate({ ...request, target: directory });
       });
     }
     const facts = await readFacts(directory);
-    // Its age is that of its last use.
+    // The time of the file is the time of the last use.
     const now = new Date();
     await utimes(join(directory, templateFileNames.facts), now, now);
-    return { ...facts, key, files: templateFiles(directory) };
+    return { ...facts, key, files: templateFiles(request.driver, directory) };
   }
 }
 

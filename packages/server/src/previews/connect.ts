@@ -1,14 +1,13 @@
-/** Connections to an exposed port, made by the agent inside its sandbox: nothing of the host can be reached this way. */
+/** Connects to an exposed port. The agent does it inside the sandbox, so nothing on the node can be reached this way. */
 import type { Duplex } from "node:stream";
-import { CaissonError, type Agent } from "@caisson/protocol";
-import { errnoOf } from "../rpc/errors.ts";
+import { CaissonError, errnoOf, type Agent } from "@caisson/protocol";
 
 export type Target = { readonly port: number } | { readonly pid: number };
 
-/** Milliseconds that a Deno process gets to listen. */
+/** Milliseconds for a Deno process to listen. */
 const listenTimeout = 8_000;
 
-/** @throws CaissonError with a message for whoever visits */
+/** @throws CaissonError with a message for the visitor */
 export async function connectInside(agent: Agent, target: Target, signal: AbortSignal): Promise<Duplex> {
   const port = "port" in target ? target.port : await portOf(agent, target.pid, signal);
   // Programs that listen on `localhost` may mean either.
@@ -21,11 +20,11 @@ export async function connectInside(agent: Agent, target: Target, signal: AbortS
   }
   throw new CaissonError(
     "unavailable",
-    `Nothing listens on port ${port} in the sandbox. Start a program that does, and load this page again.`,
+    `Nothing listens on port ${port} in the sandbox. Start a program that listens on it, then reload this page.`,
   );
 }
 
-/** Asked for every connection: a program that restarts may listen on another port. */
+/** Called for every connection: a program that restarts may listen on another port. */
 async function portOf(agent: Agent, pid: number, signal: AbortSignal): Promise<number> {
   let port = 0;
   try {
@@ -33,11 +32,11 @@ async function portOf(agent: Agent, pid: number, signal: AbortSignal): Promise<n
   } catch (cause) {
     const errno = errnoOf(cause);
     if (errno !== "ESRCH" && errno !== "ENOENT")
-      throw new CaissonError("unavailable", `Process ${pid} in the sandbox does not listen on any port yet.`, {
+      throw new CaissonError("unavailable", `Process ${pid} of the sandbox does not listen on any port yet.`, {
         cause,
       });
   }
   if (port === 0)
-    throw new CaissonError("unavailable", `Process ${pid} in the sandbox, which this address leads to, has ended.`);
+    throw new CaissonError("unavailable", `Process ${pid} of the sandbox has ended. This address was bound to it.`);
   return port;
 }

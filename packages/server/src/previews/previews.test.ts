@@ -8,8 +8,8 @@ import { after, before, test } from "node:test";
 import { createGatewayAuthority } from "@caisson/egress";
 import { createGateway } from "@caisson/gateway";
 import { configSchema } from "@caisson/protocol";
-import { DirectoryBlobs, LocalLayers } from "@caisson/storage";
-import { buildAgent, HostNode, SilentGuard, WireClient, type ClientEnvironment } from "@caisson/testing";
+import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
+import { buildAgent, HostNode, WireClient, type ClientEnvironment } from "@caisson/testing";
 import { pino } from "pino";
 import { createServer, type CaissonServer } from "../index.ts";
 
@@ -23,15 +23,15 @@ const config = configSchema.parse({ gateway: { namesPerSandbox: 3 } });
 
 before(async () => {
   home = await mkdtemp(join(tmpdir(), "caisson-previews-"));
-  node = new HostNode(buildAgent(home));
+  node = new HostNode(
+    buildAgent(home),
+    new LocalLayers(join(home, "layers"), new DirectoryBlobs(join(home, "volumes", "blobs"))),
+  );
   server = await createServer({
     home,
     config,
     node,
-    egress: new SilentGuard(),
     gateway: createGateway({ config: config.gateway, port: 0, issue: (hosts) => authority.issue(hosts), log }),
-    layers: new LocalLayers(join(home, "layers"), new DirectoryBlobs(join(home, "volumes", "blobs"))),
-    baseImage: "test",
     log,
   });
   const { url } = await server.listen({ host: "127.0.0.1", port: 0 });
@@ -69,7 +69,7 @@ async function serve(client: WireClient, word: string): Promise<Program> {
     stdout: "null",
     stderr: "null",
   })) as { pid: number };
-  const { port } = await node.get(idOf(client))!.agent.processes.waitListening({ pid }, { timeoutMs: 20_000 });
+  const { port } = await node.machines.agent(idOf(client)).processes.waitListening({ pid }, { timeoutMs: 20_000 });
   return { pid, port };
 }
 

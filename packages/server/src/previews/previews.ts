@@ -1,24 +1,25 @@
-/** Which names lead to which ports of which sandboxes. Names are unguessable, bounded per sandbox, and end with it. */
+/** Public names of sandboxes' ports. They cannot be guessed, are limited per sandbox, and end with it. */
 import { randomBytes } from "node:crypto";
-import { CaissonError, type Preview, type PreviewDirectory, type PreviewGateway } from "@caisson/protocol";
-import type { LiveSandbox } from "../lifecycle/live-sandbox.ts";
-import type { PreviewStore } from "../store/previews.ts";
+import { CaissonError, type HttpGateway, type HttpRoute, type RouteDirectory } from "@caisson/protocol";
+import type { Resource, Workload } from "../workloads/index.ts";
 import { connectInside, type Target } from "./connect.ts";
+import type { PreviewStore } from "./store.ts";
 
 export interface PreviewsOptions {
   readonly store: PreviewStore;
   /** Absent: this server exposes nothing. */
-  readonly gateway: PreviewGateway | undefined;
+  readonly gateway: HttpGateway | undefined;
   readonly namesPerSandbox: number;
 }
 
 interface Name {
-  readonly sandbox: LiveSandbox;
+  readonly workload: Workload;
   readonly ended: AbortController;
   target: Target | undefined;
 }
 
-export class Previews implements PreviewDirectory {
+export class Previews implements RouteDirectory<HttpRoute>, Resource {
+  readonly name = "previews";
   readonly #options: PreviewsOptions;
   readonly #names = new Map<string, Name>();
 
@@ -26,59 +27,62 @@ export class Previews implements PreviewDirectory {
     this.#options = options;
   }
 
-  /** Takes back the names of sandboxes that outlived the former process, and forgets the others. */
-  async restore(find: (sandboxId: string) => LiveSandbox | undefined): Promise<void> {
-    for (const { label, sandbox_id, port, pid } of await this.#options.store.all()) {
-      const sandbox = find(sandbox_id);
-      if (sandbox === undefined) await this.#options.store.removeOf(sandbox_id);
-      else this.#add(label, sandbox, port !== null ? { port } : pid !== null ? { pid } : undefined);
-    }
+  /** Restores the names of a sandbox that was adopted after a restart. */
+  async started(workload: Workload): Promise<void> {
+    if (!workload.adopted) return;
+    for (const { label, port, pid } of await this.#options.store.of(workload.id))
+      this.#add(label, workload, port !== null ? { port } : pid !== null ? { pid } : undefined);
   }
 
-  find(label: string): Preview | "reserved" | undefined {
+  async find(label: string): Promise<HttpRoute | "reserved" | undefined> {
     const name = this.#names.get(label);
     if (name === undefined) return undefined;
-    const { sandbox, target, ended } = name;
+    const { workload, target, ended } = name;
     if (target === undefined) return "reserved";
     return {
-      sandboxId: sandbox.id,
+      workloadId: workload.id,
       ended: ended.signal,
-      connect: (signal) => connectInside(sandbox.machine.agent, target, signal),
+      connect: (signal) => connectInside(workload.agent, target, signal),
     };
   }
 
   /**
-   * A new name for this sandbox, which leads nowhere yet.
-   * @returns what visitors write behind `https://`
+   * Reserves a new name for this sandbox. It is bound to no port yet.
+   * @returns the address without `https://`
    * @throws CaissonError `resource_exhausted`, `unsupported`, `gone`
    */
-  async reserve(sandbox: LiveSandbox): Promise<string> {
+  async reserve(workload: Workload): Promise<string> {
     const { store, namesPerSandbox } = this.#options;
     const gateway = this.#gateway();
-    if (this.#labelsOf(sandbox.id).length >= namesPerSandbox)
+    if (this.#labelsOf(workload.id).length >= namesPerSandbox)
       throw new CaissonError(
         "resource_exhausted",
-        `Sandbox ${sandbox.id} already holds ${namesPerSandbox} names. Expose another port at one of them: the newest wins.`,
+        `Sandbox ${workload.id} already holds ${namesPerSandbox} names, the limit. Bind one of them to the other port instead.`,
       );
     const label = newLabel();
-    const name = this.#add(label, sandbox, undefined);
-    await store.insert(label, sandbox.id);
-    if (name.ended.signal.aborted || sandbox.ended) {
-      await this.release(sandbox.id);
-      throw new CaissonError("gone", `Sandbox ${sandbox.id} has ended.`);
+    const name = this.#add(label, workload, undefined);
+    try {
+      await store.insert(label, workload.id);
+    } catch (error) {
+      this.#names.delete(label);
+      throw error;
+    }
+    if (name.ended.signal.aborted || workload.ended.aborted) {
+      await this.release(workload.id);
+      throw new CaissonError("gone", `Sandbox ${workload.id} has ended.`);
     }
     return gateway.addressOf(label);
   }
 
   /**
-   * Lets a name lead to `target`; what it led to before is replaced.
+   * Binds a name to `target`, in place of what it was bound to before.
    * @throws CaissonError `not_found` unless the name was reserved for this very sandbox
    */
-  async bind(sandbox: LiveSandbox, address: string, target: Target): Promise<void> {
+  async bind(workloadId: string, address: string, target: Target): Promise<void> {
     const label = this.#gateway().labelOf(address) ?? "";
     const name = this.#names.get(label);
-    // The same answer for another's name and for nobody's: whether a name exists is its owner's secret.
-    if (name === undefined || name.sandbox !== sandbox)
+    // The same error for a name of another sandbox and for none: only the owner may know that a name exists.
+    if (name === undefined || name.workload.id !== workloadId)
       throw new CaissonError(
         "not_found",
         "That domain is not reserved for this sandbox. Reserve one with POST /api/v3/sandbox/{id}/expose/http.",
@@ -90,28 +94,36 @@ export class Previews implements PreviewDirectory {
     name.target = target;
   }
 
-  /** Gives back every name of a sandbox and ends what is under way to it. Idempotent. */
-  async release(sandboxId: string): Promise<void> {
-    for (const label of this.#labelsOf(sandboxId)) {
+  async ending({ id }: Workload): Promise<void> {
+    this.#forget(id);
+  }
+
+  /** Removes all names of a sandbox and ends the connections through them. Idempotent. */
+  async release(workloadId: string): Promise<void> {
+    this.#forget(workloadId);
+    await this.#options.store.removeOf(workloadId);
+  }
+
+  #forget(workloadId: string): void {
+    for (const label of this.#labelsOf(workloadId)) {
       this.#names.get(label)!.ended.abort();
       this.#names.delete(label);
     }
-    await this.#options.store.removeOf(sandboxId);
   }
 
-  #add(label: string, sandbox: LiveSandbox, target: Target | undefined): Name {
-    const name: Name = { sandbox, target, ended: new AbortController() };
+  #add(label: string, workload: Workload, target: Target | undefined): Name {
+    const name: Name = { workload, target, ended: new AbortController() };
     this.#names.set(label, name);
     return name;
   }
 
-  #labelsOf(sandboxId: string): string[] {
-    return [...this.#names].filter(([, { sandbox }]) => sandbox.id === sandboxId).map(([label]) => label);
+  #labelsOf(workloadId: string): string[] {
+    return [...this.#names].filter(([, { workload }]) => workload.id === workloadId).map(([label]) => label);
   }
 
-  #gateway(): PreviewGateway {
+  #gateway(): HttpGateway {
     if (this.#options.gateway === undefined)
-      throw new CaissonError("unsupported", "This server exposes no ports of sandboxes.");
+      throw new CaissonError("unsupported", "This server cannot expose ports: it runs without a gateway.");
     return this.#options.gateway;
   }
 }

@@ -1,17 +1,19 @@
 /** One request of a client, and how a method is written. */
+import type { MethodContract } from "@caisson/api";
 import type { Agent } from "@caisson/protocol";
 import type { Logger } from "pino";
-import { z } from "zod";
-import type { LiveSandbox } from "../lifecycle/live-sandbox.ts";
-import type { Previews } from "../previews/previews.ts";
+import type { z } from "zod";
+import type { LiveSandbox } from "../sandboxes/index.ts";
 import type { ConnectionState } from "./connection-state.ts";
+import type { DenoProcesses } from "./deno-processes.ts";
+import type { Base64Json } from "./frames.ts";
 
 export interface Call {
   readonly sandbox: LiveSandbox;
   readonly agent: Agent;
   readonly connection: ConnectionState;
-  /** Public names of ports. */
-  readonly previews: Previews;
+  /** Of the whole sandbox, not of this connection. */
+  readonly deno: DenoProcesses;
   /** Aborted by the client's `abort`, and when the connection ends. */
   readonly signal: AbortSignal;
   /** Resolves after the reply was sent. */
@@ -20,47 +22,41 @@ export interface Call {
   extendAbort(done: Promise<unknown>): void;
   /** Largest file content or value in one reply, bytes. */
   readonly replyBytes: number;
+  /** PEM of authorities that the operator trusts beside the public ones. */
+  readonly extraCa: readonly string[];
   readonly log: Logger;
 }
 
 export interface Method {
-  readonly schema: z.ZodType<Record<string, unknown>>;
+  readonly contract: MethodContract;
   run(params: unknown, call: Call): Promise<unknown>;
   /** The operation as Deno names it in errors, such as `open '/x'`. */
   describe(params: unknown): string | undefined;
-  /** The result when the sandbox ends before there is another; absent: an error. */
+  /** The result when the sandbox ends during the call. Absent: an error. */
   readonly atEnd?: unknown;
 }
 
 export type Methods = Readonly<Record<string, Method>>;
 
+type Params<C extends MethodContract> = z.output<C["params"]>;
+/** What a method may return: the result, as ready JSON if it has bytes, or nothing where the wire has null. */
+type Result<R> = R | Base64Json<R> | (null extends R ? void : never);
+
 /**
- * @param run gets checked parameters; what it throws becomes the client's error, see `errors.ts`
+ * @param contract parameters and result, from `@caisson/api`
+ * @param run gets checked parameters. What it throws becomes the client's error, see `errors.ts`
  * @param atEnd see `Method.atEnd`
  */
-export function method<T extends Record<string, unknown>>(
-  schema: z.ZodType<T>,
-  run: (params: T, call: Call) => Promise<unknown>,
-  describe?: (params: T) => string,
-  atEnd?: unknown,
+export function method<C extends MethodContract>(
+  contract: C,
+  run: (params: Params<C>, call: Call) => Promise<Result<z.output<C["result"]>>>,
+  describe?: (params: Params<C>) => string,
+  atEnd?: z.output<C["result"]>,
 ): Method {
   return {
     atEnd,
-    schema,
-    run: (params, call) => run(params as T, call),
-    describe: (params) => describe?.(params as T),
+    contract,
+    run: (params, call) => run(params as Params<C>, call),
+    describe: (params) => describe?.(params as Params<C>),
   };
 }
-
-/** Absent and null mean the same (T25). */
-export function optional<T extends z.ZodType>(schema: T) {
-  return schema
-    .nullish()
-    .transform((value) => value ?? undefined)
-    .optional();
-}
-
-/** Paths are passed on as they are; a NUL byte cannot be in one. */
-export const path = z.string().refine((text) => !text.includes("\0"), "must not contain a NUL character");
-
-export const pid = z.int().min(0).max(0xffff_ffff);

@@ -1,4 +1,5 @@
-/** What belongs to one connection: its streams, its file handles, its abortable calls, output that waits for its client. */
+/** State of one connection: streams, file handles, calls that can be aborted, held-back output. */
+import type { NotificationName, NotificationParams } from "@caisson/api";
 import type { HoldBack } from "./streams/hold-back.ts";
 import type { InboundStreams } from "./streams/inbound.ts";
 import type { OutboundStreams } from "./streams/outbound.ts";
@@ -15,5 +16,5 @@ export interface ConnectionState {
   /** Aborted when the connection has ended. */
   readonly signal: AbortSignal;
   nextHandle(): number;
-  notify(method: string, params: unknown): void;
+  notify<N extends NotificationName>(method: N, params: NotificationParams<N>): void;
 }

@@ -1,7 +1,7 @@
 /**
  * Frames of a client on the WebSocket of a sandbox whose agent is real and jailed: JSON-RPC with parameters of every method, stream
  * notifications, and what is neither. The server answers or closes with a code of the contract; it never fails itself, answers nothing
- * twice, and goes on serving.
+ * twice, what it sends has the types of the contract, and it goes on serving.
  */
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -10,8 +10,15 @@ import { join } from "node:path";
 import { after, before } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { configSchema } from "@caisson/protocol";
-import { DirectoryBlobs, LocalLayers } from "@caisson/storage";
-import { buildJailedAgent, HostNode, SilentGuard, WireClient, type ClientEnvironment } from "@caisson/testing";
+import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
+import {
+  buildJailedAgent,
+  checkNotification,
+  checkReply,
+  HostNode,
+  WireClient,
+  type ClientEnvironment,
+} from "@caisson/testing";
 import { asJson, fuzz, mutatedValue } from "@caisson/testing/fuzz";
 import fc from "fast-check";
 import { pino } from "pino";
@@ -30,14 +37,14 @@ const log = pino({ level: "error" }, { write: (line: string) => void faults.push
 
 before(async () => {
   home = await mkdtemp(join(tmpdir(), "caisson-fuzz-"));
-  node = new HostNode(await buildJailedAgent(home));
+  node = new HostNode(
+    await buildJailedAgent(home),
+    new LocalLayers(join(home, "layers"), new DirectoryBlobs(join(home, "volumes", "blobs"))),
+  );
   server = await createServer({
     home,
     config: configSchema.parse({ sandbox: { sessionGrace: 600 } }),
     node,
-    egress: new SilentGuard(),
-    layers: new LocalLayers(join(home, "layers"), new DirectoryBlobs(join(home, "volumes", "blobs"))),
-    baseImage: "test",
     log,
   });
   const { url } = await server.listen({ host: "127.0.0.1", port: 0 });
@@ -72,10 +79,13 @@ fuzz<Session>({
     const client = await WireClient.open({ env, id: primary.sandboxId });
     try {
       const asked = new Map<unknown, number>();
+      const methodOf = new Map<unknown, string>([[sentinel, "envGet"]]);
       for (const message of session.slice(0, 300)) {
         const { jsonrpc, id, method } = Object(message) as Record<string, unknown>;
-        if (jsonrpc === "2.0" && typeof method === "string" && (typeof id === "number" || typeof id === "string"))
+        if (jsonrpc === "2.0" && typeof method === "string" && (typeof id === "number" || typeof id === "string")) {
           asked.set(id, (asked.get(id) ?? 0) + 1);
+          methodOf.set(id, method);
+        }
         client.sendText(typeof message === "string" ? message : JSON.stringify(message));
       }
       client.request("envGet", { key: "HOME" }, sentinel);
@@ -89,7 +99,11 @@ fuzz<Session>({
         if (text === "pong") continue;
         assert.ok(json !== undefined, "a frame is not JSON");
         assert.ok(!text.includes("Something failed inside the platform"), text);
-        if (!("method" in json)) answers.set(json["id"], (answers.get(json["id"]) ?? 0) + 1);
+        if ("method" in json) checkNotification(json);
+        else {
+          answers.set(json["id"], (answers.get(json["id"]) ?? 0) + 1);
+          if (asked.get(json["id"]) === 1) checkReply(methodOf.get(json["id"])!, json);
+        }
       }
       for (const [id, count] of answers)
         assert.ok(id === sentinel || count <= (asked.get(id) ?? 0), `answered too often: ${String(id)}`);

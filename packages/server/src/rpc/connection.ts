@@ -1,30 +1,32 @@
-/** One WebSocket of a client: frames in, frames out, and a clean end (wire contract 2.4, T8, T16, T17). */
+/** One WebSocket of a client: reads and writes frames, and ends cleanly (wire contract 2.4, T8, T16, T17). */
+import { messageSchema, rpcCloseCodes } from "@caisson/api";
 import type { Logger } from "pino";
 import type { WebSocket } from "ws";
-import type { LiveSandbox, SandboxConnection } from "../lifecycle/live-sandbox.ts";
-import type { Previews } from "../previews/previews.ts";
+import type { LiveSandbox, SandboxConnection } from "../sandboxes/index.ts";
+import type { Methods } from "./call.ts";
 import type { ConnectionState } from "./connection-state.ts";
 import { Dispatcher, type DispatcherOptions } from "./dispatcher.ts";
-import { invalidJson, invalidMessage, messageSchema, notificationFrame } from "./frames.ts";
-import { methods } from "./methods/index.ts";
+import { notificationFrame } from "./frames.ts";
 import { Sender } from "./sender.ts";
 import type { HoldBack } from "./streams/hold-back.ts";
 import { InboundStreams } from "./streams/inbound.ts";
 import { OutboundStreams } from "./streams/outbound.ts";
 import { roundTrip } from "./round-trip.ts";
 
-/** How long a client may take to answer our Close before its socket is cut, milliseconds. */
+/** Milliseconds for the client to answer our Close. Then its socket is cut. */
 const closeTimeout = 5000;
-/** Milliseconds between protocol pings, unless the grace is so short that more are needed. */
+/** Milliseconds between protocol pings. A short grace needs more. */
 const usualPingInterval = 10_000;
-/** Unsent replies beyond which a client is not read from, bytes. */
+/** With more unsent replies than this, nothing more is read from the client. Bytes. */
 const maxUnsent = 16 * 2 ** 20;
 
 export interface ConnectionOptions {
   readonly socket: WebSocket;
   readonly sandbox: LiveSandbox;
-  readonly previews: Previews;
-  /** Silence after which the client counts as gone, milliseconds. */
+  readonly methods: Methods;
+  /** See `Call.extraCa`. */
+  readonly extraCa: readonly string[];
+  /** Milliseconds without any frame after which the client counts as disconnected. */
   readonly grace: number;
   readonly replyBytes: number;
   readonly log: Logger;
@@ -49,16 +51,16 @@ export class Connection implements SandboxConnection {
     this.#sender = new Sender(socket);
     this.#state = createState(this.#sender, socket, this.#ended.signal, log);
     this.#dispatcher = new Dispatcher({
-      methods,
+      methods: options.methods,
       state: this.#state,
       sandbox,
-      previews: options.previews,
+      extraCa: options.extraCa,
       sender: this.#sender,
       replyBytes: options.replyBytes,
       log,
       observe: options.observe,
     });
-    // Each stream that ends listens for a pong of its own.
+    // Each stream that starts or ends waits for a pong of its own.
     socket.setMaxListeners(0);
     socket.on("message", (data: Buffer) => this.#onMessage(data));
     socket.on("pong", () => (this.#lastSeen = performance.now()));
@@ -77,10 +79,10 @@ export class Connection implements SandboxConnection {
     try {
       value = JSON.parse(data.toString("utf8"));
     } catch {
-      return this.close(invalidJson, "Invalid JSON");
+      return this.close(rpcCloseCodes.invalidJson, "Invalid JSON");
     }
     const parsed = messageSchema.safeParse(value);
-    if (!parsed.success) return this.close(invalidMessage, "Invalid JSON-RPC message");
+    if (!parsed.success) return this.close(rpcCloseCodes.invalidMessage, "Invalid JSON-RPC message");
     const { id, method, params } = parsed.data;
     if (id !== undefined) this.#dispatcher.dispatch(id, method, params);
     else if (method === "$sandbox.stream.cancel") this.#cancelStream(params);
@@ -93,7 +95,7 @@ export class Connection implements SandboxConnection {
     if (typeof id === "number") this.#state.outbound.cancel(id);
   }
 
-  /** A client that asks and does not read the answers is asked to wait. */
+  /** A client that sends requests and does not read the replies is not read from until it does. */
   #waitForClient(): void {
     const { socket } = this.#options;
     socket.pause();
@@ -107,10 +109,10 @@ export class Connection implements SandboxConnection {
 
   #checkAlive(): void {
     const { socket, grace, log } = this.#options;
-    // While we do not read, silence proves nothing.
+    // While we do not read, nothing can arrive.
     if (socket.isPaused) this.#lastSeen = Math.max(this.#lastSeen, performance.now() - grace / 2);
     if (performance.now() - this.#lastSeen > grace) {
-      log.info("a client went silent");
+      log.info("a client is disconnected: nothing came from it within the grace");
       socket.terminate();
     } else if (socket.readyState === socket.OPEN) socket.ping();
   }
@@ -139,7 +141,7 @@ export class Connection implements SandboxConnection {
     for (const held of this.#state.heldBack.values()) held.release();
     for (const handle of this.#state.handles.values()) {
       // The agent frees handles with its session as well.
-      sandbox.machine.agent.files
+      sandbox.agent.files
         .close({ handle }, { timeoutMs: 10_000 })
         .catch((error: unknown) => log.debug({ err: error }, "a handle was not closed"));
     }

@@ -1,20 +1,14 @@
-/** Takes the requests of one connection, runs their methods concurrently, and sees to it that each is answered exactly once. */
+/** Runs the requests of one connection concurrently and answers each exactly once. */
+import { rpcCodes, type RequestId, type SerialisedError } from "@caisson/api";
 import { CaissonError } from "@caisson/protocol";
 import type { Logger } from "pino";
-import type { LiveSandbox } from "../lifecycle/live-sandbox.ts";
-import type { Previews } from "../previews/previews.ts";
+import type { z } from "zod";
+import type { LiveSandbox } from "../sandboxes/index.ts";
 import type { Call, Method, Methods } from "./call.ts";
 import type { ConnectionState } from "./connection-state.ts";
+import { denoProcessesOf } from "./deno-processes.ts";
 import { abortError, serialiseError } from "./errors.ts";
-import {
-  errorFrame,
-  faultFrame,
-  invalidParams,
-  okFrame,
-  rpcCodes,
-  type RequestId,
-  type SerialisedError,
-} from "./frames.ts";
+import { errorFrame, faultFrame, invalidParams, okFrame } from "./frames.ts";
 import type { Sender } from "./sender.ts";
 
 /** Unanswered requests of one connection, `processWait` included. */
@@ -25,7 +19,8 @@ export interface DispatcherOptions {
   readonly methods: Methods;
   readonly state: ConnectionState;
   readonly sandbox: LiveSandbox;
-  readonly previews: Previews;
+  /** See `Call.extraCa`. */
+  readonly extraCa: readonly string[];
   readonly sender: Sender;
   readonly replyBytes: number;
   readonly log: Logger;
@@ -48,7 +43,7 @@ export class Dispatcher {
   constructor(options: DispatcherOptions) {
     this.#options = options;
     const { signal } = options.state;
-    // Once for all calls: a signal of each call that depends on the connection's would be kept until the next full collection.
+    // One listener for all calls. `AbortSignal.any` for each call would keep memory until the next full garbage collection.
     signal.addEventListener("abort", () => this.#abortable.forEach((abort) => abort.abort(signal.reason)), {
       once: true,
     });
@@ -72,9 +67,12 @@ export class Dispatcher {
       this.#discardStreams(rawParams);
       const fault =
         parsed === undefined
-          ? { code: rpcCodes.internal, message: "Something failed inside the platform; its log says what" }
+          ? { code: rpcCodes.internal, message: "Something failed inside the platform; its log has the details." }
           : parsed.success
-            ? { code: rpcCodes.server, message: "Too many unanswered requests" }
+            ? {
+                code: rpcCodes.server,
+                message: `This connection already has ${maxPending} unanswered requests, the limit. Wait for replies.`,
+              }
             : invalidParams(parsed.error);
       sender.send(faultFrame(id, fault));
       observe(name, "fault", 0);
@@ -82,13 +80,13 @@ export class Dispatcher {
     }
     const pending = { id, method, answered: false };
     this.#pending.add(pending);
-    void this.#run(pending, name, parsed.data);
+    void this.#run(pending, name, parsed.data as Record<string, unknown>);
   }
 
-  /** Undefined when a schema is at fault: an exception here would end the server, and with it every client's connection. */
-  #parse(method: Method, name: string, rawParams: unknown): ReturnType<Method["schema"]["safeParse"]> | undefined {
+  /** Undefined when a schema has a fault. An exception here would end the server and every client's connection. */
+  #parse(method: Method, name: string, rawParams: unknown): z.ZodSafeParseResult<unknown> | undefined {
     try {
-      return method.schema.safeParse(rawParams ?? {});
+      return method.contract.params.safeParse(rawParams ?? {});
     } catch (error) {
       this.#options.log.error({ err: error, method: name }, "the parameters of a request could not be checked");
       return undefined;
@@ -96,11 +94,11 @@ export class Dispatcher {
   }
 
   async #run(pending: Pending, name: string, params: Record<string, unknown>): Promise<void> {
-    const { state, sandbox, previews, replyBytes, log, observe } = this.#options;
+    const { state, sandbox, extraCa, replyBytes, log, observe } = this.#options;
     const { method } = pending;
     const started = performance.now();
     const { promise: replied, resolve: onReplied } = Promise.withResolvers<void>();
-    // In `abort` itself the number names another call, whose controller must not be replaced.
+    // In `abort` itself the number names another call. That call's controller must not be replaced.
     const abortId = name !== "abort" && typeof params["abortId"] === "number" ? params["abortId"] : undefined;
     const abort = new AbortController();
     this.#abortable.add(abort);
@@ -109,9 +107,10 @@ export class Dispatcher {
     let abortable: Promise<unknown> | undefined;
     const call: Call = {
       sandbox,
-      agent: sandbox.machine.agent,
+      agent: sandbox.agent,
       connection: state,
-      previews,
+      deno: denoProcessesOf(sandbox),
+      extraCa,
       signal: abort.signal,
       replied,
       extendAbort: (done) => {
@@ -156,7 +155,7 @@ export class Dispatcher {
     this.#options.sender.send(frame);
   }
 
-  /** Streams that were meant for a request which did not take them. */
+  /** Drops streams that were sent for a request which did not use them. */
   #discardStreams(params: unknown): void {
     if (typeof params !== "object" || params === null) return;
     for (const key of streamParameters) {
@@ -165,7 +164,7 @@ export class Dispatcher {
     }
   }
 
-  /** Answers everything that is unanswered (T8). */
+  /** Answers every request that has no answer yet (T8). */
   answerAll(error: SerialisedError): void {
     for (const pending of this.#pending) {
       const { id, method } = pending;

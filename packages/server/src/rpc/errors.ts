@@ -1,8 +1,8 @@
-/** Errors as the clients rebuild them (wire contract 2.7): system call failures get the class and the text that Deno gives them. */
+/** Errors as the clients rebuild them (wire contract 2.7). Failed system calls get the class and the text that Deno gives them. */
 import { constants } from "node:os";
-import { agentContract, CaissonError } from "@caisson/protocol";
+import { CaissonError, operationError } from "@caisson/protocol";
 import { ConnectError } from "@connectrpc/connect";
-import type { SerialisedError } from "./frames.ts";
+import type { SerialisedError } from "@caisson/api";
 
 const classes: Readonly<Record<string, string>> = {
   ENOENT: "NotFound",
@@ -31,7 +31,7 @@ const classes: Readonly<Record<string, string>> = {
   EOPNOTSUPP: "NotSupported",
 };
 
-/** The texts of strerror(3) that differ from what Go prints only in their first letter are made from that. */
+/** Texts of strerror(3). Of the other errors Go prints the same text with a small first letter. */
 const texts: Readonly<Record<string, string>> = {
   ENOENT: "No such file or directory",
   EACCES: "Permission denied",
@@ -51,7 +51,7 @@ const texts: Readonly<Record<string, string>> = {
   EBUSY: "Device or resource busy",
 };
 
-/** An operation that failed in a way the client is told in full. */
+/** A failed operation whose error the client gets as it is. */
 export class OperationFailure extends Error {
   readonly serialised: SerialisedError;
 
@@ -69,20 +69,14 @@ export const abortError: SerialisedError = {
   code: null,
 };
 
-/** The Linux name of a failed system call in the guest, such as ENOENT. */
-export function errnoOf(error: unknown): string | undefined {
-  if (!(error instanceof ConnectError)) return undefined;
-  const [detail] = error.findDetails(agentContract.OperationErrorSchema);
-  return detail !== undefined && /^E[A-Z0-9]{1,20}$/.test(detail.errno) ? detail.errno : undefined;
-}
-
 /** @param operation as Deno names it, such as `open '/x'` */
 export function serialiseError(error: unknown, operation?: string): SerialisedError {
   if (error instanceof OperationFailure) return error.serialised;
-  const errno = errnoOf(error);
-  if (errno !== undefined) {
+  const failed = operationError(error);
+  if (failed !== undefined) {
+    const { errno } = failed;
     const number = (constants.errno as Record<string, number>)[errno];
-    const text = texts[errno] ?? capitalised(rawText(error as ConnectError));
+    const text = texts[errno] ?? capitalised(failed.message.slice(0, 1000));
     const suffix = number === undefined || text.includes("(os error") ? "" : ` (os error ${number})`;
     return {
       constructorName: classes[errno] ?? "Error",
@@ -98,10 +92,6 @@ export function serialiseError(error: unknown, operation?: string): SerialisedEr
     message: "Something failed inside the platform; its log has the details.",
     code: null,
   };
-}
-
-function rawText(error: ConnectError): string {
-  return (error.findDetails(agentContract.OperationErrorSchema)[0]?.message ?? error.rawMessage).slice(0, 1000);
 }
 
 function capitalised(text: string): string {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { messageSchema } from "@caisson/api";
 import { test } from "node:test";
 import { z } from "zod";
-import { Base64Json, enqueueFrame, invalidParams, messageSchema, notificationFrame, okFrame } from "./frames.ts";
+import { Base64Json, enqueueFrame, invalidParams, notificationFrame, okFrame } from "./frames.ts";
 
 test("a result that is undefined is sent as null", () => {
   assert.equal(okFrame(0, undefined), '{"jsonrpc":"2.0","id":0,"result":{"ok":null}}');
@@ -12,8 +13,8 @@ test("bytes in a result are framed as any other value", () => {
   const all = Uint8Array.from({ length: 256 }, (_, byte) => byte);
   for (const data of [all, all.subarray(3, 8), new Uint8Array()]) {
     const base64 = Buffer.from(data).toString("base64");
-    assert.equal(okFrame('"', new Base64Json(data)), okFrame('"', base64));
-    assert.equal(okFrame(7, new Base64Json(data, "data")), okFrame(7, { data: base64 }));
+    assert.equal(okFrame('"', Base64Json.value(data)), okFrame('"', base64));
+    assert.equal(okFrame(7, Base64Json.data(data)), okFrame(7, { data: base64 }));
   }
 });
 

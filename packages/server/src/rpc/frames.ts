@@ -1,58 +1,40 @@
-/** JSON-RPC 2.0 frames (wire contract 2.5): what may come in, what goes out. */
-import { z } from "zod";
-
-/** WebSocket close codes for frames that are not the protocol. */
-export const invalidJson = 4000;
-export const invalidMessage = 4001;
-
-export const rpcCodes = {
-  parse: -32700,
-  invalidRequest: -32600,
-  methodNotFound: -32601,
-  invalidParams: -32602,
-  internal: -32603,
-  server: -32000,
-} as const;
-
-export type RequestId = string | number;
-
-export const messageSchema = z.object({
-  jsonrpc: z.literal("2.0"),
-  id: z.union([z.string().max(256), z.number()]).optional(),
-  method: z.string().max(256),
-  params: z.record(z.string(), z.unknown()).nullish(),
-});
-
-export type Message = z.infer<typeof messageSchema>;
-
-export interface RpcFault {
-  readonly code: number;
-  readonly message: string;
-  readonly data?: unknown;
-}
-
-/** An operation that failed as asked (2.7). */
-export interface SerialisedError {
-  readonly constructorName: string;
-  readonly message: string;
-  readonly name?: string | null | undefined;
-  readonly code?: string | null | undefined;
-  readonly cause?: SerialisedError | null | undefined;
-  readonly errors?: readonly SerialisedError[] | null | undefined;
-}
+/** JSON-RPC 2.0 frames that the server sends (wire contract 2.5). */
+import {
+  rpcCodes,
+  type NotificationName,
+  type NotificationParams,
+  type RequestId,
+  type RpcFault,
+  type SerialisedError,
+} from "@caisson/api";
+import type { z } from "zod";
 
 /**
- * Bytes in a reply, put together by hand: base64 needs no escapes, and `JSON.stringify` would look for them in every byte, and copy
- * them once more.
+ * Bytes in a reply as ready JSON of a `T`: base64 needs no escapes, but `JSON.stringify` would search every byte for characters to
+ * escape, and copy them once more.
  */
-export class Base64Json {
+export class Base64Json<out T> {
   readonly text: string;
+  /** For the compiler alone. */
+  declare readonly value: T;
 
-  /** @param key of an object with this one property; absent: the value alone */
-  constructor(data: Uint8Array, key?: "data") {
-    const base64 = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("base64");
-    this.text = key === undefined ? `"${base64}"` : `{"${key}":"${base64}"}`;
+  private constructor(text: string) {
+    this.text = text;
   }
+
+  /** A string with the bytes. */
+  static value(data: Uint8Array): Base64Json<string> {
+    return new Base64Json(`"${base64(data)}"`);
+  }
+
+  /** An object whose only property `data` has the bytes. */
+  static data(data: Uint8Array): Base64Json<{ data: string }> {
+    return new Base64Json(`{"data":"${base64(data)}"}`);
+  }
+}
+
+function base64(data: Uint8Array): string {
+  return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("base64");
 }
 
 /** `undefined` as a result is sent as null: the clients require the key (T6). */
@@ -69,17 +51,16 @@ export function faultFrame(id: RequestId, fault: RpcFault): string {
   return JSON.stringify({ jsonrpc: "2.0", id, error: fault });
 }
 
-export function notificationFrame(method: string, params: unknown): string {
+export function notificationFrame<N extends NotificationName>(method: N, params: NotificationParams<N>): string {
   return JSON.stringify({ jsonrpc: "2.0", method, params });
 }
 
-/** Data of a stream, put together like `Base64Json`. */
+/** A piece of a stream. Written by hand for the same reason as `Base64Json`. */
 export function enqueueFrame(streamId: number, data: Buffer): string {
-  const base64 = data.toString("base64");
-  return `{"jsonrpc":"2.0","method":"$sandbox.stream.enqueue","params":{"streamId":${streamId},"data":"${base64}"}}`;
+  return `{"jsonrpc":"2.0","method":"$sandbox.stream.enqueue","params":{"streamId":${streamId},"data":"${base64(data)}"}}`;
 }
 
-/** The form in which the Python client reads a validation failure: JSON in JSON, every item with `expected` and a path of strings. */
+/** The Python client reads a validation failure as JSON in JSON. Each item needs `expected` and a path of strings. */
 export function invalidParams(error: z.ZodError): RpcFault {
   const items = error.issues.map((issue) => ({
     code: issue.code,

@@ -7,9 +7,9 @@ import { connect, type AddressInfo, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import type { Machine } from "@caisson/protocol";
+import type { Agent } from "@caisson/protocol";
 import { fetch } from "undici";
-import { LiveSandbox } from "../lifecycle/live-sandbox.ts";
+import type { Workload } from "../workloads/index.ts";
 import { httpThrough } from "./in-sandbox-connector.ts";
 
 let directory: string;
@@ -61,20 +61,25 @@ const echo: RequestListener = (request, response) => {
 };
 
 /** A sandbox in which every name leads to this host. */
-function sandboxThat(trusts: string | undefined): LiveSandbox {
+function sandboxThat(trusts: string | undefined): Workload {
   const dial = (host: string, port: number) => {
     dialled.push(`${host}:${port}`);
     return Promise.resolve(connect(port, "127.0.0.1"));
   };
-  const machine = {
-    agent: { dial },
-    ...(trusts === undefined ? {} : { caCertificatePem: trusts }),
-  } as unknown as Machine;
-  return new LiveSandbox({ id: "sbx", orgId: "org", session: true, machine, adopted: false, extraCa: [] });
+  return {
+    id: "sbx",
+    kind: "sandbox",
+    orgId: "org",
+    agent: { dial } as unknown as Agent,
+    caCertificatePem: trusts,
+    adopted: false,
+    since: 0,
+    ended: signal,
+  };
 }
 
-async function get(url: string, sandbox: LiveSandbox, port?: number): Promise<string> {
-  const http = httpThrough({ sandbox, signal, port });
+async function get(url: string, sandbox: Workload, port?: number): Promise<string> {
+  const http = httpThrough({ sandbox, extraCa: [], signal, port });
   try {
     return await (await fetch(url, { dispatcher: http })).text();
   } finally {

@@ -1,4 +1,4 @@
-/** Makes undici connect through the sandbox: its network, its policy, its authority for intercepted hosts. */
+/** Makes undici connect from inside the sandbox: with its network, its policy, and its authority for intercepted hosts. */
 import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import {
@@ -9,7 +9,7 @@ import {
   type TLSSocket,
 } from "node:tls";
 import { Agent as HttpAgent, type buildConnector } from "undici";
-import type { LiveSandbox } from "../lifecycle/live-sandbox.ts";
+import type { Workload } from "../workloads/index.ts";
 
 /** Milliseconds for a TLS handshake. */
 const handshakeTimeout = 30_000;
@@ -17,27 +17,29 @@ const handshakeTimeout = 30_000;
 const headersTimeout = 600_000;
 
 export interface ConnectorOptions {
-  readonly sandbox: LiveSandbox;
+  readonly sandbox: Workload;
+  /** PEM of authorities that the operator trusts beside the public ones. */
+  readonly extraCa: readonly string[];
   readonly signal: AbortSignal;
-  /** Every connection goes to this port on the sandbox's loopback, whatever the URL says. */
+  /** Every connection goes to this port on the loopback of the sandbox; host and port of the URL are ignored. */
   readonly port?: number | undefined;
 }
 
 /** An HTTP client for one request and its redirects. The caller destroys it. */
-export function httpThrough({ sandbox, signal, port }: ConnectorOptions): HttpAgent {
+export function httpThrough({ sandbox, extraCa, signal, port }: ConnectorOptions): HttpAgent {
   const connect = async ({ hostname, protocol, port: given, servername }: buildConnector.Options): Promise<Duplex> => {
     const host = hostname.replace(/^\[(.*)\]$/, "$1");
-    if (port !== undefined) return await sandbox.machine.agent.dial("127.0.0.1", port, { signal });
+    if (port !== undefined) return await sandbox.agent.dial("127.0.0.1", port, { signal });
     const target = given === "" ? (protocol === "https:" ? 443 : 80) : Number(given);
-    const raw = await sandbox.machine.agent.dial(host, target, { signal });
-    return protocol === "https:" ? await handshake(raw, servername ?? host, trustOf(sandbox)) : raw;
+    const raw = await sandbox.agent.dial(host, target, { signal });
+    return protocol === "https:" ? await handshake(raw, servername ?? host, trustOf(sandbox, extraCa)) : raw;
   };
   return new HttpAgent({
     headersTimeout,
     bodyTimeout: 0,
     connect: (options, callback) => {
       connect(options).then(
-        // undici wants a socket; any Duplex with its few extra methods does.
+        // undici expects a socket. A Duplex with these few extra methods is enough.
         (stream) => callback(null, asSocket(stream) as TLSSocket),
         (error: unknown) => callback(error as Error, null),
       );
@@ -67,14 +69,14 @@ function handshake(raw: Duplex, servername: string, secureContext: SecureContext
   });
 }
 
-const contexts = new WeakMap<LiveSandbox, SecureContext>();
+const contexts = new WeakMap<Workload, SecureContext>();
 
-function trustOf(sandbox: LiveSandbox): SecureContext {
+function trustOf(sandbox: Workload, extraCa: readonly string[]): SecureContext {
   const known = contexts.get(sandbox);
   if (known !== undefined) return known;
-  const { caCertificatePem } = sandbox.machine;
+  const { caCertificatePem } = sandbox;
   const own = caCertificatePem === undefined ? [] : [caCertificatePem];
-  const context = createSecureContext({ ca: [...getCACertificates("default"), ...sandbox.extraCa, ...own] });
+  const context = createSecureContext({ ca: [...getCACertificates("default"), ...extraCa, ...own] });
   contexts.set(sandbox, context);
   return context;
 }

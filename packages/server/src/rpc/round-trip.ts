@@ -1,10 +1,10 @@
-/** Waits until a client has had the chance to react to everything that was sent to it. */
+/** Waits until a client has read everything that was sent to it, and could react. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { WebSocket } from "ws";
 
-/** Milliseconds after which a client that answers no pings is not waited for. */
+/** Milliseconds to wait for a pong. */
 const patience = 1000;
-/** A client's library answers a ping as it reads it; its program reacts to what came before a moment later. Milliseconds. */
+/** The client's library answers a ping as it reads it. The program above it reacts a moment later. Milliseconds. */
 const reaction = 5;
 
 let last = 0;

@@ -1,10 +1,10 @@
-/** Outgoing frames of one connection: replies at once, bulk data in turns while the socket keeps up (wire contract 3.5). */
+/** Outgoing frames of one connection: replies at once, streams in turns and only as fast as the socket sends (wire contract 3.5). */
 import type { WebSocket } from "ws";
 
-/** Bulk frames wait while more than this is unsent, bytes: what a reply can have in front of it. */
+/** Frames of streams wait while more bytes than this are unsent. A reply waits behind at most as many. */
 const highWater = 256 * 1024;
 
-/** About what a frame with 64 KiB of data in base64 takes. */
+/** Size of a frame with 64 KiB of data in base64, about. */
 const frameBytes = 88 * 1024;
 
 interface Waiter {
@@ -13,7 +13,7 @@ interface Waiter {
 
 export class Sender {
   readonly #socket: WebSocket;
-  /** First come, first served: a stream queues again after each frame, so streams take turns. */
+  /** First come, first served. A stream queues again after each frame, so streams take turns. */
   readonly #waiters: Waiter[] = [];
   readonly #onSent = () => this.#serve();
 
@@ -26,7 +26,7 @@ export class Sender {
     return this.#socket.bufferedAmount;
   }
 
-  /** Sends a reply, a pong or a frame whose turn it is. Silently nothing once the socket closes. */
+  /** Sends a reply, a pong, or a frame of a stream that has its turn. Does nothing once the socket closes. */
   send(frame: string): void {
     if (this.#socket.readyState === this.#socket.OPEN) this.#socket.send(frame, this.#onSent);
   }

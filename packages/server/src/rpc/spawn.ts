@@ -1,45 +1,18 @@
 /** Starts a process in the sandbox and connects its pipes to streams of the client. */
 import { pipeline } from "node:stream/promises";
 import type { Readable } from "node:stream";
-import type { Agent } from "@caisson/protocol";
-import { z } from "zod";
-import { optional, path, type Call } from "./call.ts";
-import { errnoOf, OperationFailure, serialiseError } from "./errors.ts";
+import type { Spawned, SpawnOptions } from "@caisson/api";
+import { errnoOf, type Agent } from "@caisson/protocol";
+import type { Call } from "./call.ts";
+import { OperationFailure, serialiseError } from "./errors.ts";
 import { HoldBack } from "./streams/hold-back.ts";
-
-const text = z.string().refine((value) => !value.includes("\0"), "must not contain a NUL character");
-const environment = z.record(
-  text.refine((key) => key !== "" && !key.includes("="), "is not the name of a variable"),
-  text,
-);
-const output = z.enum(["piped", "null"]);
-
-/** Parameters that all ways to start a process share. */
-export const spawnOptions = z.object({
-  env: optional(environment),
-  clearEnv: optional(z.boolean()),
-  cwd: optional(path),
-  stdinStreamId: optional(z.number()),
-  stdout: output.default("piped"),
-  stderr: output.default("piped"),
-});
-
-export type SpawnOptions = z.infer<typeof spawnOptions>;
 
 export interface Command {
   readonly command: string;
   readonly args: readonly string[];
-  /** Sees the process's standard error before the client does; it is read even when the client does not want it. */
+  /** Reads the standard error of the process before the client does, also when the client did not ask for it. */
   readonly watchStderr?: (source: Readable) => Readable;
 }
-
-export interface Spawned {
-  readonly pid: number;
-  readonly stdoutStreamId: number | null;
-  readonly stderrStreamId: number | null;
-}
-
-export const processText = text;
 
 /** @throws OperationFailure as Deno's `Command` does when the program or the directory is missing */
 export async function spawn(
@@ -68,7 +41,7 @@ export async function spawn(
     void hold.released.then(() => connection.heldBack.delete(started.pid));
     if (stdin !== undefined) {
       stdin.onFrame = () => hold.touch();
-      // When the process no longer reads, the client is told to stop by the stream's end; nothing else is wrong.
+      // A process that stops reading ends the stream, and that makes the client stop sending. It is no error.
       pipeline(stdin, agent.writeStream(started.stdinStream)).catch((error: unknown) =>
         call.log.debug({ err: error, pid: started.pid }, "stdin ended early"),
       );

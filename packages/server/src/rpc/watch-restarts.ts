@@ -1,4 +1,4 @@
-/** Finds the restarts of `deno run --watch` in its standard error, which passes through unchanged. */
+/** Finds restarts of `deno run --watch` in its standard error, and passes every byte on unchanged. */
 import { PassThrough, type Readable } from "node:stream";
 import { stripVTControlCharacters } from "node:util";
 
@@ -6,7 +6,7 @@ import { stripVTControlCharacters } from "node:util";
 const restartLine = /^Watcher\b.*\bRestarting!/;
 const maxLine = 4096;
 
-/** @returns the same bytes; when nobody wants them any more, the source is read on for the restarts */
+/** @returns the same bytes. When that stream is destroyed, the source is still read for restarts */
 export function watchRestarts(source: Readable, onRestart: () => void): Readable {
   const seen = new PassThrough();
   let line = "";

@@ -1,12 +1,19 @@
-/** Makes a volume: empty, bootable over the built-in image, or over a snapshot. */
+/** Creates a volume: empty, bootable from the built-in image, or from a snapshot. */
 import { CaissonError, newId, type LayerId } from "@caisson/protocol";
-import { builtinImage, lockOrg, newLayerId, plannedLayer, requireRoom, type VolumeContext } from "./context.ts";
+import {
+  builtinImage,
+  lockOrg,
+  newLayerId,
+  plannedLayer,
+  requireDiskSpace,
+  requireHere,
+  type VolumeContext,
+} from "../layers/context.ts";
+import { measureSizes } from "../layers/sizes.ts";
+import type { SnapshotRow, VolumeRow } from "../layers/tables.ts";
 import { requireSnapshot } from "./lookup.ts";
 import { checkQuota } from "./quota.ts";
-import { measureSizes } from "./sizes.ts";
-import { checkSlug } from "./slug.ts";
-import { takeSlug } from "./slugs.ts";
-import type { SnapshotRow, VolumeRow } from "./tables.ts";
+import { checkSlug, takeSlug } from "./slug.ts";
 
 export interface VolumeRequest {
   readonly slug: string;
@@ -27,20 +34,24 @@ export async function createVolume(ctx: VolumeContext, orgId: string, request: V
   if (request.region !== region)
     throw new CaissonError(
       "invalid_argument",
-      `There is no region \`${request.region.slice(0, 32)}\` here; use \`${region}\`.`,
+      `No such region: \`${request.region.slice(0, 32)}\`. The region of this server is \`${region}\`.`,
     );
   if (request.from?.startsWith("builtin:") === true && request.from !== builtinImage) {
-    throw new CaissonError("invalid_argument", `The one built-in image is \`${builtinImage}\`.`);
+    throw new CaissonError(
+      "invalid_argument",
+      `No such built-in image: \`${request.from.slice(0, 64)}\`. Use \`${builtinImage}\`.`,
+    );
   }
-  await requireRoom(ctx);
+  await requireDiskSpace(ctx);
   const snapshot =
     request.from === undefined || request.from === builtinImage
       ? undefined
       : await requireSnapshot(ctx.db, orgId, request.from);
+  if (snapshot !== undefined) requireHere(ctx, snapshot);
   if (snapshot !== undefined && request.capacity < snapshot.capacity) {
     throw new CaissonError(
       "invalid_argument",
-      `The snapshot \`${snapshot.slug}\` holds a file system of ${snapshot.capacity} bytes; the volume needs at least that capacity.`,
+      `A volume from the snapshot \`${snapshot.slug}\` needs a capacity of at least ${snapshot.capacity} bytes, not ${request.capacity}.`,
     );
   }
   const parent = snapshot?.layer ?? (request.from === builtinImage ? await builtinLayer(ctx, request.capacity) : null);
@@ -50,9 +61,7 @@ export async function createVolume(ctx: VolumeContext, orgId: string, request: V
       ? ctx.layers.format(volume.head, request.capacity)
       : ctx.layers.overlay(volume.head, parent, { bytes: request.capacity }));
     const formatted =
-      parent === null
-        ? [...(await ctx.layers.measure(volume.head)).values()].reduce((sum, bytes) => sum + bytes, 0)
-        : 0;
+      parent === null ? Object.values(await ctx.layers.measure(volume.head)).reduce((sum, bytes) => sum + bytes, 0) : 0;
     await ctx.db
       .updateTable("layers")
       .set({ state: "ready", formatted_bytes: formatted })
@@ -69,7 +78,10 @@ export async function createVolume(ctx: VolumeContext, orgId: string, request: V
     return { ...volume, ...ready };
   } catch (error) {
     await undoCreate(ctx, volume).catch((cause: unknown) =>
-      ctx.log.error({ err: cause, volume: volume.id }, "a half made volume is left for the next start"),
+      ctx.log.error(
+        { err: cause, volume: volume.id },
+        "an unfinished volume could not be removed; the next start of the server removes it",
+      ),
     );
     throw error;
   }
@@ -85,12 +97,13 @@ async function plan(
   const bootable = request.from === builtinImage || snapshot?.bootable === 1;
   const row: VolumeRow = {
     id: newId("vol", request.region),
+    node_id: ctx.nodeId,
     org_id: orgId,
     slug: request.slug,
     region: request.region,
     capacity: request.capacity,
     bootable: bootable ? 1 : 0,
-    base_image: snapshot?.base_image ?? (bootable ? ctx.baseImage : null),
+    base_image: snapshot?.base_image ?? (bootable ? ctx.baseImage() : null),
     base_snapshot: snapshot?.id ?? null,
     state: "creating",
     head: newLayerId(),
@@ -106,7 +119,7 @@ async function plan(
     await lockOrg(ctx, trx, orgId);
     await checkQuota(ctx, trx, orgId, request.capacity);
     await takeSlug(trx, orgId, request.slug, row.id);
-    // The parent must still be there: this row is what keeps it from now on.
+    // Checked here, because from now on this row keeps the parent from being removed.
     if (parent !== null) {
       const found = await trx
         .selectFrom("layers")
@@ -118,27 +131,27 @@ async function plan(
         snapshot === undefined ||
         (await trx.selectFrom("snapshots").select("id").where("id", "=", snapshot.id).executeTakeFirst());
       if (found === undefined || kept === undefined)
-        throw new CaissonError("not_found", "The snapshot was deleted in the meantime.");
+        throw new CaissonError("not_found", `The snapshot \`${request.from}\` was just deleted.`);
     }
     await trx
       .insertInto("layers")
-      .values(plannedLayer({ id: row.head, parent, kind: bootable ? "root" : "plain" }))
+      .values(plannedLayer(ctx, { id: row.head, parent, kind: bootable ? "root" : "plain" }))
       .execute();
     await trx.insertInto("volumes").values(row).execute();
   });
   return row;
 }
 
-/** The empty root file system of one size, which all bootable volumes of that size begin over. Made when first asked for. */
+/** The empty root file system of one size: the parent of all bootable volumes of that size. Created when it is first needed. */
 async function builtinLayer(ctx: VolumeContext, capacity: number): Promise<LayerId> {
-  const id = `builtin-${capacity}`;
+  const id = await builtinId(ctx, capacity);
   await ctx.locks.run(id, async () => {
     const found = await ctx.db.selectFrom("layers").select("state").where("id", "=", id).executeTakeFirst();
     if (found?.state === "ready") return;
     if (found === undefined)
       await ctx.db
         .insertInto("layers")
-        .values(plannedLayer({ id, parent: null, kind: "builtin" }))
+        .values(plannedLayer(ctx, { id, parent: null, kind: "builtin" }))
         .execute();
     await ctx.layers.remove(id);
     await ctx.layers.format(id, capacity);
@@ -148,7 +161,19 @@ async function builtinLayer(ctx: VolumeContext, capacity: number): Promise<Layer
   return id;
 }
 
-/** Takes back a volume that nobody was promised. Idempotent. */
+/** The id contains the node, because all nodes share one table. Layers from before there were nodes keep their ids. */
+async function builtinId({ db, nodeId }: VolumeContext, capacity: number): Promise<LayerId> {
+  const former = `builtin-${capacity}`;
+  const found = await db
+    .selectFrom("layers")
+    .select("id")
+    .where("id", "=", former)
+    .where("node_id", "=", nodeId)
+    .executeTakeFirst();
+  return found?.id ?? `builtin-${nodeId}-${capacity}`;
+}
+
+/** Removes a volume whose creation was not reported to the client. Idempotent. */
 export async function undoCreate(ctx: VolumeContext, volume: Pick<VolumeRow, "id" | "head">): Promise<void> {
   await ctx.layers.remove(volume.head);
   await ctx.db.transaction().execute(async (trx) => {

@@ -1,10 +1,12 @@
-/** Deletes in two steps: gone for the owner at once, storage given back later by the janitor. Until then the operator can restore. */
+/**
+ * Deletes in two steps: the owner no longer sees the volume at once, and the janitor frees its storage later. Until then the operator
+ * can restore it.
+ */
 import { CaissonError } from "@caisson/protocol";
-import { waitForEnd, type VolumeContext } from "./context.ts";
+import { waitForEnd, type VolumeContext } from "../layers/context.ts";
+import type { VolumeRow } from "../layers/tables.ts";
 import { requireSnapshot, requireVolume } from "./lookup.ts";
-import { takeSlug } from "./slugs.ts";
-import { checkSlug } from "./slug.ts";
-import type { VolumeRow } from "./tables.ts";
+import { checkSlug, takeSlug } from "./slug.ts";
 
 /** @throws CaissonError `not_found`, `invalid_state` (VOLUME_ATTACHED) */
 export async function deleteVolume(ctx: VolumeContext, orgId: string, idOrSlug: string): Promise<void> {
@@ -30,7 +32,7 @@ export async function deleteVolume(ctx: VolumeContext, orgId: string, idOrSlug: 
 }
 
 /**
- * A snapshot goes at once; what others need of its data stays with them.
+ * Deletes a snapshot at once. Volumes that were created from it keep its data.
  * @returns its id
  * @throws CaissonError `not_found`
  */
@@ -46,9 +48,9 @@ export async function deleteSnapshot(ctx: VolumeContext, orgId: string, idOrSlug
 }
 
 /**
- * For the operator: a deleted volume comes back with its content.
- * @param slug another name, when the former one is taken by now
- * @throws CaissonError `not_found` when it was reclaimed or never deleted, `already_exists`
+ * For the operator: restores a deleted volume with its content.
+ * @param slug a new slug, when the former one is in use by now
+ * @throws CaissonError `not_found` when it was never deleted or its storage was freed, `already_exists`
  */
 export async function restoreVolume(
   ctx: Pick<VolumeContext, "db" | "log">,
@@ -62,7 +64,10 @@ export async function restoreVolume(
     .where("state", "=", "deleted")
     .executeTakeFirst();
   if (volume === undefined)
-    throw new CaissonError("not_found", `There is no deleted volume ${id} that could be restored.`);
+    throw new CaissonError(
+      "not_found",
+      `The volume ${id} cannot be restored: it was never deleted, or its storage was already freed.`,
+    );
   const restored: VolumeRow = {
     ...volume,
     state: "ready",
@@ -78,7 +83,8 @@ export async function restoreVolume(
       .where("id", "=", id)
       .where("state", "=", "deleted")
       .executeTakeFirstOrThrow();
-    if (numUpdatedRows !== 1n) throw new CaissonError("not_found", `Volume ${id} has been reclaimed just now.`);
+    if (numUpdatedRows !== 1n)
+      throw new CaissonError("not_found", `The volume ${id} cannot be restored: its storage was just freed.`);
   });
   ctx.log.info({ volume: id, slug: restored.slug }, "volume restored");
   return restored;
@@ -88,9 +94,7 @@ export function attached(volume: Pick<VolumeRow, "slug" | "attached_to">): Caiss
   const by = volume.attached_to === null ? "a sandbox" : `sandbox ${volume.attached_to}`;
   return new CaissonError(
     "invalid_state",
-    `The volume \`${volume.slug}\` is in use by ${by}; a volume belongs to one sandbox at a time. End that sandbox first.`,
-    {
-      wireCode: "VOLUME_ATTACHED",
-    },
+    `The volume \`${volume.slug}\` is in use by ${by}. Only one sandbox at a time can use a volume. End that sandbox first.`,
+    { wireCode: "VOLUME_ATTACHED" },
   );
 }

@@ -1,41 +1,42 @@
-/** Hands disks to sandboxes and takes them back. A volume belongs to one sandbox at a time, a snapshot to any number. */
-import { posix } from "node:path";
+/** Gives disks to sandboxes and takes them back. One sandbox at a time can use a volume; any number can use a snapshot. */
 import { CaissonError, type DiskAttachment, type LayerId, type RootDisk, type VolumeMount } from "@caisson/protocol";
-import type { Transaction } from "kysely";
-import type { Tables } from "../store/tables.ts";
-import { checkedPaths, newLayerId, plannedLayer, requireRoom, waitForEnd, type VolumeContext } from "./context.ts";
+import {
+  builtinImage,
+  diskLayers,
+  newLayerId,
+  plannedLayer,
+  requireDiskSpace,
+  requireHere,
+  waitForEnd,
+  type VolumeContext,
+} from "../layers/context.ts";
+import type { SnapshotRow, VolumeRow, VolumeTransaction } from "../layers/tables.ts";
+import type { DiskRequest } from "../workloads/index.ts";
 import { attached } from "./delete.ts";
 import { findSnapshot, findVolume, requireVolume } from "./lookup.ts";
+import { checkMountPaths } from "./mount-paths.ts";
 import { settleVolume } from "./take-snapshot.ts";
-import type { SnapshotRow, VolumeRow } from "./tables.ts";
-
-export interface DiskRequest {
-  /** Id or slug of a bootable volume, or of a snapshot of one. */
-  readonly root?: string | undefined;
-  readonly volumes: readonly { readonly volume: string; readonly path: string }[];
-}
 
 export interface Disks {
   readonly root?: RootDisk;
+  /** Id of the machine that was prepared on `root`. */
+  readonly prepared?: string;
   readonly volumes: readonly VolumeMount[];
 }
 
-/** A machine that stands on a layer over a snapshot already, about to be handed out. */
+/** A machine that was prepared on a layer over a snapshot, about to be handed out. */
 export interface Claimed {
-  /** Has the lease of that layer. */
+  /** Its id. The lease of that layer is in this name. */
   readonly holder: string;
   /** Ends the machine and takes the layer back. */
   giveUp(): Promise<void>;
 }
 
 const rootSerial = "root";
-const maximumVolumes = 8;
-/** What the guest's system owns: a disk over one of these would leave no working sandbox. */
-const reservedPaths = ["/proc", "/sys", "/dev", "/run", "/bin", "/sbin", "/lib", "/lib64", "/usr", "/etc", "/boot"];
 
 /**
  * Takes every disk or none. The sandbox keeps them until `releaseDisks`.
- * @param claim takes the machine that stands on a snapshot already
+ * @param claim takes a machine that was prepared on a snapshot
  * @throws CaissonError `not_found`, `invalid_argument`, `invalid_state` (VOLUME_ATTACHED, BASE_IMAGE_CHANGED), `resource_exhausted`
  */
 export async function acquireDisks(
@@ -46,14 +47,19 @@ export async function acquireDisks(
   claim: (snapshot: SnapshotRow) => Claimed | undefined = () => undefined,
 ): Promise<Disks> {
   if (request.root === undefined && request.volumes.length === 0) return { volumes: [] };
-  const paths = checkPaths(request.volumes.map(({ path }) => path));
+  const paths = checkMountPaths(request.volumes.map(({ path }) => path));
   const volumes: VolumeRow[] = [];
   for (const { volume } of request.volumes) volumes.push(await requireVolume(ctx.db, orgId, volume));
   const root = request.root === undefined ? undefined : await findRoot(ctx, orgId, request.root);
   const taken = root?.volume === undefined ? volumes : [...volumes, root.volume];
-  if (new Set(taken.map(({ id }) => id)).size < taken.length)
-    throw new CaissonError("invalid_argument", "A volume can have one place in a sandbox; name each volume once.");
-  if (root?.snapshot !== undefined) await requireRoom(ctx);
+  const repeated = taken.find((volume, index) => taken.findIndex(({ id }) => id === volume.id) < index);
+  if (repeated !== undefined)
+    throw new CaissonError(
+      "invalid_argument",
+      `The volume \`${repeated.slug}\` is named twice. A sandbox can use a volume once: as root, or at one path.`,
+    );
+  for (const volume of volumes) requireHere(ctx, volume);
+  if (root?.snapshot !== undefined) await requireDiskSpace(ctx);
   await waitForEnd(ctx, taken);
   return ctx.locks.runAll(
     taken.map(({ id }) => `volume:${id}`),
@@ -62,12 +68,12 @@ export async function acquireDisks(
       try {
         await ctx.db.transaction().execute(async (trx) => {
           for (const [index, volume] of taken.entries()) {
-            await take(trx, volume, sandboxId, index < volumes.length ? serialOf(volume.id) : rootSerial);
+            await take(ctx, trx, volume, sandboxId, index < volumes.length ? serialOf(volume.id) : rootSerial);
           }
           if (root?.snapshot === undefined) return;
           await requireStill(trx, root.snapshot);
           own.claimed = claim(root.snapshot);
-          if (own.claimed === undefined) own.throwAway = await planThrowAway(trx, sandboxId, root.snapshot);
+          if (own.claimed === undefined) own.throwAway = await planThrowAway(ctx, trx, sandboxId, root.snapshot);
           else await handOver(trx, own.claimed.holder, sandboxId);
         });
         if (own.throwAway !== undefined)
@@ -77,7 +83,7 @@ export async function acquireDisks(
           sandboxId,
           volumes.map((volume, index) => ({ id: volume.id, path: paths[index]! })),
         );
-        return own.claimed === undefined ? disks : { ...disks, root: { ...disks.root!, standing: true } };
+        return own.claimed === undefined ? disks : { ...disks, prepared: own.claimed.holder };
       } catch (error) {
         await own.claimed?.giveUp();
         await release(ctx, sandboxId);
@@ -88,15 +94,15 @@ export async function acquireDisks(
 }
 
 /**
- * A throw-away layer over a snapshot, for a machine that belongs to no sandbox yet. `releaseDisks` takes it back.
- * @param holder in the place of a sandbox's id
+ * A throw-away layer over a snapshot, for a machine that is prepared before a sandbox asks for it. `releaseDisks` takes it back.
+ * @param holder used in the place of a sandbox's id
  * @throws CaissonError `not_found`, `resource_exhausted`
  */
 export async function lendRoot(ctx: VolumeContext, holder: string, snapshot: SnapshotRow): Promise<RootDisk> {
-  await requireRoom(ctx);
+  await requireDiskSpace(ctx);
   const layer = await ctx.db.transaction().execute(async (trx) => {
     await requireStill(trx, snapshot);
-    return planThrowAway(trx, holder, snapshot);
+    return planThrowAway(ctx, trx, holder, snapshot);
   });
   await ctx.layers.overlay(layer, snapshot.layer, { durable: false });
   const { root } = await attachments(ctx, holder, []);
@@ -112,29 +118,34 @@ async function findRoot(
   const snapshot = volume === undefined ? await findSnapshot(ctx.db, orgId, idOrSlug) : undefined;
   const found = volume ?? snapshot;
   if (found === undefined)
-    throw new CaissonError("not_found", `There is no volume or snapshot \`${idOrSlug.slice(0, 64)}\`.`, {
+    throw new CaissonError("not_found", `No such volume or snapshot: \`${idOrSlug.slice(0, 64)}\`.`, {
       wireCode: "VOLUME_NOT_FOUND",
     });
+  requireHere(ctx, found);
   if (found.bootable !== 1) {
     throw new CaissonError(
       "invalid_argument",
-      `\`${found.slug}\` is not bootable. Make a bootable volume with \`from: "builtin:debian-13"\` or from a snapshot of one.`,
+      `\`${found.slug}\` is not bootable, so it cannot be the root of a sandbox. Create a bootable volume from "${builtinImage}", or from a snapshot of a bootable volume.`,
       { wireCode: "NOT_BOOTABLE" },
     );
   }
-  if (found.base_image !== ctx.baseImage) {
+  if (found.base_image !== ctx.baseImage()) {
     throw new CaissonError(
       "invalid_state",
-      `\`${found.slug}\` was made on another version of the base image (${found.base_image}), which this server no longer runs (${ctx.baseImage}).`,
-      {
-        wireCode: "BASE_IMAGE_CHANGED",
-      },
+      `\`${found.slug}\` was created on base image ${found.base_image}, but this node now runs base image ${ctx.baseImage()}. Create a new volume from "${builtinImage}".`,
+      { wireCode: "BASE_IMAGE_CHANGED" },
     );
   }
   return volume === undefined ? { snapshot: snapshot! } : { volume };
 }
 
-async function take(trx: Transaction<Tables>, volume: VolumeRow, sandboxId: string, serial: string): Promise<void> {
+async function take(
+  ctx: VolumeContext,
+  trx: VolumeTransaction,
+  volume: VolumeRow,
+  sandboxId: string,
+  serial: string,
+): Promise<void> {
   const { numUpdatedRows } = await trx
     .updateTable("volumes")
     .set({ attached_to: sandboxId })
@@ -149,11 +160,10 @@ async function take(trx: Transaction<Tables>, volume: VolumeRow, sandboxId: stri
       .where("id", "=", volume.id)
       .where("state", "=", "ready")
       .executeTakeFirst();
-    if (now === undefined)
-      throw new CaissonError("not_found", `The volume \`${volume.slug}\` was deleted in the meantime.`);
+    if (now === undefined) throw new CaissonError("not_found", `The volume \`${volume.slug}\` was just deleted.`);
     throw attached(now);
   }
-  // Read here and not before: a snapshot may have changed it since.
+  // Read here and not before, because a snapshot may have changed it since.
   const { head } = await trx.selectFrom("volumes").select("head").where("id", "=", volume.id).executeTakeFirstOrThrow();
   await trx
     .updateTable("layers")
@@ -162,37 +172,48 @@ async function take(trx: Transaction<Tables>, volume: VolumeRow, sandboxId: stri
     .execute();
   await trx
     .insertInto("disk_leases")
-    .values({ sandbox: sandboxId, serial, layer: head, volume: volume.id, created_at: Date.now() })
+    .values({ node_id: ctx.nodeId, sandbox: sandboxId, serial, layer: head, volume: volume.id, created_at: Date.now() })
     .execute();
 }
 
-async function requireStill(trx: Transaction<Tables>, { id, slug }: SnapshotRow): Promise<void> {
+async function requireStill(trx: VolumeTransaction, { id, slug }: SnapshotRow): Promise<void> {
   const still = await trx.selectFrom("snapshots").select("id").where("id", "=", id).executeTakeFirst();
-  if (still === undefined) throw new CaissonError("not_found", `The snapshot \`${slug}\` was deleted in the meantime.`);
+  if (still === undefined) throw new CaissonError("not_found", `The snapshot \`${slug}\` was just deleted.`);
 }
 
-async function planThrowAway(trx: Transaction<Tables>, holder: string, snapshot: SnapshotRow): Promise<LayerId> {
+async function planThrowAway(
+  ctx: VolumeContext,
+  trx: VolumeTransaction,
+  holder: string,
+  snapshot: SnapshotRow,
+): Promise<LayerId> {
   const id = newLayerId();
   await trx
     .insertInto("layers")
-    // Ready before there is a file: it is nobody's but its sandbox's, and a crash takes back both.
-    .values({ ...plannedLayer({ id, parent: snapshot.layer, kind: "ephemeral" }), state: "ready" })
+    // `ready` before its file exists: only its sandbox uses it, and recovery after a crash removes both.
+    .values({ ...plannedLayer(ctx, { id, parent: snapshot.layer, kind: "ephemeral" }), state: "ready" })
     .execute();
   await trx
     .insertInto("disk_leases")
-    .values({ sandbox: holder, serial: rootSerial, layer: id, volume: null, created_at: Date.now() })
+    .values({
+      node_id: ctx.nodeId,
+      sandbox: holder,
+      serial: rootSerial,
+      layer: id,
+      volume: null,
+      created_at: Date.now(),
+    })
     .execute();
   return id;
 }
 
-async function handOver(trx: Transaction<Tables>, from: string, to: string): Promise<void> {
+async function handOver(trx: VolumeTransaction, from: string, to: string): Promise<void> {
   const { numUpdatedRows } = await trx
     .updateTable("disk_leases")
     .set({ sandbox: to })
     .where("sandbox", "=", from)
     .executeTakeFirstOrThrow();
-  if (numUpdatedRows !== 1n)
-    throw new CaissonError("internal", "The layer of a machine that stood on a snapshot is on nobody's lease.");
+  if (numUpdatedRows !== 1n) throw new CaissonError("internal", "The root disk of a prepared machine has no lease.");
 }
 
 async function attachments(
@@ -204,10 +225,8 @@ async function attachments(
   let root: RootDisk | undefined;
   const volumes: VolumeMount[] = [];
   for (const lease of leases) {
-    const [image = "", ...backing] = await checkedPaths(ctx, lease.layer);
     const disk: DiskAttachment = {
-      image,
-      backing,
+      layers: await diskLayers(ctx, lease.layer),
       readOnly: false,
       serial: lease.serial,
       // Only the layer over a snapshot belongs to no volume.
@@ -224,13 +243,13 @@ async function attachments(
 
 async function rootBytes(ctx: VolumeContext, layer: LayerId): Promise<number> {
   const file = await ctx.layers.stat(layer);
-  if (file === undefined) throw new CaissonError("internal", `The image of layer ${layer} is gone.`);
+  if (file === undefined) throw new CaissonError("internal", `The image of layer ${layer} is missing.`);
   return file.virtualBytes;
 }
 
 /**
- * Takes back what a sandbox has, after its machine has ended. Idempotent.
- * @returns the volumes among it
+ * Takes back the disks of a sandbox whose machine has ended. Idempotent.
+ * @returns ids of the volumes among them
  */
 export async function releaseDisks(ctx: VolumeContext, sandboxId: string): Promise<readonly string[]> {
   const held = await ctx.db.selectFrom("disk_leases").select("volume").where("sandbox", "=", sandboxId).execute();
@@ -258,36 +277,4 @@ async function release(ctx: VolumeContext, sandboxId: string): Promise<void> {
 /** The random part of an id: unique, and of the 20 characters that a disk's serial may have. */
 function serialOf(volumeId: string): string {
   return volumeId.slice(-20);
-}
-
-/** @returns the paths in canonical form. @throws CaissonError `invalid_argument` */
-export function checkPaths(paths: readonly string[]): string[] {
-  if (paths.length > maximumVolumes)
-    throw new CaissonError("invalid_argument", `A sandbox mounts at most ${maximumVolumes} volumes.`);
-  const checked = paths.map((path) => {
-    const clean = posix.normalize(path).replace(/(.)\/$/, "$1");
-    if (!path.startsWith("/") || path.includes("\0") || Buffer.byteLength(clean) > 1024) {
-      throw new CaissonError(
-        "invalid_argument",
-        `A volume is mounted at an absolute path, not at ${JSON.stringify(path.slice(0, 200))}.`,
-      );
-    }
-    if (
-      clean === "/" ||
-      reservedPaths.some(
-        (reserved) =>
-          clean === reserved ||
-          ((reserved === "/proc" || reserved === "/sys" || reserved === "/dev") && clean.startsWith(`${reserved}/`)),
-      )
-    ) {
-      throw new CaissonError(
-        "invalid_argument",
-        `A volume cannot be mounted at ${clean}; for a root file system use \`root\`.`,
-      );
-    }
-    return clean;
-  });
-  if (new Set(checked).size < checked.length)
-    throw new CaissonError("invalid_argument", "Two volumes cannot be mounted at one path.");
-  return checked;
 }

@@ -1,9 +1,8 @@
-/** Finds volumes and snapshots, by id or by slug, one or by the page. */
+/** Finds volumes and snapshots: one by its id or slug, or a page of them. */
 import { CaissonError } from "@caisson/protocol";
-import type { Database } from "../store/tables.ts";
-import type { SnapshotRow, VolumeRow } from "./tables.ts";
+import type { SnapshotRow, VolumeDatabase, VolumeRow } from "../layers/tables.ts";
 
-export async function findVolume(db: Database, orgId: string, idOrSlug: string): Promise<VolumeRow | undefined> {
+export async function findVolume(db: VolumeDatabase, orgId: string, idOrSlug: string): Promise<VolumeRow | undefined> {
   return db
     .selectFrom("volumes")
     .selectAll()
@@ -13,7 +12,11 @@ export async function findVolume(db: Database, orgId: string, idOrSlug: string):
     .executeTakeFirst();
 }
 
-export async function findSnapshot(db: Database, orgId: string, idOrSlug: string): Promise<SnapshotRow | undefined> {
+export async function findSnapshot(
+  db: VolumeDatabase,
+  orgId: string,
+  idOrSlug: string,
+): Promise<SnapshotRow | undefined> {
   return db
     .selectFrom("snapshots")
     .selectAll()
@@ -24,20 +27,20 @@ export async function findSnapshot(db: Database, orgId: string, idOrSlug: string
 }
 
 /** @throws CaissonError `not_found` */
-export async function requireVolume(db: Database, orgId: string, idOrSlug: string): Promise<VolumeRow> {
+export async function requireVolume(db: VolumeDatabase, orgId: string, idOrSlug: string): Promise<VolumeRow> {
   const volume = await findVolume(db, orgId, idOrSlug);
   if (volume === undefined)
-    throw new CaissonError("not_found", `There is no volume \`${idOrSlug.slice(0, 64)}\`.`, {
+    throw new CaissonError("not_found", `No such volume: \`${idOrSlug.slice(0, 64)}\`.`, {
       wireCode: "VOLUME_NOT_FOUND",
     });
   return volume;
 }
 
 /** @throws CaissonError `not_found` */
-export async function requireSnapshot(db: Database, orgId: string, idOrSlug: string): Promise<SnapshotRow> {
+export async function requireSnapshot(db: VolumeDatabase, orgId: string, idOrSlug: string): Promise<SnapshotRow> {
   const snapshot = await findSnapshot(db, orgId, idOrSlug);
   if (snapshot === undefined)
-    throw new CaissonError("not_found", `There is no snapshot \`${idOrSlug.slice(0, 64)}\`.`, {
+    throw new CaissonError("not_found", `No such snapshot: \`${idOrSlug.slice(0, 64)}\`.`, {
       wireCode: "SNAPSHOT_NOT_FOUND",
     });
   return snapshot;
@@ -57,7 +60,7 @@ export interface VolumeWithBase {
   readonly base: { readonly id: string; readonly slug: string } | null;
 }
 
-export async function withBase(db: Database, volume: VolumeRow): Promise<VolumeWithBase> {
+export async function withBase(db: VolumeDatabase, volume: VolumeRow): Promise<VolumeWithBase> {
   const base =
     volume.base_snapshot === null
       ? undefined
@@ -71,7 +74,7 @@ export async function withBase(db: Database, volume: VolumeRow): Promise<VolumeW
 
 /** Newest first. */
 export async function listVolumes(
-  db: Database,
+  db: VolumeDatabase,
   { orgId, search, limit, before }: PageRequest,
 ): Promise<VolumeWithBase[]> {
   let query = db
@@ -106,7 +109,7 @@ export async function listVolumes(
 
 /** Newest first. */
 export async function listSnapshots(
-  db: Database,
+  db: VolumeDatabase,
   { orgId, search, limit, before }: PageRequest,
 ): Promise<SnapshotRow[]> {
   let query = db
@@ -130,7 +133,7 @@ export async function listSnapshots(
   return query.execute();
 }
 
-/** Slugs and ids hold no character but these (and `_` in ids, which stands for itself and any other): the rest finds nothing. */
+/** Slugs and ids have only these characters. Any other becomes `?`, which finds nothing. `_` matches any character in SQL, also itself. */
 function likePattern(search: string): string {
   return `%${search.toLowerCase().replaceAll(/[^a-z0-9_-]/g, "?")}%`;
 }

@@ -1,17 +1,16 @@
-/** What one organisation may have. */
+/** Limits of one organisation. */
 import { CaissonError } from "@caisson/protocol";
-import type { Transaction } from "kysely";
-import type { Tables } from "../store/tables.ts";
-import type { VolumeContext } from "./context.ts";
+import type { VolumeTransaction } from "../layers/tables.ts";
+import type { VolumeContext } from "../layers/context.ts";
 
 /**
- * Deleted volumes count with what they hold until it is given back: otherwise a loop of create, fill, delete could fill the host.
- * @param bytes capacity to be added; 0 for a snapshot
+ * Deleted volumes count with the storage that they use until it is freed. Otherwise a loop of create, fill and delete could fill the disk.
+ * @param bytes capacity of a new volume; 0 for a snapshot
  * @throws CaissonError `resource_exhausted` (VOLUME_LIMIT_REACHED)
  */
 export async function checkQuota(
   ctx: VolumeContext,
-  trx: Transaction<Tables>,
+  trx: VolumeTransaction,
   orgId: string,
   bytes: number,
 ): Promise<void> {
@@ -41,9 +40,9 @@ export async function checkQuota(
   const refuse = (message: string) =>
     new CaissonError("resource_exhausted", message, { wireCode: "VOLUME_LIMIT_REACHED" });
   if (count >= maxCount)
-    throw refuse(`This organisation has ${count} of ${maxCount} volumes and snapshots. Delete one first.`);
+    throw refuse(`This organisation has ${count} volumes and snapshots; the limit is ${maxCount}. Delete one first.`);
   if (bytes > 0 && sum > maxBytes)
     throw refuse(
-      `With ${bytes} bytes more this organisation would have more than ${maxBytes} bytes of volumes. Delete one first.`,
+      `A volume of ${bytes} bytes would exceed the limit of this organisation, ${maxBytes} bytes for all its volumes. Delete a volume first, or create a smaller one.`,
     );
 }

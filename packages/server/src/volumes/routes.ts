@@ -1,14 +1,21 @@
 /** REST for volumes and snapshots (wire contract 1.7). A resource is named by id or slug. */
-import { CaissonError } from "@caisson/protocol";
-import { Hono, type Context } from "hono";
-import type { z } from "zod";
-import { readJson } from "../http/body.ts";
-import type { HttpVariables } from "../http/context.ts";
-import { nextLink, readPage } from "../http/pagination.ts";
+import {
+  createVolumeRequest,
+  snapshotRequest,
+  snapshotSchema,
+  volumeSchema,
+  type Snapshot,
+  type Volume,
+} from "@caisson/api";
+import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import type { HttpVariables } from "../kernel/http/context.ts";
+import { decodeCursor, encodeCursor, type Position } from "../kernel/http/cursor.ts";
+import { linkHeader, nextLink, pageParameters, readPage } from "../kernel/http/pagination.ts";
+import { refusals } from "../kernel/http/refusals.ts";
+import type { SnapshotRow } from "../layers/tables.ts";
 import { parseCapacity } from "./capacity.ts";
 import type { VolumeWithBase } from "./lookup.ts";
-import { createVolumeRequest, snapshotRequest, type snapshotSchema, type volumeSchema } from "./schemas.ts";
-import type { SnapshotRow } from "./tables.ts";
 import type { Volumes } from "./volumes.ts";
 
 export interface VolumeRoutesContext {
@@ -20,71 +27,139 @@ export interface VolumeRoutesContext {
 const standardPage = 30;
 const largestPage = 1000;
 
-export function volumeRoutes({ volumes, config, publicUrl }: VolumeRoutesContext): Hono<HttpVariables> {
-  const app = new Hono<HttpVariables>();
-  const org = (c: Context<HttpVariables>) => c.get("org").id;
+const json = <T extends z.ZodType>(description: string, schema: T) => ({
+  description,
+  content: { "application/json": { schema } },
+});
+const body = <T extends z.ZodType>(schema: T) => ({
+  body: { required: true, content: { "application/json": { schema } } },
+});
+const volumeParameter = z.object({ volume: z.string().describe("Id or slug.") });
+const snapshotParameter = z.object({ snapshot: z.string().describe("Id or slug.") });
+const listQuery = z.object({
+  ...pageParameters(largestPage),
+  search: z.string().optional().openapi({ description: "Part of the slug or of the id." }),
+});
+const list = <T extends z.ZodType>(path: string, summary: string, schema: T) =>
+  createRoute({
+    method: "get",
+    path,
+    summary,
+    request: { query: listQuery },
+    responses: { 200: { ...json("A page", z.array(schema)), headers: linkHeader }, ...refusals(400, 401, 403) },
+  });
 
-  app.post("/api/v2/volumes", async (c) => {
-    const { slug, region, capacity, from } = await readJson(c, createVolumeRequest);
-    const made = await volumes.create(org(c), {
-      slug,
-      region: region ?? config.sandbox.region,
-      capacity: parseCapacity(capacity),
-      from: from === null || from === "" ? undefined : from,
+const routes = {
+  create: createRoute({
+    method: "post",
+    path: "/api/v2/volumes",
+    summary: "Create a volume",
+    request: body(createVolumeRequest),
+    responses: { 200: json("The new volume", volumeSchema), ...refusals(400, 401, 403, 404, 409, 413, 429) },
+  }),
+  list: list("/api/v2/volumes", "List volumes, newest first", volumeSchema),
+  get: createRoute({
+    method: "get",
+    path: "/api/v2/volumes/{volume}",
+    summary: "Get a volume",
+    request: { params: volumeParameter },
+    responses: { 200: json("The volume", volumeSchema), ...refusals(401, 403, 404) },
+  }),
+  delete: createRoute({
+    method: "delete",
+    path: "/api/v2/volumes/{volume}",
+    summary: "Delete a volume that no sandbox uses",
+    request: { params: volumeParameter },
+    responses: { 204: { description: "Deleted" }, ...refusals(401, 403, 404, 409) },
+  }),
+  snapshot: createRoute({
+    method: "post",
+    path: "/api/v2/volumes/{volume}/snapshot",
+    summary: "Take a snapshot of a volume, mounted or not",
+    request: { params: volumeParameter, ...body(snapshotRequest) },
+    responses: {
+      200: json("The new snapshot", snapshotSchema),
+      ...refusals(400, 401, 403, 404, 409, 413, 429, 502, 503),
+    },
+  }),
+  listSnapshots: list("/api/v2/snapshots", "List snapshots, newest first", snapshotSchema),
+  getSnapshot: createRoute({
+    method: "get",
+    path: "/api/v2/snapshots/{snapshot}",
+    summary: "Get a snapshot",
+    request: { params: snapshotParameter },
+    responses: { 200: json("The snapshot", snapshotSchema), ...refusals(401, 403, 404) },
+  }),
+  deleteSnapshot: createRoute({
+    method: "delete",
+    path: "/api/v2/snapshots/{snapshot}",
+    summary: "Delete a snapshot. Volumes that were created from it keep its data.",
+    request: { params: snapshotParameter },
+    responses: { 204: { description: "Deleted" }, ...refusals(401, 403, 404) },
+  }),
+};
+
+export function volumeRoutes({
+  volumes,
+  config,
+  publicUrl,
+}: VolumeRoutesContext): (app: OpenAPIHono<HttpVariables>) => void {
+  return (app) => {
+    app.openapi(routes.create, async (c) => {
+      const { slug, region, capacity, from } = c.req.valid("json");
+      const made = await volumes.create(c.get("org").id, {
+        slug,
+        region: region ?? config.sandbox.region,
+        capacity: parseCapacity(capacity),
+        from: from === null || from === "" ? undefined : from,
+      });
+      return c.json(toVolume(made), 200);
     });
-    return c.json(toVolume(made));
-  });
-  app.get("/api/v2/volumes", async (c) => {
-    const rows = await readRows(
-      c,
-      (request) => volumes.list({ ...request, orgId: org(c) }),
-      ({ volume }) => volume,
-    );
-    return c.json(rows.map(toVolume));
-  });
-  app.get("/api/v2/volumes/:volume", async (c) => {
-    const found = await volumes.get(org(c), c.req.param("volume"));
-    if (found === undefined)
-      throw new CaissonError("not_found", "There is no such volume.", { wireCode: "VOLUME_NOT_FOUND" });
-    return c.json(toVolume(found));
-  });
-  app.delete("/api/v2/volumes/:volume", async (c) => {
-    await volumes.delete(org(c), c.req.param("volume"));
-    return c.body(null, 204);
-  });
-  app.post("/api/v2/volumes/:volume/snapshot", async (c) => {
-    const { slug } = await readJson(c, snapshotRequest);
-    return c.json(toSnapshot(await volumes.snapshot(org(c), c.req.param("volume"), slug)));
-  });
-  app.get("/api/v2/snapshots", async (c) => {
-    const rows = await readRows(
-      c,
-      (request) => volumes.listSnapshots({ ...request, orgId: org(c) }),
-      (row) => row,
-    );
-    return c.json(rows.map(toSnapshot));
-  });
-  app.get("/api/v2/snapshots/:snapshot", async (c) => {
-    const found = await volumes.getSnapshot(org(c), c.req.param("snapshot"));
-    if (found === undefined)
-      throw new CaissonError("not_found", "There is no such snapshot.", { wireCode: "SNAPSHOT_NOT_FOUND" });
-    return c.json(toSnapshot(found));
-  });
-  app.delete("/api/v2/snapshots/:snapshot", async (c) => {
-    await volumes.deleteSnapshot(org(c), c.req.param("snapshot"));
-    return c.body(null, 204);
-  });
-  return app;
+    app.openapi(routes.list, async (c) => {
+      const rows = await readRows(
+        c,
+        (request) => volumes.list({ ...request, orgId: c.get("org").id }),
+        ({ volume }) => volume,
+      );
+      return c.json(rows.map(toVolume), 200);
+    });
+    app.openapi(routes.get, async (c) => {
+      return c.json(toVolume(await volumes.get(c.get("org").id, c.req.valid("param").volume)), 200);
+    });
+    app.openapi(routes.delete, async (c) => {
+      await volumes.delete(c.get("org").id, c.req.valid("param").volume);
+      return c.body(null, 204);
+    });
+    app.openapi(routes.snapshot, async (c) => {
+      const { slug } = c.req.valid("json");
+      return c.json(toSnapshot(await volumes.snapshot(c.get("org").id, c.req.valid("param").volume, slug)), 200);
+    });
+    app.openapi(routes.listSnapshots, async (c) => {
+      const rows = await readRows(
+        c,
+        (request) => volumes.listSnapshots({ ...request, orgId: c.get("org").id }),
+        (row) => row,
+      );
+      return c.json(rows.map(toSnapshot), 200);
+    });
+    app.openapi(routes.getSnapshot, async (c) => {
+      return c.json(toSnapshot(await volumes.getSnapshot(c.get("org").id, c.req.valid("param").snapshot)), 200);
+    });
+    app.openapi(routes.deleteSnapshot, async (c) => {
+      await volumes.deleteSnapshot(c.get("org").id, c.req.valid("param").snapshot);
+      return c.body(null, 204);
+    });
+  };
 
   async function readRows<T>(
     c: Context<HttpVariables>,
-    list: (request: { search: string | undefined; limit: number; before: Position | undefined }) => Promise<T[]>,
+    find: (request: { search: string | undefined; limit: number; before: Position | undefined }) => Promise<T[]>,
     rowOf: (item: T) => { created_at: number; id: string },
   ): Promise<T[]> {
     const query = new URL(c.req.url).searchParams;
     const { limit, cursor } = readPage(query, { standard: standardPage, most: largestPage });
     const search = query.getAll("search").at(-1)?.slice(0, 64);
-    const rows = await list({
+    const rows = await find({
       search,
       limit: limit + 1,
       before: cursor === undefined ? undefined : decodeCursor(cursor),
@@ -95,7 +170,7 @@ export function volumeRoutes({ volumes, config, publicUrl }: VolumeRoutesContext
   }
 }
 
-function toVolume({ volume, base }: VolumeWithBase): z.infer<typeof volumeSchema> {
+function toVolume({ volume, base }: VolumeWithBase): Volume {
   return {
     id: volume.id,
     slug: volume.slug,
@@ -108,7 +183,7 @@ function toVolume({ volume, base }: VolumeWithBase): z.infer<typeof volumeSchema
   };
 }
 
-function toSnapshot(row: SnapshotRow): z.infer<typeof snapshotSchema> {
+function toSnapshot(row: SnapshotRow): Snapshot {
   return {
     id: row.id,
     slug: row.slug,
@@ -118,21 +193,4 @@ function toSnapshot(row: SnapshotRow): z.infer<typeof snapshotSchema> {
     is_bootable: row.bootable === 1,
     volume: { id: row.volume, slug: row.volume_slug },
   };
-}
-
-interface Position {
-  readonly createdAt: number;
-  readonly id: string;
-}
-
-function encodeCursor({ created_at, id }: { created_at: number; id: string }): string {
-  return Buffer.from(`${created_at} ${id}`).toString("base64url");
-}
-
-function decodeCursor(cursor: string): Position {
-  const [, createdAt, id = ""] =
-    /^(\d{1,15}) (\S{1,64})$/.exec(Buffer.from(cursor, "base64url").toString("utf8")) ?? [];
-  if (createdAt === undefined)
-    throw new CaissonError("invalid_argument", "The cursor is not one that this server gave.");
-  return { createdAt: Number(createdAt), id };
 }

@@ -1,26 +1,25 @@
 /**
- * Takes a snapshot: the layer that the volume writes to becomes the snapshot, and the volume goes on in a new layer over it. No
- * data is copied. A mounted volume is frozen by its guest for the moment in which its machine changes over.
+ * Takes a snapshot: the layer that the volume writes to becomes the snapshot, and the volume gets a new layer over it. No data is
+ * copied. The guest freezes the file system of a mounted volume while its machine changes to the new layer.
  */
 import { CaissonError, newId, type LayerId } from "@caisson/protocol";
 import {
-  checkedPaths,
+  checkChain,
   lockOrg,
   newLayerId,
   plannedLayer,
-  requireRoom,
+  requireDiskSpace,
+  requireHere,
   waitForEnd,
-  type DiskHolder,
   type VolumeContext,
-} from "./context.ts";
+} from "../layers/context.ts";
+import { measureSizes, refreshVolume } from "../layers/sizes.ts";
+import type { SnapshotRow, VolumeRow } from "../layers/tables.ts";
 import { requireVolume } from "./lookup.ts";
 import { checkQuota } from "./quota.ts";
-import { measureSizes, refreshVolume } from "./sizes.ts";
-import { checkSlug } from "./slug.ts";
-import { takeSlug } from "./slugs.ts";
-import type { SnapshotRow, VolumeRow } from "./tables.ts";
+import { checkSlug, takeSlug } from "./slug.ts";
 
-/** Sizes are an extra: a snapshot does not wait longer than this for them, milliseconds. */
+/** How long a snapshot waits for its sizes, milliseconds. */
 const measureDeadline = 250;
 
 /**
@@ -34,24 +33,28 @@ export async function takeSnapshot(
   slug: string,
 ): Promise<SnapshotRow> {
   checkSlug(slug);
-  await requireRoom(ctx);
+  await requireDiskSpace(ctx);
   const found = await requireVolume(ctx.db, orgId, idOrSlug);
+  requireHere(ctx, found);
   const { id } = found;
   await waitForEnd(ctx, [found]);
   return ctx.locks.run(`volume:${id}`, async () => {
     const volume = await requireVolume(ctx.db, orgId, id);
-    const disk = await holderOf(ctx, volume);
-    await checkedPaths(ctx, volume.head);
+    const disk = await diskOf(ctx, volume);
+    await checkChain(ctx, volume.head);
     const { snapshot, next } = await plan(ctx, volume, slug);
     try {
       await ctx.layers.overlay(next, volume.head);
-      if (disk !== undefined) await changeOver(ctx, disk, next);
+      if (disk !== undefined) await ctx.machines.overlayDisk(disk.machine, disk.serial, next);
     } catch (error) {
       await settleSnapshot(ctx, snapshot).catch((cause: unknown) =>
-        ctx.log.error({ err: cause, snapshot: snapshot.id }, "a snapshot is left to be settled"),
+        ctx.log.error(
+          { err: cause, snapshot: snapshot.id },
+          "an unfinished snapshot could not be settled; it will be tried again",
+        ),
       );
       const settled = await ctx.db.selectFrom("snapshots").selectAll().where("id", "=", snapshot.id).executeTakeFirst();
-      // It was taken after all; only the answer was lost.
+      // The snapshot was taken. Only the answer was lost.
       if (settled?.state === "ready") return settled;
       throw error;
     }
@@ -62,12 +65,12 @@ export async function takeSnapshot(
 }
 
 interface Disk {
-  readonly holder: DiskHolder;
+  readonly machine: string;
   readonly serial: string;
 }
 
 /** Undefined when no machine has the volume. */
-async function holderOf(ctx: VolumeContext, volume: VolumeRow): Promise<Disk | undefined> {
+async function diskOf(ctx: VolumeContext, volume: VolumeRow): Promise<Disk | undefined> {
   const unsettled = await ctx.db
     .selectFrom("snapshots")
     .select("id")
@@ -77,7 +80,7 @@ async function holderOf(ctx: VolumeContext, volume: VolumeRow): Promise<Disk | u
   if (unsettled !== undefined) {
     throw new CaissonError(
       "invalid_state",
-      `Another snapshot of \`${volume.slug}\` is not settled yet; try again in a moment.`,
+      `Another snapshot of \`${volume.slug}\` is not finished yet. Try again in a moment.`,
       { wireCode: "VOLUME_BUSY" },
     );
   }
@@ -87,15 +90,14 @@ async function holderOf(ctx: VolumeContext, volume: VolumeRow): Promise<Disk | u
     .select("serial")
     .where("volume", "=", volume.id)
     .executeTakeFirst();
-  const holder = ctx.machine(volume.attached_to);
-  if (lease === undefined || holder === undefined) {
+  if (lease === undefined || !ctx.running(volume.attached_to)) {
     throw new CaissonError(
       "invalid_state",
-      `The volume \`${volume.slug}\` is just being attached or detached; try again in a moment.`,
+      `The volume \`${volume.slug}\` is being attached or detached. Try again in a moment.`,
       { wireCode: "VOLUME_BUSY" },
     );
   }
-  return { holder, serial: lease.serial };
+  return { machine: volume.attached_to, serial: lease.serial };
 }
 
 async function plan(
@@ -106,6 +108,7 @@ async function plan(
   const next = newLayerId();
   const snapshot: SnapshotRow = {
     id: newId("snp", volume.region),
+    node_id: ctx.nodeId,
     org_id: volume.org_id,
     slug,
     region: volume.region,
@@ -127,19 +130,14 @@ async function plan(
     await takeSlug(trx, volume.org_id, slug, snapshot.id);
     await trx
       .insertInto("layers")
-      .values(plannedLayer({ id: next, parent: volume.head, kind: volume.bootable === 1 ? "root" : "plain" }))
+      .values(plannedLayer(ctx, { id: next, parent: volume.head, kind: volume.bootable === 1 ? "root" : "plain" }))
       .execute();
     await trx.insertInto("snapshots").values(snapshot).execute();
   });
   return { snapshot, next };
 }
 
-async function changeOver(ctx: VolumeContext, { holder, serial }: Disk, next: LayerId): Promise<void> {
-  const overlay = (await ctx.layers.chain(next))[0]!;
-  await holder.whileFrozen([serial], () => holder.overlayDisk(serial, overlay));
-}
-
-/** From here on the snapshot exists for clients. Idempotent. */
+/** Makes the snapshot visible to clients. Idempotent. */
 async function finish(ctx: VolumeContext, snapshot: SnapshotRow, next: LayerId): Promise<void> {
   await ctx.layers.seal(snapshot.layer);
   await ctx.db.transaction().execute(async (trx) => {
@@ -152,8 +150,8 @@ async function finish(ctx: VolumeContext, snapshot: SnapshotRow, next: LayerId):
 }
 
 /**
- * Finishes or undoes a snapshot that was interrupted. What counts is the layer that is written to: once a machine may have
- * written to the new one, only finishing keeps its data; while it still writes to the old one, only undoing does.
+ * Finishes or undoes a snapshot that was interrupted, depending on the layer that the machine writes to. Once it may have written to
+ * the new layer, only finishing keeps its data. While it writes to the old one, only undoing does.
  */
 export async function settleSnapshot(ctx: VolumeContext, snapshot: SnapshotRow): Promise<void> {
   const next = snapshot.next_head;
@@ -164,18 +162,21 @@ export async function settleSnapshot(ctx: VolumeContext, snapshot: SnapshotRow):
     .select("attached_to")
     .where("id", "=", snapshot.volume)
     .executeTakeFirst();
-  const holder = volume?.attached_to == null ? undefined : ctx.machine(volume.attached_to);
-  if (overlay !== undefined && holder === undefined) return finish(ctx, snapshot, next);
-  if (overlay !== undefined && holder !== undefined) {
+  const machine = volume?.attached_to != null && ctx.running(volume.attached_to) ? volume.attached_to : undefined;
+  if (overlay !== undefined && machine === undefined) return finish(ctx, snapshot, next);
+  if (overlay !== undefined && machine !== undefined) {
     const lease = await ctx.db
       .selectFrom("disk_leases")
       .select("serial")
       .where("volume", "=", snapshot.volume)
       .executeTakeFirst();
-    const written = lease === undefined ? undefined : (await holder.diskImages()).get(lease.serial);
-    if (written === `${next}.qcow2`) return finish(ctx, snapshot, next);
-    if (written !== `${snapshot.layer}.qcow2`)
-      throw new CaissonError("unavailable", `The machine does not say what volume ${snapshot.volume} is written to.`);
+    const written = lease === undefined ? undefined : (await ctx.machines.diskLayers(machine))[lease.serial];
+    if (written === next) return finish(ctx, snapshot, next);
+    if (written !== snapshot.layer)
+      throw new CaissonError(
+        "unavailable",
+        `The machine that uses volume ${snapshot.volume} did not report which layer it writes to. Try again in a moment.`,
+      );
   }
   await ctx.layers.remove(next);
   await ctx.db.transaction().execute(async (trx) => {
@@ -185,7 +186,7 @@ export async function settleSnapshot(ctx: VolumeContext, snapshot: SnapshotRow):
   });
 }
 
-/** Settles what is unclear about one volume. For when its machine has gone. */
+/** Settles the interrupted snapshots of a volume. */
 export async function settleVolume(ctx: VolumeContext, volumeId: string): Promise<void> {
   const unsettled = await ctx.db
     .selectFrom("snapshots")
@@ -212,7 +213,7 @@ async function measured(ctx: VolumeContext, snapshot: SnapshotRow, volume: Volum
     void refreshVolume(ctx, volume.id);
     return { ...snapshot, ...columns };
   })().catch((error: unknown) => {
-    ctx.log.warn({ err: error, snapshot: snapshot.id }, "the size of a snapshot is not known");
+    ctx.log.warn({ err: error, snapshot: snapshot.id }, "the size of a snapshot could not be measured");
     return snapshot;
   });
   let timer: NodeJS.Timeout | undefined;

@@ -1,87 +1,75 @@
-/** Volumes and snapshots as the rest of the control plane sees them. */
-import type { Config, LayerStore, SandboxNode } from "@caisson/protocol";
-import type { Logger } from "pino";
-import { repeat, type Repetition } from "../lifecycle/repeat.ts";
-import type { Database } from "../store/tables.ts";
-import { auditVolumes, type AuditReport } from "./audit.ts";
-import type { DiskHolder, VolumeContext } from "./context.ts";
+/** Volumes and snapshots, as routes and workloads use them. */
+import type { MachineSpec, NodeMachines } from "@caisson/protocol";
+import type { VolumeContext } from "../layers/context.ts";
+import { refreshVolume } from "../layers/sizes.ts";
+import type { SnapshotRow, VolumeRow } from "../layers/tables.ts";
+import type { AcquireOptions, Resource, WorkloadPlan } from "../workloads/index.ts";
+import { checkVolumes, type CheckReport } from "./check.ts";
 import { createVolume, type VolumeRequest } from "./create-volume.ts";
 import { deleteSnapshot, deleteVolume, restoreVolume } from "./delete.ts";
 import { Janitor } from "./janitor.ts";
-import { KeyedLock } from "./keyed-lock.ts";
-import { acquireDisks, releaseDisks, type DiskRequest, type Disks } from "./leases.ts";
+import { acquireDisks, releaseDisks } from "./leases.ts";
 import {
-  findSnapshot,
-  findVolume,
   listSnapshots,
   listVolumes,
+  requireSnapshot,
+  requireVolume,
   withBase,
   type PageRequest,
   type VolumeWithBase,
 } from "./lookup.ts";
+import { PreparedRoots } from "./prepared.ts";
 import { recoverVolumes, type RecoveryReport } from "./recover.ts";
-import { refreshVolume } from "./sizes.ts";
-import { StandingRoots } from "./standing.ts";
 import { takeSnapshot } from "./take-snapshot.ts";
-import type { SnapshotRow, VolumeRow } from "./tables.ts";
 
 export interface VolumesOptions {
-  readonly db: Database;
-  readonly lockRows: boolean;
-  readonly layers: LayerStore;
-  readonly config: Pick<Config, "volumes" | "sandbox" | "pool">;
-  readonly baseImage: string;
-  /** The machine of a sandbox, until its process has gone. */
-  readonly machine: (sandboxId: string) => DiskHolder | undefined;
-  /** While a sandbox is being ended: resolves when it has ended and given its disks back. */
-  readonly ending: (sandboxId: string) => Promise<void> | undefined;
-  readonly stand: SandboxNode["stand"];
-  readonly log: Logger;
+  readonly ctx: VolumeContext;
+  readonly machines: NodeMachines;
+  /** Machines that may be prepared on snapshots. */
+  readonly prepared: number;
+  /** Memory of such a machine, MiB: it can get more, but not less. */
+  readonly preparedMemory: number;
 }
 
-/** Milliseconds between two passes of the background work, and that an unneeded layer is kept. */
-const interval = 5_000;
+/** Milliseconds that an unneeded layer is kept. */
 const patience = 15_000;
 
-export class Volumes {
+export class Volumes implements Resource {
+  readonly name = "volumes";
   readonly #ctx: VolumeContext;
-  readonly #standing: StandingRoots;
-  readonly #standingMemory: number;
+  readonly #prepared: PreparedRoots;
+  readonly #preparedMemory: number;
   readonly #janitor: Janitor;
-  readonly #stop = new AbortController();
   readonly #measuring = new Set<Promise<void>>();
-  #repetition: Repetition | undefined;
+  readonly #machines: NodeMachines;
+  /** Prepared machines that workloads were given, by workload. */
+  readonly #claimed = new Map<string, string>();
 
-  constructor(options: VolumesOptions) {
-    const { stand, ...rest } = options;
-    const { pool, sandbox } = options.config;
-    this.#ctx = { ...rest, locks: new KeyedLock() };
-    this.#standing = new StandingRoots(this.#ctx, stand, pool.size === 0 ? 0 : pool.standing);
-    this.#standingMemory = sandbox.memoryDefault;
-    this.#janitor = new Janitor(this.#ctx, { patience });
+  constructor({ ctx, machines, prepared, preparedMemory }: VolumesOptions) {
+    this.#ctx = ctx;
+    this.#machines = machines;
+    this.#prepared = new PreparedRoots(ctx, machines, prepared);
+    this.#preparedMemory = preparedMemory;
+    this.#janitor = new Janitor(ctx, { patience });
   }
 
-  /** Makes the place for the images. Before everything else. */
-  prepare(): Promise<void> {
-    return this.#ctx.layers.open();
-  }
-
-  /** Brings store and disk together after a start; then the background work begins. After machines were adopted, before requests. */
+  /** Brings database and images in line. Called after machines were adopted and before the first request. */
   async start(): Promise<RecoveryReport> {
     const report = await recoverVolumes(this.#ctx);
     const { undone, settled, released } = report;
     if (undone.length + settled.length + released.length > 0)
-      this.#ctx.log.info(report, "volumes of the former process");
-    this.#repetition = repeat(interval, "care for volumes", this.#ctx.log, async () => {
-      await this.#janitor.run(this.#stop.signal);
-    });
+      this.#ctx.log.info(report, "volumes were recovered after a restart");
     return report;
   }
 
+  /** One pass of the background work. */
+  async careFor(signal: AbortSignal): Promise<void> {
+    await this.#prepared.dropDeleted();
+    await this.#janitor.run(signal);
+  }
+
   async close(): Promise<void> {
-    this.#stop.abort();
-    await this.#standing.close();
-    await this.#repetition?.stop();
+    await this.#prepared.close();
     await Promise.all(this.#measuring);
   }
 
@@ -90,9 +78,9 @@ export class Volumes {
     return withBase(this.#ctx.db, await createVolume(this.#ctx, orgId, request));
   }
 
-  async get(orgId: string, idOrSlug: string): Promise<VolumeWithBase | undefined> {
-    const volume = await findVolume(this.#ctx.db, orgId, idOrSlug);
-    return volume && withBase(this.#ctx.db, volume);
+  /** @throws CaissonError `not_found` */
+  async get(orgId: string, idOrSlug: string): Promise<VolumeWithBase> {
+    return withBase(this.#ctx.db, await requireVolume(this.#ctx.db, orgId, idOrSlug));
   }
 
   list(page: PageRequest): Promise<VolumeWithBase[]> {
@@ -114,8 +102,9 @@ export class Volumes {
     return takeSnapshot(this.#ctx, orgId, idOrSlug, slug);
   }
 
-  getSnapshot(orgId: string, idOrSlug: string): Promise<SnapshotRow | undefined> {
-    return findSnapshot(this.#ctx.db, orgId, idOrSlug);
+  /** @throws CaissonError `not_found` */
+  getSnapshot(orgId: string, idOrSlug: string): Promise<SnapshotRow> {
+    return requireSnapshot(this.#ctx.db, orgId, idOrSlug);
   }
 
   listSnapshots(page: PageRequest): Promise<SnapshotRow[]> {
@@ -124,41 +113,36 @@ export class Volumes {
 
   /** See `deleteSnapshot`. */
   async deleteSnapshot(orgId: string, idOrSlug: string): Promise<void> {
-    // In this order, or a machine could be made on it again in between. One that stands does not keep the snapshot from going.
-    await this.#standing.drop(await deleteSnapshot(this.#ctx, orgId, idOrSlug));
+    // In this order. Otherwise a machine could be prepared on the snapshot in between.
+    await this.#prepared.drop(await deleteSnapshot(this.#ctx, orgId, idOrSlug));
   }
 
-  /**
-   * Disks for a new sandbox. See `acquireDisks`.
-   * @param request.memory of the sandbox, MiB: a machine that stands on a snapshot can get more, but not less
-   * @param options.afresh also where a machine stands already
-   */
-  acquire(
-    orgId: string,
-    sandboxId: string,
-    request: DiskRequest & { readonly memory: number },
-    { afresh = false }: { afresh?: boolean } = {},
-  ): Promise<Disks> {
-    const claims = !afresh && request.memory >= this.#standingMemory;
-    return acquireDisks(
-      this.#ctx,
-      orgId,
-      sandboxId,
-      request,
-      claims ? (snapshot) => this.#standing.claim(snapshot) : undefined,
-    );
+  /** Disks for a new workload. See `acquireDisks`. */
+  async acquire(
+    { orgId, id, disks, memory }: WorkloadPlan,
+    { afresh }: AcquireOptions,
+  ): Promise<Pick<MachineSpec, "root" | "volumes" | "prepared">> {
+    const claims = !afresh && memory >= this.#preparedMemory;
+    const claim = claims ? (snapshot: SnapshotRow) => this.#prepared.claim(snapshot) : undefined;
+    const acquired = await acquireDisks(this.#ctx, orgId, id, disks, claim);
+    if (acquired.prepared !== undefined) this.#claimed.set(id, acquired.prepared);
+    return acquired;
   }
 
-  /** After a sandbox's machine has ended. Idempotent. */
-  async release(sandboxId: string): Promise<void> {
-    for (const id of await releaseDisks(this.#ctx, sandboxId)) {
-      // Nobody who ends a sandbox waits for this.
+  /** After a workload's machine has ended, or when it could not be started. Idempotent. */
+  async release(workloadId: string): Promise<void> {
+    // The start may have been given up before the node handed the prepared machine out.
+    const prepared = this.#claimed.get(workloadId);
+    if (prepared !== undefined) await this.#machines.discard(prepared);
+    this.#claimed.delete(workloadId);
+    for (const id of await releaseDisks(this.#ctx, workloadId)) {
+      // In the background: the end of a sandbox does not wait for this.
       const measuring = refreshVolume(this.#ctx, id).finally(() => this.#measuring.delete(measuring));
       this.#measuring.add(measuring);
     }
   }
 
-  audit(): Promise<AuditReport> {
-    return auditVolumes(this.#ctx, { running: (sandboxId) => this.#ctx.machine(sandboxId) !== undefined });
+  check(): Promise<CheckReport> {
+    return checkVolumes(this.#ctx, { running: this.#ctx.running });
   }
 }

@@ -1,7 +1,7 @@
-/** Seeds are files in `seeds/<target>/` beside the target: what it begins with, and every input that ever failed. */
+/** Seeds are files in `<package>/seeds/<target>/`: what a target begins with, and every input that ever failed. */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 
 /** How an input is written to a file. */
 export interface Codec<T> {
@@ -29,8 +29,14 @@ export interface Seed<T> {
   readonly value: T;
 }
 
+/** @param directory of the target's source, somewhere below `src` of its package */
+function seedFolder(directory: string, name: string): string {
+  const source = directory.lastIndexOf(`${sep}src`);
+  return join(directory.slice(0, source), "seeds", name);
+}
+
 export function readSeeds<T>(directory: string, name: string, codec: Codec<T>): Seed<T>[] {
-  const folder = join(directory, "seeds", name);
+  const folder = seedFolder(directory, name);
   if (!existsSync(folder)) return [];
   return readdirSync(folder)
     .filter((file) => file.endsWith(`.${codec.extension}`))
@@ -41,7 +47,7 @@ export function readSeeds<T>(directory: string, name: string, codec: Codec<T>): 
 /** @returns the path; the same input gets the same name */
 export function keepSeed<T>(directory: string, name: string, codec: Codec<T>, value: T): string {
   const bytes = codec.encode(value);
-  const folder = join(directory, "seeds", name);
+  const folder = seedFolder(directory, name);
   mkdirSync(folder, { recursive: true });
   const hash = createHash("sha256").update(bytes).digest("hex").slice(0, 8);
   const path = join(folder, `found-${hash}.${codec.extension}`);

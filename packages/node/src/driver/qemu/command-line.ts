@@ -1,4 +1,4 @@
-/** Builds QEMU's arguments. Pure: what is in here is the whole machine that a guest can see. */
+/** Builds QEMU's arguments. Pure. They describe the whole machine that a guest can see. */
 import { type DiskFile, type DiskSource, ownerRootSerial, rootSerial, type VmShape } from "../driver.ts";
 
 /** Paths inside the jail. */
@@ -57,7 +57,7 @@ export function qemuArguments(options: MachineArguments): readonly string[] {
     ["-smp", String(shape.vcpus)],
     ["-m", `size=${shape.baseMemory}M,slots=1,maxmem=${shape.baseMemory + shape.pluggableMemory + 1024}M`],
     ["-nodefaults", "-no-user-config", "-display", "none"],
-    // A machine that ends itself stays to be asked why; see the SHUTDOWN event.
+    // QEMU stays after the guest has ended, so that we can ask for the reason; see the SHUTDOWN event.
     ["-action", "reboot=shutdown,shutdown=pause"],
     ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     ["-rtc", "base=utc,clock=host"],
@@ -74,14 +74,14 @@ export function qemuArguments(options: MachineArguments): readonly string[] {
     ["-device", "virtio-blk-pci,bus=pcie.0,addr=3,drive=base,serial=base"],
     ["-blockdev", JSON.stringify(options.root)],
     ["-device", `virtio-blk-pci,bus=pcie.0,addr=4,drive=${nodeName(rootSerial, 0)},serial=${rootSerial}`],
-    // Inserting an image costs the guest an interrupt, adding a disk costs it a scan of the bus.
+    // Inserting an image costs the guest one interrupt; adding a disk would cost a scan of the bus.
     ["-blockdev", JSON.stringify({ driver: "null-co", "node-name": ids.nothing, size: 0 })],
     [
       "-device",
       `virtio-blk-pci,id=${ids.ownerRoot},bus=pcie.0,addr=7,drive=${ids.nothing},serial=${ownerRootSerial},num-queues=1`,
     ],
     ["-device", `virtio-scsi-pci,id=${ids.scsi},bus=pcie.0,addr=5,num_queues=1`],
-    // Tells the guest's kernel by itself that it is a copy.
+    // Notifies the guest's kernel that it is a copy of another machine.
     ["-device", "vmgenid,guid=auto"],
   ];
   if (shape.pluggableMemory > 0) {
@@ -93,7 +93,7 @@ export function qemuArguments(options: MachineArguments): readonly string[] {
   if (mode.kind === "boot") {
     args.push(["-kernel", jailPaths.kernel, "-initrd", jailPaths.initramfs, "-append", mode.kernelArguments]);
   } else {
-    // The saved state has the boot loader's ROM, which `-kernel` would bring along with 40 MB that a clone never reads.
+    // The saved state needs the boot loader's ROM. `-kernel` would add it, and with it 40 MB that a clone never reads.
     args.push(["-option-rom", "linuxboot_dma.bin", "-incoming", "defer", "-S"]);
   }
   return args.flat();
@@ -106,7 +106,7 @@ const commonKernelArguments =
   // No policy is loaded for the other security modules, nothing reads audit records or pressure figures, and each would be asked
   // or written at every system call.
   "lsm=landlock,yama audit=0 psi=0 " +
-  // A machine that is paused looks like one that hangs. Nobody waits for large pages; idle, these only wake the processors.
+  // A paused machine looks like one that hangs. Large pages are not needed; on an idle machine they only wake the processors.
   "nowatchdog tsc=reliable transparent_hugepage=madvise";
 
 /**
@@ -123,7 +123,7 @@ export function kernelArguments(accelerator: "kvm" | "tcg"): string {
 
 function ramObject({ shape, mode, ramFile }: MachineArguments): string {
   const file = `memory-backend-file,id=ram,size=${shape.baseMemory}M,mem-path=${jailPaths.template}/${ramFile}`;
-  // A clone maps the file copy-on-write, and could not write it if it tried.
+  // A clone maps the file copy-on-write, and cannot write to it.
   return mode.kind === "boot" ? `${file},share=on` : `${file},share=off,readonly=on,rom=off`;
 }
 
@@ -138,7 +138,7 @@ function baseDisk(): BlockDescription {
 }
 
 /**
- * Describes a qcow2 image and everything below it, so that paths written into the images mean nothing.
+ * Describes a qcow2 image and everything below it, so that QEMU ignores the paths inside the images.
  * @param chain top first; empty: nothing
  */
 export function qcow2Chain(
@@ -170,7 +170,7 @@ export function qcow2Chain(
   };
 }
 
-/** Block nodes carry the number of the overlay, so that QEMU itself remembers which one a disk writes to. */
+/** Names of block nodes contain the number of the overlay, so that QEMU itself remembers which overlay a disk writes to. */
 export function nodeName(serial: string, generation: number): string {
   return `disk-${serial}-${generation}`;
 }

@@ -1,4 +1,4 @@
-/** The QEMU driver. */
+/** The driver for QEMU. */
 import { createHash } from "node:crypto";
 import { execFile } from "node:child_process";
 import { readFile, stat } from "node:fs/promises";
@@ -6,8 +6,10 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { CaissonError } from "@caisson/protocol";
 import { type BootOptions, type RestoreOptions, rootSerial, type Vm, type VmDriver, type VmShape } from "../driver.ts";
+import { chooseAccelerator } from "./accelerator.ts";
+import { createTemplateDisks, templateDisks } from "./blank-disks.ts";
 import { kernelArguments, type MachineArguments, nodeName, qcow2Chain, qemuArguments } from "./command-line.ts";
-import { killProcess } from "../../runtime/process-identity.ts";
+import { killProcess } from "@caisson/linux";
 import { resumeWhenRoom } from "./full-disk.ts";
 import { launch, socketNames } from "./launch.ts";
 import { Qmp } from "./qmp.ts";
@@ -51,17 +53,18 @@ export function createQemuDriver(program = "/usr/bin/qemu-system-x86_64"): VmDri
       return new QemuVm({ ...sockets(place.runDirectory), ...launched, qmp, template });
     } catch (cause) {
       await killProcess(launched.process);
-      throw new CaissonError(
-        "internal",
-        `The virtual machine monitor does not start: ${launched.complaints().trim()}`,
-        { cause },
-      );
+      throw new CaissonError("internal", `The virtual machine monitor did not start: ${launched.complaints().trim()}`, {
+        cause,
+      });
     }
   };
 
   return {
     name: "qemu",
     memoryGranularity,
+    templateDisks,
+    chooseAccelerator: (options) => chooseAccelerator({ ...options, program }),
+    createTemplateDisks,
     identity: async (shape) => {
       version ??= run(program, ["--version"], { timeout: 10_000 }).then(({ stdout }) => stdout.split("\n")[0] ?? "");
       const parts = [await version, processorModel(shape), kernelArguments(shape.accelerator)];
@@ -86,7 +89,7 @@ export function createQemuDriver(program = "/usr/bin/qemu-system-x86_64"): VmDri
       const status = (await qmp.execute("query-status")) as { status?: unknown };
       if (status.status === "shutdown" || status.status === "internal-error") {
         qmp.close();
-        throw new CaissonError("gone", "The guest ended while nobody watched.");
+        throw new CaissonError("gone", "The guest ended while no process of the node was running.");
       }
       resumeWhenRoom(qmp, place.disksDirectory);
       return new QemuVm({ ...sockets(place.runDirectory), process: identity, qmp, complaints: () => "" });

@@ -1,11 +1,11 @@
 /**
- * A machine whose write finds the host's disk full is paused by QEMU instead of being told of an error that would damage its file
- * system (`werror=enospc`). This lets it go on once there is room again; QEMU then repeats the write.
+ * When the host's disk is full, QEMU pauses a machine that writes, instead of reporting an error that would damage the guest's file
+ * system (`werror=enospc`). This resumes the machine once there is free space again; QEMU then repeats the write.
  */
 import { statfs } from "node:fs/promises";
 import type { Qmp } from "./qmp.ts";
 
-/** Room for a while of writing, so that a machine does not stop again at once, bytes. */
+/** Free space at which machines resume, bytes: enough that they do not stop again at once. */
 const enough = 256 * 2 ** 20;
 const retryMs = 1000;
 
@@ -33,7 +33,7 @@ export function resumeWhenRoom(qmp: Qmp, directory: string, freeBytes = hostFree
     closed = true;
     clearInterval(waiting);
   });
-  // One that an earlier process left stalled.
+  // The machine may have been paused under an earlier process of ours.
   isStalled(qmp).then(
     (stalled) => {
       if (stalled) wait();

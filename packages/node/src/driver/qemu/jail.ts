@@ -1,7 +1,7 @@
 /**
- * The jail around QEMU: bubblewrap with private mount, pid, network, ipc and host name spaces, holding nothing but QEMU, its
- * libraries, the image, the template and this machine's disks. As root QEMU becomes a user that owns nothing else; otherwise a
- * user name space keeps it in.
+ * The jail around QEMU: bubblewrap with private mount, pid, network, ipc and UTS namespaces. It contains nothing but QEMU, its
+ * libraries, the image, the template and this machine's disks. When we are root, QEMU runs as a user that owns nothing else;
+ * otherwise it runs in a user namespace.
  */
 import { existsSync } from "node:fs";
 import type { VmPlace } from "../driver.ts";
@@ -27,18 +27,18 @@ const readOnlyTrees = [
   "/usr/share/qemu",
   "/usr/share/seabios",
   "/etc/ld.so.cache",
-  // All that QEMU wants of /proc: whether memory may be mapped without being reserved.
+  // The only file that QEMU reads in /proc: whether memory may be mapped without being reserved.
   "/proc/sys/vm/overcommit_memory",
 ];
 
 const parents = ["/usr", "/usr/bin", "/usr/share", "/etc", "/dev", "/image", "/proc", "/proc/sys", "/proc/sys/vm"];
 
-/** Writable files of a machine never get longer; a monitor that was taken over cannot fill the host. In blocks of 512 bytes. */
+/** Limit for files that a machine writes, so that a compromised monitor cannot fill the host's disk. In blocks of 512 bytes. */
 const largestFileBlocks = (128 * 2 ** 30) / 512;
 
 /**
- * Joins the groups, becomes the first candidate when the host runs out of memory, leaves no core dump (it would hold the guest's
- * secrets), and turns into the jail.
+ * Joins the control groups, makes itself the first candidate of the OOM killer, disables core dumps (they would contain the guest's
+ * secrets), and executes the jail.
  */
 const launcher = `set -e
 n=$1; shift

@@ -1,10 +1,10 @@
-/** Starts a jailed QEMU that outlives us: its sockets are bound here, its process is its own session. */
+/** Starts a jailed QEMU that outlives this process: its sockets are bound here, and it runs in a session of its own. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { CaissonError } from "@caisson/protocol";
 import { listenForChild } from "../../runtime/listening-socket.ts";
-import { identifyProcess, type ProcessIdentity } from "../../runtime/process-identity.ts";
+import { identifyProcess, type ProcessIdentity } from "@caisson/linux";
 import type { Descriptors } from "./command-line.ts";
 import { infoDescriptor, jailedCommand, type JailOptions } from "./jail.ts";
 
@@ -21,7 +21,7 @@ export interface Launched {
 
 export const socketNames = { qmp: "qmp.sock", control: "control.sock", egress: "egress.sock" } as const;
 
-/** In the child: bubblewrap's report comes first, then the sockets. */
+/** Descriptors in the child: first the one that bubblewrap reports on, then the sockets. */
 const descriptors: Descriptors = { qmp: infoDescriptor + 1, control: infoDescriptor + 2, egress: infoDescriptor + 3 };
 const startDeadlineMs = 10_000;
 const keptComplaints = 8192;
@@ -53,13 +53,13 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
     return { process: identity, complaints };
   } catch (cause) {
     const said = complaints().trim();
-    throw new CaissonError("internal", `The virtual machine monitor does not start${said === "" ? "." : `: ${said}`}`, {
+    throw new CaissonError("internal", `The virtual machine monitor did not start${said === "" ? "." : `: ${said}`}`, {
       cause,
     });
   }
 }
 
-/** Keeps the pipe empty and its end in memory. QEMU ignores SIGPIPE, so it survives when this reader goes. */
+/** Reads the pipe and keeps the last bytes in memory. QEMU ignores SIGPIPE, so it survives when this reader ends. */
 function keepTail(stream: Readable): () => string {
   let tail = "";
   stream.setEncoding("latin1");

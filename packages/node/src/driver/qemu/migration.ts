@@ -1,4 +1,4 @@
-/** Saving and loading machine state without its memory, which lies in a file that both sides map. */
+/** Saving and loading machine state without its memory, which is in a file that both sides map. */
 import { CaissonError } from "@caisson/protocol";
 import type { Qmp } from "./qmp.ts";
 
@@ -14,21 +14,32 @@ export async function migrate(qmp: Qmp, direction: "migrate" | "migrate-incoming
       else reject(error);
     };
     const timer = setTimeout(
-      () => finish(new CaissonError("timeout", "The machine's state was not there in time.")),
+      () =>
+        finish(
+          new CaissonError(
+            "timeout",
+            `The machine's state was not saved or loaded within ${deadlineMs / 1000} seconds.`,
+          ),
+        ),
       deadlineMs,
     );
     const unsubscribe = qmp.onEvent(({ name, data }) => {
       if (name !== "MIGRATION") return;
       if (data["status"] === "completed") finish();
       if (data["status"] === "failed")
-        finish(new CaissonError("internal", "The machine's state does not fit this monitor."));
+        finish(new CaissonError("internal", "The virtual machine monitor could not save or load the machine's state."));
     });
     void qmp.closed.then(() =>
-      finish(new CaissonError("unavailable", "The virtual machine monitor died over the machine's state.")),
+      finish(
+        new CaissonError(
+          "unavailable",
+          "The virtual machine monitor ended while it saved or loaded the machine's state.",
+        ),
+      ),
     );
   });
   done.catch(() => undefined);
-  // Sent together: QEMU works them off in order, and each answer would cost a round trip.
+  // Sent together: QEMU executes them in order, and waiting for each answer would cost a round trip.
   const capabilities = [
     { capability: "x-ignore-shared", state: true },
     { capability: "events", state: true },

@@ -33,7 +33,7 @@ export class QmpLines {
     if (part.length === 0) return;
     this.#length += part.length;
     if (this.#length > maximumLineBytes)
-      throw new CaissonError("internal", "The virtual machine monitor sent a message that is too long.");
+      throw new CaissonError("internal", "The virtual machine monitor sent a message of more than 1 MiB, the limit.");
     this.#parts.push(part);
   }
 }
@@ -43,10 +43,10 @@ function parse(line: string): QmpMessage {
   try {
     value = JSON.parse(line);
   } catch (cause) {
-    throw new CaissonError("internal", "The virtual machine monitor sent something that is not QMP.", { cause });
+    throw new CaissonError("internal", "The virtual machine monitor sent a line that is not a QMP message.", { cause });
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new CaissonError("internal", "The virtual machine monitor sent something that is not QMP.");
+    throw new CaissonError("internal", "The virtual machine monitor sent a line that is not a QMP message.");
   }
   return value as QmpMessage;
 }

@@ -15,7 +15,7 @@ interface Waiting {
   readonly timer: NodeJS.Timeout;
 }
 
-/** More than this many answers outstanding is a fault of ours; QEMU itself queues eight. */
+/** More outstanding commands would be a bug of ours; QEMU itself queues eight. */
 const maximumOutstanding = 64;
 
 export class Qmp {
@@ -41,14 +41,14 @@ export class Qmp {
         for (const waiting of this.#waiting.values()) {
           clearTimeout(waiting.timer);
           waiting.reject(
-            new CaissonError("unavailable", `The virtual machine monitor went away during ${waiting.command}.`),
+            new CaissonError("unavailable", `The virtual machine monitor ended before it answered ${waiting.command}.`),
           );
         }
         this.#waiting.clear();
         resolve();
       });
     });
-    // The close event carries the news; without a listener an error would end the process.
+    // The close event follows. Without a listener an error would end this process.
     socket.on("error", () => undefined);
   }
 
@@ -71,11 +71,13 @@ export class Qmp {
   execute(command: string, args: object = {}, options: { deadlineMs?: number } = {}): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#socket.destroyed) {
-        reject(new CaissonError("unavailable", "The virtual machine monitor is gone."));
+        reject(new CaissonError("unavailable", "The virtual machine monitor has ended."));
         return;
       }
       if (this.#waiting.size >= maximumOutstanding) {
-        reject(new CaissonError("resource_exhausted", "Too many commands wait for the virtual machine monitor."));
+        reject(
+          new CaissonError("resource_exhausted", "Too many commands are waiting for the virtual machine monitor."),
+        );
         return;
       }
       const id = this.#nextId++;

@@ -1,7 +1,7 @@
 /** One running QEMU: commands, events, and its end. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { CaissonError } from "@caisson/protocol";
-import { isAlive, killProcess, type ProcessIdentity } from "../../runtime/process-identity.ts";
+import { isAlive, killProcess, type ProcessIdentity } from "@caisson/linux";
 import {
   type DiskFile,
   type DiskSource,
@@ -15,6 +15,8 @@ import { migrate } from "./migration.ts";
 import type { Qmp } from "./qmp.ts";
 
 const quitDeadlineMs = 1500;
+/** Between attempts to kill a monitor that the kernel does not let go, for example because it waits for a broken disk. */
+const killAgainMs = 1000;
 
 export interface QemuVmOptions {
   readonly process: ProcessIdentity;
@@ -66,7 +68,7 @@ export class QemuVm implements Vm {
     await Promise.all([
       this.#qmp.execute("blockdev-add", qcow2Chain(node, disk.chain, disk) ?? {}),
       this.#qmp.execute("qom-set", { path: ids.ownerRoot, property: "drive", value: node }),
-      // Changes nothing, but has the guest told of the size.
+      // Does not change the image, but notifies the guest of the size.
       this.#qmp.execute("block_resize", { "node-name": node, size: bytes }),
     ]);
   }
@@ -88,7 +90,7 @@ export class QemuVm implements Vm {
         bus: `${ids.scsi}.0`,
         drive: node,
         serial: disk.serial,
-        // A full host stops the machine, see `resumeWhenRoom`; the guest never hears of it.
+        // A full host stops the machine, see `resumeWhenRoom`; the guest does not notice.
         werror: "enospc",
       };
       await this.#qmp.execute("device_add", device);
@@ -126,7 +128,7 @@ export class QemuVm implements Vm {
     const gone = new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => {
         unsubscribe();
-        reject(new CaissonError("timeout", "The sandbox does not let go of the disk; unmount it first."));
+        reject(new CaissonError("timeout", "The sandbox did not release the disk. Unmount it first."));
       }, 10_000);
       const unsubscribe = this.#qmp.onEvent(({ name, data }) => {
         if (name !== "DEVICE_DELETED" || data["device"] !== device) return;
@@ -146,7 +148,8 @@ export class QemuVm implements Vm {
   /** Takes the template's state. */
   async load(): Promise<void> {
     const { template } = this.#options;
-    if (template === undefined) throw new CaissonError("invalid_state", "There is no template to restore from.");
+    if (template === undefined)
+      throw new CaissonError("invalid_state", "This machine was not started from a template.");
     await migrate(this.#qmp, "migrate-incoming", `${jailPaths.template}/${template.state}`);
   }
 
@@ -178,7 +181,7 @@ export class QemuVm implements Vm {
   }
 
   async #guestEnded(reason: string): Promise<void> {
-    // The guest can only have done it on purpose, or its kernel gave up.
+    // Either the guest shut itself down, or its kernel panicked.
     const stopped = reason === "guest-shutdown";
     const last = stopped ? "" : await this.console().catch(() => "");
     const tail = last.trim().split("\n").slice(-5).join(" | ").slice(-600);
@@ -195,14 +198,24 @@ export class QemuVm implements Vm {
     await this.#disappear();
   }
 
-  /** The monitor's connection ends with the monitor; one that broke it otherwise is not trusted to run on. */
+  /** The monitor's connection ends with the monitor; a monitor that closes it in any other way is not trusted and is killed. */
   async #watch(): Promise<VmExit> {
     await this.#qmp.closed;
     if (this.#released) return new Promise(() => undefined);
-    await this.#disappear();
+    // Never rejects: callers wait for the end, also when the kernel needs long to kill the process.
+    while (
+      !(await this.#disappear().then(
+        () => true,
+        () => false,
+      ))
+    )
+      await sleep(killAgainMs, undefined, { ref: false });
     const said = this.#options.complaints().trim();
     return (
-      this.#ending ?? { reason: "crashed", detail: `the virtual machine monitor died${said === "" ? "" : `: ${said}`}` }
+      this.#ending ?? {
+        reason: "crashed",
+        detail: `the virtual machine monitor crashed${said === "" ? "" : `: ${said}`}`,
+      }
     );
   }
 

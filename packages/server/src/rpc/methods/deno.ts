@@ -1,33 +1,21 @@
-/** Deno programs: from a file or from given code, with or without restarts on changes. */
-import { z } from "zod";
-import { method, optional, path, pid, type Call, type Methods } from "../call.ts";
-import { processText, spawn, spawnOptions, type Command, type Spawned, type SpawnOptions } from "../spawn.ts";
+/** Runs Deno programs from a file or from code, with or without restarts when files change. */
+import { rpcMethods as contract, type RpcResult, type SpawnOptions } from "@caisson/api";
+import { method, type Call, type Methods } from "../call.ts";
+import { spawn, type Command } from "../spawn.ts";
 import { nextStreamId } from "../streams/stream-ids.ts";
 import { watchRestarts } from "../watch-restarts.ts";
 import { asDeadProcess } from "./processes.ts";
 
-const shared = spawnOptions.extend({ scriptArgs: optional(z.array(processText)) });
-const schema = z.union([
-  shared.extend({
-    entrypoint: path.min(1),
-    watch: optional(z.union([z.boolean(), z.array(path)])),
-    code: optional(z.undefined()),
-  }),
-  shared.extend({
-    code: z.string(),
-    extension: z.enum(["js", "cjs", "mjs", "ts", "cts", "mts", "jsx", "tsx"]).default("ts"),
-  }),
-]);
-type SpawnDeno = Spawned & { watcherId: string | null };
+type SpawnDeno = RpcResult<"spawnDeno">;
 
 export const deno: Methods = {
-  spawnDeno: method(schema, async ({ scriptArgs = [], ...params }, call) =>
+  spawnDeno: method(contract.spawnDeno, async ({ scriptArgs = [], ...params }, call) =>
     "entrypoint" in params
       ? await runFile(params.entrypoint, params.watch, scriptArgs, params, call)
       : await runCode(params.code, params.extension, scriptArgs, params, call),
   ),
   denoHttpWait: method(
-    z.object({ pid }),
+    contract.denoHttpWait,
     async ({ pid }, { agent, signal }) => {
       const { port } = await agent.processes.waitListening({ pid }, { signal }).catch(asDeadProcess);
       return port > 0;
@@ -44,7 +32,7 @@ async function runFile(
   options: SpawnOptions,
   call: Call,
 ): Promise<SpawnDeno> {
-  // A file whose name begins like an option.
+  // The name of a file may look like an option.
   const file = entrypoint.startsWith("-") ? `./${entrypoint}` : entrypoint;
   if (watch === undefined || watch === false) {
     return {
@@ -53,7 +41,7 @@ async function runFile(
     };
   }
   const watcherId = `watch-${nextStreamId()}`;
-  // A comma in a path is written twice.
+  // Deno reads a double comma as a comma in a path.
   const flag =
     Array.isArray(watch) && watch.length > 0
       ? `--watch=${watch.map((path) => path.replaceAll(",", ",,")).join(",")}`

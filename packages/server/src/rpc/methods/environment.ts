@@ -1,17 +1,17 @@
-import { z } from "zod";
+import { rpcMethods as contract } from "@caisson/api";
 import { method, type Methods } from "../call.ts";
 
 export const environment: Methods = {
-  envGet: method(z.object({ key: z.string() }), async ({ key }, { agent, signal }) => {
+  envGet: method(contract.envGet, async ({ key }, { agent, signal }) => {
     return (await agent.environment.get({ key }, { signal })).value;
   }),
-  envSet: method(z.object({ key: z.string(), value: z.string() }), async ({ key, value }, { agent, signal }) => {
+  envSet: method(contract.envSet, async ({ key, value }, { agent, signal }) => {
     await agent.environment.set({ key, value }, { signal });
   }),
-  envDelete: method(z.object({ key: z.string() }), async ({ key }, { agent, signal }) => {
+  envDelete: method(contract.envDelete, async ({ key }, { agent, signal }) => {
     await agent.environment.delete({ key }, { signal });
   }),
-  envToObject: method(z.object({}), async (_, { agent, signal }) => {
+  envToObject: method(contract.envToObject, async (_, { agent, signal }) => {
     return (await agent.environment.list({}, { signal })).values;
   }),
 };

@@ -1,29 +1,19 @@
 /** HTTP from inside the sandbox, as the client's `fetch` (wire contract 4.5, T24). */
+import { rpcMethods as contract, type RpcParams, type RpcResult } from "@caisson/api";
 import { Readable } from "node:stream";
 import { CaissonError } from "@caisson/protocol";
 import { fetch, type RequestInit, type Response } from "undici";
-import { z } from "zod";
-import { method, optional, pid, type Call, type Methods } from "../call.ts";
+import { method, type Call, type Methods } from "../call.ts";
 import { abortError, OperationFailure, typeError } from "../errors.ts";
 import { httpThrough } from "../in-sandbox-connector.ts";
 import { asDeadProcess } from "./processes.ts";
 
-/** Milliseconds that a process gets to listen when the client did not wait for that. */
+/** Milliseconds for a process to listen, when the client did not wait for it. */
 const listenTimeout = 30_000;
 const nullBodyStatuses = new Set([101, 103, 204, 205, 304]);
 
-const schema = z.object({
-  url: z.string().max(65_536),
-  method: z.string().max(64).default("GET"),
-  headers: z.array(z.tuple([z.string(), z.string()])).default([]),
-  redirect: z.enum(["follow", "manual"]).default("follow"),
-  abortId: optional(z.number()),
-  bodyStreamId: optional(z.number()),
-  pid: optional(pid),
-});
-
 export const fetchMethods: Methods = {
-  fetch: method(schema, async (params, call) => {
+  fetch: method(contract.fetch, async (params, call) => {
     const body = params.bodyStreamId === undefined ? undefined : call.connection.inbound.claim(params.bodyStreamId);
     try {
       return await run(params, body, call);
@@ -34,13 +24,13 @@ export const fetchMethods: Methods = {
   }),
 };
 
-async function run(params: z.infer<typeof schema>, body: Readable | undefined, call: Call): Promise<unknown> {
+async function run(params: RpcParams<"fetch">, body: Readable | undefined, call: Call): Promise<RpcResult<"fetch">> {
   const { sandbox, signal, connection, replied } = call;
   const url = parseUrl(params.url);
   const port = params.pid === undefined ? undefined : await listeningPort(params.pid, call);
-  // The process speaks plain HTTP whatever the URL says; its host stays, for virtual hosts.
+  // The process serves plain HTTP, also for an https URL. The host stays in the request, for virtual hosts.
   if (port !== undefined) url.protocol = "http:";
-  const http = httpThrough({ sandbox, signal, port });
+  const http = httpThrough({ sandbox, extraCa: call.extraCa, signal, port });
   try {
     const init: RequestInit = {
       method: params.method,
@@ -98,7 +88,7 @@ async function listeningPort(pid: number, { agent, signal }: Call): Promise<numb
   return port;
 }
 
-/** Encodings that undici decodes; the length is then another. */
+/** Content-Encodings that undici decodes. The length in the header is then wrong. */
 const decoded = new Set(["gzip", "x-gzip", "deflate", "br", "zstd"]);
 
 function headersOf(response: Response, method: string): [string, string][] {
@@ -110,7 +100,7 @@ function headersOf(response: Response, method: string): [string, string][] {
   );
 }
 
-/** As Deno words it, with the innermost reason. Query values are left out: they may be secrets. */
+/** Deno's text, with the innermost reason. The query is left out: it may contain secrets. */
 function failureText(url: URL, error: unknown): string {
   let reason: unknown = error;
   while (reason instanceof Error && reason.cause !== undefined && !(reason instanceof CaissonError))

@@ -1,52 +1,36 @@
 /** Whole files: reading into a reply, writing from a parameter or a stream. */
+import { rpcMethods as contract, type RpcParams } from "@caisson/api";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { agentContract } from "@caisson/protocol";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { z } from "zod";
-import { method, optional, path, type Call, type Methods } from "../call.ts";
+import { method, type Call, type Methods } from "../call.ts";
 import { OperationFailure } from "../errors.ts";
 import { Base64Json } from "../frames.ts";
 
-/** Up to here content travels in the call to the agent, beyond it as a stream; bytes. */
+/** Content up to this size is part of the call to the agent. Larger content is a stream. Bytes. */
 const inlineBytes = 1024 * 1024;
-/** A stream of at most so many bytes whose end comes this soon (milliseconds) is written by one call to the agent, not three. */
+/** A stream with at most this many bytes that ends within this time (milliseconds) is written with one call to the agent instead of three. */
 const smallStream = { bytes: 64 * 1024, patience: 50 };
 
-const abortId = optional(z.number());
-const readSchema = z.object({ path, abortId });
-const writeOptions = z.object({
-  append: optional(z.boolean()),
-  create: optional(z.boolean()),
-  createNew: optional(z.boolean()),
-  mode: optional(z.int().min(0).max(0o7777)),
-});
-const writeSchema = z
-  .object({
-    path,
-    abortId,
-    options: optional(writeOptions),
-    content: optional(z.string()),
-    contentStreamId: optional(z.number()),
-  })
-  .refine((params) => params.content !== undefined || params.contentStreamId !== undefined, {
-    path: ["content"],
-    message: "Required",
-  });
-type WriteParams = z.infer<typeof writeSchema>;
+type WriteParams = RpcParams<"writeFile">;
 
 const describeRead = (params: { path: string }) => `readfile '${params.path}'`;
 const describeWrite = (params: { path: string }) => `writefile '${params.path}'`;
 
 export const fileContents: Methods = {
-  readFile: method(readSchema, async ({ path }, call) => new Base64Json(await readWhole(path, call)), describeRead),
+  readFile: method(
+    contract.readFile,
+    async ({ path }, call) => Base64Json.value(await readWhole(path, call)),
+    describeRead,
+  ),
   readTextFile: method(
-    readSchema,
+    contract.readTextFile,
     async ({ path }, call) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(await readWhole(path, call)),
     describeRead,
   ),
-  writeFile: method(writeSchema, (params, call) => write(params, "base64", call), describeWrite),
-  writeTextFile: method(writeSchema, (params, call) => write(params, "utf8", call), describeWrite),
+  writeFile: method(contract.writeFile, (params, call) => write(params, "base64", call), describeWrite),
+  writeTextFile: method(contract.writeTextFile, (params, call) => write(params, "utf8", call), describeWrite),
 };
 
 async function readWhole(path: string, { agent, signal, replyBytes }: Call): Promise<Uint8Array> {
@@ -72,7 +56,7 @@ async function readWhole(path: string, { agent, signal, replyBytes }: Call): Pro
 }
 
 function tooLarge(path: string, limit: number): OperationFailure {
-  const message = `File too large (os error 27): readfile '${path}' does not fit one message of ${limit} bytes; open it and read it in pieces`;
+  const message = `File too large (os error 27): readfile '${path}' does not fit into one message of ${limit} bytes; open it and read it in parts`;
   return new OperationFailure({ constructorName: "Error", message, code: "EFBIG" });
 }
 
@@ -101,7 +85,7 @@ async function write(params: WriteParams, encoding: "base64" | "utf8", call: Cal
     }
     const { stream } = await agent.files.writeFileBegin(request, { signal });
     const target = agent.writeStream(stream);
-    // Of two failures that of the agent says what happened; that of the stream is only that it broke.
+    // When both fail, the agent's error has the reason; the stream's error is only that it broke.
     const [copied, finished] = await Promise.allSettled([
       pipeline(source, target, { signal }),
       agent.files.writeFileFinish({ stream }, { signal }).catch((error: unknown) => {

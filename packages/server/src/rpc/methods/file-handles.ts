@@ -1,11 +1,10 @@
-/** Open files. The client's number belongs to its connection, see `ConnectionState.handles`. */
+/** Open files. A client's number is valid on its connection only, see `ConnectionState.handles`. */
+import { rpcMethods as contract, type RpcParams } from "@caisson/api";
 import { agentContract } from "@caisson/protocol";
-import { z } from "zod";
-import { method, optional, path, type Call, type Methods } from "../call.ts";
+import { method, type Call, type Methods } from "../call.ts";
 import { OperationFailure } from "../errors.ts";
 import { Base64Json } from "../frames.ts";
 import { toFileInfo } from "./file-info.ts";
-import { fileTime } from "./file-time.ts";
 
 /** Largest piece of one call to the agent, bytes. */
 const pieceBytes = 1024 * 1024;
@@ -15,49 +14,29 @@ const maxHandles = 4096;
 const { HandleSeekRequest_Whence: Whence } = agentContract;
 const whences = [Whence.START, Whence.CURRENT, Whence.END];
 
-const handle = z.object({ fileHandleId: z.number() });
-const length = z.int().min(0).transform(BigInt);
-const offset = z.union([
-  z.int().transform(BigInt),
-  z
-    .string()
-    .regex(/^-?\d{1,19}$/)
-    .transform(BigInt),
-]);
-const flag = optional(z.boolean());
-const openOptions = z.object({
-  read: flag,
-  write: flag,
-  append: flag,
-  truncate: flag,
-  create: flag,
-  createNew: flag,
-  mode: optional(z.int().min(0).max(0o7777)),
-});
-
 export const fileHandles: Methods = {
   open: method(
-    z.object({ path, options: optional(openOptions) }),
+    contract.open,
     ({ path, options = { read: true } }, call) => open(path, options, call),
     (params) => `open '${params.path}'`,
   ),
   create: method(
-    z.object({ path }),
+    contract.create,
     (params, call) => open(params.path, { read: true, write: true, truncate: true, create: true }, call),
     (params) => `open '${params.path}'`,
   ),
-  fileClose: method(handle, async ({ fileHandleId }, call) => {
+  fileClose: method(contract.fileClose, async ({ fileHandleId }, call) => {
     const handle = find(fileHandleId, call);
     call.connection.handles.delete(fileHandleId);
     await call.agent.files.close({ handle });
   }),
-  fileRead: method(handle.extend({ length: z.number().min(0) }), async ({ fileHandleId, length }, call) => {
+  fileRead: method(contract.fileRead, async ({ fileHandleId, length }, call) => {
     const request = { handle: find(fileHandleId, call), length: Math.min(Math.trunc(length), pieceBytes) };
     if (request.length === 0) return { data: "" };
     const { data, eof } = await call.agent.files.read(request, { signal: call.signal });
-    return data.length === 0 && eof ? { data: null } : new Base64Json(data, "data");
+    return data.length === 0 && eof ? { data: null } : Base64Json.data(data);
   }),
-  fileWrite: method(handle.extend({ data: z.string() }), async ({ fileHandleId, data }, call) => {
+  fileWrite: method(contract.fileWrite, async ({ fileHandleId, data }, call) => {
     const handle = find(fileHandleId, call);
     const bytes = Buffer.from(data, "base64");
     let written = 0;
@@ -72,55 +51,46 @@ export const fileHandles: Methods = {
       throw new OperationFailure({ constructorName: "WriteZero", message: "failed to write whole buffer", code: null });
     return { bytesWritten: written };
   }),
-  fileSeek: method(
-    handle.extend({ offset, whence: z.union([z.literal(0), z.literal(1), z.literal(2)]) }),
-    async (params, call) => {
-      const request = {
-        handle: find(params.fileHandleId, call),
-        offset: params.offset,
-        whence: whences[params.whence]!,
-      };
-      return { position: Number((await call.agent.files.seek(request, { signal: call.signal })).position) };
-    },
-  ),
-  fileStat: method(handle, async ({ fileHandleId }, call) => {
+  fileSeek: method(contract.fileSeek, async (params, call) => {
+    const request = {
+      handle: find(params.fileHandleId, call),
+      offset: params.offset,
+      whence: whences[params.whence]!,
+    };
+    return { position: Number((await call.agent.files.seek(request, { signal: call.signal })).position) };
+  }),
+  fileStat: method(contract.fileStat, async ({ fileHandleId }, call) => {
     return toFileInfo(await call.agent.files.handleStat({ handle: find(fileHandleId, call) }, { signal: call.signal }));
   }),
-  fileSync: method(handle, ({ fileHandleId }, call) => sync(fileHandleId, false, call)),
-  fileSyncData: method(handle, ({ fileHandleId }, call) => sync(fileHandleId, true, call)),
+  fileSync: method(contract.fileSync, ({ fileHandleId }, call) => sync(fileHandleId, false, call)),
+  fileSyncData: method(contract.fileSyncData, ({ fileHandleId }, call) => sync(fileHandleId, true, call)),
   // The Python client calls the length `size`.
-  fileTruncate: method(
-    handle.extend({ len: optional(length), size: optional(length) }),
-    async ({ fileHandleId, len, size }, call) => {
-      await call.agent.files.handleTruncate(
-        { handle: find(fileHandleId, call), length: len ?? size ?? 0n },
-        { signal: call.signal },
-      );
-    },
-  ),
-  fileLock: method(handle.extend({ exclusive: flag }), async ({ fileHandleId, exclusive }, call) => {
+  fileTruncate: method(contract.fileTruncate, async ({ fileHandleId, len, size }, call) => {
+    await call.agent.files.handleTruncate(
+      { handle: find(fileHandleId, call), length: len ?? size ?? 0n },
+      { signal: call.signal },
+    );
+  }),
+  fileLock: method(contract.fileLock, async ({ fileHandleId, exclusive }, call) => {
     await call.agent.files.lock(
       { handle: find(fileHandleId, call), exclusive: exclusive ?? false },
       { signal: call.signal },
     );
   }),
-  fileUnlock: method(handle, async ({ fileHandleId }, call) => {
+  fileUnlock: method(contract.fileUnlock, async ({ fileHandleId }, call) => {
     await call.agent.files.unlock({ handle: find(fileHandleId, call) }, { signal: call.signal });
   }),
-  fileUtime: method(
-    handle.extend({ atime: fileTime, mtime: fileTime }),
-    async ({ fileHandleId, atime, mtime }, call) => {
-      await call.agent.files.handleUtime(
-        { handle: find(fileHandleId, call), atimeNanos: atime, mtimeNanos: mtime },
-        { signal: call.signal },
-      );
-    },
-  ),
+  fileUtime: method(contract.fileUtime, async ({ fileHandleId, atime, mtime }, call) => {
+    await call.agent.files.handleUtime(
+      { handle: find(fileHandleId, call), atimeNanos: atime, mtimeNanos: mtime },
+      { signal: call.signal },
+    );
+  }),
 };
 
 async function open(
   path: string,
-  { mode, ...flags }: z.infer<typeof openOptions>,
+  { mode, ...flags }: NonNullable<RpcParams<"open">["options"]>,
   { agent, connection, signal }: Call,
 ): Promise<{ fileHandleId: number }> {
   if (connection.handles.size >= maxHandles) {

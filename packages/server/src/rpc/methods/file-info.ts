@@ -1,21 +1,28 @@
 /** File metadata as the clients expect it (wire contract 4.2): all keys, times as ISO strings. */
+import type { FileInfo } from "@caisson/api";
 import type { agentContract } from "@caisson/protocol";
 
 const typeMask = 0o170000;
 const types = {
-  isFile: 0o100000,
-  isDirectory: 0o040000,
-  isSymlink: 0o120000,
-  isBlockDevice: 0o060000,
-  isCharDevice: 0o020000,
-  isFifo: 0o010000,
-  isSocket: 0o140000,
+  regular: 0o100000,
+  directory: 0o040000,
+  symlink: 0o120000,
+  blockDevice: 0o060000,
+  charDevice: 0o020000,
+  fifo: 0o010000,
+  socket: 0o140000,
 };
 
-export function toFileInfo(info: agentContract.FileInfo): Record<string, unknown> {
+export function toFileInfo(info: agentContract.FileInfo): FileInfo {
   const type = info.mode & typeMask;
   return {
-    ...Object.fromEntries(Object.entries(types).map(([key, bits]) => [key, type === bits])),
+    isFile: type === types.regular,
+    isDirectory: type === types.directory,
+    isSymlink: type === types.symlink,
+    isBlockDevice: type === types.blockDevice,
+    isCharDevice: type === types.charDevice,
+    isFifo: type === types.fifo,
+    isSocket: type === types.socket,
     size: Number(info.size),
     mtime: isoTime(info.mtimeNanos),
     atime: isoTime(info.atimeNanos),

@@ -1,44 +1,11 @@
 /** Directory walks and globs: streams with one JSON document in each chunk (T14). */
+import { rpcMethods as contract } from "@caisson/api";
 import { Readable } from "node:stream";
 import type { agentContract } from "@caisson/protocol";
-import { z } from "zod";
-import { method, optional, path, type Call, type Methods } from "../call.ts";
-
-const flag = optional(z.boolean());
-const regex = z.object({ source: z.string().max(4096), flags: z.string().max(16) });
-/** The Python client sends options in an object of their own. */
-const flattened = <T extends z.ZodType>(schema: T) =>
-  z.preprocess((params) => {
-    const { options, ...rest } = (params ?? {}) as Record<string, unknown>;
-    return { ...(typeof options === "object" ? options : {}), ...rest };
-  }, schema);
-
-const walkSchema = z.object({
-  path,
-  maxDepth: optional(z.number().min(0)),
-  includeFiles: flag,
-  includeDirs: flag,
-  includeSymlinks: flag,
-  followSymlinks: flag,
-  canonicalize: flag,
-  exts: optional(z.array(z.string())),
-  match: optional(z.array(regex)),
-  skip: optional(z.array(regex)),
-});
-const globSchema = z.object({
-  glob: path,
-  root: optional(path),
-  exclude: optional(z.array(path)),
-  includeDirs: flag,
-  followSymlinks: flag,
-  canonicalize: flag,
-  extended: flag,
-  globstar: flag,
-  caseInsensitive: flag,
-});
+import { method, type Call, type Methods } from "../call.ts";
 
 export const fileWalks: Methods = {
-  walk: method(flattened(walkSchema), async (params, call) => {
+  walk: method(contract.walk, async (params, call) => {
     const request = {
       path: params.path,
       includeFiles: params.includeFiles ?? true,
@@ -55,7 +22,7 @@ export const fileWalks: Methods = {
     };
     return { streamId: stream((signal) => call.agent.files.walk(request, { signal }), call) };
   }),
-  expandGlob: method(flattened(globSchema), async (params, call) => {
+  expandGlob: method(contract.expandGlob, async (params, call) => {
     const request = {
       glob: params.glob,
       root: params.root ?? "",
@@ -80,7 +47,7 @@ function stream(walk: Walk, { connection, replied }: Call): number {
   return connection.outbound.open(source, { gate: replied });
 }
 
-/** The call begins with the first read: an answer that nobody reads yet is taken for broken when its stream closes. */
+/** The call starts with the first read. Connect reports an answer as broken when its stream closes before anyone reads it. */
 async function* documents(walk: Walk, signal: AbortSignal): AsyncGenerator<Buffer> {
   for await (const { entries } of walk(signal)) {
     for (const { path, name, isFile, isDirectory, isSymlink } of entries) {

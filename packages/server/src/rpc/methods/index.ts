@@ -1,9 +1,8 @@
-/** All methods of the wire contract, section 4. */
+/** Methods that need only the sandbox (wire contract, section 4). Other slices register their own. */
 import type { Methods } from "../call.ts";
 import { abort } from "./abort.ts";
 import { deno } from "./deno.ts";
 import { environment } from "./environment.ts";
-import { expose } from "./expose.ts";
 import { fetchMethods } from "./fetch.ts";
 import { fileContents } from "./file-contents.ts";
 import { fileHandles } from "./file-handles.ts";
@@ -24,6 +23,5 @@ export const methods: Methods = {
   ...deno,
   ...repl,
   ...fetchMethods,
-  ...expose,
   ...unsupported,
 };

@@ -1,23 +1,20 @@
-import { agentContract } from "@caisson/protocol";
-import { z } from "zod";
-import { method, optional, pid, type Call, type Methods } from "../call.ts";
-import { errnoOf, typeError } from "../errors.ts";
-import { processText, spawn, spawnOptions } from "../spawn.ts";
+import { rpcMethods as contract, type RpcResult } from "@caisson/api";
+import { agentContract, errnoOf } from "@caisson/protocol";
+import { method, type Call, type Methods } from "../call.ts";
+import { typeError } from "../errors.ts";
+import { spawn } from "../spawn.ts";
 
 const { WaitResponse_Oom: Oom } = agentContract;
 
-const oomNames: Readonly<Record<number, string>> = {
+const oomNames: Readonly<Record<number, RpcResult<"processWait">["oom"]>> = {
   [Oom.LOW_CONFIDENCE]: "low-confidence",
   [Oom.HIGH_CONFIDENCE]: "high-confidence",
 };
 
 export const processes: Methods = {
-  spawn: method(
-    spawnOptions.extend({ command: processText, args: optional(z.array(processText)) }),
-    ({ command, args = [], ...options }, call) => spawn({ command, args }, options, call),
-  ),
+  spawn: method(contract.spawn, ({ command, args = [], ...options }, call) => spawn({ command, args }, options, call)),
   processWait: method(
-    z.object({ pid }),
+    contract.processWait,
     async ({ pid }, call) => {
       call.connection.heldBack.get(pid)?.release();
       const { code, signal, oom } = await call.agent.processes
@@ -31,11 +28,11 @@ export const processes: Methods = {
       };
     },
     undefined,
-    // The end of a sandbox is the end of its processes.
+    // When a sandbox ends, its processes are killed.
     { success: false, code: 137, signal: "SIGKILL", oom: null },
   ),
   processKill: method(
-    z.object({ pid, signal: optional(z.string().max(32)) }),
+    contract.processKill,
     ({ pid, signal = "SIGTERM" }, call) => kill(pid, signal, call),
     undefined,
     null,
@@ -51,7 +48,7 @@ export async function kill(pid: number, signal: string, { agent }: Call): Promis
   }
 }
 
-/** What both clients recognise and swallow (T11). */
+/** Both clients recognise this error and ignore it (T11). */
 export function asDeadProcess(error: unknown): never {
   const errno = errnoOf(error);
   if (errno === "ESRCH" || errno === "ENOENT") throw typeError("Child process has already terminated", "ENOENT");

@@ -1,26 +1,20 @@
-import { z } from "zod";
-import { method, optional, pid, type Call, type Methods } from "../call.ts";
+import { rpcMethods as contract } from "@caisson/api";
+import { method, type Call, type Methods } from "../call.ts";
 import { typeError } from "../errors.ts";
 import type { Repl } from "../repl/repl.ts";
 import { closeRepl, startRepl } from "../repl/start.ts";
-import { processText, spawnOptions } from "../spawn.ts";
 
 export const repl: Methods = {
-  spawnDenoRepl: method(
-    spawnOptions.extend({ scriptArgs: optional(z.array(processText)) }),
-    ({ scriptArgs = [], ...options }, call) => startRepl(options, scriptArgs, call),
+  spawnDenoRepl: method(contract.spawnDenoRepl, ({ scriptArgs = [], ...options }, call) =>
+    startRepl(options, scriptArgs, call),
   ),
-  denoReplEval: method(z.object({ pid, code: z.string() }), ({ pid, code }, call) =>
-    find(pid, call).evaluate(code, call.signal),
-  ),
-  denoReplCall: method(z.object({ pid, fn: z.string(), args: z.array(z.unknown()) }), ({ pid, fn, args }, call) =>
-    find(pid, call).call(fn, args, call.signal),
-  ),
-  /** Closing what is closed is fine: the Python client swallows no error here. */
+  denoReplEval: method(contract.denoReplEval, ({ pid, code }, call) => find(pid, call).evaluate(code, call.signal)),
+  denoReplCall: method(contract.denoReplCall, ({ pid, fn, args }, call) => find(pid, call).call(fn, args, call.signal)),
+  /** Closing a closed REPL is no error: the Python client would not catch it. */
   denoReplClose: method(
-    z.object({ pid }),
-    async ({ pid }, { sandbox, agent }) => {
-      const repl = sandbox.deno.repl(pid);
+    contract.denoReplClose,
+    async ({ pid }, { deno, agent }) => {
+      const repl = deno.repl(pid);
       if (repl !== undefined) await closeRepl(repl, agent);
     },
     undefined,
@@ -28,8 +22,8 @@ export const repl: Methods = {
   ),
 };
 
-function find(pid: number, { sandbox }: Call): Repl {
-  const repl = sandbox.deno.repl(pid);
-  if (repl === undefined) throw typeError(`No REPL with process id ${pid} runs`, "ENOENT");
+function find(pid: number, { deno }: Call): Repl {
+  const repl = deno.repl(pid);
+  if (repl === undefined) throw typeError(`No REPL is running with pid ${pid}`, "ENOENT");
   return repl;
 }

@@ -1,12 +1,9 @@
+import { rpcMethods as contract } from "@caisson/api";
 import { CaissonError } from "@caisson/protocol";
-import { z } from "zod";
 import { method, type Methods } from "../call.ts";
 
-const notYet = (what: string) =>
-  method(z.object({}), async () => {
-    throw new CaissonError("unsupported", `This server does not offer ${what} yet.`);
-  });
-
 export const unsupported: Methods = {
-  vscode: notYet("VS Code"),
+  vscode: method(contract.vscode, async () => {
+    throw new CaissonError("unsupported", "VS Code is not supported yet.");
+  }),
 };

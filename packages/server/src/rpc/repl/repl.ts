@@ -1,4 +1,4 @@
-/** One REPL in a sandbox: requests go in as lines of JSON, answers come out the same way. The guest is not trusted with either. */
+/** One REPL in a sandbox. Requests and answers are lines of JSON; answers come from the guest and are not trusted. */
 import type { Readable, Writable } from "node:stream";
 import { z } from "zod";
 import { OperationFailure } from "../errors.ts";
@@ -29,7 +29,7 @@ export interface ReplChannel {
 
 export class Repl {
   readonly pid: number;
-  /** Resolves when the process takes no more requests. */
+  /** Resolves when the REPL accepts no more requests. */
   readonly ended: Promise<void>;
   readonly #channel: ReplChannel;
   readonly #maxLine: number;
@@ -38,7 +38,7 @@ export class Repl {
   #lastId = 0;
   #failure: OperationFailure | undefined;
 
-  /** @param maxLine longest answer taken from the guest, bytes */
+  /** @param maxLine longest answer accepted from the guest, bytes */
   constructor(pid: number, channel: ReplChannel, maxLine: number) {
     this.pid = pid;
     this.#channel = channel;
@@ -104,10 +104,10 @@ export class Repl {
     try {
       value = JSON.parse(line.toString("utf8"));
     } catch {
-      return this.fail("The REPL sent something that is not an answer.");
+      return this.fail("The REPL sent an invalid answer.");
     }
     const parsed = answerSchema.safeParse(value);
-    if (!parsed.success) return this.fail("The REPL sent something that is not an answer.");
+    if (!parsed.success) return this.fail("The REPL sent an invalid answer.");
     const { id, ok, error } = parsed.data;
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
@@ -115,13 +115,13 @@ export class Repl {
     else waiting?.reject(new OperationFailure(withoutDomCode(error)));
   }
 
-  /** Ends the session; what waits for an answer gets this one. */
+  /** Ends the session. Every request without an answer fails with this message. */
   fail(message: string): void {
     if (this.#failure !== undefined) return;
     this.#failure = new OperationFailure({ constructorName: "Error", message, code: null });
     for (const { reject } of this.#waiting.values()) reject(this.#failure);
     this.#waiting.clear();
-    // The program ends when its requests end.
+    // The program ends when its input ends.
     this.#channel.requests.end();
     this.#channel.answers.destroy();
     this.#markEnded();

@@ -1,21 +1,22 @@
 /**
- * Starts a REPL. A process has three pipes and all are the user's, so requests and answers take two named pipes in a directory of
- * their own, which a second, tiny process connects to its stdin and stdout.
+ * Starts a REPL. The three pipes of its process belong to the user. So requests and answers use two named pipes in a temporary
+ * directory; a small second process connects them to its own stdin and stdout.
  */
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Spawned, SpawnOptions } from "@caisson/api";
 import type { Agent } from "@caisson/protocol";
 import type { Call } from "../call.ts";
-import { spawn, type Spawned, type SpawnOptions } from "../spawn.ts";
+import { spawn } from "../spawn.ts";
 import { Repl } from "./repl.ts";
 
 const program = readFileSync(new URL("./program.mjs", import.meta.url));
 export const connectPipes = 'mkfifo -m 600 "$0/in" "$0/out" || exit 1; cat "$0/out" & exec cat > "$0/in"';
-/** Milliseconds that a REPL gets to end by itself. */
+/** Milliseconds for a REPL to end by itself. */
 const closeGrace = 2000;
 
 export async function startRepl(options: SpawnOptions, scriptArgs: readonly string[], call: Call): Promise<Spawned> {
-  const { agent, signal, sandbox, replyBytes, log } = call;
+  const { agent, signal, deno, replyBytes, log } = call;
   const { path: directory } = await agent.files.makeTempDir({ prefix: "caisson-repl-" }, { signal });
   const file = `${directory}/repl.mjs`;
   const [channel] = await Promise.all([
@@ -35,7 +36,7 @@ export async function startRepl(options: SpawnOptions, scriptArgs: readonly stri
     const spawned = await spawn(command, { ...options, env: { ...options.env, CAISSON_REPL: directory } }, call);
     const pipes = { requests: agent.writeStream(channel.stdinStream), answers: agent.readStream(channel.stdoutStream) };
     const repl = new Repl(spawned.pid, pipes, replyBytes);
-    sandbox.deno.add(repl);
+    deno.add(repl);
     void agent.processes
       .wait({ pid: spawned.pid })
       .catch(() => {})
@@ -49,7 +50,7 @@ export async function startRepl(options: SpawnOptions, scriptArgs: readonly stri
   }
 }
 
-/** Ends a REPL and answers when its process has ended. */
+/** Ends a REPL. Resolves when its process has ended. */
 export async function closeRepl(repl: Repl, agent: Agent): Promise<void> {
   repl.fail("The REPL was closed.");
   const ended = agent.processes.wait({ pid: repl.pid }).catch(() => {});

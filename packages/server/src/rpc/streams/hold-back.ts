@@ -1,9 +1,9 @@
 /**
- * Output of a new process is held back until its client asks to wait for it (T5): the Python client registers its readers only after
- * the reply, and both clients always send `processWait` right after that.
+ * Output of a new process is held back until the client sends `processWait` (T5). The Python client registers its readers only after
+ * the reply to `spawn`; both clients send `processWait` right after that.
  */
 
-/** Milliseconds after the reply, or after the last frame of stdin, for a client that never asks. */
+/** Milliseconds after the reply, or after the last frame of stdin. Then the output goes out without `processWait`. */
 const fallback = 1500;
 
 export class HoldBack {
@@ -19,7 +19,7 @@ export class HoldBack {
     this.#timer = setTimeout(() => this.release(), fallback);
   }
 
-  /** The client is still busy with stdin. */
+  /** The client still sends stdin. */
   touch(): void {
     if (!this.#done) this.#timer.refresh();
   }

@@ -1,12 +1,13 @@
-/** Streams from a client to the server (wire contract 3.3): stdin, file contents, fetch bodies. Kept from `start` until claimed. */
+/** Streams from a client to the server (wire contract 3.3): stdin, file contents, fetch bodies. A stream is kept from `start` until a request claims it. */
+import type { SerialisedError } from "@caisson/api";
 import { Readable } from "node:stream";
 import { z } from "zod";
 import { OperationFailure, typeError } from "../errors.ts";
-import { notificationFrame, type SerialisedError } from "../frames.ts";
+import { notificationFrame } from "../frames.ts";
 import type { Sender } from "../sender.ts";
 import { ReceiveBudget, type BudgetOwner } from "./receive-budget.ts";
 
-/** Streams of one connection at a time. */
+/** Open streams of one connection. */
 const maxStreams = 1024;
 
 const idSchema = z.object({ streamId: z.number() });
@@ -27,7 +28,7 @@ const errorSchema = z.object({
     .nullish(),
 });
 
-/** Ends early as a Readable does: destroying it tells the client to stop. */
+/** To end it early, destroy it: the client gets a `cancel`. */
 export class InboundStream extends Readable {
   readonly streamId: number;
   /** Called for every frame. */
@@ -38,7 +39,7 @@ export class InboundStream extends Readable {
   #queued = 0;
   #ended = false;
   #hungry = false;
-  /** Told of everything that comes in, see `whole`. */
+  /** Called when anything arrives, see `whole`. */
   #changed: (() => void) | undefined;
 
   constructor(streamId: number, budget: ReceiveBudget, onDestroy: (stream: InboundStream) => void) {
@@ -46,7 +47,7 @@ export class InboundStream extends Readable {
     this.streamId = streamId;
     this.#budget = budget;
     this.#onDestroy = onDestroy;
-    // A stream may fail while nobody listens.
+    // A stream may fail before anything listens for errors.
     this.on("error", () => {});
   }
 
@@ -149,7 +150,7 @@ export class InboundStreams {
     this.#budget = new ReceiveBudget({ ...reading, dropLargest: () => this.#dropLargest() });
   }
 
-  /** Whether reading from the client is stopped by us, so that its silence means nothing. */
+  /** Whether we stopped reading from the client. */
   get paused(): boolean {
     return this.#budget.paused;
   }
@@ -158,7 +159,7 @@ export class InboundStreams {
     return this.#open.size;
   }
 
-  /** Handles a notification of the stream protocol; what does not parse or names no open stream is ignored. */
+  /** Handles a notification of the stream protocol. Invalid ones, and those for streams that are not open, are ignored. */
   receive(method: string, params: unknown): void {
     if (method === "$sandbox.stream.start") {
       const id = idSchema.safeParse(params).data?.streamId;
@@ -176,7 +177,7 @@ export class InboundStreams {
 
   #start(id: number): void {
     if (this.#open.size >= maxStreams) {
-      this.#sender.send(cancelFrame(id, "Too many open streams"));
+      this.#sender.send(cancelFrame(id, `This connection already has ${maxStreams} open streams, the limit.`));
       return;
     }
     this.#open.set(id, new InboundStream(id, this.#budget, (stream) => this.#ended(stream)));
@@ -187,18 +188,18 @@ export class InboundStreams {
     this.#open.delete(stream.streamId);
     this.#unclaimed.delete(stream.streamId);
     if (!stream.complete && !this.#closed)
-      this.#sender.send(cancelFrame(stream.streamId, "The data is no longer wanted"));
+      this.#sender.send(cancelFrame(stream.streamId, "The receiver needs no more data."));
   }
 
-  /** Hands a stream to the operation that was named for it. @throws OperationFailure when there is none */
+  /** Gives a stream to the request that names it. @throws OperationFailure when there is no such stream, or another request has it */
   claim(id: number): InboundStream {
     const stream = this.#open.get(id);
     if (stream === undefined || !this.#unclaimed.delete(id))
-      throw typeError(`Stream ${id} was not started, or is in use.`);
+      throw typeError(`Stream ${id} was not started, or another request uses it.`);
     return stream;
   }
 
-  /** Drops a stream whose naming request failed before it claimed it. */
+  /** Drops a stream if no request has claimed it. */
   discardUnclaimed(id: number): void {
     if (this.#unclaimed.has(id)) this.#open.get(id)?.destroy();
   }
@@ -206,17 +207,25 @@ export class InboundStreams {
   #dropLargest(): void {
     const largest = [...this.#open.values()].sort((a, b) => b.queuedBytes - a.queuedBytes)[0];
     largest?.destroy(
-      new OperationFailure({ constructorName: "Error", message: "The receiver of this data is too slow.", code: null }),
+      new OperationFailure({
+        constructorName: "Error",
+        message: "The data of this stream was read too slowly, and the buffer of the connection is full.",
+        code: null,
+      }),
     );
   }
 
-  /** The connection ends: what was not read is lost. */
+  /** The connection ends. What was not read is lost. */
   close(): void {
     this.#closed = true;
     for (const stream of this.#open.values()) {
       if (!stream.complete)
         stream.destroy(
-          new OperationFailure({ constructorName: "ConnectionAborted", message: "The client has gone.", code: null }),
+          new OperationFailure({
+            constructorName: "ConnectionAborted",
+            message: "The client disconnected.",
+            code: null,
+          }),
         );
     }
     this.#budget.close();
@@ -226,7 +235,7 @@ export class InboundStreams {
 function asError(error: z.infer<typeof errorSchema>["error"]): SerialisedError {
   if (typeof error === "object" && error !== null)
     return { ...error, message: error.message.slice(0, 4096), constructorName: error.constructorName.slice(0, 128) };
-  return { constructorName: "Error", message: (error ?? "The client failed to produce the data").slice(0, 4096) };
+  return { constructorName: "Error", message: (error ?? "The client could not produce the data.").slice(0, 4096) };
 }
 
 function cancelFrame(streamId: number, message: string): string {

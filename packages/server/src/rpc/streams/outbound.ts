@@ -1,8 +1,9 @@
 /** Streams from the server to a client (wire contract 3.4): process output, fetch bodies, walks. */
+import type { SerialisedError } from "@caisson/api";
 import type { Readable } from "node:stream";
 import type { Logger } from "pino";
 import { serialiseError } from "../errors.ts";
-import { enqueueFrame, notificationFrame, type SerialisedError } from "../frames.ts";
+import { enqueueFrame, notificationFrame } from "../frames.ts";
 import type { Sender } from "../sender.ts";
 import { nextStreamId } from "./stream-ids.ts";
 
@@ -13,8 +14,8 @@ export interface OutboundOptions {
   /** Nothing is sent before this resolves (T5, T26). */
   readonly gate: Promise<void>;
   /**
-   * Process output ends normally whatever happens, as the Python client waits for `end` (3.4); and when its connection goes, it is
-   * read on into nothing, as the process may live on.
+   * Output of a process always ends with `end`, since the Python client waits for it (3.4). When the connection ends, the output is
+   * still read and dropped, since the process may go on.
    */
   readonly processOutput?: boolean;
 }
@@ -56,7 +57,7 @@ export class OutboundStreams {
       draining: false,
     };
     this.#open.set(stream.id, stream);
-    // Errors are seen by the loop; before it runs nobody else listens.
+    // The loop handles errors, but it may not run yet.
     source.on("error", () => {});
     void this.#run(stream, gate);
     return stream.id;
@@ -66,16 +67,16 @@ export class OutboundStreams {
     const { source, abort } = stream;
     try {
       await Promise.race([gate, aborted(abort.signal)]).catch(() => {});
-      // Whoever reads the reply and `start` at once cannot cancel the stream later (T26), and a busy client may read both at once
-      // however long the pause between them: its pong alone shows that it has the reply. Process output waits for `processWait`.
+      // A client that reads the reply and `start` in one go cannot cancel the stream later (T26). A busy client may do so however long
+      // the pause between them is; only its pong shows that it has read the reply. Process output waits for `processWait` instead.
       if (!stream.processOutput && !abort.signal.aborted) await this.#roundTrip();
       if (!abort.signal.aborted) this.#start(stream);
-      // Not destroyed when left early: whoever aborts decides between that and draining.
+      // Leaving the loop early does not destroy the source: the code that aborts either destroys or drains it.
       for await (const chunk of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
         if (!abort.signal.aborted) await this.#send(stream, chunk);
         else if (!stream.draining) return;
       }
-      // A client that cancels while data is under way must not meet `end` afterwards: the JavaScript client does not survive it (T2).
+      // After a client has cancelled it must not get `end`: the JavaScript client crashes (T2). So wait for a cancel on its way here.
       if (!abort.signal.aborted) await this.#roundTrip();
       this.#finish(stream);
     } catch (error) {
@@ -114,7 +115,7 @@ export class OutboundStreams {
     this.#sender.send(frame);
   }
 
-  /** The client does not want more. Nothing is sent for the stream from now on (T2). */
+  /** The client wants no more data. From now on nothing is sent for the stream (T2). */
   cancel(id: number): void {
     const stream = this.#open.get(id);
     if (stream === undefined) return;
@@ -132,7 +133,7 @@ export class OutboundStreams {
     stream.source.destroy();
   }
 
-  /** @param error told to the client for each stream that is not process output (T8); absent: the client has gone */
+  /** @param error sent for each stream that is not process output (T8); absent: the client has disconnected */
   close(error?: SerialisedError): void {
     for (const stream of this.#open.values()) {
       if (error !== undefined) this.#finish(stream, stream.processOutput ? undefined : error);

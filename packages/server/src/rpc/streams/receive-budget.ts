@@ -1,18 +1,18 @@
 /**
- * Bounds what a client may have sent that nobody has consumed. The protocol has no flow control, so the only brake is to stop
- * reading from the socket; but replies, kills and pings come over the same socket, so it is never stopped for good: when nothing is
- * consumed for a while the bound grows, and at its end the largest stream is dropped.
+ * Limits how many bytes of a client wait to be read. The protocol has no flow control, so the only way to slow a client down is to
+ * stop reading its socket. But kills and pings use the same socket, so reading never stops for good: when nothing is consumed for a
+ * while the limit grows, and at the largest limit the largest stream is dropped.
  */
-/** What waits longer than a moment outlives V8's young generation, and is then kept for long after it was used. */
+/** Small: buffers that wait longer leave V8's young generation and are freed much later. Bytes. */
 const softBytes = 2 ** 20;
 const hardBytes = 64 * 2 ** 20;
-/** Milliseconds without any consumption after which a stopped socket is read again. */
+/** Milliseconds without any consumption after which reading goes on. */
 const usualPatience = 3000;
 
 export interface BudgetOwner {
   pause(): void;
   resume(): void;
-  /** Drops the stream that holds most. */
+  /** Drops the stream with most unread bytes. */
   dropLargest(): void;
 }
 
@@ -67,7 +67,7 @@ export class ReceiveBudget {
     if (this.#limit < hardBytes) this.#limit *= 2;
     else this.#owner.dropLargest();
     this.#resume();
-    // A message larger than the next bound must not leave the socket open without one.
+    // One message can be larger than the next limit; then reading stops again at once.
     if (this.#used > this.#limit) this.add(0);
   }
 

@@ -1,8 +1,8 @@
 import { randomInt } from "node:crypto";
 
 /**
- * Ids of streams and watchers that the server makes. The JavaScript client keeps its tables for the whole process (T4), so ids
- * are unique over all connections, and unlikely to meet those of a server before a restart.
+ * Ids of streams and watchers. The JavaScript client has one table for its whole process (T4), so ids are unique over all
+ * connections. They begin at a random number, so that ids from before a restart are hardly ever used again.
  */
 let last = randomInt(2 ** 47);
 

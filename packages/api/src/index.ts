@@ -1,0 +1,19 @@
+/**
+ * @module The wire contract as schemas: requests, results and error codes, REST and RPC. Types of SDKs, CLI, dashboard and tests come
+ * from here. Depends on zod alone.
+ */
+export * from "./errors.ts";
+export * from "./rest/audit.ts";
+export * from "./rest/create-config.ts";
+export * from "./rest/error.ts";
+export * from "./rest/health.ts";
+export * from "./rest/sandboxes.ts";
+export * from "./rest/volumes.ts";
+export * from "./rpc/common.ts";
+export { openOptions } from "./rpc/file-handles.ts";
+export { directoryEntry, fileInfo, type FileInfo } from "./rpc/files.ts";
+export { walkEntry } from "./rpc/file-walks.ts";
+export * from "./rpc/frames.ts";
+export * from "./rpc/methods.ts";
+export { fetchParams } from "./rpc/others.ts";
+export { spawnOptions, type Spawned, type SpawnOptions } from "./rpc/processes.ts";

@@ -1,0 +1,33 @@
+/** Sandboxes over REST (wire contract 1.6). */
+import { z } from "zod";
+
+export const extendRequest = z
+  .object({ stop_at_ms: z.int().describe("New end of life, epoch milliseconds.") })
+  .meta({ id: "ExtendRequest" });
+export const extendResponse = z
+  .object({ stop_at_ms: z.int().describe("The end of life that was granted.") })
+  .meta({ id: "ExtendResponse" });
+
+export const exposeResponse = z
+  .object({
+    domain: z
+      .string()
+      .describe("Reserved name, with a port unless it is 443. `https://` in front of it is the address."),
+  })
+  .meta({ id: "ExposeResponse" });
+
+export const sandboxSchema = z
+  .object({
+    id: z.string(),
+    createdAt: z.iso.datetime(),
+    stoppedAt: z.iso.datetime().nullable(),
+    region: z.string(),
+    status: z.enum(["running", "stopped"]),
+    labels: z.record(z.string(), z.string()),
+  })
+  .meta({ id: "Sandbox" });
+
+export type ExtendRequest = z.infer<typeof extendRequest>;
+export type ExtendResponse = z.infer<typeof extendResponse>;
+export type ExposeResponse = z.infer<typeof exposeResponse>;
+export type Sandbox = z.infer<typeof sandboxSchema>;

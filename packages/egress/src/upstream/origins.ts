@@ -1,0 +1,45 @@
+/** The upstream connections of one sandbox, shared by its requests and by nobody else. */
+import type { Host } from "@caisson/policy";
+import type { Target } from "../resolve/resolver.ts";
+import { Origin, type OriginOptions } from "./origin.ts";
+import { WindowBudget } from "./window-budget.ts";
+
+const maxOrigins = 128;
+const idleLimit = 120_000;
+
+export class Origins {
+  readonly #options: OriginOptions;
+  readonly #origins = new Map<string, Origin>();
+
+  constructor(options: Omit<OriginOptions, "tlsSessions" | "budget">) {
+    this.#options = { ...options, tlsSessions: new Map(), budget: new WindowBudget() };
+  }
+
+  /** A new answer of DNS is a new target and so a new set of connections; the old ones drain. */
+  get(scheme: "https" | "http", host: Host, target: Target): Origin {
+    const key = `${scheme} ${host.text} ${target.key}`;
+    let origin = this.#origins.get(key);
+    if (origin === undefined) {
+      this.#makeRoom();
+      origin = new Origin(scheme, host.text, target, this.#options);
+    }
+    origin.usedAt = Date.now();
+    this.#origins.delete(key);
+    this.#origins.set(key, origin);
+    return origin;
+  }
+
+  #makeRoom(): void {
+    const now = Date.now();
+    for (const [key, origin] of this.#origins) {
+      if (this.#origins.size < maxOrigins && now - origin.usedAt < idleLimit) break;
+      this.#origins.delete(key);
+      origin.retire();
+    }
+  }
+
+  destroy(): void {
+    for (const origin of this.#origins.values()) origin.destroy();
+    this.#origins.clear();
+  }
+}

@@ -1,0 +1,107 @@
+/** Where a request leads. An ambiguous request is refused before any of its bytes are forwarded. */
+import type { IncomingMessage } from "node:http";
+import type { TLSSocket } from "node:tls";
+import { framingFault, headerList, isWebSocketUpgrade, upgradeFault } from "@caisson/http1";
+import { CaissonError, type HttpRoute, type RouteDirectory } from "@caisson/protocol";
+import type { Refusal } from "./answer.ts";
+import { limits } from "./limits.ts";
+import type { Names } from "./names.ts";
+
+/** The name that a request is addressed to. */
+export interface Address {
+  /** Below the gateway's domain. */
+  readonly label: string;
+  /** Canonical hostname, without port. */
+  readonly host: string;
+  /** As the visitor wrote it, with the port if there is one. */
+  readonly authority: string;
+}
+
+/** @param tls whether visitors speak TLS with the gateway, and so send the hostname a second time */
+export function addressOf(request: IncomingMessage, names: Names, tls: boolean): Address | Refusal {
+  const headers = headerList(request.rawHeaders);
+  const hosts = headers.filter(([name]) => name === "host");
+  const fault =
+    (hosts.length === 1 ? undefined : "A request must have exactly one Host header.") ??
+    // Also refused: the absolute form, whose host has precedence over the header, and `*`.
+    (request.url?.startsWith("/") === true ? undefined : "The target of a request must be a path.") ??
+    framingFault(headers, request.httpVersion) ??
+    (isWebSocketUpgrade(headers) ? upgradeFault(headers, request.method ?? "") : undefined);
+  if (fault !== undefined) return { status: 400, rule: "malformed-request", message: fault };
+  const authority = hosts[0]![1];
+  const label = names.label(authority);
+  if (label === undefined)
+    return {
+      status: 421,
+      rule: "foreign-host",
+      message: "This address serves exposed ports of sandboxes and nothing else.",
+    };
+  if (tls) {
+    const servername = (request.socket as TLSSocket & { servername?: string | false }).servername;
+    if (typeof servername !== "string" || names.label(servername) !== label)
+      return {
+        status: 421,
+        rule: "server-name-mismatch",
+        message: "The connection was made for another hostname than the request. Make a new connection.",
+      };
+  }
+  return { label, host: names.host(label), authority };
+}
+
+/**
+ * Asks the directory, and waits no longer than a visitor would.
+ * @param signal aborts when the visitor has disconnected
+ * @param log gets what went wrong inside the platform
+ */
+export async function findRoute(
+  directory: RouteDirectory<HttpRoute>,
+  label: string,
+  signal: AbortSignal,
+  log: (error: unknown) => void,
+): Promise<HttpRoute | Refusal> {
+  const deadline = AbortSignal.timeout(limits.find);
+  try {
+    const route = await unlessAborted(
+      (either) => directory.find(label, { signal: either }),
+      AbortSignal.any([signal, deadline]),
+    );
+    if (route === undefined) return nobodys;
+    if (route === "reserved") return reserved;
+    return route.ended.aborted ? nobodys : route;
+  } catch (error) {
+    if (deadline.aborted) return late;
+    if (!(error instanceof CaissonError)) {
+      if (!signal.aborted) log(error);
+      return { status: 500, rule: "lookup-failed", message: "The gateway failed to look up this address. Try again." };
+    }
+    return { status: Math.max(error.status, 500), rule: "not-available", message: error.message };
+  }
+}
+
+const nobodys: Refusal = {
+  status: 404,
+  rule: "no-such-preview",
+  message: "Nothing is exposed at this address. It never existed, or its sandbox has ended.",
+};
+const reserved: Refusal = {
+  status: 404,
+  rule: "not-exposed-yet",
+  message: "This address is reserved, but no port is exposed at it yet.",
+};
+const late: Refusal = {
+  status: 504,
+  rule: "no-answer",
+  message: "What this address leads to did not become available in time. Try again.",
+};
+
+/** A directory may be slow to notice the signal; nobody waits for it then. */
+export function unlessAborted<T>(task: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason as Error);
+    if (signal.aborted) return abort();
+    signal.addEventListener("abort", abort, { once: true });
+    task(signal)
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener("abort", abort));
+  });
+}

@@ -1,0 +1,1 @@
+export { connectPort, EchoFinder, type PortOptions } from "./guest-port.ts";

@@ -1,0 +1,63 @@
+/** A process id alone can be reused; together with the start time it names one process until the host reboots. */
+import { readFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Field 22 of `/proc/<pid>/stat`, proc_pid_stat(5): clock ticks since boot. */
+  readonly startTime: string;
+  /** `/proc/sys/kernel/random/boot_id`: start times of different boots cannot be compared. */
+  readonly bootId: string;
+}
+
+/** @returns undefined when there is no such process, or only its zombie */
+export async function identifyProcess(pid: number): Promise<ProcessIdentity | undefined> {
+  try {
+    const [stat, bootId] = await Promise.all([readFile(`/proc/${pid}/stat`, "latin1"), readBootId()]);
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const [state] = fields;
+    const startTime = fields[19];
+    if (state === "Z" || state === "X" || startTime === undefined) return undefined;
+    return { pid, startTime, bootId };
+  } catch {
+    return undefined;
+  }
+}
+
+export async function readBootId(): Promise<string> {
+  return (await readFile("/proc/sys/kernel/random/boot_id", "latin1")).trim();
+}
+
+export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
+  const now = await identifyProcess(identity.pid);
+  return now !== undefined && now.startTime === identity.startTime && now.bootId === identity.bootId;
+}
+
+/** Sends SIGKILL to exactly this process and waits for its end. @returns whether it has ended */
+export async function killProcess(identity: ProcessIdentity, deadlineMs = 5000): Promise<boolean> {
+  const end = Date.now() + deadlineMs;
+  for (let pause = 2; await isAlive(identity); pause = Math.min(pause * 2, 100)) {
+    if (Date.now() > end) return false;
+    try {
+      process.kill(identity.pid, "SIGKILL");
+    } catch {
+      return !(await isAlive(identity));
+    }
+    await sleep(pause);
+  }
+  return true;
+}
+
+/** Processor time of a process so far, in microseconds. `/proc` counts in ticks of 10 ms (USER_HZ is 100 on every Linux of ours). */
+export async function processCpuMicros(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, "latin1");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10_000;
+}
+
+/** Proportional set size in bytes: shared pages count by their share. */
+export async function processMemoryBytes(pid: number): Promise<number> {
+  const rollup = await readFile(`/proc/${pid}/smaps_rollup`, "latin1");
+  const kilobytes = /^Pss:\s+(\d+) kB$/m.exec(rollup)?.[1];
+  return Number(kilobytes ?? 0) * 1024;
+}

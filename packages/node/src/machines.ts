@@ -1,0 +1,264 @@
+/** The machines of a node, as the control plane uses them. */
+import { availableMebibytes } from "@caisson/linux";
+import {
+  type Agent,
+  CaissonError,
+  type DiskAttachment,
+  type LayerId,
+  type LayerStore,
+  type MachineExit,
+  type MachineInfo,
+  type MachineSpec,
+  type MachineUsage,
+  type NodeMachines,
+  type NodeStatus,
+  type RootDisk,
+  type StartSource,
+} from "@caisson/protocol";
+import type { RootImages } from "./holdings/disk-links.ts";
+import type { Clone } from "./machine/clone.ts";
+import { handOut, type MachineDisks } from "./machine/hand-out.ts";
+import type { RunningMachine } from "./machine/machine.ts";
+import { insertRoot, isPreparedOn } from "./machine/owner-root.ts";
+import type { NodeOptions } from "./options.ts";
+import { type Clones, fits } from "./pool/clones.ts";
+import type { Pool } from "./pool/pool.ts";
+
+/** Never given to sandboxes, MiB. */
+const hostReserve = 512;
+
+/** Exists once the node has started. */
+export interface Engine {
+  readonly clones: Clones;
+  readonly pool: Pool;
+}
+
+export interface MachineTableOptions extends Pick<NodeOptions, "config" | "egress" | "layers" | "log"> {
+  /** @throws CaissonError `unavailable` when the node does not run */
+  readonly engine: () => Engine;
+}
+
+export class MachineTable implements NodeMachines {
+  readonly #options: MachineTableOptions;
+  readonly #machines = new Map<string, RunningMachine>();
+  /** Ids of machines whose creation is in progress. */
+  readonly #creating = new Set<string>();
+  readonly started: Record<StartSource, number> = { pool: 0, prepared: 0, restore: 0 };
+  readonly ended: Record<MachineExit["reason"], number> = { stopped: 0, crashed: 0 };
+
+  constructor(options: MachineTableOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#machines.size;
+  }
+
+  /** Whether somebody waits for a machine. */
+  get busy(): boolean {
+    return this.#creating.size > 0;
+  }
+
+  async create(spec: MachineSpec, { signal }: { readonly signal?: AbortSignal } = {}): Promise<MachineInfo> {
+    const { clones, pool } = this.#options.engine();
+    this.#check(spec);
+    signal?.throwIfAborted();
+    this.#creating.add(spec.id);
+    let clone: Clone | undefined = spec.prepared === undefined ? undefined : pool.claimPrepared(spec.prepared);
+    try {
+      const disks = await this.#disks(spec);
+      await requireMemory(spec.memory);
+      const shape = clones.shape(spec.vcpus, spec.memory);
+      let source: StartSource = "prepared";
+      let ready: Promise<void>;
+      if (spec.prepared !== undefined) {
+        if (clone === undefined || !isPreparedOn(clone, disks.root!) || !fits(clone, shape, spec.memory))
+          throw new CaissonError("unavailable", "The machine that was prepared on this root disk has ended.");
+        ready = clones.wake(clone, spec.memory);
+      } else {
+        clone = pool.claim((candidate) => fits(candidate, shape, spec.memory));
+        source = clone === undefined ? "restore" : "pool";
+        if (clone === undefined) {
+          const restored = await clones.restore(shape, spec.memory, signal);
+          clone = restored;
+          ready = restored.personalized;
+        } else ready = clones.wake(clone, spec.memory);
+        if (disks.root !== undefined) {
+          clones.rootWanted();
+          ready = Promise.all([ready, insertRoot(clone, disks.root)]).then(() => undefined);
+        }
+      }
+      ready.catch(() => undefined);
+      const machine = await handOut({
+        clone,
+        ready,
+        spec,
+        disks,
+        egress: this.#options.egress,
+        onEnd: () => this.onEnd(spec.id),
+        log: this.#options.log,
+        ...(signal === undefined ? {} : { signal }),
+      });
+      if (signal?.aborted === true) throw new CaissonError("cancelled", "Creating the sandbox was cancelled.");
+      // The node may have begun to stop.
+      this.#options.engine();
+      this.keep(machine);
+      this.started[source]++;
+      return infoOf(machine);
+    } catch (error) {
+      await this.#discard(clone);
+      await this.#options.egress.detach(spec.id).catch(() => undefined);
+      throw error;
+    } finally {
+      this.#creating.delete(spec.id);
+    }
+  }
+
+  async prepare(id: string, root: RootDisk, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+    const { clones, pool } = this.#options.engine();
+    const images = await resolve(this.#options.layers, root);
+    await pool.prepare(id, (stop) => clones.makePooled(stop, { ...images, bytes: root.bytes }), signal);
+  }
+
+  async waitPrepared(id: string, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+    await this.#options.engine().pool.prepared.wait(id, signal);
+  }
+
+  async discard(id: string): Promise<void> {
+    await this.#options.engine().pool.prepared.discard(id);
+  }
+
+  async stop(id: string): Promise<void> {
+    await this.#machines.get(id)?.stop();
+  }
+
+  async waitExit(id: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<MachineExit> {
+    const exited = this.#machines.get(id)?.exited;
+    if (exited === undefined) return { reason: "stopped", detail: "There is no such machine." };
+    if (signal === undefined) return exited;
+    signal.throwIfAborted();
+    const aborted = Promise.withResolvers<never>();
+    const abort = () => aborted.reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    return Promise.race([exited, aborted.promise]).finally(() => signal.removeEventListener("abort", abort));
+  }
+
+  async list(): Promise<readonly MachineInfo[]> {
+    return [...this.#machines.values()].map(infoOf);
+  }
+
+  async usage(id: string): Promise<MachineUsage> {
+    return this.#require(id).usage();
+  }
+
+  async overlayDisk(id: string, serial: string, overlay: LayerId): Promise<void> {
+    const { layers } = this.#options;
+    const machine = this.#require(id);
+    const chain = await layers.chain(overlay);
+    const [path, below] = await layers.paths(chain);
+    if (path === undefined || below !== machine.imageOf(serial))
+      throw new CaissonError(
+        "invalid_state",
+        `Layer ${overlay} is not an overlay of the layer that disk "${serial}" writes to.`,
+      );
+    await machine.overlayDisk(serial, path);
+  }
+
+  async diskLayers(id: string): Promise<Readonly<Record<string, LayerId>>> {
+    const images = await this.#require(id).diskImages();
+    return Object.fromEntries([...images].map(([serial, path]) => [serial, this.#options.layers.idOf(path)]));
+  }
+
+  agent(id: string): Agent {
+    return this.#require(id, "unavailable").agent;
+  }
+
+  /** Adds a machine that runs. */
+  keep(machine: RunningMachine): void {
+    this.#machines.set(machine.id, machine);
+    // It may have ended while it was handed out.
+    void machine.exited.then(({ reason, detail }) => {
+      if (this.#machines.get(machine.id) === machine) this.#machines.delete(machine.id);
+      this.ended[reason]++;
+      if (reason === "crashed") this.#options.log.warn({ machine: machine.id, detail }, "a machine crashed");
+    });
+  }
+
+  async close(how: "end" | "leave"): Promise<void> {
+    const machines = [...this.#machines.values()];
+    if (how === "end") await Promise.all(machines.map((machine) => machine.stop()));
+    else for (const machine of machines) machine.release();
+    this.#machines.clear();
+  }
+
+  status(): Pick<NodeStatus, "machines" | "started" | "ended"> {
+    return { machines: this.#machines.size, started: { ...this.started }, ended: { ...this.ended } };
+  }
+
+  /** After a machine has ended, before what it held is given back. Can be repeated. */
+  async onEnd(id: string): Promise<void> {
+    const { egress, log } = this.#options;
+    await egress
+      .detach(id)
+      .catch((error: unknown) =>
+        log.warn({ err: error, machine: id }, "the egress proxy still serves an ended machine"),
+      );
+  }
+
+  #require(id: string, code: "not_found" | "unavailable" = "not_found"): RunningMachine {
+    const machine = this.#machines.get(id);
+    if (machine === undefined) throw new CaissonError(code, `This node has no machine ${id}.`);
+    return machine;
+  }
+
+  async #disks({ root, volumes }: MachineSpec): Promise<MachineDisks> {
+    const { layers } = this.#options;
+    const resolved = await Promise.all(
+      volumes.map(async (volume) => ({ ...(await resolve(layers, volume)), path: volume.path })),
+    );
+    if (root === undefined) return { volumes: resolved };
+    const images: RootImages = { ...(await resolve(layers, root)), bytes: root.bytes };
+    return { root: images, volumes: resolved };
+  }
+
+  async #discard(clone: Clone | undefined): Promise<void> {
+    await clone
+      ?.discard()
+      .catch((fault: unknown) =>
+        this.#options.log.error({ err: fault }, "a machine that failed to start was not removed"),
+      );
+  }
+
+  #check({ id, memory, vcpus }: MachineSpec): void {
+    const { memoryMin, memoryMax } = this.#options.config.sandbox;
+    if (!Number.isInteger(memory) || memory < memoryMin || memory > memoryMax) {
+      throw new CaissonError(
+        "invalid_argument",
+        `Memory must be a whole number of MiB from ${memoryMin} to ${memoryMax}, not ${memory}.`,
+      );
+    }
+    if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > 32)
+      throw new CaissonError("invalid_argument", `A sandbox can have 1 to 32 processors, not ${vcpus}.`);
+    if (this.#machines.has(id) || this.#creating.has(id))
+      throw new CaissonError("already_exists", `A machine with the id ${id} already exists.`);
+  }
+}
+
+async function resolve(layers: LayerStore, { layers: chain, readOnly, throwAway, serial }: DiskAttachment) {
+  const images = (await layers.paths(chain)) as [string, ...string[]];
+  return { images, readOnly, serial, ...(throwAway === undefined ? {} : { throwAway }) };
+}
+
+function infoOf({ id, caCertificatePem }: RunningMachine): MachineInfo {
+  return { id, ...(caCertificatePem === undefined ? {} : { caCertificatePem }) };
+}
+
+async function requireMemory(mebibytes: number): Promise<void> {
+  const available = await availableMebibytes();
+  if (available - hostReserve < mebibytes) {
+    throw new CaissonError(
+      "resource_exhausted",
+      `The node has ${available} MiB of free memory and keeps ${hostReserve} MiB of it. That is not enough for a sandbox of ${mebibytes} MiB. End another sandbox, or ask for less memory.`,
+    );
+  }
+}

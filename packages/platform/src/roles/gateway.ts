@@ -1,0 +1,36 @@
+/** The gateway of an installation, and the authority whose certificate visitors of exposed ports have to trust. */
+import { rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createGatewayAuthority } from "@caisson/egress";
+import { createGateway } from "@caisson/gateway";
+import type { Config, HttpGateway } from "@caisson/protocol";
+import type { Logger } from "pino";
+
+export interface InstalledGateway {
+  readonly http: HttpGateway;
+  /** Path of the certificate (PEM) of our own authority; absent where the operator's certificate or a proxy in front is used. */
+  readonly authority: string | undefined;
+}
+
+export interface GatewayPlace {
+  readonly home: string;
+  readonly config: Config;
+  /** Our own authority's key follows from it, so that it is the same after a restart and stands in no file. */
+  readonly seed: Uint8Array;
+  readonly log: Logger;
+}
+
+export async function openGateway({ home, config, seed, log }: GatewayPlace): Promise<InstalledGateway> {
+  const authority = await createGatewayAuthority(seed);
+  const http = createGateway({
+    config: config.gateway,
+    port: config.httpsPort,
+    issue: (hosts) => authority.issue(hosts),
+    log,
+  });
+  if (!config.gateway.tls || config.gateway.cert !== undefined) return { http, authority: undefined };
+  const path = join(home, "gateway-ca.pem");
+  await writeFile(`${path}.new`, authority.certificatePem);
+  await rename(`${path}.new`, path);
+  return { http, authority: path };
+}

@@ -1,0 +1,49 @@
+/** The role of a node: microVMs on this host, their disks, and the egress proxy. */
+import { basename, dirname } from "node:path";
+import { createEgressGuard } from "@caisson/egress";
+import { createNode, createQemuDriver } from "@caisson/node";
+import type { Config, SandboxNode } from "@caisson/protocol";
+import type { Logger } from "pino";
+import { nodeIdOf } from "../home.ts";
+import { currentImage } from "../image.ts";
+import { openLayers } from "./layers.ts";
+
+export interface NodePlace {
+  readonly home: string;
+  readonly cache: string;
+  readonly config: Config;
+  /** The authorities of sandboxes follow from it: those that outlive this process go on trusting the proxy. */
+  readonly seed: Buffer;
+  readonly log: Logger;
+}
+
+export interface RunningNode {
+  readonly node: SandboxNode;
+  close(): Promise<void>;
+}
+
+/** @throws CaissonError `unavailable` when the set-up has not run */
+export async function openNode({ home, cache, config, seed, log }: NodePlace): Promise<RunningNode> {
+  const image = await currentImage(cache);
+  const egress = createEgressGuard({ config: config.egress, log: log.child({ part: "egress" }), authoritySeed: seed });
+  const node = createNode({
+    id: await nodeIdOf(home),
+    home,
+    cache,
+    image,
+    // The folder is named by the recipe of the base image alone: a new kernel or agent does not matter to root file systems.
+    baseImage: basename(dirname(image.base)),
+    config,
+    driver: createQemuDriver(),
+    egress,
+    layers: openLayers(home),
+    log: log.child({ part: "node" }),
+  });
+  return {
+    node,
+    async close() {
+      await node.close("end");
+      await egress.close();
+    },
+  };
+}

@@ -1,0 +1,137 @@
+/** Egress events over REST: pages of recorded ones, and a live stream. */
+import { auditEvent, auditQuery, type AuditQuery } from "@caisson/api";
+import { CaissonError } from "@caisson/protocol";
+import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { streamSSE } from "hono/streaming";
+import type { HttpVariables } from "../kernel/http/context.ts";
+import { linkHeader, nextLink, pageParameters, readPage } from "../kernel/http/pagination.ts";
+import { refusals } from "../kernel/http/refusals.ts";
+import type { AuditLog } from "./log.ts";
+import type { AuditEntry, AuditStore } from "./store.ts";
+
+/** Milliseconds between comments that keep proxies from closing a quiet stream. */
+const keepAlive = 15_000;
+/** Events that may wait for a slow reader. With more, its stream ends; it can connect again with `since`. */
+const maxWaiting = 1000;
+
+const mostInPage = 1000;
+
+export interface AuditRoutesContext {
+  readonly audit: AuditLog;
+  readonly store: AuditStore;
+  readonly publicUrl: () => string;
+}
+
+/** Filters for the API document. They are read from the URL, where an empty value counts as absent. */
+const filters = {
+  sandbox: z.string().optional().openapi({ description: "Id of a sandbox." }),
+  host: z.string().optional().openapi({ description: "Name as the sandbox asked for it." }),
+  verdict: z
+    .string()
+    .optional()
+    .openapi({ enum: ["allowed", "refused", "failed"] }),
+  since: z.string().optional().openapi({ description: "ISO time, or milliseconds since the epoch." }),
+};
+
+const listRoute = createRoute({
+  method: "get",
+  path: "/api/v1/audit",
+  summary: "What sandboxes tried to reach, newest first",
+  request: { query: z.object({ ...filters, ...pageParameters(mostInPage) }) },
+  responses: {
+    200: {
+      description: "A page",
+      headers: linkHeader,
+      content: { "application/json": { schema: z.array(auditEvent) } },
+    },
+    ...refusals(400, 401, 403),
+  },
+});
+
+const streamRoute = createRoute({
+  method: "get",
+  path: "/api/v1/audit/stream",
+  summary: "The same, live: one event of the stream for each",
+  request: { query: z.object(filters) },
+  responses: {
+    200: { description: "Server-sent events", content: { "text/event-stream": { schema: auditEvent } } },
+    ...refusals(400, 401, 403),
+  },
+});
+
+export function auditRoutes(context: AuditRoutesContext): (app: OpenAPIHono<HttpVariables>) => void {
+  return (app) => {
+    app.openapi(listRoute, (c) => list(c, context));
+    // The body of a stream has no type here.
+    app.openapi(streamRoute, (c) => stream(c, context) as never);
+  };
+}
+
+async function list(c: Context<HttpVariables>, context: AuditRoutesContext) {
+  const query = new URL(c.req.url).searchParams;
+  const { limit, cursor } = readPage(query, { standard: 100, most: mostInPage });
+  const { sandbox, host, verdict, since } = readFilter(query);
+  await context.audit.flush();
+  const entries = await context.store.find({
+    orgId: c.get("org").id,
+    sandboxId: sandbox,
+    host,
+    verdict,
+    since,
+    limit: limit + 1,
+    cursor,
+  });
+  const page = entries.slice(0, limit);
+  const last = page.at(-1);
+  if (entries.length > limit && last !== undefined)
+    c.header("Link", nextLink(context.publicUrl(), c.req.path, query, last.id));
+  return c.json(page as z.infer<typeof auditEvent>[], 200);
+}
+
+function stream(c: Context<HttpVariables>, context: AuditRoutesContext): Response {
+  const filter = readFilter(new URL(c.req.url).searchParams);
+  const orgId = c.get("org").id;
+  return streamSSE(c, async (stream) => {
+    const waiting: AuditEntry[] = [];
+    let wake = () => {};
+    const ended = new AbortController();
+    const end = () => {
+      ended.abort();
+      wake();
+    };
+    const unsubscribe = context.audit.subscribe((eventOrg, entry) => {
+      if (eventOrg !== orgId || !matches(entry, filter)) return;
+      waiting.push(entry);
+      if (waiting.length > maxWaiting) end();
+      wake();
+    });
+    stream.onAbort(end);
+    const timer = setInterval(() => void stream.write(": keep-alive\n\n"), keepAlive);
+    try {
+      await stream.write(": open\n\n");
+      while (!ended.signal.aborted) {
+        for (const entry of waiting.splice(0)) await stream.writeSSE({ id: entry.id, data: JSON.stringify(entry) });
+        if (waiting.length === 0 && !ended.signal.aborted) await new Promise<void>((resolve) => (wake = resolve));
+      }
+    } finally {
+      clearInterval(timer);
+      unsubscribe();
+    }
+  });
+}
+
+function readFilter(query: URLSearchParams): AuditQuery {
+  const parsed = auditQuery.safeParse(Object.fromEntries([...query].filter(([, value]) => value !== "")));
+  if (!parsed.success) throw new CaissonError("invalid_argument", z.prettifyError(parsed.error));
+  return parsed.data;
+}
+
+function matches(entry: AuditEntry, { sandbox, host, verdict, since }: AuditQuery): boolean {
+  return (
+    (sandbox === undefined || entry.sandboxId === sandbox) &&
+    (host === undefined || entry.host === host) &&
+    (verdict === undefined || entry.verdict === verdict) &&
+    (since === undefined || entry.at >= since)
+  );
+}

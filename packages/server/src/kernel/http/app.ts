@@ -1,0 +1,86 @@
+/** The REST interface: what applies to all routes. The routes themselves come from the slices. */
+import { CaissonError } from "@caisson/protocol";
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { bodyLimit } from "hono/body-limit";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { Logger } from "pino";
+import { z } from "zod";
+import type { SliceParts } from "../slice.ts";
+import { toErrorAnswer } from "./errors.ts";
+import type { Authenticator, HttpVariables } from "./context.ts";
+import { describeApi } from "./document.ts";
+import { newTraceId, traceHeader } from "./trace.ts";
+
+/** Largest body of a request, bytes. */
+const maxBody = 1024 * 1024;
+
+export interface AppOptions {
+  readonly slices: readonly SliceParts[];
+  readonly authenticator: Authenticator;
+  readonly publicUrl: () => string;
+  /** Called for each answer, for metrics. */
+  readonly observe: (method: string, status: number) => void;
+  readonly log: Logger;
+}
+
+export type App = OpenAPIHono<HttpVariables>;
+
+export function createApp({ slices, authenticator, publicUrl, observe, log }: AppOptions): App {
+  const app: App = new OpenAPIHono<HttpVariables>({
+    // A request that its schema refuses. The body is never repeated: it may hold secrets.
+    defaultHook: (result) => {
+      if (!result.success) throw new CaissonError("invalid_argument", z.prettifyError(result.error));
+    },
+  });
+
+  app.use(async (c, next) => {
+    const requestId = newTraceId();
+    const started = performance.now();
+    c.set("requestId", requestId);
+    c.set("log", log.child({ requestId }));
+    await next();
+    c.header(traceHeader, requestId);
+    observe(c.req.method, c.res.status);
+    // Path without query: a query may carry what is nobody's business.
+    c.get("log").info(
+      { method: c.req.method, path: c.req.path, status: c.res.status, ms: Math.round(performance.now() - started) },
+      "request",
+    );
+  });
+  app.onError((error, c) => {
+    const thrown = (error as NodeJS.ErrnoException).code === "ECONNRESET" ? disconnected(error) : error;
+    const { status, body } = toErrorAnswer(thrown, c.get("log"));
+    return c.json(body, status as ContentfulStatusCode, { [traceHeader]: c.get("requestId") });
+  });
+  app.notFound((c) => {
+    throw new CaissonError("not_found", `No such route: ${c.req.method} ${c.req.path.slice(0, 200)}.`);
+  });
+  app.use(
+    bodyLimit({
+      maxSize: maxBody,
+      onError: () => {
+        throw new CaissonError("too_large", `The body has more than ${maxBody} bytes, the limit.`);
+      },
+    }),
+  );
+
+  app.use("/api/*", async (c, next) => {
+    // All bodies are JSON, whatever a client's library says of them.
+    if (c.req.method !== "GET") c.req.raw.headers.set("content-type", "application/json");
+    await next();
+  });
+
+  for (const { publicRoutes } of slices) publicRoutes?.(app);
+  describeApi(app, publicUrl);
+  app.use("/api/*", async (c, next) => {
+    c.set("org", await authenticator.authenticate(c.req.header("authorization"), c.req.header("x-deno-org")));
+    await next();
+  });
+  for (const { routes } of slices) routes?.(app);
+  return app;
+}
+
+/** Thrown while the body of a client that disconnected is read: no fault of ours, and nobody reads the answer. */
+function disconnected(cause: Error): CaissonError {
+  return new CaissonError("cancelled", "The client disconnected before the end of its request.", { cause });
+}

@@ -1,0 +1,23 @@
+/** What the middlewares add to a request, and who a request acts for. */
+import type { Logger } from "pino";
+import { serviceKey } from "../services.ts";
+
+export interface Org {
+  readonly id: string;
+  readonly slug: string;
+  /** Null: the configured limit. */
+  readonly concurrentSandboxes: number | null;
+}
+
+export interface HttpVariables {
+  readonly Variables: { requestId: string; log: Logger; org: Org };
+}
+
+/** Finds the organisation that a request acts for. */
+export interface Authenticator {
+  /** @throws CaissonError `unauthenticated`, `forbidden` */
+  authenticate(authorization: string | undefined, orgSlug: string | undefined): Promise<Org>;
+}
+
+/** Provided by the slice of organisations. */
+export const authenticator = serviceKey<Authenticator>("authentication");

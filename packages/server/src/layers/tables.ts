@@ -1,0 +1,111 @@
+/** Rows of volumes, snapshots and the image layers under them. Times are milliseconds since the Unix epoch; flags are 0 or 1. */
+import type { Insertable, Kysely, Selectable, Transaction } from "kysely";
+import type { OrgTables } from "../orgs/tables.ts";
+
+/**
+ * `creating`: its image may not exist yet. `swapping`: its image is being replaced by one with the same content.
+ * `removing`: nothing uses it and its image is being removed.
+ */
+export type LayerState = "creating" | "ready" | "swapping" | "removing";
+
+/**
+ * `plain`: part of an ordinary file system. `root`: part of the writable part of a root file system. `builtin`: the empty bottom of all
+ * `root` layers of one size. `ephemeral`: removed with its sandbox.
+ */
+export type LayerKind = "plain" | "root" | "builtin" | "ephemeral";
+
+export interface LayerTable {
+  id: string;
+  /** The node that stores its image. Null in the database: written before there were nodes. */
+  node_id: string;
+  parent: string | null;
+  kind: LayerKind;
+  state: LayerState;
+  sealed: number;
+  /** Bytes of data of the fresh file system, in a layer without parent; otherwise 0. */
+  formatted_bytes: number;
+  /** Grows when a machine gets the layer for writing. Copies that were made before are then stale. */
+  generation: number;
+  /** SHA-256 of the sealed image, when it has been computed. */
+  checksum: string | null;
+  created_at: number;
+}
+
+export interface VolumeTable {
+  id: string;
+  node_id: string;
+  org_id: string;
+  slug: string;
+  region: string;
+  /** Bytes. */
+  capacity: number;
+  bootable: number;
+  /** Key of the base image under a root file system. */
+  base_image: string | null;
+  base_snapshot: string | null;
+  /** `deleted`: its owner no longer sees it, and its data is kept until `reclaim_at`. */
+  state: "creating" | "ready" | "deleted";
+  head: string;
+  /** Sandbox that has it mounted. */
+  attached_to: string | null;
+  allocated_bytes: number;
+  flattened_bytes: number;
+  measured_at: number;
+  created_at: number;
+  deleted_at: number | null;
+  reclaim_at: number | null;
+}
+
+export interface SnapshotTable {
+  id: string;
+  node_id: string;
+  org_id: string;
+  slug: string;
+  region: string;
+  capacity: number;
+  bootable: number;
+  base_image: string | null;
+  volume: string;
+  /** Copied, because the volume may be deleted. */
+  volume_slug: string;
+  state: "creating" | "ready";
+  layer: string;
+  /** While `creating`: the layer that the volume will write to. */
+  next_head: string | null;
+  allocated_bytes: number;
+  flattened_bytes: number;
+  created_at: number;
+}
+
+/** Slugs of volumes and snapshots, unique in an organisation. */
+export interface VolumeSlugTable {
+  org_id: string;
+  slug: string;
+  owner: string;
+}
+
+/** A disk that a sandbox, or a machine that was prepared for one, uses. */
+export interface DiskLeaseTable {
+  node_id: string;
+  sandbox: string;
+  serial: string;
+  layer: string;
+  /** Null when the disk is the throw-away layer over a snapshot. */
+  volume: string | null;
+  created_at: number;
+}
+
+export interface VolumeTables {
+  layers: LayerTable;
+  volumes: VolumeTable;
+  snapshots: SnapshotTable;
+  volume_slugs: VolumeSlugTable;
+  disk_leases: DiskLeaseTable;
+}
+
+export type VolumeDatabase = Kysely<VolumeTables & Pick<OrgTables, "orgs">>;
+export type VolumeTransaction = Transaction<VolumeTables & Pick<OrgTables, "orgs">>;
+export type LayerRow = Selectable<LayerTable>;
+export type VolumeRow = Selectable<VolumeTable>;
+export type SnapshotRow = Selectable<SnapshotTable>;
+export type NewLayer = Insertable<LayerTable>;

@@ -1,0 +1,69 @@
+/** What an operator does to volumes from a terminal, also while the server runs. */
+import type { NodeId, NodeLayers } from "@caisson/protocol";
+import type { Logger } from "pino";
+import { openDatabase } from "../kernel/database/open.ts";
+import type { VolumeDatabase } from "../layers/tables.ts";
+import { migrations } from "../slices.ts";
+import { checkVolumes, type CheckReport } from "../volumes/check.ts";
+import { restoreVolume } from "../volumes/delete.ts";
+
+export interface OperatorOptions {
+  readonly home: string;
+  readonly databaseUrl?: string | undefined;
+  /** The node whose images are looked at. */
+  readonly nodeId: NodeId;
+  readonly layers: NodeLayers;
+  readonly log: Logger;
+}
+
+export interface DeletedVolume {
+  readonly id: string;
+  readonly slug: string;
+  readonly org: string;
+  /** Bytes. */
+  readonly capacity: number;
+  readonly deletedAt: Date;
+  readonly reclaimAt: Date;
+}
+
+export interface VolumeOperator {
+  /** Compares store and images. Changes nothing. */
+  check(): Promise<CheckReport>;
+  /** Volumes that can still be restored. */
+  deleted(): Promise<readonly DeletedVolume[]>;
+  /** See `restoreVolume`. @returns the slug that it has now */
+  restore(id: string, slug?: string): Promise<string>;
+  close(): Promise<void>;
+}
+
+export async function openVolumeOperator({
+  home,
+  databaseUrl,
+  nodeId,
+  layers,
+  log,
+}: OperatorOptions): Promise<VolumeOperator> {
+  const db: VolumeDatabase = await openDatabase({ home, url: databaseUrl, migrations, log });
+  return {
+    check: () => checkVolumes({ db, layers, nodeId }),
+    async deleted() {
+      const rows = await db
+        .selectFrom("volumes")
+        .innerJoin("orgs", "orgs.id", "volumes.org_id")
+        .selectAll("volumes")
+        .select("orgs.slug as org")
+        .where("state", "=", "deleted")
+        .execute();
+      return rows.map(({ id, slug, org, capacity, deleted_at, reclaim_at }) => ({
+        id,
+        slug,
+        org,
+        capacity,
+        deletedAt: new Date(deleted_at ?? 0),
+        reclaimAt: new Date(reclaim_at ?? 0),
+      }));
+    },
+    restore: async (id, slug) => (await restoreVolume({ db, log }, id, slug)).slug,
+    close: () => db.destroy(),
+  };
+}

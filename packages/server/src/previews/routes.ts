@@ -1,0 +1,55 @@
+/** Reserves public names over REST (wire contract 1.6). */
+import { exposeResponse } from "@caisson/api";
+import { CaissonError } from "@caisson/protocol";
+import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
+import type { HttpVariables } from "../kernel/http/context.ts";
+import { refusals } from "../kernel/http/refusals.ts";
+import type { Sandboxes } from "../sandboxes/index.ts";
+import type { Previews } from "./previews.ts";
+
+const params = z.object({ id: z.string().describe("Id of the sandbox.") });
+
+const exposeHttp = createRoute({
+  method: "post",
+  path: "/api/v3/sandbox/{id}/expose/http",
+  summary: "Reserve a public name, which the RPC method `exposeHttp` binds to a port",
+  request: { params },
+  responses: {
+    200: { description: "Reserved", content: { "application/json": { schema: exposeResponse } } },
+    ...refusals(401, 403, 404, 410, 413, 429, 501, 503),
+  },
+});
+
+const title = { ssh: "SSH", vscode: "VS Code" } as const;
+
+const exposeOther = (what: "ssh" | "vscode") =>
+  createRoute({
+    method: "post",
+    path: `/api/v3/sandbox/{id}/expose/${what}`,
+    summary: `Not supported yet: ${title[what]} from outside`,
+    request: { params },
+    responses: refusals(401, 403, 404, 413, 501),
+  });
+
+export interface PreviewRoutesContext {
+  readonly sandboxes: Sandboxes;
+  readonly previews: Previews;
+}
+
+export function previewRoutes({
+  sandboxes,
+  previews,
+}: PreviewRoutesContext): (app: OpenAPIHono<HttpVariables>) => void {
+  return (app) => {
+    // The Python client sends the target as well, but binds the name by RPC afterwards. So the body is not read.
+    app.openapi(exposeHttp, async (c) => {
+      const sandbox = await sandboxes.find(c.get("org").id, c.req.valid("param").id);
+      return c.json({ domain: await previews.reserve(sandbox) }, 200);
+    });
+    for (const what of ["ssh", "vscode"] as const)
+      app.openapi(exposeOther(what), async (c) => {
+        await sandboxes.row(c.get("org").id, c.req.valid("param").id);
+        throw new CaissonError("unsupported", `${title[what]} from outside is not supported yet.`);
+      });
+  };
+}

@@ -1,0 +1,110 @@
+/** WebSocket upgrades: create and connect (wire contract 2.1). */
+import { CaissonError, type Config } from "@caisson/protocol";
+import type { Logger } from "pino";
+import type { Histogram } from "prom-client";
+import { WebSocketServer, type WebSocket } from "ws";
+import { traceHeader } from "../kernel/http/trace.ts";
+import type { Upgrade, UpgradeRoute } from "../kernel/slice.ts";
+import { checkCreateConfig, decodeConfigHeader, type LiveSandbox, type Sandboxes } from "../sandboxes/index.ts";
+import type { Methods } from "./call.ts";
+import { Connection, type ConnectionOptions } from "./connection.ts";
+
+/** Milliseconds. The Python client waits only 10 s (T19); when it disconnects, the create is cancelled. */
+const createTimeout = 120_000;
+
+export interface UpgradeContext {
+  readonly config: Config;
+  readonly sandboxes: Sandboxes;
+  readonly methods: () => Methods;
+  readonly extraCa: readonly string[];
+  readonly creates: Histogram<"outcome">;
+  readonly observe: ConnectionOptions["observe"];
+}
+
+export function sandboxUpgrades(context: UpgradeContext): readonly UpgradeRoute[] {
+  const { config, sandboxes } = context;
+  const open = opener(context);
+  return [
+    {
+      path: /^\/api\/v3\/sandboxes\/create$/,
+      async handle(upgrade) {
+        open(upgrade, await create(upgrade, context), true);
+      },
+    },
+    {
+      path: /^\/api\/v3\/sandbox(?:es)?\/([^/]+)\/connect$/,
+      async handle(upgrade) {
+        const sandbox = await sandboxes.find(upgrade.org.id, upgrade.match[1]!);
+        if (sandbox.connections.size >= config.limits.connectionsPerSandbox) {
+          throw new CaissonError(
+            "resource_exhausted",
+            `Sandbox ${sandbox.id} already has ${sandbox.connections.size} connections, the limit.`,
+          );
+        }
+        open(upgrade, sandbox, false);
+      },
+    },
+  ];
+}
+
+async function create(
+  { request, org, gone }: Upgrade,
+  { config, sandboxes, creates }: UpgradeContext,
+): Promise<LiveSandbox> {
+  const wanted = checkCreateConfig(decodeConfigHeader(request.headers["x-deno-sandbox-config"]), config, Date.now());
+  const measured = creates.startTimer();
+  try {
+    const sandbox = await sandboxes.create(org, wanted, AbortSignal.any([gone, AbortSignal.timeout(createTimeout)]));
+    measured({ outcome: "ok" });
+    return sandbox;
+  } catch (error) {
+    measured({ outcome: "error" });
+    throw error;
+  }
+}
+
+/** @returns a function that answers an upgrade with 101 and serves the connection */
+function opener(context: UpgradeContext): (upgrade: Upgrade, sandbox: LiveSandbox, primary: boolean) => void {
+  const { config, sandboxes } = context;
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: config.limits.messageBytes,
+    perMessageDeflate: false,
+    clientTracking: false,
+  });
+  return ({ request, socket, head, requestId, log, gone }, sandbox, primary) => {
+    const abandoned = () => {
+      if (primary && sandbox.session) sandboxes.endSession(sandbox.id);
+    };
+    if (gone.aborted || socket.destroyed) return abandoned();
+    // It may have ended since it was found, or the server stops.
+    if (sandbox.ended.aborted) throw new CaissonError("gone", `Sandbox ${sandbox.id} has ended.`);
+    sockets.once("headers", (headers: string[]) =>
+      headers.push(`x-deno-sandbox-id: ${sandbox.id}`, `${traceHeader}: ${requestId}`),
+    );
+    let opened = false;
+    // Runs at once: `ws` writes the 101 and calls back before it returns.
+    sockets.handleUpgrade(request, socket, head, (client) => {
+      opened = true;
+      serve(client, sandbox, log.child({ sandbox: sandbox.id, primary }), abandoned);
+    });
+    if (opened) return;
+    sockets.removeAllListeners("headers");
+    abandoned();
+  };
+
+  function serve(socket: WebSocket, sandbox: LiveSandbox, log: Logger, onEnd: () => void): void {
+    new Connection({
+      socket,
+      sandbox,
+      methods: context.methods(),
+      extraCa: context.extraCa,
+      grace: config.sandbox.sessionGrace * 1000,
+      // Base64 makes data a third longer, and the frame around it needs some bytes.
+      replyBytes: Math.floor((config.limits.messageBytes - 4096) * 0.75),
+      log,
+      observe: context.observe,
+      onEnd,
+    });
+  }
+}

@@ -1,0 +1,40 @@
+/** @module Sandboxes: workloads that an organisation's clients create, use over connections, and end. */
+import type { Slice } from "../kernel/slice.ts";
+import { serviceKey } from "../kernel/services.ts";
+import { nodesService } from "../nodes/index.ts";
+import { secretStore } from "../secrets/index.ts";
+import { workloads as workloadsService } from "../workloads/index.ts";
+import { nodes as nodeColumn } from "./migrations.ts";
+import { sandboxRoutes } from "./routes.ts";
+import { Sandboxes } from "./sandboxes.ts";
+import { SandboxStore } from "./store.ts";
+
+export { decodeConfigHeader } from "./config-header.ts";
+export { checkCreateConfig, type CreateRequest } from "./create-request.ts";
+export { LiveSandbox, type SandboxConnection } from "./live-sandbox.ts";
+export type { Sandboxes } from "./sandboxes.ts";
+export type { SandboxTables } from "./tables.ts";
+
+export const sandboxesService = serviceKey<Sandboxes>("sandboxes");
+
+/** Milliseconds between looks for sandboxes whose time is over. */
+const sweepInterval = 500;
+
+export const sandboxesSlice: Slice = {
+  name: "sandboxes",
+  migrations: { "2026-12-01-sandbox-nodes": { up: nodeColumn } },
+  setup({ db, config, lockRows, log, services, publicUrl }) {
+    const nodes = services.use(nodesService);
+    const workloads = services.use(workloadsService);
+    const store = new SandboxStore(db, { nodeId: nodes.id, lockRows });
+    nodes.onFirstNode((nodeId) => store.claim(nodeId));
+    const sandboxes = new Sandboxes({ config, nodes, workloads, secrets: services.use(secretStore), store, log });
+    workloads.own("sandbox", sandboxes);
+    services.provide(sandboxesService, sandboxes);
+    return {
+      routes: sandboxRoutes({ sandboxes, store, publicUrl }),
+      background: [{ name: "ending overdue sandboxes", interval: sweepInterval, run: () => sandboxes.sweep() }],
+      stop: (machines) => sandboxes.close(machines),
+    };
+  },
+};

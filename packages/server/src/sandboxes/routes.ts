@@ -1,0 +1,123 @@
+/** REST for sandboxes (wire contract 1.6). Both clients' paths are served on every base. */
+import { extendRequest, extendResponse, sandboxSchema } from "@caisson/api";
+import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import type { HttpVariables } from "../kernel/http/context.ts";
+import { decodeCursor, encodeCursor } from "../kernel/http/cursor.ts";
+import { linkHeader, nextLink, pageParameters, readPage } from "../kernel/http/pagination.ts";
+import { refusals } from "../kernel/http/refusals.ts";
+import { readLabelFilter } from "./labels.ts";
+import type { Sandboxes } from "./sandboxes.ts";
+import type { SandboxRow, SandboxStore } from "./store.ts";
+
+const mostInPage = 1000;
+
+export interface SandboxRoutesContext {
+  readonly sandboxes: Sandboxes;
+  readonly store: SandboxStore;
+  readonly publicUrl: () => string;
+}
+
+const idParameter = z.object({ id: z.string().describe("`sbx_<region>_<20 characters>`") });
+
+export function sandboxRoutes(context: SandboxRoutesContext): (app: OpenAPIHono<HttpVariables>) => void {
+  return (app) => {
+    for (const path of ["/api/v2/sandboxes", "/api/v3/sandboxes"])
+      app.openapi(listRoute(path), (c) => list(c, context));
+    for (const path of ["/api/v3/sandbox/{id}", "/api/v3/sandboxes/{id}"]) {
+      app.openapi(killRoute(path), async (c) => {
+        await context.sandboxes.kill(await ownRow(c, context));
+        return c.body(null, 204);
+      });
+      app.openapi(extendRoute(path), async (c) => {
+        const row = await ownRow(c, context);
+        return c.json({ stop_at_ms: await context.sandboxes.extend(row.id, c.req.valid("json").stop_at_ms) }, 200);
+      });
+    }
+  };
+}
+
+const listRoute = (path: string) =>
+  createRoute({
+    method: "get",
+    path,
+    summary: "List sandboxes, running and stopped, newest first",
+    request: {
+      query: z.object({
+        ...pageParameters(mostInPage),
+        labels: z
+          .unknown()
+          .optional()
+          .openapi({
+            type: "object",
+            additionalProperties: { type: "string" },
+            description: "Only sandboxes with these labels: `labels[key]=value`.",
+            param: { style: "deepObject", explode: true },
+          }),
+      }),
+    },
+    responses: {
+      200: {
+        description: "A page",
+        headers: linkHeader,
+        content: { "application/json": { schema: z.array(sandboxSchema) } },
+      },
+      ...refusals(400, 401, 403),
+    },
+  });
+
+const killRoute = (path: string) =>
+  createRoute({
+    method: "delete",
+    path,
+    summary: "End a sandbox",
+    request: { params: idParameter },
+    responses: { 204: { description: "It has ended." }, ...refusals(401, 403, 404, 503) },
+  });
+
+const extendRoute = (path: string) =>
+  createRoute({
+    method: "patch",
+    path,
+    summary: "Move the end of life of a sandbox",
+    request: {
+      params: idParameter,
+      body: { required: true, content: { "application/json": { schema: extendRequest } } },
+    },
+    responses: {
+      200: { description: "Granted", content: { "application/json": { schema: extendResponse } } },
+      ...refusals(400, 401, 403, 404, 410, 413),
+    },
+  });
+
+function ownRow(c: Context<HttpVariables>, { sandboxes }: SandboxRoutesContext): Promise<SandboxRow> {
+  return sandboxes.row(c.get("org").id, c.req.param("id") ?? "");
+}
+
+async function list(c: Context<HttpVariables>, { store, publicUrl }: SandboxRoutesContext) {
+  const query = new URL(c.req.url).searchParams;
+  const { limit, cursor } = readPage(query, { standard: mostInPage, most: mostInPage });
+  const rows = await store.list({
+    orgId: c.get("org").id,
+    labels: readLabelFilter(query),
+    limit: limit + 1,
+    before: cursor === undefined ? undefined : decodeCursor(cursor),
+  });
+  const page = rows.slice(0, limit);
+  const last = page.at(-1);
+  // The JavaScript client does not page here and ignores the header.
+  if (rows.length > limit && last !== undefined)
+    c.header("Link", nextLink(publicUrl(), c.req.path, query, encodeCursor(last)));
+  return c.json(page.map(toListItem), 200);
+}
+
+function toListItem(row: SandboxRow): z.infer<typeof sandboxSchema> {
+  return {
+    id: row.id,
+    createdAt: new Date(row.created_at).toISOString(),
+    stoppedAt: row.stopped_at === null ? null : new Date(row.stopped_at).toISOString(),
+    region: row.region,
+    status: row.phase === "creating" || row.phase === "running" ? "running" : "stopped",
+    labels: JSON.parse(row.labels) as Record<string, string>,
+  };
+}

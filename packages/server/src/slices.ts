@@ -1,0 +1,34 @@
+/** Every capability of the server. A slice may use the services of those before it. */
+import type { Migration } from "kysely";
+import type { Slice } from "./kernel/slice.ts";
+import { auditSlice } from "./audit/index.ts";
+import { nodesSlice } from "./nodes/index.ts";
+import { operationsSlice } from "./operations/index.ts";
+import { orgsSlice } from "./orgs/index.ts";
+import { previewsSlice } from "./previews/index.ts";
+import { rpcSlice } from "./rpc/index.ts";
+import { sandboxesSlice } from "./sandboxes/index.ts";
+import { secretsSlice } from "./secrets/index.ts";
+import { usageSlice } from "./usage/index.ts";
+import { volumesSlice } from "./volumes/index.ts";
+import { workloadsSlice } from "./workloads/index.ts";
+
+export const slices: readonly Slice[] = [
+  orgsSlice,
+  nodesSlice,
+  workloadsSlice,
+  secretsSlice,
+  volumesSlice,
+  usageSlice,
+  auditSlice,
+  sandboxesSlice,
+  rpcSlice,
+  previewsSlice,
+  operationsSlice,
+];
+
+/** Of all slices, by name. */
+export const migrations: Readonly<Record<string, Migration>> = Object.assign(
+  {},
+  ...slices.map((slice) => slice.migrations ?? {}),
+);

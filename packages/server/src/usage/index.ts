@@ -1,0 +1,23 @@
+/** @module What workloads use: processor, memory, disk, traffic. */
+import { serviceKey } from "../kernel/services.ts";
+import type { Slice } from "../kernel/slice.ts";
+import { workloads as workloadsService } from "../workloads/index.ts";
+import { UsageMeter } from "./meter.ts";
+
+export type { UsageMeter } from "./meter.ts";
+
+export const usageService = serviceKey<UsageMeter>("usage");
+
+/** Milliseconds. */
+const usageInterval = 30_000;
+
+export const usageSlice: Slice = {
+  name: "usage",
+  setup({ db, node, log, services }) {
+    const workloads = services.use(workloadsService);
+    const meter = new UsageMeter({ db, node, workloads, log });
+    workloads.register(meter);
+    services.provide(usageService, meter);
+    return { background: [{ name: "measuring usage", interval: usageInterval, run: () => meter.sampleAll() }] };
+  },
+};

@@ -1,0 +1,85 @@
+import type { Kysely } from "kysely";
+
+/** Volumes, snapshots, and the image layers under them. */
+export async function volumes(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable("layers")
+    .addColumn("id", "text", (column) => column.primaryKey())
+    .addColumn("parent", "text", (column) => column.references("layers.id"))
+    .addColumn("kind", "text", (column) => column.notNull())
+    .addColumn("state", "text", (column) => column.notNull())
+    .addColumn("sealed", "integer", (column) => column.notNull())
+    .addColumn("formatted_bytes", "bigint", (column) => column.notNull())
+    .addColumn("generation", "bigint", (column) => column.notNull())
+    .addColumn("checksum", "text")
+    .addColumn("created_at", "bigint", (column) => column.notNull())
+    .execute();
+  await db.schema.createIndex("layers_parent").on("layers").column("parent").execute();
+  await db.schema
+    .createTable("volumes")
+    .addColumn("id", "text", (column) => column.primaryKey())
+    .addColumn("org_id", "text", (column) => column.notNull().references("orgs.id"))
+    .addColumn("slug", "text", (column) => column.notNull())
+    .addColumn("region", "text", (column) => column.notNull())
+    .addColumn("capacity", "bigint", (column) => column.notNull())
+    .addColumn("bootable", "integer", (column) => column.notNull())
+    .addColumn("base_image", "text")
+    .addColumn("base_snapshot", "text")
+    .addColumn("state", "text", (column) => column.notNull())
+    .addColumn("head", "text", (column) => column.notNull().references("layers.id"))
+    .addColumn("attached_to", "text")
+    .addColumn("allocated_bytes", "bigint", (column) => column.notNull())
+    .addColumn("flattened_bytes", "bigint", (column) => column.notNull())
+    .addColumn("measured_at", "bigint", (column) => column.notNull())
+    .addColumn("created_at", "bigint", (column) => column.notNull())
+    .addColumn("deleted_at", "bigint")
+    .addColumn("reclaim_at", "bigint")
+    .execute();
+  await db.schema.createIndex("volumes_org").on("volumes").columns(["org_id", "state", "created_at"]).execute();
+  await db.schema
+    .createTable("snapshots")
+    .addColumn("id", "text", (column) => column.primaryKey())
+    .addColumn("org_id", "text", (column) => column.notNull().references("orgs.id"))
+    .addColumn("slug", "text", (column) => column.notNull())
+    .addColumn("region", "text", (column) => column.notNull())
+    .addColumn("capacity", "bigint", (column) => column.notNull())
+    .addColumn("bootable", "integer", (column) => column.notNull())
+    .addColumn("base_image", "text")
+    .addColumn("volume", "text", (column) => column.notNull())
+    .addColumn("volume_slug", "text", (column) => column.notNull())
+    .addColumn("state", "text", (column) => column.notNull())
+    .addColumn("layer", "text", (column) => column.notNull().references("layers.id"))
+    .addColumn("next_head", "text", (column) => column.references("layers.id"))
+    .addColumn("allocated_bytes", "bigint", (column) => column.notNull())
+    .addColumn("flattened_bytes", "bigint", (column) => column.notNull())
+    .addColumn("created_at", "bigint", (column) => column.notNull())
+    .execute();
+  await db.schema.createIndex("snapshots_org").on("snapshots").columns(["org_id", "state", "created_at"]).execute();
+  await db.schema
+    .createTable("volume_slugs")
+    .addColumn("org_id", "text", (column) => column.notNull().references("orgs.id"))
+    .addColumn("slug", "text", (column) => column.notNull())
+    .addColumn("owner", "text", (column) => column.notNull())
+    .addPrimaryKeyConstraint("volume_slugs_key", ["org_id", "slug"])
+    .execute();
+  await db.schema
+    .createTable("disk_leases")
+    .addColumn("sandbox", "text", (column) => column.notNull())
+    .addColumn("serial", "text", (column) => column.notNull())
+    .addColumn("layer", "text", (column) => column.notNull().references("layers.id"))
+    .addColumn("volume", "text", (column) => column.references("volumes.id"))
+    .addColumn("created_at", "bigint", (column) => column.notNull())
+    .addPrimaryKeyConstraint("disk_leases_key", ["sandbox", "serial"])
+    .execute();
+}
+
+/** The node that stores a layer, and the volumes and snapshots made of it. Null: written before there were nodes. */
+export async function nodes(db: Kysely<unknown>): Promise<void> {
+  for (const table of tablesOfNodes) {
+    await db.schema.alterTable(table).addColumn("node_id", "text").execute();
+    await db.schema.createIndex(`${table}_node`).on(table).column("node_id").execute();
+  }
+}
+
+/** Tables whose rows belong to one node. */
+export const tablesOfNodes = ["layers", "volumes", "snapshots", "disk_leases"] as const;

@@ -1,0 +1,19 @@
+/** @module Machines with what belongs to them. */
+import { serviceKey } from "../kernel/services.ts";
+import type { Slice } from "../kernel/slice.ts";
+import { Workloads } from "./workloads.ts";
+
+export type { AcquireOptions, Resource } from "./resource.ts";
+export type { DiskRequest, Workload, WorkloadKind, WorkloadPlan } from "./workload.ts";
+export type { WantedWorkload, WorkloadOwner, Workloads } from "./workloads.ts";
+
+export const workloads = serviceKey<Workloads>("workloads");
+
+export const workloadsSlice: Slice = {
+  name: "workloads",
+  setup({ node, log, services }) {
+    const service = new Workloads({ node, log });
+    services.provide(workloads, service);
+    return { start: (signal) => service.reconcile(signal) };
+  },
+};

@@ -1,4 +1,0 @@
-import { identity } from "./tables/identity.ts";
-import { testTable } from "./run.ts";
-
-testTable(identity);

@@ -1,4 +1,0 @@
-import { names } from "./tables/names.ts";
-import { testTable } from "./run.ts";
-
-testTable(names);

@@ -1,4 +1,0 @@
-import { neighbours } from "./tables/neighbours.ts";
-import { testTable } from "./run.ts";
-
-testTable(neighbours);

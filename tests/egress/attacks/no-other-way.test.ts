@@ -1,4 +1,0 @@
-import { noOtherWay } from "./tables/no-other-way.ts";
-import { testTable } from "./run.ts";
-
-testTable(noOtherWay);

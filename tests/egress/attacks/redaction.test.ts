@@ -1,4 +1,0 @@
-import { redaction } from "./tables/redaction.ts";
-import { testTable } from "./run.ts";
-
-testTable(redaction);

@@ -1,4 +1,0 @@
-import { tunnels } from "./tables/tunnels.ts";
-import { testTable } from "./run.ts";
-
-testTable(tunnels);
