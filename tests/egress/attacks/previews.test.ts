@@ -6,13 +6,16 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { Sandbox } from "@deno/sandbox";
+import { sharedPlatform } from "@caisson/testing";
 import { previewAttacks } from "./previews/attacks.ts";
 import { realWorld, talk } from "./previews/world.ts";
+
+const platform = await sharedPlatform();
 
 describe("Public addresses", { timeout: 240_000 }, () => {
   let world: Awaited<ReturnType<typeof realWorld>>;
   before(async () => {
-    world = await realWorld();
+    world = await realWorld(platform);
   });
   after(() => world?.close());
 

@@ -308,13 +308,17 @@ export function judge(attack: Attack, found: Evidence): void {
 /** Further tests in the sandbox of a table. */
 export type Further = (campaign: () => Campaign) => void;
 
-/** One test for each attack of the tables, all on one platform. See `openField` for which tables can share one. */
+/**
+ * One test for each attack of the tables, all on one platform. See `openField` for which tables can share one.
+ * @returns the platform with their hosts, for tests of the same file that come after
+ */
 export function testTables(
   wanted: readonly AttackTable[],
   further: ReadonlyMap<AttackTable, Further> = new Map(),
-): void {
+): () => Promise<Field> {
   let field: Promise<Field> | undefined;
-  let left = wanted.length;
+  const opened = () => (field ??= openField(wanted, "on"));
+  after(async () => (await field)?.close());
   for (const table of wanted) {
     describe(table.title, { timeout: 600_000 }, () => {
       let campaign: Campaign | undefined;
@@ -323,13 +327,9 @@ export function testTables(
         return campaign;
       };
       before(async () => {
-        field ??= openField(wanted, "on");
-        campaign = await carryOut(table, await field);
+        campaign = await carryOut(table, await opened());
       });
-      after(async () => {
-        await campaign?.close();
-        if (--left === 0) await (await field)?.close();
-      });
+      after(() => campaign?.close());
       for (const attack of table.attacks) {
         test(`${attack.row}: ${attack.name}`, () => {
           const found = current().evidence.get(attack.name);
@@ -340,4 +340,5 @@ export function testTables(
       further.get(table)?.(current);
     });
   }
+  return opened;
 }

@@ -6,8 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { Sandbox } from "@deno/sandbox";
-import { until, WireClient, within, type ClientEnvironment } from "@caisson/testing";
-import { startEgressPlatform } from "../../world/platform.ts";
+import { until, WireClient, within, type ClientEnvironment, type SharedPlatform } from "@caisson/testing";
 
 /** A sandbox whose program is exposed. */
 export interface Site {
@@ -70,17 +69,17 @@ export const program = join(import.meta.dirname, "program.py");
 export const tossed = (domain: string): string[] => [`Domain=${domain}`, `domain = .${domain.toUpperCase()}`];
 const port = 8080;
 
-/** The platform as it is. Puts the client variables into `process.env`. */
-export async function realWorld(): Promise<PreviewWorld & { readonly sandboxes: readonly Sandbox[] }> {
-  const platform = await startEgressPlatform();
+/** The platform as it is. The client variables in `process.env` must be its own. */
+export async function realWorld(
+  platform: SharedPlatform,
+): Promise<PreviewWorld & { readonly sandboxes: readonly Sandbox[] }> {
   const host = await listenOnHost();
   const sandboxes: Sandbox[] = [];
   const clients: WireClient[] = [];
   const close = async () => {
     for (const client of clients) client.socket.terminate();
     host.server.close();
-    await Promise.allSettled(sandboxes.map((sandbox) => sandbox.close()));
-    await platform.stop(15_000);
+    await Promise.allSettled(sandboxes.map((sandbox) => sandbox.kill()));
   };
   try {
     const [own, other] = [await site("own", tossed("localhost"), sandboxes), await site("other", [], sandboxes)];
