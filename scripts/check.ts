@@ -1,5 +1,5 @@
 /** Every check that needs no running sandbox: formatting, lint, types, direction of dependencies, unused code, Go. */
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { join } from "node:path";
 
 const root = join(import.meta.dirname, "..");
@@ -53,21 +53,41 @@ const checks: readonly Check[] = [
   { name: "go vet", command: ["go", "vet", "./..."], directory: "agent", remedy: "mend the lines named above" },
 ];
 
-let failed = 0;
-for (const check of checks) {
+/** Runs a check and prints its result. @returns whether it passed */
+async function passes(check: Check): Promise<boolean> {
   const started = performance.now();
   const [command, ...args] = check.command;
-  const result = spawnSync(command, args, {
-    cwd: join(root, check.directory ?? "."),
-    encoding: "utf8",
-    maxBuffer: 2 ** 26,
-  });
-  const good = result.status === 0 && !(check.silentWhenGood && result.stdout.trim() !== "");
+  const { status, stdout, stderr } = await output(command, args, join(root, check.directory ?? "."));
+  const good = status === 0 && !(check.silentWhenGood && stdout.trim() !== "");
   console.log(`${good ? "ok    " : "FAILED"} ${check.name} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
-  if (good) continue;
-  failed++;
-  console.log(`${result.stdout}${result.stderr}${result.error?.message ?? ""}`.trim());
-  console.log(`       -> ${check.remedy}`);
+  if (!good) console.log(`${`${stdout}${stderr}`.trim()}\n       -> ${check.remedy}`);
+  return good;
 }
+
+interface Output {
+  /** Null when a signal ended it or it could not be started. */
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function output(command: string, args: readonly string[], cwd: string): Promise<Output> {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd, stdio: ["ignore", "pipe", "pipe"] });
+    let [stdout, stderr] = ["", ""];
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+    child.once("error", (error) => resolve({ status: null, stdout, stderr: error.message }));
+    child.once("close", (status) => resolve({ status, stdout, stderr }));
+  });
+}
+
+// Most of them use one processor. Those that change files must not run at the same time.
+const waiting = [...checks];
+let failed = 0;
+async function lane(): Promise<void> {
+  for (let check = waiting.shift(); check !== undefined; check = waiting.shift()) if (!(await passes(check))) failed++;
+}
+await Promise.all(fix ? [lane()] : [lane(), lane()]);
 console.log(`${checks.length - failed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
