@@ -94,7 +94,7 @@ export class Sandboxes implements WorkloadOwner {
   }
 
   async #create(org: Org, request: CreateRequest, signal: AbortSignal): Promise<LiveSandbox> {
-    const { config, nodes, store, workloads, secrets: secretStore, log } = this.#options;
+    const { config, nodes, store, workloads, log } = this.#options;
     const policy = request.allowNet === undefined ? {} : { allow: request.allowNet };
     const secrets = bindSecrets(withoutNulls(request.secrets));
     validateEgress(policy, secrets);
@@ -117,7 +117,6 @@ export class Sandboxes implements WorkloadOwner {
     };
     await store.insert(row, org.concurrentSandboxes ?? config.limits.concurrentSandboxes);
     try {
-      await secretStore.insert(id, secrets);
       const workload = await workloads.start(
         {
           id,
@@ -210,13 +209,12 @@ export class Sandboxes implements WorkloadOwner {
   }
 
   async #stop(id: string, reason: string, code: number): Promise<void> {
-    const { store, secrets, workloads, log } = this.#options;
+    const { store, workloads, log } = this.#options;
     await store.move(id, "stopping", { reason, stopped_at: Date.now() });
     const sandbox = this.#live.get(id);
     this.#live.delete(id);
     sandbox?.closeConnections(code, reason.slice(0, 100));
     await workloads.end(id);
-    await secrets.remove(id);
     if (await store.move(id, "stopped")) log.info({ sandbox: id, reason }, "sandbox ended");
   }
 

@@ -1,6 +1,7 @@
 /** @module Secrets of workloads, encrypted at rest. */
 import { serviceKey } from "../kernel/services.ts";
 import type { Slice } from "../kernel/slice.ts";
+import { workloads } from "../workloads/index.ts";
 import { SecretStore } from "./store.ts";
 
 export const secretStore = serviceKey<SecretStore>("secrets");
@@ -8,7 +9,16 @@ export const secretStore = serviceKey<SecretStore>("secrets");
 export const secretsSlice: Slice = {
   name: "secrets",
   setup({ db, sealer, services }) {
-    services.provide(secretStore, new SecretStore(db, sealer));
+    const secrets = new SecretStore(db, sealer);
+    services.use(workloads).register({
+      name: "secrets",
+      async acquire({ id, egress }) {
+        await secrets.insert(id, egress.secrets);
+        return {};
+      },
+      release: (workloadId) => secrets.remove(workloadId),
+    });
+    services.provide(secretStore, secrets);
     return {};
   },
 };
