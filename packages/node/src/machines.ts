@@ -50,10 +50,6 @@ export class MachineTable implements NodeMachines {
     this.#options = options;
   }
 
-  get size(): number {
-    return this.#machines.size;
-  }
-
   /** Whether somebody waits for a machine. */
   get busy(): boolean {
     return this.#creating.size > 0;

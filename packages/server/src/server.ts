@@ -24,12 +24,10 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       await step().catch((error: unknown) => log.error({ err: error }, "a part of the server did not stop cleanly"));
   };
   try {
-    const stopping = new AbortController();
     let url = config.publicUrl ?? `http://${config.host}:${config.port}`;
     let machines: "end" | "leave" = "end";
     const kernel: Kernel = {
       config,
-      home,
       db,
       lockRows: databaseUrl !== undefined,
       sealer: createSealer(await loadKey(join(home, "secret.key"))),
@@ -39,7 +37,6 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       log,
       services: new Services(),
       publicUrl: () => url,
-      stopping: stopping.signal,
     };
     const parts: SliceParts[] = [];
     for (const slice of slices) parts.push(await slice.setup(kernel));
@@ -67,7 +64,6 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       async close(what = "end") {
         machines = what;
         http.refuse();
-        stopping.abort();
         // Connections are cut when the slices have said why they end, and before the database closes.
         undo.splice(1, 0, () => http.close());
         await unwind();

@@ -17,8 +17,6 @@ import type { Services } from "./services.ts";
 /** What every slice can use. */
 export interface Kernel {
   readonly config: Config;
-  /** State directory of this installation. */
-  readonly home: string;
   /** All tables; a slice narrows it to the ones that it needs: `kernel.db as Kysely<NotesTables>`. */
   readonly db: AnyDatabase;
   /** Whether several writers can be in one transaction at a time (PostgreSQL), so that rows must be locked. */
@@ -33,8 +31,6 @@ export interface Kernel {
   readonly services: Services;
   /** How clients reach this server, without a trailing slash: for links. Right only once the server listens. */
   readonly publicUrl: () => string;
-  /** Aborted when the server begins to stop. */
-  readonly stopping: AbortSignal;
 }
 
 /** A WebSocket upgrade that passed authentication, before it is answered. */

@@ -34,9 +34,14 @@ export interface SandboxesOptions {
   readonly log: Logger;
 }
 
+/** Milliseconds between attempts to end a sandbox. */
+const retryInterval = 5_000;
+
 interface End {
   readonly reason: string;
   readonly code: number;
+  /** When it is tried again, on the clock of `performance.now`. */
+  readonly again: number;
 }
 
 export class Sandboxes implements WorkloadOwner {
@@ -187,7 +192,7 @@ export class Sandboxes implements WorkloadOwner {
       .then(
         () => void this.#unfinished.delete(id),
         (error: unknown) => {
-          this.#unfinished.set(id, { reason, code });
+          this.#unfinished.set(id, { reason, code, again: performance.now() + retryInterval });
           throw error;
         },
       )
@@ -221,8 +226,8 @@ export class Sandboxes implements WorkloadOwner {
   /** Ends what is overdue, and what could not be ended before. */
   async sweep(): Promise<void> {
     // Not awaited: one machine that ends slowly must not keep the others running.
-    for (const [id, { reason, code }] of this.#unfinished)
-      if (!this.#stopping.has(id)) this.#stopLater(id, reason, code);
+    for (const [id, { reason, code, again }] of this.#unfinished)
+      if (!this.#stopping.has(id) && again <= performance.now()) this.#stopLater(id, reason, code);
     for (const id of await this.#options.store.overdue(Date.now()))
       this.#stopLater(id, "timeout reached", closeCodes.ended);
   }

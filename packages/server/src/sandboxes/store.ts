@@ -19,7 +19,7 @@ export class SandboxStore {
   readonly #nodeId: NodeId;
   readonly #lockRows: boolean;
 
-  /** @param nodeId whose sandboxes `overdue`, `unfinished` and `live` look at */
+  /** @param nodeId whose sandboxes `overdue` and `live` look at */
   constructor(db: SandboxDatabase, { nodeId, lockRows }: { nodeId: NodeId; lockRows: boolean }) {
     this.#db = db;
     this.#nodeId = nodeId;

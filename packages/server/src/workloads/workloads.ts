@@ -1,12 +1,5 @@
 /** Starts machines with what belongs to them, and ends both together. Who wants a workload, and for how long, is its owner's business. */
-import {
-  CaissonError,
-  type EgressSpec,
-  type MachineExit,
-  type MachineInfo,
-  type MachineSpec,
-  type SandboxNode,
-} from "@caisson/protocol";
+import type { EgressSpec, MachineExit, MachineInfo, MachineSpec, SandboxNode } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Resource } from "./resource.ts";
 import type { Workload, WorkloadKind, WorkloadPlan } from "./workload.ts";
@@ -211,12 +204,5 @@ export class Workloads {
     const adopted = report.adopted.map(({ id }) => id);
     if (adopted.length + report.reclaimed.length > 0)
       this.#log.info({ adopted, reclaimed: report.reclaimed }, "machines of the former process");
-  }
-
-  /** @throws CaissonError `gone` */
-  require(id: string): Workload {
-    const workload = this.#running.get(id);
-    if (workload === undefined || workload.ended.aborted) throw new CaissonError("gone", `${id} has ended.`);
-    return workload;
   }
 }
