@@ -71,11 +71,11 @@ export async function operatorsCertificate(certPath: string, keyPath: string): P
       { cause },
     );
   }
-  let lookedAt = Date.now();
+  let lookedAt = performance.now();
   return {
     async contextFor() {
-      if (Date.now() - lookedAt > lookInterval) {
-        lookedAt = Date.now();
+      if (performance.now() - lookedAt > lookInterval) {
+        lookedAt = performance.now();
         try {
           const now = await age();
           if (now !== seen) context = await read();

@@ -35,9 +35,9 @@ export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
 
 /** Sends SIGKILL to exactly this process and waits for its end. @returns whether it has ended */
 export async function killProcess(identity: ProcessIdentity, deadlineMs = 5000): Promise<boolean> {
-  const end = Date.now() + deadlineMs;
+  const end = performance.now() + deadlineMs;
   for (let pause = 2; await isAlive(identity); pause = Math.min(pause * 2, 100)) {
-    if (Date.now() > end) return false;
+    if (performance.now() > end) return false;
     try {
       process.kill(identity.pid, "SIGKILL");
     } catch {

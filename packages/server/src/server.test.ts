@@ -153,6 +153,41 @@ test("a duration outlives its sockets and ends on time", async () => {
   await until("stopped", async () => (await statusOf(id))?.stoppedAt !== null);
 });
 
+test("a clock that is set by an hour ends nothing early and keeps nothing alive", async () => {
+  const hour = 3_600_000;
+  const { now } = Date;
+  const open = (timeout: string) => WireClient.open({ env, config: { timeout } });
+  try {
+    const lasting = await open("5s");
+    const short = await open("2s");
+    Date.now = () => now() + hour;
+    // Several sweeps.
+    await sleep(1200);
+    assert.deepEqual(
+      [(await statusOf(idOf(lasting)))?.status, (await statusOf(idOf(short)))?.status],
+      ["running", "running"],
+    );
+    Date.now = () => now() - hour;
+    const began = performance.now();
+    while ((await statusOf(idOf(short)))?.status === "running" && performance.now() - began < 5000) await sleep(50);
+    assert.equal((await statusOf(idOf(short)))?.status, "stopped");
+    assert.equal((await statusOf(idOf(lasting)))?.status, "running");
+    // A new end counts from the clock as it is now.
+    const extended = await rest(`/api/v3/sandbox/${idOf(lasting)}`, {
+      method: "PATCH",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ stop_at_ms: Date.now() + 1500 }),
+    });
+    assert.equal(extended.status, 200);
+    Date.now = now;
+    const left = performance.now();
+    while ((await statusOf(idOf(lasting)))?.status === "running" && performance.now() - left < 5000) await sleep(50);
+    assert.ok(performance.now() - left < 3500 && performance.now() - left > 1000);
+  } finally {
+    Date.now = now;
+  }
+});
+
 test("extending is granted up to the limit, refused beyond, and refused after the end", async () => {
   const client = await WireClient.open({ env, config: minute() });
   const path = `/api/v3/sandbox/${idOf(client)}`;

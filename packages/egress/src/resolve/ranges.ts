@@ -103,7 +103,7 @@ let ownReadAt = Number.NEGATIVE_INFINITY;
  * True for addresses of this host, public ones too, and for IPv6 forms that carry one: behind them listen the platform and its
  * neighbours.
  */
-export function isOwnAddress(address: string, now: number = Date.now()): boolean {
+export function isOwnAddress(address: string, now: number = performance.now()): boolean {
   if (now - ownReadAt > ownAddressesTtl) {
     own = listOf(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map((entry) => entry.address)));
     ownReadAt = now;

@@ -54,14 +54,14 @@ export function createResolver(options: ResolverOptions): Resolver {
       records.length === 0
         ? negativeTtl
         : Math.min(maxTtl, Math.max(minTtl, Math.min(...records.map((record) => record.ttl)) * 1000));
-    entry.expires = Date.now() + ttl;
+    entry.expires = performance.now() + ttl;
     // IPv4 first: a host without IPv6 would otherwise lose a round on every dial. Sorted, so that rotation keeps pools warm.
     return [...new Set(records.map((record) => record.address))].sort((a, b) => isIP(a) - isIP(b) || (a < b ? -1 : 1));
   };
 
   const lookup = (name: string): Promise<readonly string[]> => {
     const known = cache.get(name);
-    if (known !== undefined && known.expires > Date.now()) return known.addresses;
+    if (known !== undefined && known.expires > performance.now()) return known.addresses;
     if (cache.size >= maxEntries) cache.delete(cache.keys().next().value!);
     // Until the answer is there, everyone who asks shares the one query.
     const entry: { addresses: Promise<readonly string[]>; expires: number } = {

@@ -53,7 +53,7 @@ export class WorkerProcess {
     const child = spawnWorker((error) => this.#log.error({ err: error }, "an egress worker could not be started"));
     if (child === undefined) return this.#startLater();
     this.#child = child;
-    const startedAt = Date.now();
+    const startedAt = performance.now();
     child.on("message", (message: FromWorker) => this.#take(message));
     child.once("exit", () => this.#lost(child, startedAt));
     send(child, { type: "configure", config: this.#config });
@@ -118,7 +118,7 @@ export class WorkerProcess {
     if (this.#closed) return;
     const { exitCode, signalCode } = child;
     this.#log.error({ exitCode, signalCode }, "an egress worker ended and is being started again");
-    if (Date.now() - startedAt > 10 * limits.restartMost) this.#restartWait = limits.restartFirst;
+    if (performance.now() - startedAt > 10 * limits.restartMost) this.#restartWait = limits.restartFirst;
     this.#startLater();
   }
 

@@ -25,7 +25,7 @@ const limits = {
 export class Origin {
   /** The address of the newest connection, for the record. */
   address: string | undefined;
-  usedAt = Date.now();
+  usedAt = performance.now();
   readonly http1: Http1Clients;
   readonly #host: string;
   readonly #scheme: "https" | "http";
@@ -68,7 +68,7 @@ export class Origin {
    * @throws UpstreamFailure
    */
   async http2(left: AbortSignal): Promise<FreeStream | undefined> {
-    if (Date.now() < this.#onlyHttp1Until) return undefined;
+    if (performance.now() < this.#onlyHttp1Until) return undefined;
     try {
       return await this.#http2.take(left);
     } catch (error) {
@@ -79,7 +79,7 @@ export class Origin {
   async #connectHttp2(): Promise<Socket | undefined> {
     const socket = await this.#connect(["h2", "http/1.1"]);
     if (this.#scheme === "http" || (socket as TLSSocket).alpnProtocol === "h2") return socket;
-    this.#onlyHttp1Until = Date.now() + limits.retryHttp2;
+    this.#onlyHttp1Until = performance.now() + limits.retryHttp2;
     this.#spare?.destroy();
     this.#spare = socket as TLSSocket;
     this.#spare.once("error", () => {});

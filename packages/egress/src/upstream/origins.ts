@@ -23,14 +23,14 @@ export class Origins {
       this.#makeRoom();
       origin = new Origin(scheme, host.text, target, this.#options);
     }
-    origin.usedAt = Date.now();
+    origin.usedAt = performance.now();
     this.#origins.delete(key);
     this.#origins.set(key, origin);
     return origin;
   }
 
   #makeRoom(): void {
-    const now = Date.now();
+    const now = performance.now();
     for (const [key, origin] of this.#origins) {
       if (this.#origins.size < maxOrigins && now - origin.usedAt < idleLimit) break;
       this.#origins.delete(key);

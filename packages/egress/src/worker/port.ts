@@ -42,10 +42,10 @@ export function servePort(sandbox: Sandbox, path: string, onTrouble: (error: unk
       try {
         const socket = await connectPort(path, { signal: ending.signal, maximumStaleBytes: limits.stale });
         socket.on("error", () => {});
-        const began = Date.now();
+        const began = performance.now();
         await serveSession(sandbox, socket, ending.signal);
         // A guest that breaks the protocol at once, again and again, is served ever more slowly.
-        wait = Date.now() - began > backoff.most ? backoff.first : Math.min(backoff.most, wait * 2);
+        wait = performance.now() - began > backoff.most ? backoff.first : Math.min(backoff.most, wait * 2);
       } catch (error) {
         if (!ending.signal.aborted) onTrouble(error);
         wait = Math.min(backoff.most, wait * 2);

@@ -26,7 +26,7 @@ export async function killProcessesIn(directory: string): Promise<void> {
 
 /** Removes a group, killing what is in it, for up to `deadlineMs`. @returns whether it is gone */
 export async function removeGroup(directory: string, deadlineMs = 5000): Promise<boolean> {
-  const end = Date.now() + deadlineMs;
+  const end = performance.now() + deadlineMs;
   for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
     try {
       await rmdir(directory);
@@ -34,7 +34,7 @@ export async function removeGroup(directory: string, deadlineMs = 5000): Promise
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === "ENOENT") return true;
-      if (code !== "EBUSY" || Date.now() > end) return false;
+      if (code !== "EBUSY" || performance.now() > end) return false;
     }
     await killProcessesIn(directory);
     await sleep(pause);

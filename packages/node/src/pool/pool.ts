@@ -32,7 +32,7 @@ export class Pool {
   readonly #closing = new AbortController();
   #filling: Promise<void> | undefined;
   #wanted = Promise.withResolvers<void>();
-  #lastUse = 0;
+  #lastUse = -Infinity;
   #target = 0;
 
   constructor(options: PoolOptions) {
@@ -53,11 +53,11 @@ export class Pool {
 
   /** Resolves when there is a clone, or none is to be expected, or the deadline has passed. */
   async firstClone(deadlineMs: number): Promise<void> {
-    const end = Date.now() + deadlineMs;
+    const end = performance.now() + deadlineMs;
     while (
       this.#filling !== undefined &&
       this.#clones.length === 0 &&
-      Date.now() < end &&
+      performance.now() < end &&
       !this.#closing.signal.aborted
     )
       await sleep(20);
@@ -65,7 +65,7 @@ export class Pool {
 
   /** Takes a clone that `fits`; the caller owns it from now on. Counts as demand either way. */
   claim(fits: (clone: Clone) => boolean): Clone | undefined {
-    this.#lastUse = Date.now();
+    this.#lastUse = performance.now();
     this.#demand.push(this.#lastUse);
     const index = this.#clones.findIndex(fits);
     const [clone] = index === -1 ? [] : this.#clones.splice(index, 1);
@@ -87,14 +87,14 @@ export class Pool {
       );
     const ready = this.prepared.ask(id, make, signal);
     // The request came because such a root was just used; its machine may be claimed at any moment.
-    this.#lastUse = Date.now();
+    this.#lastUse = performance.now();
     this.#wanted.resolve();
     return ready;
   }
 
   /** Takes a clone that was prepared on a root disk; the caller owns it from now on. */
   claimPrepared(id: string): Clone | undefined {
-    this.#lastUse = Date.now();
+    this.#lastUse = performance.now();
     return this.prepared.claim(id);
   }
 
@@ -145,7 +145,7 @@ export class Pool {
   /** Sets the target, and gives clones back when memory became scarce. */
   async #adapt(): Promise<void> {
     const { config } = this.#options;
-    const oldest = Date.now() - demandWindowMs;
+    const oldest = performance.now() - demandWindowMs;
     while ((this.#demand[0] ?? Infinity) < oldest) this.#demand.shift();
     let available = await availableMebibytes();
     while (this.prepared.size > 0 && !hasMemoryToPrepare(config.minFreeMemory, { available, making: false })) {
@@ -173,10 +173,10 @@ export class Pool {
   }
 
   async #quiet(): Promise<void> {
-    const since = Date.now();
+    const since = performance.now();
     const { signal } = this.#closing;
     while (!signal.aborted) {
-      const now = Date.now();
+      const now = performance.now();
       const impatient = this.#clones.length === 0 && now - since > patienceMs;
       if (impatient || (!this.#options.busy() && now - this.#lastUse >= quietMs)) return;
       await sleep(100, undefined, { signal, ref: false }).catch(() => undefined);

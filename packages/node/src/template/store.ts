@@ -61,6 +61,8 @@ export class TemplateStore {
       others.push({ name, used: facts?.mtimeMs ?? 0 });
     }
     others.sort((a, b) => b.used - a.used);
+    // Times of files are wall clock. A step of hours only keeps a template longer, or removes one that is built again when needed.
+    // oxlint-disable-next-line no-restricted-properties
     const oldest = Date.now() - staleMs;
     removed.push(...others.filter(({ used }, rank) => rank >= keptOthers || used < oldest).map(({ name }) => name));
     for (const name of removed) await rm(join(this.#root, name), { recursive: true, force: true });

@@ -16,6 +16,7 @@ import { bindSecrets } from "../secrets/placeholders.ts";
 import type { SecretStore } from "../secrets/store.ts";
 import type { WantedWorkload, Workload, WorkloadOwner, Workloads } from "../workloads/index.ts";
 import { checkStopAt, type CreateRequest } from "./create-request.ts";
+import { Deadlines } from "./deadlines.ts";
 import { LiveSandbox } from "./live-sandbox.ts";
 import type { SandboxRow, SandboxStore } from "./store.ts";
 
@@ -50,6 +51,7 @@ export class Sandboxes implements WorkloadOwner {
   readonly #stopping = new Map<string, Promise<void>>();
   /** Ends that failed and are tried again. */
   readonly #unfinished = new Map<string, End>();
+  readonly #deadlines = new Deadlines();
   readonly #creating = new Set<Promise<LiveSandbox>>();
   readonly #closing = new AbortController();
 
@@ -121,6 +123,7 @@ export class Sandboxes implements WorkloadOwner {
       reason: null,
     };
     await store.insert(row, org.concurrentSandboxes ?? config.limits.concurrentSandboxes);
+    this.#deadlines.set(row);
     try {
       const workload = await workloads.start(
         {
@@ -167,6 +170,7 @@ export class Sandboxes implements WorkloadOwner {
   async extend(id: string, stopAt: number): Promise<number> {
     const granted = checkStopAt(stopAt, this.#options.config, Date.now());
     if (!(await this.#options.store.setStopAt(id, granted))) throw new CaissonError("gone", `Sandbox ${id} has ended.`);
+    this.#deadlines.set({ id, stop_at: granted });
     return granted;
   }
 
@@ -190,7 +194,10 @@ export class Sandboxes implements WorkloadOwner {
     if (running !== undefined) return running;
     const stopping = this.#stop(id, reason, code)
       .then(
-        () => void this.#unfinished.delete(id),
+        () => {
+          this.#unfinished.delete(id);
+          this.#deadlines.delete(id);
+        },
         (error: unknown) => {
           this.#unfinished.set(id, { reason, code, again: performance.now() + retryInterval });
           throw error;
@@ -228,13 +235,21 @@ export class Sandboxes implements WorkloadOwner {
     // Not awaited: one machine that ends slowly must not keep the others running.
     for (const [id, { reason, code, again }] of this.#unfinished)
       if (!this.#stopping.has(id) && again <= performance.now()) this.#stopLater(id, reason, code);
-    for (const id of await this.#options.store.overdue(Date.now()))
-      this.#stopLater(id, "timeout reached", closeCodes.ended);
+    for (const row of await this.#options.store.overdue(Date.now()))
+      if (this.#deadlines.due(row)) this.#stopLater(row.id, "timeout reached", closeCodes.ended);
+    // The wall clock may have been set back: those are due all the same.
+    for (const id of this.#deadlines.passed()) {
+      const row = await this.#options.store.get(id);
+      if (row?.phase !== "running") continue;
+      if (this.#deadlines.due(row)) this.#stopLater(id, "timeout reached", closeCodes.ended);
+    }
   }
 
   async wanted(): Promise<readonly WantedWorkload[]> {
     const rows = await this.#options.store.live();
-    return Promise.all(rows.filter(survives).map((row) => this.#wantedOf(row)));
+    const wanted = rows.filter(survives);
+    for (const row of wanted) this.#deadlines.set(row);
+    return Promise.all(wanted.map((row) => this.#wantedOf(row)));
   }
 
   async #wantedOf({ id, org_id, allow_net }: SandboxRow): Promise<WantedWorkload> {

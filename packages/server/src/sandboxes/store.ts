@@ -84,15 +84,15 @@ export class SandboxStore {
     return result.numUpdatedRows > 0n;
   }
 
-  async overdue(now: number): Promise<string[]> {
-    const rows = await this.#db
+  /** Running sandboxes whose end, as the wall clock has it, was reached. */
+  async overdue(now: number): Promise<readonly Pick<SandboxRow, "id" | "stop_at">[]> {
+    return this.#db
       .selectFrom("sandboxes")
-      .select("id")
+      .select(["id", "stop_at"])
       .where("node_id", "=", this.#nodeId)
       .where("phase", "=", "running")
       .where("stop_at", "<=", now)
       .execute();
-    return rows.map((row) => row.id);
   }
 
   live(): Promise<SandboxRow[]> {

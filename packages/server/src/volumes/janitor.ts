@@ -111,7 +111,7 @@ export class Janitor {
   }
 
   async #remove(ids: readonly LayerId[]): Promise<boolean> {
-    const now = Date.now();
+    const now = performance.now();
     for (const id of this.#unneededSince.keys()) if (!ids.includes(id)) this.#unneededSince.delete(id);
     let changed = false;
     for (const id of ids) {
