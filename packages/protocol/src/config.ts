@@ -27,6 +27,11 @@ const sandbox = z
       .min(1)
       .default(45)
       .describe("A sandbox with the timeout `session` ends when its client sent nothing for this long, seconds."),
+    retentionDays: z
+      .int()
+      .min(1)
+      .default(30)
+      .describe("How long ended sandboxes stay in lists, days. Then only the sums of their use are kept, by month."),
   })
   .prefault({});
 
@@ -66,6 +71,18 @@ const limits = z
       .min(1)
       .default(64)
       .describe("The same limit for the development organisation."),
+    endedSandboxes: z
+      .int()
+      .min(0)
+      .default(100_000)
+      .describe("Most ended sandboxes that stay in the lists of one organisation. The oldest are removed first."),
+    writableBytes: z
+      .int()
+      .min(0)
+      .default(1e12)
+      .describe(
+        "Most bytes that the writable layers of one organisation's running sandboxes can take. Each counts with its largest size: `sandbox.diskBytes`, or the capacity of the snapshot that is its root.",
+      ),
     messageBytes: z
       .int()
       .min(65536)

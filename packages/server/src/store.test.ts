@@ -17,6 +17,7 @@ import { migrations } from "./slices.ts";
 import { addUsage } from "./usage/store.ts";
 
 const log = pino({ level: "silent" });
+const limitOf = (sandboxes: number) => ({ sandboxes, writableBytes: 1e12 });
 
 for (const kind of ["SQLite", "PostgreSQL"] as const) {
   describe(`store on ${kind}`, () => {
@@ -48,6 +49,7 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
       region: "ord",
       labels: "{}",
       memory: 1280,
+      writable_bytes: 0,
       session: 1,
       allow_net: null,
       created_at: Date.now(),
@@ -68,13 +70,13 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
 
     test("times beyond 32 bits come back as the numbers they were", async () => {
       const kept = row({ created_at: 1_795_000_000_123, stop_at: 1_795_000_000_456 });
-      await store.insert(kept, 1000);
+      await store.insert(kept, limitOf(1000));
       assert.deepEqual({ ...(await store.get(kept.id)) }, kept);
     });
 
     test("a phase changes only as the table of transitions allows, and one of two writers wins", async () => {
       const { id } = row();
-      await store.insert(row({ id }), 1000);
+      await store.insert(row({ id }), limitOf(1000));
       assert.equal(await store.move(id, "stopped"), false);
       assert.equal(await store.move(id, "running"), true);
       assert.equal(await store.move(id, "running"), false);
@@ -90,7 +92,7 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
     test("the limit of an organisation holds against creates at the same time", async () => {
       const tight = await new Tokens(db).createOrg("tight", 3);
       const outcomes = await Promise.allSettled(
-        Array.from({ length: 8 }, () => store.insert(row({ org_id: tight.id }), 3)),
+        Array.from({ length: 8 }, () => store.insert(row({ org_id: tight.id }), limitOf(3))),
       );
       const refused = outcomes.filter((outcome) => outcome.status === "rejected");
       assert.equal(refused.length, 5);
@@ -99,9 +101,9 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
 
     test("the overdue are found, and only they", async () => {
       const ids = { past: newId("sbx", "ord"), future: newId("sbx", "ord"), session: newId("sbx", "ord") };
-      await store.insert(row({ id: ids.past, stop_at: 1000 }), 1000);
-      await store.insert(row({ id: ids.future, stop_at: 9e12 }), 1000);
-      await store.insert(row({ id: ids.session }), 1000);
+      await store.insert(row({ id: ids.past, stop_at: 1000 }), limitOf(1000));
+      await store.insert(row({ id: ids.future, stop_at: 9e12 }), limitOf(1000));
+      await store.insert(row({ id: ids.session }), limitOf(1000));
       for (const id of Object.values(ids)) await store.move(id, "running");
       assert.deepEqual(await store.overdue(Date.now()), [ids.past]);
     });
@@ -119,7 +121,7 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
             created_at: 1000 + Math.floor(index / 2),
             labels: index % 3 === 0 ? '{"kind":"it\'s"}' : "{}",
           }),
-          1000,
+          limitOf(1000),
         );
         made.push(id);
       }
@@ -140,7 +142,7 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
       const sealer = createSealer(await loadKey(join(home, "secret.key")));
       const secrets = new SecretStore(db, sealer);
       const { id } = row();
-      await store.insert(row({ id }), 1000);
+      await store.insert(row({ id }), limitOf(1000));
       const binding = {
         name: "KEY",
         placeholder: "caisson-secret-key-x",
@@ -153,7 +155,7 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
       const stored = JSON.stringify(await db.selectFrom("secrets").selectAll().execute());
       assert.ok(!stored.includes("hunter2"));
       const another = row().id;
-      await store.insert(row({ id: another }), 1000);
+      await store.insert(row({ id: another }), limitOf(1000));
       await db.updateTable("secrets").set({ sandbox_id: another }).where("sandbox_id", "=", id).execute();
       await assert.rejects(secrets.of(another), { code: "internal", message: new RegExp(`KEY of ${another}`) });
       assert.deepEqual(await secrets.of(id), []);
@@ -162,7 +164,7 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
     test("a secret whose rules were changed in the database does not open", async () => {
       const secrets = new SecretStore(db, createSealer(await loadKey(join(home, "secret.key"))));
       const { id } = row();
-      await store.insert(row({ id }), 1000);
+      await store.insert(row({ id }), limitOf(1000));
       const binding = {
         name: "KEY",
         placeholder: "caisson-secret-key-y",
@@ -262,7 +264,7 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
 
     test("usage adds up", async () => {
       const { id } = row();
-      await store.insert(row({ id }), 1000);
+      await store.insert(row({ id }), limitOf(1000));
       const once = {
         workloadId: id,
         orgId: org.id,

@@ -4,7 +4,8 @@ import { serviceKey } from "../kernel/services.ts";
 import { nodesService } from "../nodes/index.ts";
 import { secretStore } from "../secrets/index.ts";
 import { workloads as workloadsService } from "../workloads/index.ts";
-import { nodes as nodeColumn } from "./migrations.ts";
+import { bounds, nodes as nodeColumn } from "./migrations.ts";
+import { removeEnded } from "./retention.ts";
 import { sandboxRoutes } from "./routes.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { SandboxStore } from "./store.ts";
@@ -20,9 +21,13 @@ export const sandboxesService = serviceKey<Sandboxes>("sandboxes");
 /** Milliseconds between looks for sandboxes whose time is over. */
 const sweepInterval = 500;
 
+/** Milliseconds. */
+const retentionInterval = 60_000;
+const day = 24 * 3600_000;
+
 export const sandboxesSlice: Slice = {
   name: "sandboxes",
-  migrations: { "2026-12-01-sandbox-nodes": { up: nodeColumn } },
+  migrations: { "2026-12-01-sandbox-nodes": { up: nodeColumn }, "2026-12-02-sandbox-bounds": { up: bounds } },
   setup({ db, config, lockRows, log, services, publicUrl }) {
     const nodes = services.use(nodesService);
     const workloads = services.use(workloadsService);
@@ -33,7 +38,22 @@ export const sandboxesSlice: Slice = {
     services.provide(sandboxesService, sandboxes);
     return {
       routes: sandboxRoutes({ sandboxes, store, publicUrl }),
-      background: [{ name: "ending overdue sandboxes", interval: sweepInterval, run: () => sandboxes.sweep() }],
+      background: [
+        { name: "ending overdue sandboxes", interval: sweepInterval, run: () => sandboxes.sweep() },
+        {
+          name: "removing ended sandboxes from the database",
+          interval: retentionInterval,
+          async run(signal) {
+            const endedBefore = Date.now() - config.sandbox.retentionDays * day;
+            const removed = await removeEnded(
+              db,
+              { endedBefore, most: config.limits.endedSandboxes, lockRows },
+              signal,
+            );
+            if (removed > 0) log.info({ removed }, "ended sandboxes were removed from the database");
+          },
+        },
+      ],
       stop: (machines) => sandboxes.close(machines),
     };
   },

@@ -115,6 +115,7 @@ export class Sandboxes implements WorkloadOwner {
       region,
       labels: JSON.stringify(request.labels),
       memory: request.memory,
+      writable_bytes: config.sandbox.diskBytes,
       session: request.session ? 1 : 0,
       allow_net: request.allowNet === undefined ? null : JSON.stringify(request.allowNet),
       created_at: Date.now(),
@@ -122,7 +123,10 @@ export class Sandboxes implements WorkloadOwner {
       stopped_at: null,
       reason: null,
     };
-    await store.insert(row, org.concurrentSandboxes ?? config.limits.concurrentSandboxes);
+    await store.insert(row, {
+      sandboxes: org.concurrentSandboxes ?? config.limits.concurrentSandboxes,
+      writableBytes: config.limits.writableBytes,
+    });
     this.#deadlines.set(row);
     try {
       const workload = await workloads.start(

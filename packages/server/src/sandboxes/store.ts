@@ -1,10 +1,18 @@
 /** Rows of sandboxes. Every change of phase is one guarded UPDATE, so two writers cannot both win. */
 import { CaissonError, type NodeId } from "@caisson/protocol";
 import type { Selectable } from "kysely";
+import { filterKey, labelRows } from "./label-index.ts";
 import { livePhases, sourcesOf, type Phase } from "./phases.ts";
 import type { SandboxDatabase, SandboxesTable } from "./tables.ts";
 
 export type SandboxRow = Selectable<SandboxesTable>;
+
+/** What the live sandboxes of one organisation can be together. */
+export interface LiveLimits {
+  readonly sandboxes: number;
+  /** Sum of `writable_bytes`. */
+  readonly writableBytes: number;
+}
 
 export interface ListOptions {
   readonly orgId: string;
@@ -32,29 +40,31 @@ export class SandboxStore {
   }
 
   /**
-   * Adds a sandbox in phase `creating` unless its organisation already has `limit` live ones.
+   * Adds a sandbox in phase `creating` unless its organisation is at a limit.
    * @throws CaissonError `resource_exhausted`
    */
-  async insert(row: SandboxRow, limit: number): Promise<void> {
+  async insert(row: SandboxRow, { sandboxes, writableBytes }: LiveLimits): Promise<void> {
     await this.#db.transaction().execute(async (trx) => {
       // SQLite has one writer at a time; PostgreSQL must be told to let one create of an organisation wait for the other.
       if (this.#lockRows) await trx.selectFrom("orgs").select("id").where("id", "=", row.org_id).forUpdate().execute();
-      const { live } = await trx
+      const live = await trx
         .selectFrom("sandboxes")
-        .select((eb) => eb.fn.countAll().as("live"))
+        .select((eb) => [eb.fn.countAll().as("count"), eb.fn.sum("writable_bytes").as("bytes")])
         .where("org_id", "=", row.org_id)
         .where("phase", "in", livePhases)
         .executeTakeFirstOrThrow();
-      if (Number(live) >= limit) {
-        throw new CaissonError(
-          "resource_exhausted",
-          `This organisation already runs ${live} of ${limit} sandboxes. Kill one, or wait until one ends.`,
-          {
-            wireCode: "SANDBOX_LIMIT_REACHED",
-          },
+      if (Number(live.count) >= sandboxes)
+        throw limitReached(
+          `This organisation already runs ${live.count} of ${sandboxes} sandboxes. Kill one, or wait until one ends.`,
         );
-      }
+      const bytes = Number(live.bytes ?? 0);
+      if (bytes + row.writable_bytes > writableBytes)
+        throw limitReached(
+          `The disks of this organisation's running sandboxes can take ${bytes} bytes. This one can take ${row.writable_bytes} more; the limit for all is ${writableBytes}. Kill a sandbox, or wait until one ends.`,
+        );
       await trx.insertInto("sandboxes").values(row).execute();
+      const labels = labelRows(row, JSON.parse(row.labels) as Record<string, string>);
+      if (labels.length > 0) await trx.insertInto("sandbox_labels").values(labels).execute();
     });
   }
 
@@ -104,44 +114,44 @@ export class SandboxStore {
       .execute();
   }
 
-  /** Newest first. */
+  /** Newest first. Its cost depends on `limit` and not on how many sandboxes there are. */
   async list({ orgId, labels, limit, before }: ListOptions): Promise<SandboxRow[]> {
-    const wanted = Object.entries(labels);
-    const found: SandboxRow[] = [];
-    let position = before;
-    // Labels are compared here and not in SQL: the two databases have no JSON operator in common.
-    while (found.length < limit) {
-      let query = this.#db
-        .selectFrom("sandboxes")
-        .selectAll()
-        .where("org_id", "=", orgId)
-        .orderBy("created_at", "desc")
-        .orderBy("id", "desc")
-        .limit(500);
-      if (position !== undefined) {
-        const { createdAt, id } = position;
-        query = query.where((eb) =>
-          eb.or([eb("created_at", "<", createdAt), eb.and([eb("created_at", "=", createdAt), eb("id", "<", id)])]),
-        );
-      }
-      const rows = await query.execute();
-      for (const row of rows) {
-        const has = JSON.parse(row.labels) as Record<string, string>;
-        if (found.length < limit && wanted.every(([key, value]) => has[key] === value)) found.push(row);
-      }
-      const last = rows.at(-1);
-      if (last === undefined || rows.length < 500) break;
-      position = { createdAt: last.created_at, id: last.id };
-    }
-    return found;
+    return Object.keys(labels).length === 0
+      ? this.#newest(orgId, limit, before)
+      : this.#labelled(orgId, filterKey(labels), limit, before);
   }
 
-  async countByPhase(): Promise<Record<string, number>> {
-    const rows = await this.#db
+  #newest(orgId: string, limit: number, before: ListOptions["before"]): Promise<SandboxRow[]> {
+    let query = this.#db
       .selectFrom("sandboxes")
-      .select((eb) => ["phase", eb.fn.countAll().as("count")])
-      .groupBy("phase")
-      .execute();
-    return Object.fromEntries(rows.map((row) => [row.phase, Number(row.count)]));
+      .selectAll()
+      .where("org_id", "=", orgId)
+      .orderBy("created_at", "desc")
+      .orderBy("id", "desc")
+      .limit(limit);
+    if (before !== undefined)
+      query = query.where((eb) => eb(eb.refTuple("created_at", "id"), "<", eb.tuple(before.createdAt, before.id)));
+    return query.execute();
   }
+
+  #labelled(orgId: string, filter: string, limit: number, before: ListOptions["before"]): Promise<SandboxRow[]> {
+    let query = this.#db
+      .selectFrom("sandbox_labels as entry")
+      .innerJoin("sandboxes", "sandboxes.id", "entry.sandbox_id")
+      .selectAll("sandboxes")
+      .where("entry.org_id", "=", orgId)
+      .where("entry.filter", "=", filter)
+      .orderBy("entry.created_at", "desc")
+      .orderBy("entry.sandbox_id", "desc")
+      .limit(limit);
+    if (before !== undefined)
+      query = query.where((eb) =>
+        eb(eb.refTuple("entry.created_at", "entry.sandbox_id"), "<", eb.tuple(before.createdAt, before.id)),
+      );
+    return query.execute();
+  }
+}
+
+function limitReached(message: string): CaissonError {
+  return new CaissonError("resource_exhausted", message, { wireCode: "SANDBOX_LIMIT_REACHED" });
 }

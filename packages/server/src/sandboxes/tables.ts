@@ -1,6 +1,7 @@
 /** Rows of sandboxes. Times are milliseconds since the epoch, flags 0 or 1. */
 import type { Kysely } from "kysely";
 import type { OrgTables } from "../orgs/tables.ts";
+import type { LabelRow } from "./label-index.ts";
 import type { Phase } from "./phases.ts";
 
 export interface SandboxesTable {
@@ -13,6 +14,8 @@ export interface SandboxesTable {
   labels: string;
   /** MiB. */
   memory: number;
+  /** The most that its own writable layer can take on the node, bytes. 0: its root is a volume. */
+  writable_bytes: number;
   /** Ends when its first connection ends. */
   session: number;
   /** JSON array of `allowNet` patterns, null: unrestricted. */
@@ -25,6 +28,7 @@ export interface SandboxesTable {
 
 export interface SandboxTables {
   sandboxes: SandboxesTable;
+  sandbox_labels: LabelRow;
 }
 
 export type SandboxDatabase = Kysely<SandboxTables & Pick<OrgTables, "orgs">>;

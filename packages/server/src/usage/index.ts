@@ -3,8 +3,10 @@ import { serviceKey } from "../kernel/services.ts";
 import type { Slice } from "../kernel/slice.ts";
 import { workloads as workloadsService } from "../workloads/index.ts";
 import { UsageMeter } from "./meter.ts";
+import { months } from "./migrations.ts";
 
 export type { UsageMeter } from "./meter.ts";
+export { sumUpUsage } from "./store.ts";
 
 export const usageService = serviceKey<UsageMeter>("usage");
 
@@ -13,6 +15,7 @@ const usageInterval = 30_000;
 
 export const usageSlice: Slice = {
   name: "usage",
+  migrations: { "2026-12-02-usage-months": { up: months } },
   setup({ db, node, log, services }) {
     const workloads = services.use(workloadsService);
     const meter = new UsageMeter({ db, node, workloads, log });

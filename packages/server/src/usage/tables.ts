@@ -12,8 +12,23 @@ export interface UsageTable {
   updated_at: number;
 }
 
+/** What an organisation used in a month, without the workloads that still have a row in `usage`. */
+export interface UsageMonthsTable {
+  org_id: string;
+  /** `2026-12`, in UTC: of the last sample of each workload. */
+  month: string;
+  workloads: number;
+  cpu_micros: number;
+  /** MiB and not bytes: the sum of a month stays below 2^53. */
+  memory_mib_seconds: number;
+  disk_mib_seconds: number;
+  bytes_out: number;
+  bytes_in: number;
+}
+
 export interface UsageTables {
   usage: UsageTable;
+  usage_months: UsageMonthsTable;
 }
 
 export type UsageDatabase = Kysely<UsageTables>;
