@@ -57,5 +57,21 @@ export function bootArtifact() {
   return { key, directory, initramfs: join(directory, "initramfs.cpio") };
 }
 
-/** The pointer file that the platform reads. */
+/**
+ * What this checkout boots, whether it is built or not: the content of the pointer file after a set-up of this checkout. A cache may be
+ * shared with other checkouts, whose set-up writes the pointer as well.
+ */
+export function wantedImage() {
+  const boot = bootArtifact();
+  const base = baseArtifact();
+  return {
+    key: boot.key,
+    base: base.image,
+    kernel: base.kernel,
+    initramfs: boot.initramfs,
+    agentVersion: agentArtifact().version,
+  };
+}
+
+/** The pointer file: for tools, what the last set-up on this cache made. */
 export const currentImage = join(cache, "images/current.json");

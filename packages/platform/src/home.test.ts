@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { loadConfig, lockHome, nodeIdOf, writeEnvironment } from "./home.ts";
 
 let home: string;
@@ -41,6 +43,30 @@ test("a second server on one home is refused, naming the first; what a dead one 
   await (await lockHome(home)).release();
 });
 
+test("the home of a server that was killed is free at once, also while nobody reaps the process", async () => {
+  const program = `
+    import { lockHome } from ${JSON.stringify(join(import.meta.dirname, "home.ts"))};
+    const lock = await lockHome(${JSON.stringify(home)});
+    console.log("held", process.pid);
+    setInterval(() => lock, 1000);`;
+  // The shell becomes a program that never waits for its children, as in a container without an init.
+  const script = '"$0" --input-type=module -e "$1" & exec sleep 60';
+  const parent = spawn("sh", ["-c", script, process.execPath, program], { stdio: ["ignore", "pipe", "inherit"] });
+  try {
+    const [said] = (await once(parent.stdout, "data")) as [Buffer];
+    const pid = Number(/^held (\d+)$/m.exec(String(said))?.[1]);
+    await assert.rejects(lockHome(home), { code: "already_exists", message: new RegExp(`pid ${pid}`) });
+    process.kill(pid, "SIGKILL");
+    const state = async () => /\) (\w) /.exec(await readFile(`/proc/${pid}/stat`, "latin1"))?.[1];
+    while ((await state()) !== "Z") await sleep(5);
+    const lock = await lockHome(home);
+    assert.equal(await state(), "Z");
+    await lock.release();
+  } finally {
+    parent.kill("SIGKILL");
+  }
+});
+
 test("the environment file is private and survives quotes", async () => {
   const path = await writeEnvironment(home, { CAISSON_EXAMPLE: "it's $HOME" });
   assert.equal((await stat(path)).mode & 0o777, 0o600);
@@ -54,6 +80,8 @@ test("a node keeps its id, and a damaged one is not replaced", async () => {
   const id = await nodeIdOf(home);
   assert.match(id, /^n[0-9a-f]{16}$/);
   assert.equal(await nodeIdOf(home), id);
-  await writeFile(join(home, "node-id"), "torn");
-  await assert.rejects(nodeIdOf(home), { code: "invalid_argument" });
+  for (const torn of ["torn", ""]) {
+    await writeFile(join(home, "node-id"), torn);
+    await assert.rejects(nodeIdOf(home), { code: "invalid_argument", message: /Restore it from your backup/ });
+  }
 });

@@ -1,9 +1,9 @@
 /** The state directory of one installation: who owns it, what it is configured to be, how scripts find the running server. */
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { takeFileLock } from "@caisson/linux";
+import { createFile, replaceFile, takeFileLock } from "@caisson/linux";
 import { CaissonError, configSchema, type Config, type NodeId } from "@caisson/protocol";
 import { z } from "zod";
 
@@ -88,26 +88,37 @@ export async function lockHome(home: string): Promise<HomeLock> {
   };
 }
 
-/** The id of the node on this home: made on the first start, and the same ever after. */
-export async function nodeIdOf(home: string): Promise<NodeId> {
+/**
+ * The id of the node on this home: made on the first start, and the same ever after.
+ * @param former the node whose rows are in the database of this home, when that is known. Asked only when the file is missing
+ * @throws CaissonError `invalid_argument` when the file is damaged
+ */
+export async function nodeIdOf(home: string, former?: () => Promise<NodeId | undefined>): Promise<NodeId> {
   const path = join(home, "node-id");
-  const known = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return "";
+  const known = await readNodeId(path);
+  if (known !== undefined) return known;
+  const id = (await former?.()) ?? `n${randomBytes(8).toString("hex")}`;
+  // Another process, such as the check of volumes, may have made one in the meantime.
+  return (await createFile(path, `${id}\n`)) ? id : (await readNodeId(path))!;
+}
+
+/** Undefined when there is no file. */
+async function readNodeId(path: string): Promise<NodeId | undefined> {
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
     throw error;
   });
-  if (/^n[0-9a-f]{16}\n$/.test(known)) return known.trim();
-  if (known !== "") throw new CaissonError("invalid_argument", `${path} does not hold the id of a node.`);
-  const id = `n${randomBytes(8).toString("hex")}`;
-  await writeFile(`${path}.new`, `${id}\n`, { mode: 0o600, flush: true });
-  await rename(`${path}.new`, path);
-  return id;
+  if (text === undefined || /^n[0-9a-f]{16}\n$/.test(text)) return text?.trim();
+  throw new CaissonError(
+    "invalid_argument",
+    `${path} is damaged: it does not hold the id of a node. Restore it from your backup. Without a backup: with the embedded database delete it, and the next start takes the id from there; with PostgreSQL write the id of this node from the table "nodes" into it.`,
+  );
 }
 
 /** Writes `$CAISSON_HOME/env`, mode 600, for `. env` in a shell: what the official clients read, and where things are. */
 export async function writeEnvironment(home: string, values: Readonly<Record<string, string>>): Promise<string> {
   const path = join(home, "env");
   const text = Object.entries(values).map(([name, value]) => `export ${name}='${value.replaceAll("'", `'\\''`)}'\n`);
-  await writeFile(`${path}.new`, text.join(""), { mode: 0o600 });
-  await rename(`${path}.new`, path);
+  await replaceFile(path, text.join(""));
   return path;
 }

@@ -1,6 +1,5 @@
-/** Which base image the set-up made: a small pointer file in the cache. */
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+/** The base image that this checkout boots. The set-up builds it into the cache, which other checkouts may share. */
+import { access } from "node:fs/promises";
 import { CaissonError } from "@caisson/protocol";
 import { z } from "zod";
 
@@ -15,12 +14,26 @@ const manifestSchema = z.object({
 
 export type ImageManifest = z.infer<typeof manifestSchema>;
 
-/** @throws CaissonError `unavailable` when the set-up has not run */
-export async function currentImage(cache: string): Promise<ImageManifest> {
-  const path = join(cache, "images/current.json");
-  try {
-    return manifestSchema.parse(JSON.parse(await readFile(path, "utf8")));
-  } catch (cause) {
-    throw new CaissonError("unavailable", `There is no usable base image at ${path}. Run: npm start`, { cause });
+/** The set-up names what it builds after its sources. It needs only Node's built-ins and has no types. */
+const artifacts = new URL("../../../scripts/setup/artifacts.mjs", import.meta.url).href;
+
+/**
+ * The image that was built from the sources of this checkout, never that of another one.
+ * @throws CaissonError `unavailable` when the set-up of this checkout has not built it
+ */
+export async function ownImage(): Promise<ImageManifest> {
+  const { wantedImage } = (await import(artifacts)) as { wantedImage: () => unknown };
+  const image = manifestSchema.parse(wantedImage());
+  for (const file of [image.base, image.kernel, image.initramfs]) {
+    try {
+      await access(file);
+    } catch (cause) {
+      throw new CaissonError(
+        "unavailable",
+        `The base image of this version is not built: ${file} does not exist. Run in the folder of this version: node scripts/setup.mjs --for start`,
+        { cause },
+      );
+    }
   }
+  return image;
 }

@@ -1,4 +1,7 @@
-/** `npm start`: the whole platform in one process, with its state in `CAISSON_HOME`. SIGTERM or SIGINT ends it cleanly. */
+/**
+ * `npm start`: the whole platform in one process, with its state in `CAISSON_HOME`. SIGTERM or SIGINT ends it and every sandbox. SIGUSR2
+ * ends it and leaves sandboxes with a duration to the next process: for an upgrade.
+ */
 import { pino } from "pino";
 import { toCaissonError } from "@caisson/protocol";
 import { cacheDirectory, homeDirectory, loadConfig, lockHome } from "./home.ts";
@@ -8,11 +11,15 @@ const home = homeDirectory();
 // Synchronous, so that the last lines before an exit are not lost. Standard output is for the ready line alone.
 const log = pino({ level: process.env["CAISSON_LOG_LEVEL"] ?? "info" }, pino.destination({ dest: 2, sync: true }));
 const stop = new AbortController();
-for (const signal of ["SIGTERM", "SIGINT"] as const) {
+for (const [signal, sandboxes] of [
+  ["SIGTERM", "end"],
+  ["SIGINT", "end"],
+  ["SIGUSR2", "leave"],
+] as const) {
   process.on(signal, () => {
     if (stop.signal.aborted) return;
-    log.info({ signal }, "stopping");
-    stop.abort();
+    log.info({ signal, sandboxes }, "stopping");
+    stop.abort(sandboxes);
   });
 }
 
@@ -29,7 +36,7 @@ try {
         stop.signal.addEventListener("abort", () => resolve(), { once: true });
       });
     } finally {
-      await platform.close();
+      await platform.close(stop.signal.reason === "leave" ? "leave" : "end");
     }
   } finally {
     await lock.release();

@@ -1,9 +1,9 @@
 /** Wires the roles, all in one process: node, gateway, server. Starts in that order, ends in the reverse one. */
-import { join } from "node:path";
 import type { Config } from "@caisson/protocol";
-import { createServer, loadKey } from "@caisson/server";
+import { createServer } from "@caisson/server";
 import type { Logger } from "pino";
 import { writeEnvironment } from "./home.ts";
+import { loadIdentity } from "./identity.ts";
 import { openGateway } from "./roles/gateway.ts";
 import { openNode } from "./roles/node.ts";
 
@@ -15,40 +15,49 @@ export interface PlatformOptions {
   readonly signal: AbortSignal;
 }
 
+/** What happens to sandboxes with a duration: they end, or they run on for the next process. */
+export type Sandboxes = "end" | "leave";
+
 export interface Platform {
   /** One line that begins with `caisson ready`. */
   readonly readyLine: string;
   /** Lines to paste into a shell. */
   readonly example: string;
-  /** Ends every sandbox and gives everything back. */
-  close(): Promise<void>;
+  close(sandboxes: Sandboxes): Promise<void>;
 }
 
+/**
+ * A start that fails leaves the sandboxes of a former process running, for the next start.
+ * @param options.signal gives the start up. Its reason may be `end` or `leave`; default `leave`
+ * @throws CaissonError the first failure of a part
+ */
 export async function startPlatform({ home, cache, config, log, signal }: PlatformOptions): Promise<Platform> {
   const started = performance.now();
-  const undo: (() => Promise<unknown>)[] = [];
-  const close = async () => {
+  const undo: ((sandboxes: Sandboxes) => Promise<unknown>)[] = [];
+  const close = async (sandboxes: Sandboxes) => {
     for (const step of undo.splice(0).toReversed()) {
-      await step().catch((error: unknown) => log.error({ err: error }, "a part did not stop cleanly"));
+      await step(sandboxes).catch((error: unknown) => log.error({ err: error }, "a part did not stop cleanly"));
     }
   };
   try {
-    const seed = await loadKey(join(home, "secret.key"));
-    const host = await openNode({ home, cache, config, seed, log });
-    undo.push(() => host.close());
+    const databaseUrl = process.env["DATABASE_URL"];
+    const { nodeId, key } = await loadIdentity({ home, databaseUrl, log });
+    const host = await openNode({ home, cache, config, nodeId, seed: key, log });
+    undo.push((sandboxes) => host.close(sandboxes));
     const { node } = host;
-    const gateway = await openGateway({ home, config, seed, log: log.child({ part: "gateway" }) });
+    const gateway = await openGateway({ home, config, seed: key, log: log.child({ part: "gateway" }) });
     const server = await createServer({
       home,
       config,
+      key,
       node,
       gateway: gateway.http,
-      databaseUrl: process.env["DATABASE_URL"],
+      databaseUrl,
       log: log.child({ part: "server" }),
       signal,
     });
-    undo.push(() => server.close());
-    const { url } = await server.listen({ host: config.host, port: config.port });
+    undo.push((sandboxes) => server.close(sandboxes));
+    const { url } = await server.start({ host: config.host, port: config.port });
     const endpoint = config.publicUrl?.replace(/\/$/, "") ?? url;
     const environment = await writeEnvironment(home, {
       DENO_DEPLOY_ENDPOINT: endpoint,
@@ -67,7 +76,7 @@ export async function startPlatform({ home, cache, config, log, signal }: Platfo
       close,
     };
   } catch (error) {
-    await close();
+    await close(signal.reason === "end" ? "end" : "leave");
     throw error;
   }
 }

@@ -6,20 +6,16 @@ import { openLayers } from "./roles/layers.ts";
 import { toCaissonError } from "@caisson/protocol";
 import { openVolumeOperator } from "@caisson/server/operator";
 import { pino } from "pino";
-import { homeDirectory, nodeIdOf } from "./home.ts";
+import { homeDirectory } from "./home.ts";
+import { loadNodeId } from "./identity.ts";
 
 const usage = "Usage: volumes.ts check | deleted | restore <id> [slug]";
 
 async function main([verb, ...args]: readonly string[]): Promise<number> {
   const home = homeDirectory();
   const layers = openLayers(home);
-  const operator = await openVolumeOperator({
-    home,
-    databaseUrl: process.env["DATABASE_URL"],
-    nodeId: await nodeIdOf(home),
-    layers,
-    log: pino({ level: "silent" }),
-  });
+  const place = { home, databaseUrl: process.env["DATABASE_URL"], log: pino({ level: "silent" }) };
+  const operator = await openVolumeOperator({ ...place, nodeId: await loadNodeId(place), layers });
   try {
     if (verb === "check") {
       const { faults, ...counts } = await operator.check();

@@ -1,5 +1,6 @@
 /** A server with many rows: lists, filters, retention and health stay quick, on a real SQLite and a real PostgreSQL. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,14 +38,14 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
       postgres = kind === "PostgreSQL" ? await startPostgres() : undefined;
       // No machine is started here, so no agent is needed.
       node = new HostNode("no-agent", new LocalLayers(join(home, "layers"), new DirectoryBlobs(join(home, "blobs"))));
-      server = await createServer({ home, config, node, databaseUrl: postgres?.url, log });
-      ({ url } = await server.listen({ host: "127.0.0.1", port: 0 }));
+      server = await createServer({ home, key: randomBytes(32), config, node, databaseUrl: postgres?.url, log });
+      ({ url } = await server.start({ host: "127.0.0.1", port: 0 }));
       db = await openDatabase({ home, url: postgres?.url, migrations, log });
     });
 
     after(async () => {
       await db.destroy();
-      await server.close();
+      await server.close("end");
       await node.close();
       await postgres?.stop();
       await rm(home, { recursive: true });

@@ -3,9 +3,11 @@ import type { Config, HttpGateway, SandboxNode } from "@caisson/protocol";
 import type { Logger } from "pino";
 
 export interface ServerOptions {
-  /** State directory: database, encryption key. */
+  /** State directory: database. */
   readonly home: string;
   readonly config: Config;
+  /** Encrypts secrets in the database, 32 bytes. */
+  readonly key: Buffer;
   readonly node: SandboxNode;
   /** Serves exposed ports. Absent: ports cannot be exposed. */
   readonly gateway?: HttpGateway | undefined;
@@ -19,11 +21,15 @@ export interface ServerOptions {
 export interface CaissonServer {
   /** Organisation and token made on the first start. */
   readonly development: { readonly org: string; readonly token: string };
-  /** Serves HTTP and WebSocket. `url` has no trailing slash; the official clients refuse one. */
-  listen(address: { host: string; port: number }): Promise<{ url: string }>;
   /**
-   * Ends all connections and closes the store. `end` (default) ends every sandbox as well; `leave` leaves those with a duration
-   * to the next process.
+   * Takes the ports, then brings the store and the node in line, then serves HTTP and WebSocket. Until then clients get 503. When it
+   * fails, the caller calls `close("leave")`: machines of a former process that were adopted go on. `url` has no trailing slash, because
+   * the official clients refuse one. Once.
+   * @throws CaissonError `unavailable` when a port is in use, or what a slice throws
    */
-  close(sandboxes?: "end" | "leave"): Promise<void>;
+  start(address: { host: string; port: number }): Promise<{ url: string }>;
+  /**
+   * Ends all connections and closes the store. `end` ends every sandbox as well; `leave` leaves those with a duration to the next process.
+   */
+  close(sandboxes: "end" | "leave"): Promise<void>;
 }

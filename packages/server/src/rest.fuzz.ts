@@ -3,6 +3,7 @@
  * contract knows: never our fault (5xx, but 501), errors as JSON, and nothing is logged as an error.
  */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -30,6 +31,7 @@ let home: string;
 let node: HostNode;
 let server: CaissonServer;
 let port: number;
+const key = randomBytes(32);
 const faults: string[] = [];
 const log = pino({ level: "error" }, { write: (line: string) => void faults.push(line) });
 
@@ -41,14 +43,15 @@ before(async () => {
   );
   server = await createServer({
     home,
+    key,
     config: configSchema.parse({ limits: { developmentConcurrentSandboxes: 2 } }),
     node,
     log,
   });
-  port = Number(new URL((await server.listen({ host: "127.0.0.1", port: 0 })).url).port);
+  port = Number(new URL((await server.start({ host: "127.0.0.1", port: 0 })).url).port);
 });
 after(async () => {
-  await server.close();
+  await server.close("end");
   await node.close();
   await rm(home, { recursive: true });
 });

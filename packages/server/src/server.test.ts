@@ -1,5 +1,6 @@
 /** The whole control plane over real sockets, with the real agent as a process of this host in place of a machine. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -17,6 +18,7 @@ let node: HostNode;
 let server: CaissonServer;
 let url: string;
 let env: ClientEnvironment;
+const key = randomBytes(32);
 const lines: string[] = [];
 const log = pino({ level: "debug" }, { write: (line: string) => void lines.push(line) });
 const config = configSchema.parse({ sandbox: { sessionGrace: 2 }, limits: { developmentConcurrentSandboxes: 6 } });
@@ -24,11 +26,12 @@ const config = configSchema.parse({ sandbox: { sessionGrace: 2 }, limits: { deve
 async function start(): Promise<void> {
   server = await createServer({
     home,
+    key,
     config,
     node,
     log,
   });
-  ({ url } = await server.listen({ host: "127.0.0.1", port: 0 }));
+  ({ url } = await server.start({ host: "127.0.0.1", port: 0 }));
   const { token, org } = server.development;
   env = { DENO_DEPLOY_ENDPOINT: url, DENO_SANDBOX_ENDPOINT: url, DENO_DEPLOY_TOKEN: token, DENO_DEPLOY_ORG: org };
 }
@@ -43,7 +46,7 @@ before(async () => {
 });
 
 after(async () => {
-  await server.close();
+  await server.close("end");
   await node.close();
   await rm(home, { recursive: true });
 });
@@ -337,7 +340,7 @@ test("the server ends in a moment, whatever its clients do", async () => {
   const deaf = await WireClient.open({ env, config: minute() });
   deaf.socket.pause();
   const started = performance.now();
-  await Promise.all([server.close(), WireClient.open({ env, config: minute() }).catch(() => undefined)]);
+  await Promise.all([server.close("end"), WireClient.open({ env, config: minute() }).catch(() => undefined)]);
   assert.ok(performance.now() - started < 5000);
   assert.deepEqual(await node.machines.list(), []);
   deaf.socket.terminate();
@@ -348,7 +351,7 @@ test("after a restart with the same state, tokens hold and what ran as a session
   const session = await WireClient.open({ env, config: {} });
   const id = idOf(session);
   const token = env.DENO_DEPLOY_TOKEN;
-  await server.close();
+  await server.close("end");
   assert.equal((await session.closed).code, 1001);
   await start();
   assert.equal(env.DENO_DEPLOY_TOKEN, token);

@@ -1,5 +1,4 @@
 /** Builds the control plane from its slices, starts it, and ends it in the reverse order. */
-import { join } from "node:path";
 import { Counter, Registry } from "prom-client";
 import { openDatabase } from "./kernel/database/open.ts";
 import { createApp } from "./kernel/http/app.ts";
@@ -7,16 +6,16 @@ import { authenticator } from "./kernel/http/context.ts";
 import { HttpListener } from "./kernel/http/listener.ts";
 import { Upgrades } from "./kernel/http/upgrades.ts";
 import { repeat } from "./kernel/repeat.ts";
-import { createSealer, loadKey } from "./kernel/sealing.ts";
+import { createSealer } from "./kernel/sealing.ts";
 import { Services } from "./kernel/services.ts";
 import type { Kernel, SliceParts } from "./kernel/slice.ts";
 import type { CaissonServer, ServerOptions } from "./options.ts";
 import { development } from "./orgs/index.ts";
 import { migrations, slices } from "./slices.ts";
 
-/** Opens the store and brings it in line with what runs. @throws CaissonError when that is not possible */
+/** Opens the store. Nothing runs and nothing listens before `start`. @throws CaissonError when that is not possible */
 export async function createServer(options: ServerOptions): Promise<CaissonServer> {
-  const { home, config, node, gateway, databaseUrl, log, signal = new AbortController().signal } = options;
+  const { home, config, key, node, gateway, databaseUrl, log, signal = new AbortController().signal } = options;
   const db = await openDatabase({ home, url: databaseUrl, migrations, log });
   const undo: (() => Promise<void>)[] = [() => db.destroy()];
   const unwind = async () => {
@@ -30,7 +29,7 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       config,
       db,
       lockRows: databaseUrl !== undefined,
-      sealer: createSealer(await loadKey(join(home, "secret.key"))),
+      sealer: createSealer(key),
       node,
       gateway,
       metrics: new Registry(),
@@ -40,14 +39,6 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
     };
     const parts: SliceParts[] = [];
     for (const slice of slices) parts.push(await slice.setup(kernel));
-    for (const part of parts) {
-      undo.push(async () => part.stop?.(machines));
-      await part.start?.(signal);
-      for (const task of part.background ?? []) {
-        const repetition = repeat(task, log);
-        undo.push(() => repetition.stop());
-      }
-    }
     const observe = observer(kernel.metrics);
     const authentication = kernel.services.use(authenticator);
     const app = createApp({ slices: parts, authenticator: authentication, publicUrl: kernel.publicUrl, observe, log });
@@ -55,13 +46,25 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
     const http = new HttpListener(app, new Upgrades({ routes, authenticator: authentication, observe, log }), log);
     return {
       development: kernel.services.use(development),
-      async listen(address) {
-        for (const part of parts) await part.listen?.();
+      async start(address) {
+        // Whatever can fail because of other programs comes first: after `start` of the slices there are machines to lose.
+        for (const part of parts) {
+          undo.push(async () => part.stop?.(machines));
+          await part.listen?.();
+        }
         const local = await http.listen(address);
         url = config.publicUrl?.replace(/\/+$/, "") ?? local;
+        for (const part of parts) {
+          await part.start?.(signal);
+          for (const task of part.background ?? []) {
+            const repetition = repeat(task, log);
+            undo.push(() => repetition.stop());
+          }
+        }
+        http.serve();
         return { url: local };
       },
-      async close(what = "end") {
+      async close(what) {
         machines = what;
         http.refuse();
         // Connections are cut when the slices have said why they end, and before the database closes.

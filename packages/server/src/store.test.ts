@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -11,7 +12,7 @@ import { Tokens } from "./orgs/tokens.ts";
 import { auditId, AuditStore } from "./audit/store.ts";
 import { openDatabase, type AnyDatabase } from "./kernel/database/open.ts";
 import { SandboxStore, type SandboxRow } from "./sandboxes/store.ts";
-import { createSealer, loadKey } from "./kernel/sealing.ts";
+import { createSealer } from "./kernel/sealing.ts";
 import { SecretStore } from "./secrets/store.ts";
 import { migrations } from "./slices.ts";
 import { addUsage } from "./usage/store.ts";
@@ -139,7 +140,7 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
     });
 
     test("secrets come back whole, are not readable in the database, and open for their own sandbox alone", async () => {
-      const sealer = createSealer(await loadKey(join(home, "secret.key")));
+      const sealer = createSealer(randomBytes(32));
       const secrets = new SecretStore(db, sealer);
       const { id } = row();
       await store.insert(row({ id }), limitOf(1000));
@@ -162,7 +163,7 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
     });
 
     test("a secret whose rules were changed in the database does not open", async () => {
-      const secrets = new SecretStore(db, createSealer(await loadKey(join(home, "secret.key"))));
+      const secrets = new SecretStore(db, createSealer(randomBytes(32)));
       const { id } = row();
       await store.insert(row({ id }), limitOf(1000));
       const binding = {
@@ -225,7 +226,7 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
     });
 
     test("the development token is the same on every start", async () => {
-      const sealer = createSealer(await loadKey(join(home, "secret.key")));
+      const sealer = createSealer(randomBytes(32));
       const first = await new Tokens(db).development(sealer, 64);
       assert.deepEqual(await new Tokens(db).development(sealer, 64), first);
       assert.equal((await new Tokens(db).authenticate(`Bearer ${first.token}`, first.org)).concurrentSandboxes, 64);
@@ -290,12 +291,6 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
         bytes_out: 8,
         bytes_in: 10,
       });
-    });
-
-    test("the key file is the owner's alone", async () => {
-      await loadKey(join(home, "secret.key"));
-      assert.equal((await stat(join(home, "secret.key"))).mode & 0o777, 0o600);
-      assert.equal(Buffer.from(await readFile(join(home, "secret.key"), "utf8"), "base64").length, 32);
     });
   });
 }

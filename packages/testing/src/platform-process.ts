@@ -42,6 +42,8 @@ export interface PlatformProcess {
   output(): string;
   /** SIGTERM, then waits; removes the home unless it was given. @throws Error when it has not ended after `limit` ms (default 10 s) */
   stop(limit?: number): Promise<PlatformEnd>;
+  /** SIGUSR2: ends, and leaves sandboxes with a duration to the next one. @throws Error when it has not ended after 10 s */
+  leave(): Promise<PlatformEnd>;
   /** SIGKILL: the platform gets no chance to clean up. Its machines stay. */
   crash(): Promise<PlatformEnd>;
 }
@@ -106,6 +108,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
       if (options.home === undefined) await rm(home, { recursive: true, force: true });
       return result;
     },
+    leave: () => end("SIGUSR2", 10_000),
     crash: () => end("SIGKILL", 5_000),
   };
 }

@@ -1,7 +1,7 @@
 /** The initramfs: agent and kernel modules; and the pointer to what is booted now. */
 import { existsSync, readFileSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { agentArtifact, baseArtifact, bootArtifact, currentImage } from "../artifacts.mjs";
+import { agentArtifact, baseArtifact, bootArtifact, currentImage, wantedImage } from "../artifacts.mjs";
 import { cpio, directory, executable, file } from "../cpio.mjs";
 import { keepNewest, makeWhole } from "../draft.mjs";
 
@@ -10,14 +10,7 @@ function wanted() {
   const boot = bootArtifact();
   const base = baseArtifact();
   const agent = agentArtifact();
-  const current = {
-    key: boot.key,
-    base: base.image,
-    kernel: base.kernel,
-    initramfs: boot.initramfs,
-    agentVersion: agent.version,
-  };
-  return { boot, base, agent, current: `${JSON.stringify(current, null, 2)}\n` };
+  return { boot, base, agent, current: `${JSON.stringify(wantedImage(), null, 2)}\n` };
 }
 
 /** @returns {import("../runner.mjs").Step} */

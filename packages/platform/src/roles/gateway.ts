@@ -1,8 +1,8 @@
 /** The gateway of an installation, and the authority whose certificate visitors of exposed ports have to trust. */
-import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createGatewayAuthority } from "@caisson/egress";
 import { createGateway } from "@caisson/gateway";
+import { replaceFile } from "@caisson/linux";
 import type { Config, HttpGateway } from "@caisson/protocol";
 import type { Logger } from "pino";
 
@@ -30,7 +30,6 @@ export async function openGateway({ home, config, seed, log }: GatewayPlace): Pr
   });
   if (!config.gateway.tls || config.gateway.cert !== undefined) return { http, authority: undefined };
   const path = join(home, "gateway-ca.pem");
-  await writeFile(`${path}.new`, authority.certificatePem);
-  await rename(`${path}.new`, path);
+  await replaceFile(path, authority.certificatePem, { mode: 0o644 });
   return { http, authority: path };
 }

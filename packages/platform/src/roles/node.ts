@@ -2,16 +2,16 @@
 import { basename, dirname } from "node:path";
 import { createEgressGuard } from "@caisson/egress";
 import { createNode, createQemuDriver } from "@caisson/node";
-import type { Config, SandboxNode } from "@caisson/protocol";
+import type { Config, NodeId, SandboxNode } from "@caisson/protocol";
 import type { Logger } from "pino";
-import { nodeIdOf } from "../home.ts";
-import { currentImage } from "../image.ts";
+import { ownImage } from "../image.ts";
 import { openLayers } from "./layers.ts";
 
 export interface NodePlace {
   readonly home: string;
   readonly cache: string;
   readonly config: Config;
+  readonly nodeId: NodeId;
   /** The authorities of sandboxes follow from it: those that outlive this process go on trusting the proxy. */
   readonly seed: Buffer;
   readonly log: Logger;
@@ -19,15 +19,15 @@ export interface NodePlace {
 
 export interface RunningNode {
   readonly node: SandboxNode;
-  close(): Promise<void>;
+  close(machines: "end" | "leave"): Promise<void>;
 }
 
 /** @throws CaissonError `unavailable` when the set-up has not run */
-export async function openNode({ home, cache, config, seed, log }: NodePlace): Promise<RunningNode> {
-  const image = await currentImage(cache);
+export async function openNode({ home, cache, config, nodeId, seed, log }: NodePlace): Promise<RunningNode> {
+  const image = await ownImage();
   const egress = createEgressGuard({ config: config.egress, log: log.child({ part: "egress" }), authoritySeed: seed });
   const node = createNode({
-    id: await nodeIdOf(home),
+    id: nodeId,
     home,
     cache,
     image,
@@ -41,8 +41,8 @@ export async function openNode({ home, cache, config, seed, log }: NodePlace): P
   });
   return {
     node,
-    async close() {
-      await node.close("end");
+    async close(machines) {
+      await node.close(machines);
       await egress.close();
     },
   };

@@ -1,10 +1,7 @@
 /** Encryption at rest: AES-256-GCM with the key of this installation. */
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
-import { chmod, mkdir, open, readFile } from "node:fs/promises";
-import { dirname } from "node:path";
 import { CaissonError } from "@caisson/protocol";
 
-const keyBytes = 32;
 const nonceBytes = 12;
 const tagBytes = 16;
 
@@ -15,6 +12,7 @@ export interface Sealer {
   open(sealed: string, context: string): string;
 }
 
+/** @param key 32 bytes */
 export function createSealer(key: Buffer): Sealer {
   return {
     seal(value, context) {
@@ -43,36 +41,4 @@ export function createSealer(key: Buffer): Sealer {
       }
     },
   };
-}
-
-/**
- * `CAISSON_SECRET_KEY` (base64 of 32 bytes, for operators with a key service), else the key file, made on first use (mode 600).
- * @throws CaissonError `invalid_argument` when what is there is not a key
- */
-export async function loadKey(path: string, env: NodeJS.ProcessEnv = process.env): Promise<Buffer> {
-  const given = env["CAISSON_SECRET_KEY"];
-  if (given !== undefined && given !== "") return decodeKey(given, "CAISSON_SECRET_KEY");
-  try {
-    return decodeKey(await readFile(path, "utf8"), path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-  }
-  const key = randomBytes(keyBytes);
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const file = await open(path, "wx", 0o600);
-  try {
-    await file.writeFile(`${key.toString("base64")}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await chmod(path, 0o600);
-  return key;
-}
-
-function decodeKey(text: string, source: string): Buffer {
-  const key = Buffer.from(text.trim(), "base64");
-  if (key.length !== keyBytes)
-    throw new CaissonError("invalid_argument", `${source} must hold the base64 form of ${keyBytes} bytes.`);
-  return key;
 }

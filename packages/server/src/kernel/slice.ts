@@ -70,11 +70,14 @@ export interface SliceParts {
   readonly publicRoutes?: (app: OpenAPIHono<HttpVariables>) => void;
   readonly upgrades?: readonly UpgradeRoute[];
   readonly background?: readonly BackgroundTask[];
-  /** Brings store and node together. In the order of the list, after the database is open and before anything is served. */
-  readonly start?: (signal: AbortSignal) => Promise<void>;
-  /** Opens listeners of its own. When everything has started, before the API listens. */
+  /** Opens listeners of its own. Before anything has started, so what arrives must wait for `start`. */
   readonly listen?: () => Promise<void>;
-  /** Ends what it started. In the reverse order, when no new connections are taken any more. `leave`: machines go on for the next process. */
+  /** Brings store and node together. In the order of the list, when all ports are taken and before anything is served. */
+  readonly start?: (signal: AbortSignal) => Promise<void>;
+  /**
+   * Ends what it started, also when it did not start wholly or at all. In the reverse order, when no new connections are taken any more.
+   * `leave`: machines go on for the next process.
+   */
   readonly stop?: (machines: "end" | "leave") => Promise<void>;
 }
 

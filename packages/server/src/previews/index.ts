@@ -40,6 +40,7 @@ export const previewsSlice: Slice = {
     return {
       routes: previewRoutes({ sandboxes: services.use(sandboxesService), previews }),
       listen: () => gateway?.listen(previews) ?? Promise.resolve(),
+      start: async () => previews.open(),
       stop: () => gateway?.close() ?? Promise.resolve(),
     };
   },

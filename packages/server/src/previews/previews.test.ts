@@ -1,5 +1,6 @@
 /** Names of exposed ports: REST and RPC over real sockets, with the real gateway, and the real agent as a process of this host. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { request } from "node:https";
 import { tmpdir } from "node:os";
@@ -17,6 +18,7 @@ let home: string;
 let node: HostNode;
 let server: CaissonServer;
 let env: ClientEnvironment;
+const key = randomBytes(32);
 const log = pino({ level: "silent" });
 const authority = await createGatewayAuthority(Buffer.alloc(32, 2));
 const config = configSchema.parse({ gateway: { namesPerSandbox: 3 } });
@@ -29,18 +31,19 @@ before(async () => {
   );
   server = await createServer({
     home,
+    key,
     config,
     node,
     gateway: createGateway({ config: config.gateway, port: 0, issue: (hosts) => authority.issue(hosts), log }),
     log,
   });
-  const { url } = await server.listen({ host: "127.0.0.1", port: 0 });
+  const { url } = await server.start({ host: "127.0.0.1", port: 0 });
   const { token, org } = server.development;
   env = { DENO_DEPLOY_ENDPOINT: url, DENO_SANDBOX_ENDPOINT: url, DENO_DEPLOY_TOKEN: token, DENO_DEPLOY_ORG: org };
 });
 
 after(async () => {
-  await server.close();
+  await server.close("end");
   await node.close();
   await rm(home, { recursive: true });
 });

@@ -22,6 +22,7 @@ export class Previews implements RouteDirectory<HttpRoute>, Resource {
   readonly name = "previews";
   readonly #options: PreviewsOptions;
   readonly #names = new Map<string, Name>();
+  readonly #opened = Promise.withResolvers<void>();
 
   constructor(options: PreviewsOptions) {
     this.#options = options;
@@ -34,7 +35,14 @@ export class Previews implements RouteDirectory<HttpRoute>, Resource {
       this.#add(label, workload, port !== null ? { port } : pid !== null ? { pid } : undefined);
   }
 
+  /** All names of adopted sandboxes are known: visits that came during the start go on. */
+  open(): void {
+    this.#opened.resolve();
+  }
+
   async find(label: string): Promise<HttpRoute | "reserved" | undefined> {
+    // Whoever asks gives up by its own deadline.
+    await this.#opened.promise;
     const name = this.#names.get(label);
     if (name === undefined) return undefined;
     const { workload, target, ended } = name;

@@ -4,6 +4,7 @@
  * twice, what it sends has the types of the contract, and it goes on serving.
  */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,6 +33,7 @@ let node: HostNode;
 let server: CaissonServer;
 let env: ClientEnvironment;
 let primary: WireClient;
+const key = randomBytes(32);
 const faults: string[] = [];
 const log = pino({ level: "error" }, { write: (line: string) => void faults.push(line) });
 
@@ -43,18 +45,19 @@ before(async () => {
   );
   server = await createServer({
     home,
+    key,
     config: configSchema.parse({ sandbox: { sessionGrace: 600 } }),
     node,
     log,
   });
-  const { url } = await server.listen({ host: "127.0.0.1", port: 0 });
+  const { url } = await server.start({ host: "127.0.0.1", port: 0 });
   const { token, org } = server.development;
   env = { DENO_DEPLOY_ENDPOINT: url, DENO_SANDBOX_ENDPOINT: url, DENO_DEPLOY_TOKEN: token, DENO_DEPLOY_ORG: org };
   primary = await WireClient.open({ env });
 });
 after(async () => {
   primary.socket.terminate();
-  await server.close();
+  await server.close("end");
   await node.close();
   await rm(home, { recursive: true });
 });
