@@ -184,6 +184,18 @@ const volumes = z
   })
   .prefault({});
 
+const database = z
+  .strictObject({
+    reserveBytes: z
+      .int()
+      .min(0)
+      .default(16 * 2 ** 20)
+      .describe(
+        "Size of the file `caisson.reserve` beside the embedded database, bytes. When the disk is full, its space is used to record ends and deletions. 0: none.",
+      ),
+  })
+  .prefault({});
+
 export const configSchema = z.strictObject({
   host: z.string().default("127.0.0.1").describe("Address on which the API listens."),
   port: z
@@ -224,6 +236,7 @@ export const configSchema = z.strictObject({
   egress,
   gateway,
   volumes,
+  database,
 });
 
 export type Config = z.infer<typeof configSchema>;

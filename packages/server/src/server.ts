@@ -16,7 +16,8 @@ import { migrations, slices } from "./slices.ts";
 /** Opens the store. Nothing runs and nothing listens before `start`. @throws CaissonError when that is not possible */
 export async function createServer(options: ServerOptions): Promise<CaissonServer> {
   const { home, config, key, node, gateway, databaseUrl, log, signal = new AbortController().signal } = options;
-  const db = await openDatabase({ home, url: databaseUrl, migrations, log });
+  const { reserveBytes } = config.database;
+  const db = await openDatabase({ home, url: databaseUrl, migrations, reserveBytes, log });
   const undo: (() => Promise<void>)[] = [() => db.destroy()];
   const unwind = async () => {
     for (const step of undo.splice(0).toReversed())

@@ -1,6 +1,6 @@
 /** A PostgreSQL server of its own in a temporary directory, from Debian's package. */
 import { execFile, type ChildProcess, spawn } from "node:child_process";
-import { chown, globSync, mkdtempSync } from "node:fs";
+import { chown, globSync, mkdtempSync, readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -13,6 +13,15 @@ const execute = promisify(execFile);
 export interface TestPostgres {
   /** `postgres://...` */
   readonly url: string;
+  /** Stops all its processes (SIGSTOP): connections stay open and nothing answers, as behind a network that drops everything. */
+  freeze(): void;
+  /** After `freeze`. */
+  thaw(): void;
+  /** Ends the server; connections are closed. Its data stay. */
+  interrupt(): Promise<void>;
+  /** After `interrupt`: starts it on the same port. */
+  resume(): Promise<void>;
+  /** Ends the server and removes its data. */
   stop(): Promise<void>;
 }
 
@@ -29,12 +38,21 @@ export async function startPostgres(): Promise<TestPostgres> {
   const data = join(directory, "data");
   const as = user === undefined ? { cwd: directory } : { ...user, cwd: directory };
   let server: ChildProcess | undefined;
+  const signalAll = (signal: NodeJS.Signals) => {
+    const pid = server?.pid;
+    if (pid === undefined) return;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean);
+    for (const each of [pid, ...children.map(Number)]) process.kill(each, signal);
+  };
+  const interrupt = async () => {
+    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
+    const ended = new Promise((resolve) => server?.once("exit", resolve));
+    signalAll("SIGCONT");
+    server.kill("SIGINT");
+    await ended;
+  };
   const stop = async () => {
-    if (server !== undefined && server.exitCode === null) {
-      const ended = new Promise((resolve) => server?.once("exit", resolve));
-      server.kill("SIGINT");
-      await ended;
-    }
+    await interrupt();
     await rm(directory, { recursive: true, force: true });
   };
   try {
@@ -52,14 +70,24 @@ export async function startPostgres(): Promise<TestPostgres> {
       "-c",
       "fsync=off",
     ];
-    server = spawn(join(bin, "postgres"), options, { ...as, stdio: ["ignore", "ignore", "pipe"] });
-    let output = "";
-    server.stderr?.setEncoding("utf8").on("data", (text: string) => (output += text));
-    for (let waited = 0; !output.includes("ready to accept connections"); waited += 50) {
-      if (server.exitCode !== null || waited > 20_000) throw new Error(`PostgreSQL did not start: ${output}`);
-      await sleep(50);
-    }
-    return { url: `postgres://caisson@127.0.0.1:${port}/postgres`, stop };
+    const start = async () => {
+      const started = (server = spawn(join(bin, "postgres"), options, { ...as, stdio: ["ignore", "ignore", "pipe"] }));
+      let output = "";
+      started.stderr.setEncoding("utf8").on("data", (text: string) => (output += text));
+      for (let waited = 0; !output.includes("ready to accept connections"); waited += 50) {
+        if (started.exitCode !== null || waited > 20_000) throw new Error(`PostgreSQL did not start: ${output}`);
+        await sleep(50);
+      }
+    };
+    await start();
+    return {
+      url: `postgres://caisson@127.0.0.1:${port}/postgres`,
+      freeze: () => signalAll("SIGSTOP"),
+      thaw: () => signalAll("SIGCONT"),
+      interrupt,
+      resume: start,
+      stop,
+    };
   } catch (error) {
     await stop();
     throw error;

@@ -2,10 +2,11 @@
 import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { CaissonError } from "@caisson/protocol";
-import { Kysely, Migrator, type Migration } from "kysely";
+import { Kysely, Migrator, type Dialect, type Migration } from "kysely";
 import type { Logger } from "pino";
 import { postgresDialect } from "./postgres.ts";
-import { sqliteDialect } from "./sqlite.ts";
+import { keepReserve } from "./reserve.ts";
+import { sqliteDialect } from "./sqlite/dialect.ts";
 
 /**
  * The database before a slice has narrowed it to its own tables. Times are milliseconds since the epoch, flags 0 or 1, structures JSON
@@ -21,11 +22,19 @@ export interface OpenDatabaseOptions {
   readonly url?: string | undefined;
   /** Of all slices. */
   readonly migrations: Readonly<Record<string, Migration>>;
+  /** Size of the reserve beside SQLite, bytes. Default: what exists stays as it is. */
+  readonly reserveBytes?: number | undefined;
   readonly log: Logger;
 }
 
+/** Milliseconds for a statement, with the time that it waits for others. Clients give up after 10 s. */
+const statementTimeout = 8_000;
+/** Milliseconds. A migration may rewrite a large table. */
+const migrationTimeout = 3_600_000;
+
 /** @throws CaissonError `unavailable` when the database cannot be reached or migrated */
-export async function openDatabase({ home, url, migrations, log }: OpenDatabaseOptions): Promise<AnyDatabase> {
+export async function openDatabase(options: OpenDatabaseOptions): Promise<AnyDatabase> {
+  const { home, url, migrations, reserveBytes, log } = options;
   if (url !== undefined && !/^postgres(ql)?:/.test(url)) {
     throw new CaissonError(
       "invalid_argument",
@@ -33,8 +42,24 @@ export async function openDatabase({ home, url, migrations, log }: OpenDatabaseO
     );
   }
   await mkdir(home, { recursive: true, mode: 0o700 });
-  const file = join(home, "caisson.db");
-  const db = new Kysely<unknown>({ dialect: url === undefined ? sqliteDialect(file) : postgresDialect(url, log) });
+  const path = join(home, "caisson.db");
+  const reservePath = join(home, "caisson.reserve");
+  const dialect = (timeout: number): Dialect =>
+    url === undefined
+      ? sqliteDialect({ path, reservePath, statementTimeout: timeout, log })
+      : postgresDialect(url, timeout, log);
+  try {
+    await migrate(dialect(migrationTimeout), migrations, log);
+    if (url === undefined) await chmod(path, 0o600);
+  } catch (cause) {
+    throw new CaissonError("unavailable", `The database could not be opened: ${(cause as Error).message}`, { cause });
+  }
+  const db: AnyDatabase = new Kysely({ dialect: dialect(statementTimeout) });
+  return url !== undefined || reserveBytes === undefined ? db : keepReserve(db, reservePath, reserveBytes, log);
+}
+
+async function migrate(dialect: Dialect, migrations: OpenDatabaseOptions["migrations"], log: Logger): Promise<void> {
+  const db = new Kysely<unknown>({ dialect });
   try {
     const { error, results = [] } = await new Migrator({
       db,
@@ -44,10 +69,9 @@ export async function openDatabase({ home, url, migrations, log }: OpenDatabaseO
     }).migrateToLatest();
     if (error !== undefined) throw error;
     for (const { migrationName } of results) log.info({ migration: migrationName }, "database migrated");
-    if (url === undefined) await chmod(file, 0o600);
-    return db;
-  } catch (cause) {
-    await db.destroy().catch(() => {});
-    throw new CaissonError("unavailable", `The database could not be opened: ${(cause as Error).message}`, { cause });
+  } finally {
+    await db
+      .destroy()
+      .catch((error: unknown) => log.warn({ err: error }, "the database did not close after migrations"));
   }
 }

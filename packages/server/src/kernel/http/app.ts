@@ -5,6 +5,7 @@ import { bodyLimit } from "hono/body-limit";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Logger } from "pino";
 import { z } from "zod";
+import { withReserve } from "../database/reserve.ts";
 import type { SliceParts } from "../slice.ts";
 import { toErrorAnswer } from "./errors.ts";
 import type { Authenticator, HttpVariables } from "./context.ts";
@@ -74,7 +75,8 @@ export function createApp({ slices, authenticator, publicUrl, observe, log }: Ap
   describeApi(app, publicUrl);
   app.use("/api/*", async (c, next) => {
     c.set("org", await authenticator.authenticate(c.req.header("authorization"), c.req.header("x-deno-org")));
-    await next();
+    // On a full disk, what removes things may use the space that is kept for it.
+    await (c.req.method === "DELETE" ? withReserve(next) : next());
   });
   for (const { routes } of slices) routes?.(app);
   return app;

@@ -1,0 +1,25 @@
+/** Kysely over Node's built-in SQLite in a thread of its own, because its functions are synchronous. */
+import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler, type Dialect } from "kysely";
+import type { Logger } from "pino";
+import { SqliteDriver } from "./driver.ts";
+import { SqliteThread } from "./thread.ts";
+
+export interface SqliteOptions {
+  readonly path: string;
+  /** See `reserve-file.ts`. */
+  readonly reservePath: string;
+  /** Milliseconds for a statement, with the time that it waits for others. */
+  readonly statementTimeout: number;
+  /** Largest heap of the thread, MiB. Default: enough for any page of rows. */
+  readonly heapMiB?: number;
+  readonly log: Logger;
+}
+
+export function sqliteDialect({ path, reservePath, statementTimeout, heapMiB = 256, log }: SqliteOptions): Dialect {
+  return {
+    createDriver: () => new SqliteDriver(new SqliteThread({ path, reservePath, heapMiB, log }), statementTimeout),
+    createQueryCompiler: () => new SqliteQueryCompiler(),
+    createAdapter: () => new SqliteAdapter(),
+    createIntrospector: (db) => new SqliteIntrospector(db),
+  };
+}
