@@ -1,6 +1,6 @@
 /** Certificates for names of previews: the operator's, read again when its file changes, or of an authority of ours, one per name. */
-import { readFile, stat } from "node:fs/promises";
-import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
+import { createSecureContext, type SecureContext } from "node:tls";
+import { openCertificateFiles, tlsOptions } from "@caisson/http1";
 import { CaissonError } from "@caisson/protocol";
 import { limits } from "./limits.ts";
 
@@ -18,7 +18,6 @@ export interface Certificates {
   contextFor(host: string | undefined): Promise<SecureContext>;
 }
 
-const options = { minVersion: "TLSv1.2" } as const satisfies SecureContextOptions;
 /** A certificate is replaced when it has less left than this, milliseconds. */
 const renewBefore = 24 * 3600_000;
 
@@ -35,7 +34,7 @@ export function issuedCertificates(
       const issued = issue([host]);
       const entry = {
         notAfter: Number.POSITIVE_INFINITY,
-        context: issued.then(({ cert, key }) => createSecureContext({ ...options, cert, key })),
+        context: issued.then(({ cert, key }) => createSecureContext({ ...tlsOptions, cert, key })),
       };
       known.set(host, entry);
       try {
@@ -54,37 +53,19 @@ const lookInterval = 1_000;
 
 /** @throws CaissonError `invalid_argument` when the files cannot be read or do not fit together */
 export async function operatorsCertificate(certPath: string, keyPath: string): Promise<Certificates> {
-  const read = async () => {
-    const [cert, key] = await Promise.all([readFile(certPath), readFile(keyPath)]);
-    return createSecureContext({ ...options, cert, key });
-  };
-  const age = async () => (await Promise.all([stat(certPath), stat(keyPath)])).map(({ mtimeMs }) => mtimeMs).join();
-  let seen: string;
-  let context: SecureContext;
-  try {
-    seen = await age();
-    context = await read();
-  } catch (cause) {
-    throw new CaissonError(
-      "invalid_argument",
-      `gateway.cert and gateway.key cannot be used: ${(cause as Error).message}`,
-      { cause },
-    );
-  }
+  const files = await openCertificateFiles(certPath, keyPath).catch((cause: Error) => {
+    throw new CaissonError("invalid_argument", `gateway.cert and gateway.key cannot be used: ${cause.message}`, {
+      cause,
+    });
+  });
   let lookedAt = performance.now();
   return {
     async contextFor() {
       if (performance.now() - lookedAt > lookInterval) {
         lookedAt = performance.now();
-        try {
-          const now = await age();
-          if (now !== seen) context = await read();
-          seen = now;
-        } catch {
-          // Half replaced: the old one stays in use until the next look.
-        }
+        await files.refresh();
       }
-      return context;
+      return files.context;
     },
   };
 }

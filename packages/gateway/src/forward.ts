@@ -15,13 +15,15 @@ import type { Address } from "./route.ts";
 export interface Forwarding {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  /** Address of the client. */
+  readonly visitor: string;
   readonly address: Address;
   readonly route: HttpRoute;
   /** Called instead of an answer when the program inside accepts the WebSocket. Both connections belong to the callee then. */
   readonly upgraded?: (inside: Duplex, headers: HeaderList) => void;
 }
 
-export function forward({ request, response, address, route, upgraded }: Forwarding): void {
+export function forward({ request, response, visitor, address, route, upgraded }: Forwarding): void {
   const { host, authority } = address;
   const disconnected = new AbortController();
   const client = new Client("http://route.invalid", {
@@ -103,7 +105,7 @@ export function forward({ request, response, address, route, upgraded }: Forward
   };
   try {
     const headers = requestHeaders(headerList(request.rawHeaders), {
-      address: request.socket.remoteAddress ?? "unknown",
+      address: visitor,
       authority,
     });
     client.dispatch(

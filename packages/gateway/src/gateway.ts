@@ -3,7 +3,7 @@ import { createServer, ServerResponse, type IncomingMessage, type Server } from 
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { endSoon, parserRefusal, PendingAnswers, strictServerOptions } from "@caisson/http1";
+import { Clients, endSoon, parserRefusal, PendingAnswers, strictServerOptions } from "@caisson/http1";
 import {
   CaissonError,
   type Config,
@@ -24,6 +24,8 @@ import { join } from "./websocket.ts";
 export interface GatewayOptions {
   readonly config: Config["gateway"];
   readonly port: number;
+  /** Addresses and ranges (CIDR) of reverse proxies whose `X-Forwarded-For` counts. Default: none. */
+  readonly trustedProxies?: readonly string[];
   /** Issues certificates for names of the gateway, where the operator gave none. */
   readonly issue: (hosts: readonly string[]) => Promise<IssuedCertificate>;
   readonly log: Logger;
@@ -43,6 +45,7 @@ class Gateway implements HttpGateway {
   readonly #active = new Map<string, number>();
   readonly #pending = new PendingAnswers();
   readonly #sockets = new Set<Socket>();
+  readonly #clients: Clients;
   /** Bytes of a connection that earlier visits have reported. */
   readonly #reported = new WeakMap<Duplex, { in: number; out: number }>();
   #directory: RouteDirectory<HttpRoute> = { find: () => Promise.resolve(undefined) };
@@ -53,6 +56,8 @@ class Gateway implements HttpGateway {
     this.#options = options;
     this.#port = options.port;
     this.#names = createNames(options.config.domain);
+    const { connectionsPerAddress } = options.config;
+    this.#clients = new Clients({ trustedProxies: options.trustedProxies ?? [], connectionsPerAddress });
   }
 
   addressOf(label: string): string {
@@ -78,6 +83,7 @@ class Gateway implements HttpGateway {
     server.on("connection", (socket: Socket) => {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
+      this.#clients.connected(socket);
     });
     server.on("request", (request, response) => this.#serve(request, response));
     server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
@@ -181,6 +187,7 @@ class Gateway implements HttpGateway {
     const left = new AbortController();
     const leave = () => left.abort();
     const ending = kind === "request" ? response : socket;
+    if (!this.#clients.admit(request, ending)) return refuse(response, tooManyOfAddress);
     ending.once("close", leave);
     const route = await findRoute(this.#directory, address.label, left.signal, (error) =>
       log.error({ err: error }, "cannot find a route"),
@@ -192,6 +199,7 @@ class Gateway implements HttpGateway {
     const active = this.#active.get(workloadId) ?? 0;
     if (active >= config.connectionsPerSandbox) return refuse(response, tooMany);
     this.#active.set(workloadId, active + 1);
+    const visitor = this.#clients.addressOf(request) || "unknown";
     let status: number | undefined;
     const done = () => {
       const others = (this.#active.get(workloadId) ?? 1) - 1;
@@ -202,13 +210,14 @@ class Gateway implements HttpGateway {
     };
     if (kind === "request") {
       response.once("close", done);
-      forward({ request, response, address, route });
+      forward({ request, response, visitor, address, route });
       return;
     }
     socket.once("close", done);
     forward({
       request,
       response,
+      visitor,
       address,
       route,
       upgraded: (inside, headers) => {
@@ -239,6 +248,11 @@ const tooMany: Refusal = {
   status: 503,
   rule: "too-many-connections",
   message: "Too many requests to this sandbox are under way. Try again when some have ended.",
+};
+const tooManyOfAddress: Refusal = {
+  status: 503,
+  rule: "too-many-connections",
+  message: "Too many requests from your address are under way. Try again when some have ended.",
 };
 const tooManyPipelined: Refusal = {
   status: 503,

@@ -119,6 +119,64 @@ const egress = z
   })
   .prefault({});
 
+const certificatePair = (value: { cert?: string | undefined; key?: string | undefined }) =>
+  (value.cert === undefined) === (value.key === undefined);
+/** Fewer than the gateway takes in all, and than the API takes by default. */
+const connectionsPerAddress = z
+  .int()
+  .min(1)
+  .max(4095)
+  .default(1024)
+  .describe(
+    "Most connections of one client address at the same time; of a trusted proxy's clients, most requests and WebSockets. An IPv6 client counts with its whole /64 network.",
+  );
+
+const api = z
+  .strictObject({
+    cert: z
+      .string()
+      .optional()
+      .describe(
+        "PEM file with the certificate chain for TLS. The API then speaks HTTPS only. Changed files are read again.",
+      ),
+    key: z.string().optional().describe("PEM file with the private key of `api.cert`."),
+    hosts: z
+      .array(
+        z
+          .string()
+          .toLowerCase()
+          .regex(/^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)$/, "must be a hostname or an address, without port"),
+      )
+      .default([])
+      .describe(
+        "More hostnames under which clients may reach the API, without port. Always allowed are `localhost`, `127.0.0.1`, `[::1]`, the host of `publicUrl` and the address that a connection was made to.",
+      ),
+    metricsToken: z
+      .string()
+      .min(16)
+      .optional()
+      .describe("Bearer token for `/metrics`. Without it `/metrics` answers only on loopback and through no proxy."),
+    connections: z
+      .int()
+      .min(2)
+      .default(4096)
+      .describe("Most connections to the API at the same time, from all addresses."),
+    connectionsPerAddress,
+    requestsPerAddress: z
+      .int()
+      .min(1)
+      .default(100)
+      .describe(
+        "Most requests in a second without a valid token from one client address, on average. After a quiet time ten times as many may come at once.",
+      ),
+  })
+  .refine(certificatePair, "needs both `cert` and `key`, or neither")
+  .refine(
+    (value) => value.connectionsPerAddress < value.connections,
+    "`connectionsPerAddress` must be less than `connections`, so that one address cannot take them all",
+  )
+  .prefault({});
+
 const domainName = /^(?=.{1,200}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/;
 
 const gateway = z
@@ -154,11 +212,9 @@ const gateway = z
       .min(1)
       .default(256)
       .describe("Most requests and WebSockets from outside that one sandbox can serve at the same time."),
+    connectionsPerAddress,
   })
-  .refine(
-    (value) => (value.cert === undefined) === (value.key === undefined),
-    "needs both `cert` and `key`, or neither",
-  )
+  .refine(certificatePair, "needs both `cert` and `key`, or neither")
   .prefault({});
 
 const volumes = z
@@ -222,6 +278,12 @@ export const configSchema = z.strictObject({
     .url()
     .optional()
     .describe("URL under which clients reach this server. Default: made from `host` and `port`."),
+  trustedProxies: z
+    .array(z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]))
+    .default([])
+    .describe(
+      "Addresses or ranges (CIDR) of reverse proxies in front of the API or the gateway. From them, `X-Forwarded-For` names the client.",
+    ),
   accelerator: z
     .enum(["auto", "kvm", "tcg"])
     .default("auto")
@@ -230,6 +292,7 @@ export const configSchema = z.strictObject({
     .enum(["trace", "debug", "info", "warn", "error"])
     .default("info")
     .describe("Lowest level of log lines that are written."),
+  api,
   sandbox,
   pool,
   limits,

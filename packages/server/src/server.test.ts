@@ -116,7 +116,7 @@ test("an offer of h2c on REST is not taken for a WebSocket", async () => {
   const answer = await new Promise<string>((resolve, reject) => {
     const { hostname, port } = new URL(url);
     const socket = connect(Number(port), hostname, () =>
-      socket.write("GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, close\r\nupgrade: h2c\r\n\r\n"),
+      socket.write("GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade, close\r\nupgrade: h2c\r\n\r\n"),
     );
     socket.once("data", (data: Buffer) => resolve(data.toString("latin1").split("\r\n")[0]!));
     socket.once("error", reject);

@@ -5,6 +5,8 @@ import { createApp } from "./kernel/http/app.ts";
 import { authenticator } from "./kernel/http/context.ts";
 import { HttpListener } from "./kernel/http/listener.ts";
 import { Upgrades } from "./kernel/http/upgrades.ts";
+import { Gate } from "./kernel/http/gate.ts";
+import { boundedLog } from "./kernel/log.ts";
 import { repeat } from "./kernel/repeat.ts";
 import { createSealer } from "./kernel/sealing.ts";
 import { Services } from "./kernel/services.ts";
@@ -15,8 +17,9 @@ import { migrations, slices } from "./slices.ts";
 
 /** Opens the store. Nothing runs and nothing listens before `start`. @throws CaissonError when that is not possible */
 export async function createServer(options: ServerOptions): Promise<CaissonServer> {
-  const { home, config, key, node, gateway, databaseUrl, log, signal = new AbortController().signal } = options;
+  const { home, config, key, node, gateway, databaseUrl, signal = new AbortController().signal } = options;
   const { reserveBytes } = config.database;
+  const log = boundedLog(options.log);
   const db = await openDatabase({ home, url: databaseUrl, migrations, reserveBytes, log });
   const undo: (() => Promise<void>)[] = [() => db.destroy()];
   const unwind = async () => {
@@ -42,9 +45,12 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
     for (const slice of slices) parts.push(await slice.setup(kernel));
     const observe = observer(kernel.metrics);
     const authentication = kernel.services.use(authenticator);
-    const app = createApp({ slices: parts, authenticator: authentication, publicUrl: kernel.publicUrl, observe, log });
-    const routes = parts.flatMap(({ upgrades = [] }) => upgrades);
-    const http = new HttpListener(app, new Upgrades({ routes, authenticator: authentication, observe, log }), log);
+    let listening = { host: config.host, tls: config.api.cert !== undefined };
+    const gate = new Gate({ config, listening: () => listening });
+    const common = { gate, authenticator: authentication, observe, log };
+    const app = createApp({ ...common, slices: parts, publicUrl: kernel.publicUrl });
+    const upgrades = new Upgrades({ ...common, routes: parts.flatMap((part) => part.upgrades ?? []) });
+    const http = new HttpListener({ app, upgrades, gate, config, log });
     return {
       development: kernel.services.use(development),
       async start(address) {
@@ -53,6 +59,7 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
           undo.push(async () => part.stop?.(machines));
           await part.listen?.();
         }
+        listening = { ...listening, host: address.host };
         const local = await http.listen(address);
         url = config.publicUrl?.replace(/\/+$/, "") ?? local;
         for (const part of parts) {

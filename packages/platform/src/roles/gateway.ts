@@ -25,6 +25,7 @@ export async function openGateway({ home, config, seed, log }: GatewayPlace): Pr
   const http = createGateway({
     config: config.gateway,
     port: config.httpsPort,
+    trustedProxies: config.trustedProxies,
     issue: (hosts) => authority.issue(hosts),
     log,
   });

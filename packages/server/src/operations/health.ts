@@ -1,11 +1,13 @@
 /** `/healthz` and `/metrics`. */
 import { healthSchema } from "@caisson/api";
-import type { SandboxNode } from "@caisson/protocol";
+import { createHash, timingSafeEqual } from "node:crypto";
+import { CaissonError, type SandboxNode } from "@caisson/protocol";
 import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import { sql } from "kysely";
 import type { Registry } from "prom-client";
 import type { AnyDatabase } from "../kernel/database/open.ts";
 import type { HttpVariables } from "../kernel/http/context.ts";
+import { refusals } from "../kernel/http/refusals.ts";
 
 const health = createRoute({
   method: "get",
@@ -22,17 +24,27 @@ const metricsRoute = createRoute({
   method: "get",
   path: "/metrics",
   summary: "Metrics in the text format of Prometheus",
-  security: [],
-  responses: { 200: { description: "Metrics", content: { "text/plain": { schema: z.string() } } } },
+  description: "Needs the token `api.metricsToken`, except on loopback.",
+  responses: {
+    200: { description: "Metrics", content: { "text/plain": { schema: z.string() } } },
+    ...refusals(401, 403),
+  },
 });
 
 export interface HealthContext {
   readonly db: AnyDatabase;
   readonly node: SandboxNode;
   readonly metrics: Registry;
+  /** Whoever sends it as a bearer token may read the metrics. Undefined: only programs on this machine may. */
+  readonly metricsToken: string | undefined;
 }
 
-export function healthRoutes({ db, node, metrics }: HealthContext): (app: OpenAPIHono<HttpVariables>) => void {
+export function healthRoutes({
+  db,
+  node,
+  metrics,
+  metricsToken,
+}: HealthContext): (app: OpenAPIHono<HttpVariables>) => void {
   return (app) => {
     app.openapi(health, async (c) => {
       // Reaches the database, so that a server without one is not called healthy.
@@ -40,8 +52,22 @@ export function healthRoutes({ db, node, metrics }: HealthContext): (app: OpenAP
       const { accelerator, machines, pooled, prepared } = await node.status();
       return c.json({ status: "ok" as const, accelerator, machines, pooled, standing: prepared }, 200);
     });
-    app.openapi(metricsRoute, async (c) =>
-      c.text(await metrics.metrics(), 200, { "content-type": metrics.contentType }),
-    );
+    app.openapi(metricsRoute, async (c) => {
+      await c.get("admission").identify(async () => {
+        const { authorization = "" } = c.req.header();
+        if (!c.get("local") && (metricsToken === undefined || !equal(authorization, `Bearer ${metricsToken}`)))
+          throw new CaissonError(
+            "unauthenticated",
+            "Metrics need the token `api.metricsToken` of config.json, as `Authorization: Bearer ...`.",
+            { wireCode: "INVALID_TOKEN" },
+          );
+      });
+      return c.text(await metrics.metrics(), 200, { "content-type": metrics.contentType });
+    });
   };
+}
+
+function equal(given: string, wanted: string): boolean {
+  const hash = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(hash(given), hash(wanted));
 }

@@ -6,8 +6,8 @@ import { registerMetrics } from "./metrics.ts";
 
 export const operationsSlice: Slice = {
   name: "operations",
-  setup({ db, node, metrics, services }) {
+  setup({ config, db, node, metrics, services }) {
     registerMetrics(metrics, node, services.use(workloads));
-    return { publicRoutes: healthRoutes({ db, node, metrics }) };
+    return { publicRoutes: healthRoutes({ db, node, metrics, metricsToken: config.api.metricsToken }) };
   },
 };

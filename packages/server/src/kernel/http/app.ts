@@ -10,6 +10,7 @@ import type { SliceParts } from "../slice.ts";
 import { toErrorAnswer } from "./errors.ts";
 import type { Authenticator, HttpVariables } from "./context.ts";
 import { describeApi } from "./document.ts";
+import { RateLimited, type Gate } from "./gate.ts";
 import { newTraceId, traceHeader } from "./trace.ts";
 
 /** Largest body of a request, bytes. */
@@ -17,6 +18,7 @@ const maxBody = 1024 * 1024;
 
 export interface AppOptions {
   readonly slices: readonly SliceParts[];
+  readonly gate: Gate;
   readonly authenticator: Authenticator;
   readonly publicUrl: () => string;
   /** Called for each answer, for metrics. */
@@ -26,7 +28,7 @@ export interface AppOptions {
 
 export type App = OpenAPIHono<HttpVariables>;
 
-export function createApp({ slices, authenticator, publicUrl, observe, log }: AppOptions): App {
+export function createApp({ slices, gate, authenticator, publicUrl, observe, log }: AppOptions): App {
   const app: App = new OpenAPIHono<HttpVariables>({
     // A request that its schema refuses. The body is never repeated: it may hold secrets.
     defaultHook: (result) => {
@@ -42,6 +44,7 @@ export function createApp({ slices, authenticator, publicUrl, observe, log }: Ap
     await next();
     c.header(traceHeader, requestId);
     observe(c.req.method, c.res.status);
+    if (c.error instanceof RateLimited) return;
     // Path without query: a query may carry what is nobody's business.
     c.get("log").info(
       { method: c.req.method, path: c.req.path, status: c.res.status, ms: Math.round(performance.now() - started) },
@@ -51,7 +54,14 @@ export function createApp({ slices, authenticator, publicUrl, observe, log }: Ap
   app.onError((error, c) => {
     const thrown = (error as NodeJS.ErrnoException).code === "ECONNRESET" ? disconnected(error) : error;
     const { status, body } = toErrorAnswer(thrown, c.get("log"));
+    if (error instanceof RateLimited) c.header("connection", "close");
     return c.json(body, status as ContentfulStatusCode, { [traceHeader]: c.get("requestId") });
+  });
+  app.use(async (c, next) => {
+    const { incoming, outgoing } = c.env;
+    c.set("admission", gate.admit(incoming, outgoing));
+    c.set("local", gate.isLocal(incoming));
+    await next();
   });
   app.notFound((c) => {
     throw new CaissonError("not_found", `No such route: ${c.req.method} ${c.req.path.slice(0, 200)}.`);
@@ -74,7 +84,8 @@ export function createApp({ slices, authenticator, publicUrl, observe, log }: Ap
   for (const { publicRoutes } of slices) publicRoutes?.(app);
   describeApi(app, publicUrl);
   app.use("/api/*", async (c, next) => {
-    c.set("org", await authenticator.authenticate(c.req.header("authorization"), c.req.header("x-deno-org")));
+    const find = () => authenticator.authenticate(c.req.header("authorization"), c.req.header("x-deno-org"));
+    c.set("org", await c.get("admission").identify(find));
     // On a full disk, what removes things may use the space that is kept for it.
     await (c.req.method === "DELETE" ? withReserve(next) : next());
   });

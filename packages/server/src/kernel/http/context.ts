@@ -1,6 +1,8 @@
 /** What the middlewares add to a request, and who a request acts for. */
+import type { HttpBindings } from "@hono/node-server";
 import type { Logger } from "pino";
 import { serviceKey } from "../services.ts";
+import type { Admission } from "./gate.ts";
 
 export interface Org {
   readonly id: string;
@@ -10,7 +12,9 @@ export interface Org {
 }
 
 export interface HttpVariables {
-  readonly Variables: { requestId: string; log: Logger; org: Org };
+  readonly Bindings: HttpBindings;
+  /** `local`: see `Gate.isLocal`. */
+  readonly Variables: { requestId: string; log: Logger; local: boolean; admission: Admission; org: Org };
 }
 
 /** Finds the organisation that a request acts for. */

@@ -1,20 +1,25 @@
 /** WebSocket upgrades (wire contract 2.1): finds the slice that serves a path. Everything that can be refused is refused before the 101. */
 import type { IncomingMessage } from "node:http";
-import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
+import { answerOnSocket } from "@caisson/http1";
 import { CaissonError } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { UpgradeRoute } from "../slice.ts";
 import type { Authenticator } from "./context.ts";
 import { toErrorAnswer } from "./errors.ts";
+import { RateLimited, type Gate } from "./gate.ts";
 import { newTraceId, traceHeader } from "./trace.ts";
 
 export interface UpgradesOptions {
   readonly routes: readonly UpgradeRoute[];
+  readonly gate: Gate;
   readonly authenticator: Authenticator;
   readonly observe: (method: string, status: number) => void;
   readonly log: Logger;
 }
+
+/** Milliseconds that a client may take to read why it was refused. The HTTP server's own timeouts ended with the upgrade. */
+const linger = 2_000;
 
 export class Upgrades {
   readonly #options: UpgradesOptions;
@@ -42,18 +47,28 @@ export class Upgrades {
     const pathname = (request.url ?? "/").split("?", 1)[0]!;
     const started = performance.now();
     let status = 101;
+    let logged = true;
     try {
+      const admission = this.#options.gate.admit(request, socket);
       const { route, match } = this.#route(request, pathname);
       const { authorization } = request.headers;
-      const org = await this.#options.authenticator.authenticate(authorization, header(request, "x-deno-org"));
+      const org = await admission.identify(() =>
+        this.#options.authenticator.authenticate(authorization, header(request, "x-deno-org")),
+      );
       await route.handle({ request, socket, head, match, org, requestId, log, gone: gone.signal });
     } catch (error) {
       const answer = toErrorAnswer(error, log);
       status = answer.status;
-      refuse(socket, answer.status, answer.body, requestId);
+      logged = !(error instanceof RateLimited);
+      const headers = [
+        ["content-type", "application/json"],
+        [traceHeader, requestId],
+      ] as const;
+      answerOnSocket(socket, answer.status, headers, JSON.stringify(answer.body), linger);
     }
     this.#options.observe("GET", status);
-    log.info({ method: "GET", path: pathname, status, ms: Math.round(performance.now() - started) }, "upgrade");
+    if (logged)
+      log.info({ method: "GET", path: pathname, status, ms: Math.round(performance.now() - started) }, "upgrade");
   }
 
   #route(request: IncomingMessage, pathname: string): { route: UpgradeRoute; match: RegExpExecArray } {
@@ -71,17 +86,4 @@ export class Upgrades {
 function header(request: IncomingMessage, name: string): string | undefined {
   const value = request.headers[name];
   return Array.isArray(value) ? value[0] : value;
-}
-
-function refuse(socket: Duplex, status: number, body: object, requestId: string): void {
-  if (socket.destroyed) return;
-  const text = JSON.stringify(body);
-  const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Refused"}`,
-    "content-type: application/json",
-    `content-length: ${Buffer.byteLength(text)}`,
-    `${traceHeader}: ${requestId}`,
-    "connection: close",
-  ];
-  socket.end(`${head.join("\r\n")}\r\n\r\n${text}`);
 }
