@@ -22,9 +22,12 @@ export async function temporaryHome(): Promise<string> {
   return mkdtemp(join(tmpdir(), "caisson-engine-"));
 }
 
-export async function engine(home: string, options: { pool?: number } = {}): Promise<SandboxNode> {
+export async function engine(home: string, options: { pool?: number; config?: object } = {}): Promise<SandboxNode> {
   const image = JSON.parse(await readFile(join(cache, "images/current.json"), "utf8")) as ImageManifest;
-  const config = configSchema.parse({ pool: { size: options.pool ?? 0, minFreeMemory: 256 } });
+  const config = configSchema.parse({
+    pool: { size: options.pool ?? 0, minFreeMemory: 256 },
+    ...options.config,
+  });
   return createNode({
     id: "engine",
     home,

@@ -1,5 +1,5 @@
 /** A process id alone can be reused; together with the start time it names one process until the host reboots. */
-import { readFile } from "node:fs/promises";
+import { readFile, readdir } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export interface ProcessIdentity {
@@ -46,6 +46,41 @@ export async function killProcess(identity: ProcessIdentity, deadlineMs = 5000):
     await sleep(pause);
   }
   return true;
+}
+
+/**
+ * Ends a process that may start children at any moment, and its children, but not theirs. It is stopped first, so that no child is missed.
+ * @returns whether all have ended
+ */
+export async function killWithChildren(parent: ProcessIdentity): Promise<boolean> {
+  if (!(await isAlive(parent))) return true;
+  try {
+    process.kill(parent.pid, "SIGSTOP");
+  } catch {
+    return !(await isAlive(parent));
+  }
+  // The signal takes effect a moment later.
+  for (let pause = 1; pause < 512 && (await statOf(parent.pid))?.state !== "T"; pause *= 2) await sleep(pause);
+  const gone: boolean[] = [];
+  for (const pid of await processIds()) {
+    if ((await statOf(pid))?.parent !== parent.pid) continue;
+    const child = await identifyProcess(pid);
+    if (child !== undefined) gone.push(await killProcess(child));
+  }
+  gone.push(await killProcess(parent));
+  return gone.every(Boolean);
+}
+
+/** All processes that this one can see. */
+export async function processIds(): Promise<readonly number[]> {
+  return (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
+}
+
+async function statOf(pid: number): Promise<{ readonly state: string; readonly parent: number } | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, "latin1").catch(() => undefined);
+  if (stat === undefined) return undefined;
+  const [state = "", parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return { state, parent: Number(parent) };
 }
 
 /** Processor time of a process so far, in microseconds. `/proc` counts in ticks of 10 ms (USER_HZ is 100 on every Linux of ours). */

@@ -52,7 +52,7 @@ class Node implements SandboxNode {
     await layers.open();
     const [directories, cgroups, accelerator] = await Promise.all([
       prepareDirectories(home),
-      detectCgroups(log),
+      detectCgroups({ allowNone: config.allowWithoutCgroups, log }),
       driver.chooseAccelerator({ wanted: config.accelerator, cache, kernel: image.kernel, log }),
     ]);
     const installation = createHash("sha256").update(home).digest("hex").slice(0, 8);

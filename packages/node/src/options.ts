@@ -20,7 +20,7 @@ export interface NodeOptions {
   readonly image: ImageManifest;
   /** See `NodeStatus.baseImage`. */
   readonly baseImage: string;
-  readonly config: Pick<Config, "accelerator" | "sandbox" | "pool">;
+  readonly config: Pick<Config, "allowWithoutCgroups" | "accelerator" | "sandbox" | "pool">;
   readonly driver: VmDriver;
   readonly egress: Pick<EgressGuard, "attach" | "detach" | "onEvents">;
   readonly layers: LayerStore;

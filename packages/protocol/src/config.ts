@@ -288,6 +288,12 @@ export const configSchema = z.strictObject({
     .enum(["auto", "kvm", "tcg"])
     .default("auto")
     .describe("`auto` uses KVM when a small test machine boots with it, and software emulation (`tcg`) otherwise."),
+  allowWithoutCgroups: z
+    .boolean()
+    .default(false)
+    .describe(
+      "`true` starts the node also where it cannot use cgroups. Then nothing limits a sandbox's memory, swap, processor time and disk bandwidth: one sandbox can exhaust the host.",
+    ),
   logLevel: z
     .enum(["trace", "debug", "info", "warn", "error"])
     .default("info")

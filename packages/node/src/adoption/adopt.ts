@@ -1,15 +1,15 @@
 /** After a start: adopts the machines of an earlier process, and removes everything else that it left. */
 import { readdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { agentContract, CaissonError, type EgressGuard, type WantedMachine } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { connectAgent } from "../agent/client.ts";
-import type { VmDriver } from "../driver/driver.ts";
+import type { Jail, VmDriver } from "../driver/driver.ts";
 import { Holdings, type HostResources } from "../holdings/holdings.ts";
 import { RunningMachine } from "../machine/machine.ts";
 import { machineDirectories, removeMachineDirectories } from "../runtime/directories.ts";
 import { type MachineRecord, readRecord } from "../runtime/machine-record.ts";
-import { isAlive } from "@caisson/linux";
+import { isAlive, killWithChildren } from "@caisson/linux";
 
 export interface AdoptOptions {
   readonly host: HostResources & { readonly driver: VmDriver };
@@ -28,6 +28,7 @@ export async function adoptMachines(
   const machines: RunningMachine[] = [];
   const reclaimed: string[] = [];
   const kept = new Set<string>();
+  const jails = await jailsOf(host);
   await Promise.all(
     (await readdir(host.directories.run)).map(async (key) => {
       const directories = machineDirectories(host.directories, key);
@@ -36,9 +37,12 @@ export async function adoptMachines(
       if (machine !== undefined) {
         machines.push(machine);
         kept.add(key);
+        jails.delete(key);
         return;
       }
       try {
+        await endJails(jails.get(key));
+        jails.delete(key);
         if (record === undefined) await removeMachineDirectories(directories);
         else await Holdings.open(host, record).giveBack();
         reclaimed.push(record?.machineId ?? key);
@@ -48,18 +52,41 @@ export async function adoptMachines(
       }
     }),
   );
-  reclaimed.push(...(await reclaimStrays(host, kept)));
+  reclaimed.push(...(await reclaimStrays(options, kept, jails)));
   return { machines, reclaimed };
 }
 
-/** Removes control groups and disks without a record: their process ended before it wrote one. */
-async function reclaimStrays(host: HostResources, kept: ReadonlySet<string>): Promise<readonly string[]> {
+/** The jails of this installation by machine. */
+async function jailsOf({ driver, directories }: AdoptOptions["host"]): Promise<Map<string, Jail[]>> {
+  const ours = (await driver.findJails()).filter(({ disksDirectory }) => dirname(disksDirectory) === directories.disks);
+  return Map.groupBy(ours, ({ disksDirectory }) => basename(disksDirectory));
+}
+
+/** A record that was not written yet, or cannot be read, names no process. */
+async function endJails(jails: readonly Jail[] = []): Promise<void> {
+  for (const { process } of jails) {
+    if (!(await killWithChildren(process)))
+      throw new CaissonError("internal", `The jail of a sandbox, process ${process.pid}, cannot be killed.`);
+  }
+}
+
+/** Removes monitors, control groups and disks without a runtime directory. */
+async function reclaimStrays(
+  { host, log }: AdoptOptions,
+  kept: ReadonlySet<string>,
+  jails: ReadonlyMap<string, readonly Jail[]>,
+): Promise<readonly string[]> {
   const strays: string[] = [];
+  for (const [key, found] of jails) {
+    if (kept.has(key)) continue;
+    await endJails(found).catch((error: unknown) => log.error({ err: error, key }, "a stray monitor was not ended"));
+    strays.push(key);
+  }
   for (const name of await host.cgroups.list(host.groupPrefix)) {
     const key = name.slice(host.groupPrefix.length);
     if (kept.has(key)) continue;
     await host.cgroups.named(name).destroy();
-    strays.push(key);
+    if (!strays.includes(key)) strays.push(key);
   }
   for (const key of await readdir(host.directories.disks)) {
     if (kept.has(key)) continue;

@@ -4,6 +4,8 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import { pino } from "pino";
+import { detectCgroups } from "./detect.ts";
 import { createV1, v1Hierarchies } from "./v1.ts";
 import { createV2 } from "./v2.ts";
 
@@ -18,7 +20,7 @@ const limits = { cpus: 1.5, memoryBytes: 2 ** 30, tasks: 200 };
 test("version 2: limits, priority, accounting, neighbours", async () => {
   await writeFile(join(root, "cgroup.controllers"), "cpuset cpu io memory pids\n");
   const cgroups = await createV2(root);
-  assert.equal(await readFile(join(root, "cgroup.subtree_control"), "utf8"), "+cpu +memory +pids");
+  assert.equal(await readFile(join(root, "cgroup.subtree_control"), "utf8"), "+cpu +memory +pids +io");
   const group = await cgroups.create("abc-1", limits);
   const file = (name: string) => readFile(join(root, "caisson/abc-1", name), "utf8");
   assert.equal(await file("cpu.max"), "150000 100000");
@@ -63,6 +65,59 @@ test("version 1: each controller in its own hierarchy, some in one", async () =>
 
 test("version 1 with a controller missing is refused", async () => {
   await assert.rejects(createV1(new Map([["cpu", root]])), /cpuacct/);
+});
+
+test("memory and swap together are limited, in the order that the kernel wants", async () => {
+  for (const name of ["cpu", "cpuacct", "memory", "pids"]) await mkdir(join(root, name));
+  const cgroups = await createV1(new Map(["cpu", "cpuacct", "memory", "pids"].map((name) => [name, join(root, name)])));
+  const group = await cgroups.create("abc-1", limits);
+  const file = (name: string) => join(root, "memory/caisson/abc-1", name);
+  await writeFile(file("memory.memsw.limit_in_bytes"), "0");
+  await group.setMemoryLimit(2 ** 29);
+  assert.equal(await readFile(file("memory.memsw.limit_in_bytes"), "utf8"), String(2 ** 29));
+});
+
+test("where the host has weights for disks, all machines together weigh less than the server", async () => {
+  await writeFile(join(root, "cgroup.controllers"), "cpu io memory pids\n");
+  await mkdir(join(root, "caisson/abc-1"), { recursive: true });
+  for (const directory of ["caisson", "caisson/abc-1"]) await writeFile(join(root, directory, "io.weight"), "");
+  const cgroups = await createV2(root);
+  assert.ok(Number(await readFile(join(root, "caisson/io.weight"), "utf8")) < 100);
+  await cgroups.named("abc-1").setPriority("background");
+  assert.equal(await readFile(join(root, "caisson/abc-1/io.weight"), "utf8"), "10");
+});
+
+test("a host without usable cgroups is refused unless the operator allows it, who is told what is lost", async () => {
+  const lines: string[] = [];
+  const log = pino({}, { write: (line: string) => void lines.push(line) });
+  const nothing = { log, mounts: "proc /proc proc rw 0 0" };
+  await assert.rejects(detectCgroups({ ...nothing, allowNone: false }), {
+    code: "unsupported",
+    message: /allowWithoutCgroups/,
+  });
+  assert.equal((await detectCgroups({ ...nothing, allowNone: true })).kind, "none");
+  assert.match(lines.join(), /no limits on memory, swap/);
+});
+
+test("on this host, a limit can grow and shrink, and nothing is swapped", async (context) => {
+  const cgroups = await detectCgroups({ allowNone: true, log: pino({ level: "silent" }) });
+  if (cgroups.kind === "none") return context.skip("no usable cgroups");
+  const v2: boolean = cgroups.kind === "v2";
+  const group = await cgroups.create(`test-${process.pid}`, limits);
+  try {
+    const memory = group.directories.find((directory) => v2 || directory.includes("memory"))!;
+    for (const bytes of [2 ** 30, 2 ** 31, 2 ** 29]) {
+      await group.setMemoryLimit(bytes);
+      const read = async (name: string) => (await readFile(join(memory, name), "utf8").catch(() => "")).trim();
+      assert.equal(await read(v2 ? "memory.max" : "memory.limit_in_bytes"), String(bytes));
+      const swap = await read(v2 ? "memory.swap.max" : "memory.memsw.limit_in_bytes");
+      // Empty: the host does not count swap.
+      assert.ok(["", v2 ? "0" : String(bytes)].includes(swap), swap);
+    }
+    await group.setPriority("background");
+  } finally {
+    await group.destroy();
+  }
 });
 
 test("an empty group is removed", async () => {

@@ -38,5 +38,11 @@ export interface Cgroups {
 /** The directory, below a hierarchy, that holds all groups of ours. */
 export const groupDirectory = "caisson";
 
+/**
+ * Share of the disk, where the host's scheduler has weights. `all` is for the group of all machines together, beside the kernel's default
+ * of 100 for everything else: the database of the server flushes to the same disk. The others are shares within that group.
+ */
+export const ioWeight = { all: 25, normal: 100, background: 10 } as const;
+
 /** Length of a scheduling period, microseconds: the kernel's default. */
 export const cpuPeriodMicros = 100_000;

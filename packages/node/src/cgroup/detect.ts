@@ -1,14 +1,24 @@
 /** Finds out which cgroups this process may use. Version 2 is preferred; a hybrid host has its controllers in version 1. */
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { CaissonError } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Cgroups } from "./cgroup.ts";
 import { noCgroups } from "./none.ts";
 import { createV1, v1Hierarchies } from "./v1.ts";
 import { createV2 } from "./v2.ts";
 
-export async function detectCgroups(logger: Logger): Promise<Cgroups> {
-  const mounts = await readFile("/proc/self/mounts", "latin1");
+export interface DetectOptions {
+  /** The configuration's `allowWithoutCgroups`. */
+  readonly allowNone: boolean;
+  readonly log: Logger;
+  /** As in `/proc/self/mounts`, which is the default. */
+  readonly mounts?: string;
+}
+
+/** @throws CaissonError `unsupported` on a host without usable cgroups, unless that is allowed */
+export async function detectCgroups({ allowNone, log, mounts: given }: DetectOptions): Promise<Cgroups> {
+  const mounts = given ?? (await readFile("/proc/self/mounts", "latin1"));
   const reasons: string[] = [];
   for (const parent of await v2Parents(mounts)) {
     try {
@@ -22,9 +32,15 @@ export async function detectCgroups(logger: Logger): Promise<Cgroups> {
   } catch (error) {
     reasons.push((error as Error).message);
   }
-  logger.warn(
+  if (!allowNone) {
+    throw new CaissonError(
+      "unsupported",
+      `Caisson cannot use cgroups on this host (${reasons.join("; ")}). Without them, one sandbox can take all memory and processor time of the host. Run Caisson as root or in a delegated systemd unit (Delegate=yes), or set "allowWithoutCgroups" to true in config.json on a host that only you use.`,
+    );
+  }
+  log.warn(
     { reasons },
-    "cgroups are not available: sandboxes run without limits on processor time and memory. Run Caisson as root or in a delegated systemd unit",
+    "allowWithoutCgroups: sandboxes have no limits on memory, swap, processor time, disk bandwidth and number of processes; one sandbox can exhaust this host",
   );
   return noCgroups;
 }

@@ -2,12 +2,14 @@
 import { constants } from "node:fs";
 import { access, mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { type Cgroup, type Cgroups, cpuPeriodMicros, groupDirectory } from "./cgroup.ts";
+import { type Cgroup, type Cgroups, cpuPeriodMicros, groupDirectory, ioWeight } from "./cgroup.ts";
 import { groupsIn, removeGroup } from "./directory.ts";
 
 const controllers = ["cpu", "cpuacct", "memory", "pids"] as const;
 type Controller = (typeof controllers)[number];
 const shares = { normal: "1024", background: "128" } as const;
+/** Optional: only the BFQ scheduler has weights. See `ioWeight`. */
+const weightController = "blkio";
 
 /** @param hierarchies mount point of each controller's hierarchy; controllers may share one */
 export async function createV1(hierarchies: ReadonlyMap<string, string>): Promise<Cgroups> {
@@ -21,8 +23,9 @@ export async function createV1(hierarchies: ReadonlyMap<string, string>): Promis
     await access(base, constants.W_OK);
     bases.set(controller, base);
   }
+  const weights = await weightDirectory(hierarchies.get(weightController));
   const baseOf = (controller: Controller) => bases.get(controller) ?? "";
-  const uniqueBases = [...new Set(bases.values())];
+  const uniqueBases = [...new Set([...bases.values(), ...(weights === undefined ? [] : [weights])])];
 
   const open = (directories: readonly string[]): Cgroup => {
     const inside = (controller: Controller) => {
@@ -32,8 +35,15 @@ export async function createV1(hierarchies: ReadonlyMap<string, string>): Promis
     return {
       directories,
       joinFiles: directories.map((group) => join(group, "cgroup.procs")),
-      setPriority: (priority) => writeFile(join(inside("cpu"), "cpu.shares"), shares[priority]),
-      setMemoryLimit: (bytes) => writeFile(join(inside("memory"), "memory.limit_in_bytes"), String(bytes)),
+      setPriority: async (priority) => {
+        const name = basename(directories[0] ?? "");
+        const weight = weights === undefined ? undefined : join(weights, name, weightFile);
+        await Promise.all([
+          writeFile(join(inside("cpu"), "cpu.shares"), shares[priority]),
+          weight !== undefined && writeFile(weight, String(ioWeight[priority]), { flag: "r+" }).catch(() => undefined),
+        ]);
+      },
+      setMemoryLimit: (bytes) => limitMemory(inside("memory"), bytes),
       cpuMicros: async () =>
         Math.round(Number(await readFile(join(inside("cpuacct"), "cpuacct.usage"), "latin1")) / 1000),
       destroy: async () => {
@@ -56,7 +66,7 @@ export async function createV1(hierarchies: ReadonlyMap<string, string>): Promis
         }
         await write("cpu", "cpu.cfs_period_us", cpuPeriodMicros);
         await write("cpu", "cpu.cfs_quota_us", Math.round(limits.cpus * cpuPeriodMicros));
-        await write("memory", "memory.limit_in_bytes", limits.memoryBytes);
+        await limitMemory(join(baseOf("memory"), name), limits.memoryBytes);
         await write("pids", "pids.max", limits.tasks);
       } catch (error) {
         await Promise.all(made.map((directory) => removeGroup(directory)));
@@ -73,6 +83,50 @@ export async function createV1(hierarchies: ReadonlyMap<string, string>): Promis
   };
 }
 
+const weightFile = "blkio.bfq.weight";
+
+/** The directory of our groups in the blkio hierarchy, with the weight of all of them together; undefined where there are no weights. */
+async function weightDirectory(hierarchy: string | undefined): Promise<string | undefined> {
+  if (hierarchy === undefined) return undefined;
+  const base = join(hierarchy, groupDirectory);
+  try {
+    await mkdir(base, { recursive: true });
+    // `r+`: a file of the kernel, which exists or does not.
+    await writeFile(join(base, weightFile), String(ioWeight.all), { flag: "r+" });
+    return base;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Sets the limit of memory, and the same limit of memory and swap together: so nothing is swapped. The kernel insists that the second
+ * is never below the first, so which goes first depends on the direction.
+ */
+async function limitMemory(group: string, bytes: number): Promise<void> {
+  const memory = join(group, "memory.limit_in_bytes");
+  const withSwap = join(group, "memory.memsw.limit_in_bytes");
+  const set = async (file: string) => writeFile(file, String(bytes), { flag: "r+" });
+  const present = await access(withSwap).then(
+    () => true,
+    () => false,
+  );
+  if (!present) {
+    await writeFile(memory, String(bytes));
+    // Without swap accounting: swapping is the last resort at least.
+    await writeFile(join(group, "memory.swappiness"), "0", { flag: "r+" }).catch(() => undefined);
+    return;
+  }
+  try {
+    await set(memory);
+    await set(withSwap);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EINVAL") throw error;
+    await set(withSwap);
+    await set(memory);
+  }
+}
+
 /** Mount points of version 1 hierarchies by controller, from `/proc/self/mounts`, proc_pid_mounts(5). */
 export function v1Hierarchies(mounts: string): Map<string, string> {
   const found = new Map<string, string>();
@@ -80,7 +134,8 @@ export function v1Hierarchies(mounts: string): Map<string, string> {
     const [, point, type, options] = line.split(" ");
     if (type !== "cgroup" || point === undefined || options === undefined) continue;
     for (const option of options.split(",")) {
-      if (controllers.includes(option as Controller) && !found.has(option)) found.set(option, point);
+      const known = option === weightController || controllers.includes(option as Controller);
+      if (known && !found.has(option)) found.set(option, point);
     }
   }
   return found;

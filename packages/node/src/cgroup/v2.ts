@@ -2,7 +2,7 @@
 import { constants } from "node:fs";
 import { access, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Cgroup, type Cgroups, cpuPeriodMicros, groupDirectory } from "./cgroup.ts";
+import { type Cgroup, type Cgroups, cpuPeriodMicros, groupDirectory, ioWeight } from "./cgroup.ts";
 import { groupsIn, removeGroup } from "./directory.ts";
 
 const controllers = ["cpu", "memory", "pids"] as const;
@@ -18,16 +18,29 @@ export async function createV2(parent: string): Promise<Cgroups> {
   // Another user may have made it.
   await access(base, constants.W_OK);
   const enable = controllers.map((name) => `+${name}`).join(" ");
+  const weights = available.includes("io");
   // A controller works in a group only when every group above it passes it down.
-  await writeFile(join(parent, "cgroup.subtree_control"), enable);
-  await writeFile(join(base, "cgroup.subtree_control"), enable);
+  for (const group of [parent, base]) {
+    const file = join(group, "cgroup.subtree_control");
+    // All or none are enabled by one write. Weights are worth having, but not every host passes them on.
+    await writeFile(file, weights ? `${enable} +io` : enable).catch((error: unknown) => {
+      if (!weights) throw error;
+      return writeFile(file, enable);
+    });
+  }
+  if (weights) await setWeight(base, ioWeight.all);
 
   const open = (directories: readonly string[]): Cgroup => {
     const [directory = ""] = directories;
     return {
       directories,
       joinFiles: directories.map((group) => join(group, "cgroup.procs")),
-      setPriority: (priority) => writeFile(join(directory, "cpu.weight"), weight[priority]),
+      setPriority: async (priority) => {
+        await Promise.all([
+          writeFile(join(directory, "cpu.weight"), weight[priority]),
+          weights && setWeight(directory, ioWeight[priority]),
+        ]);
+      },
       setMemoryLimit: (bytes) => writeFile(join(directory, "memory.max"), String(bytes)),
       cpuMicros: async () => {
         const stat = await readFile(join(directory, "cpu.stat"), "latin1");
@@ -65,4 +78,13 @@ export async function createV2(parent: string): Promise<Cgroups> {
     list: (prefix) => groupsIn(base, prefix),
     named: (name) => open([join(base, name)]),
   };
+}
+
+async function setWeight(group: string, weight: number): Promise<void> {
+  // `r+`: a file of the kernel, which exists or does not. BFQ has a file of its own.
+  await Promise.all(
+    ["io.weight", "io.bfq.weight"].map((file) =>
+      writeFile(join(group, file), String(weight), { flag: "r+" }).catch(() => undefined),
+    ),
+  );
 }

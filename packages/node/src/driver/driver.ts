@@ -83,8 +83,12 @@ export interface BootOptions {
   /** Directory of the template that is being made; it contains the memory file. */
   readonly template: TemplateFiles;
   readonly root: DiskSource;
+  readonly onProcess: ProcessListener;
   readonly signal?: AbortSignal;
 }
+
+/** Records the monitor's process, so that a later process of ours finds it. The monitor is ended when this fails. */
+export type ProcessListener = (process: ProcessIdentity) => Promise<void>;
 
 export interface RestoreOptions {
   readonly shape: VmShape;
@@ -92,6 +96,8 @@ export interface RestoreOptions {
   readonly base: string;
   readonly template: TemplateFiles;
   readonly root: DiskSource;
+  /** Runs as soon as the process exists. */
+  readonly onProcess: ProcessListener;
   readonly signal?: AbortSignal;
 }
 
@@ -135,6 +141,12 @@ export interface Vm {
   release(): void;
 }
 
+export interface Jail {
+  readonly disksDirectory: string;
+  /** Outside the jail. The monitor is its child, or will be. */
+  readonly process: ProcessIdentity;
+}
+
 export interface VmDriver {
   readonly name: string;
   /** Memory comes and goes in steps of this many MiB. */
@@ -154,6 +166,8 @@ export interface VmDriver {
   boot(options: BootOptions): Promise<Vm>;
   /** @returns a restored machine that does not run yet */
   restore(options: RestoreOptions): Promise<Vm>;
+  /** Every jail of a monitor on this host, also those that nobody recorded, and of other installations. */
+  findJails(): Promise<readonly Jail[]>;
   /** Finds a machine that an earlier process started. */
   adopt(place: Pick<VmPlace, "runDirectory" | "disksDirectory">, process: ProcessIdentity): Promise<Vm>;
 }

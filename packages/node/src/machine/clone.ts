@@ -72,10 +72,11 @@ export async function restoreClone(
       base: host.image.base,
       template: template.files,
       root,
+      onProcess: (process) => holdings.update({ process }),
     });
     agent = connectAgent(vm.controlSocket);
     await plugMemory(host.driver, vm, template.visibleMemory, want.memory);
-    await Promise.all([vm.resume(), holdings.update({ process: vm.process })]);
+    await vm.resume();
     const personalized = personalize(vm, agent);
     // The caller awaits it, perhaps after another failure.
     personalized.catch(() => undefined);

@@ -99,8 +99,8 @@ async function bootAndSave(options: BuildOptions, draft: string): Promise<void> 
         serial: rootSerial,
         durable: false,
       },
+      onProcess: (process) => holdings.update({ process }),
     });
-    await holdings.update({ process: vm.process });
     const facts = await waitForAgent(vm, options.signal);
     // The agent must have noticed that the connection is closed, or every clone would first have to close it.
     await sleep(settleMs);

@@ -10,6 +10,7 @@ import { chooseAccelerator } from "./accelerator.ts";
 import { createTemplateDisks, templateDisks } from "./blank-disks.ts";
 import { kernelArguments, type MachineArguments, nodeName, qcow2Chain, qemuArguments } from "./command-line.ts";
 import { killProcess } from "@caisson/linux";
+import { findJails } from "./find-jails.ts";
 import { resumeWhenRoom } from "./full-disk.ts";
 import { launch, socketNames } from "./launch.ts";
 import { Qmp } from "./qmp.ts";
@@ -34,6 +35,7 @@ export function createQemuDriver(program = "/usr/bin/qemu-system-x86_64"): VmDri
       ...("kernel" in options ? { boot: { kernel: options.kernel, initramfs: options.initramfs } } : {}),
       templateDirectory: template.directory,
       kvm,
+      onProcess: options.onProcess,
       ...(group === undefined ? {} : { kvmGroup: group }),
       command: (descriptors) => [
         program,
@@ -84,6 +86,7 @@ export function createQemuDriver(program = "/usr/bin/qemu-system-x86_64"): VmDri
         throw error;
       }
     },
+    findJails,
     adopt: async (place, identity): Promise<Vm> => {
       const qmp = await Qmp.connect(join(place.runDirectory, socketNames.qmp), { deadlineMs: 5000 });
       const status = (await qmp.execute("query-status")) as { status?: unknown };

@@ -4,6 +4,7 @@
  * otherwise it runs in a user namespace.
  */
 import { existsSync } from "node:fs";
+import { jailBase, jailEnd, seccompFilter } from "@caisson/linux";
 import type { VmPlace } from "../driver.ts";
 import { jailPaths } from "./command-line.ts";
 
@@ -17,24 +18,24 @@ export interface JailOptions {
   readonly command: readonly string[];
 }
 
-/** Descriptor that bubblewrap reports the process id on. */
-export const infoDescriptor = 3;
+/** Descriptors of bubblewrap: it reports the process id on the first, and reads the seccomp filter from the second. */
+export const jailDescriptors = { info: 3, seccomp: 4 } as const;
 
-/** What the dynamic linker and QEMU read on Debian 12 and 13, where /bin and /lib are links into /usr. */
+/** What QEMU reads besides its libraries. */
 const readOnlyTrees = [
-  "/usr/lib",
-  "/usr/lib64",
   "/usr/share/qemu",
   "/usr/share/seabios",
-  "/etc/ld.so.cache",
   // The only file that QEMU reads in /proc: whether memory may be mapped without being reserved.
   "/proc/sys/vm/overcommit_memory",
 ];
 
-const parents = ["/usr", "/usr/bin", "/usr/share", "/etc", "/dev", "/image", "/proc", "/proc/sys", "/proc/sys/vm"];
+const directories = ["/usr/share", "/dev", "/image", "/proc", "/proc/sys", "/proc/sys/vm"];
 
 /** Limit for files that a machine writes, so that a compromised monitor cannot fill the host's disk. In blocks of 512 bytes. */
 const largestFileBlocks = (128 * 2 ** 30) / 512;
+
+/** Each image of a disk takes one; a chain has at most 256. QEMU takes about 60 for itself. */
+const openFiles = 1024;
 
 /**
  * Joins the control groups, makes itself the first candidate of the OOM killer, disables core dumps (they would contain the guest's
@@ -46,6 +47,7 @@ while [ "$n" -gt 0 ]; do echo 0 > "$1"; shift; n=$((n-1)); done
 echo 800 > /proc/self/oom_score_adj
 ulimit -c 0
 ulimit -f ${largestFileBlocks}
+ulimit -n ${openFiles}
 exec "$@"`;
 
 /** The whole command, launcher first. */
@@ -69,13 +71,8 @@ export function jailedCommand(
 function jail(options: JailOptions, exists: (path: string) => boolean): readonly string[] {
   const { place, boot, kvm } = options;
   const [program = ""] = options.command;
-  const args = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"];
-  args.push("--as-pid-1", "--info-fd", String(infoDescriptor), "--clearenv", "--hostname", "vm");
-  // bubblewrap makes missing parents readable for root alone.
-  for (const parent of parents) args.push("--perms", "0755", "--dir", parent);
-  for (const tree of readOnlyTrees) if (exists(tree)) args.push("--ro-bind", tree, tree);
-  args.push("--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64");
-  args.push("--ro-bind", program, program);
+  const args = [...jailBase(program, { readOnly: readOnlyTrees, directories }, exists)];
+  args.push("--info-fd", String(jailDescriptors.info), "--seccomp", String(jailDescriptors.seccomp));
   for (const device of ["/dev/null", "/dev/urandom", ...(kvm ? ["/dev/kvm"] : [])])
     args.push("--dev-bind", device, device);
   args.push("--ro-bind", options.base, jailPaths.base);
@@ -83,23 +80,13 @@ function jail(options: JailOptions, exists: (path: string) => boolean): readonly
     args.push("--ro-bind", boot.kernel, jailPaths.kernel, "--ro-bind", boot.initramfs, jailPaths.initramfs);
   args.push(boot === undefined ? "--ro-bind" : "--bind", options.templateDirectory, jailPaths.template);
   args.push("--bind", place.disksDirectory, jailPaths.disks);
-  if (place.uid === undefined) return [...args, "--unshare-user", "--"];
-  const setpriv = "/usr/bin/setpriv";
-  args.push("--ro-bind", setpriv, setpriv, "--cap-drop", "ALL");
-  for (const capability of ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"]) args.push("--cap-add", capability);
-  const id = String(place.uid);
-  const groups = options.kvmGroup === undefined ? ["--clear-groups"] : ["--groups", String(options.kvmGroup)];
-  return [
-    ...args,
-    "--",
-    setpriv,
-    "--reuid",
-    id,
-    "--regid",
-    id,
-    ...groups,
-    "--inh-caps=-all",
-    "--bounding-set=-all",
-    "--",
-  ];
+  return [...args, ...jailEnd(place.uid, options.kvmGroup === undefined ? [] : [options.kvmGroup])];
+}
+
+/**
+ * The system calls that QEMU may make, for the descriptor `jailDescriptors.seccomp`. A clone cannot create files: its disk directory
+ * belongs to our own user when we are not root. Saving a template opens files with O_CREAT.
+ */
+export function jailFilter({ boot }: Pick<JailOptions, "boot">): Buffer {
+  return seccompFilter({ createFiles: boot !== undefined });
 }
