@@ -61,7 +61,7 @@ test("five machines, ended in three ways, leave nothing behind", { timeout: 240_
     assert.deepEqual(await readdir(join(home, "disks")), []);
     assert.equal(monitorsOf(home), 0);
     const { ended, started } = await node.status();
-    assert.deepEqual(ended, { stopped: 4, crashed: 1 });
+    assert.deepEqual(ended, { stopped: 4, crashed: 1, evicted: 0 });
     assert.deepEqual(started, { pool: 0, prepared: 0, restore: 5 });
   } finally {
     await node.close("end");
@@ -122,7 +122,7 @@ test("a stop that fails is not forgotten and can be repeated", { timeout: 120_00
     await node.machines.stop(id);
     assert.equal((await exited).reason, "stopped");
     assert.deepEqual(await node.machines.list(), []);
-    assert.deepEqual((await node.status()).ended, { stopped: 1, crashed: 0 });
+    assert.deepEqual((await node.status()).ended, { stopped: 1, crashed: 0, evicted: 0 });
     assert.deepEqual(await readdir(run), []);
     assert.deepEqual(cgroups.filter(existsSync), []);
   }),

@@ -12,10 +12,11 @@ export const cache =
   process.env["CAISSON_CACHE"] || join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "caisson");
 
 /** Serves no port: these tests are about machines, and a machine that no guard serves has no network. */
-export const noEgress: Pick<EgressGuard, "attach" | "detach" | "onEvents"> = {
+export const noEgress: Pick<EgressGuard, "attach" | "detach" | "onEvents" | "onFlood"> = {
   attach: () => Promise.resolve({ caCertificatePem: "" }),
   detach: () => Promise.resolve(),
   onEvents: () => undefined,
+  onFlood: () => undefined,
 };
 
 export async function temporaryHome(): Promise<string> {

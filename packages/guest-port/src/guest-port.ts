@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { createConnection, type Socket } from "node:net";
 import { CaissonError } from "@caisson/protocol";
+import type { PortMeter } from "./port-meter.ts";
 
 const resendMs = 250;
 
@@ -49,6 +50,8 @@ export interface PortOptions {
   readonly signal: AbortSignal;
   /** Bytes of an earlier connection that may come before the echo; default 256 MiB. */
   readonly maximumStaleBytes?: number;
+  /** Counts handshakes and what comes before the echo. */
+  readonly meter?: PortMeter;
 }
 
 /**
@@ -79,6 +82,7 @@ export async function connectPort(path: string, options: PortOptions): Promise<S
       const onEnd = () => reject(new CaissonError("unavailable", "The sandbox closed its port."));
       const onData = (chunk: Buffer) => {
         try {
+          if (options.meter?.stale(chunk.length) === false) throw flooded();
           const rest = finder.push(chunk);
           if (rest === undefined) return;
           socket.pause();
@@ -96,6 +100,9 @@ export async function connectPort(path: string, options: PortOptions): Promise<S
         socket.off("end", onEnd).off("error", onEnd).off("close", onEnd).off("data", onData);
       });
       options.signal.addEventListener("abort", onAbort);
+      socket.once("connect", () => {
+        if (options.meter?.connecting() === false) reject(flooded());
+      });
       socket.on("end", onEnd).on("error", onEnd).on("close", onEnd).on("data", onData);
       socket.write(line);
     });
@@ -107,4 +114,8 @@ export async function connectPort(path: string, options: PortOptions): Promise<S
   } finally {
     for (const step of cleanup) step();
   }
+}
+
+function flooded(): CaissonError {
+  return new CaissonError("guest_error", "The sandbox floods its port; nothing more is read from it.");
 }

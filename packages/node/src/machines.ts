@@ -44,7 +44,7 @@ export class MachineTable implements NodeMachines {
   /** Ids of machines whose creation is in progress. */
   readonly #creating = new Set<string>();
   readonly started: Record<StartSource, number> = { pool: 0, prepared: 0, restore: 0 };
-  readonly ended: Record<MachineExit["reason"], number> = { stopped: 0, crashed: 0 };
+  readonly ended: Record<MachineExit["reason"], number> = { stopped: 0, crashed: 0, evicted: 0 };
 
   constructor(options: MachineTableOptions) {
     this.#options = options;
@@ -128,6 +128,11 @@ export class MachineTable implements NodeMachines {
     await this.#machines.get(id)?.stop();
   }
 
+  /** Ends a machine that may not go on. `waitExit` answers with the reason. @param detail for its owner */
+  evict(id: string, detail: string): void {
+    this.#machines.get(id)?.evict(detail);
+  }
+
   async waitExit(id: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<MachineExit> {
     const exited = this.#machines.get(id)?.exited;
     if (exited === undefined) return { reason: "stopped", detail: "There is no such machine." };
@@ -177,6 +182,7 @@ export class MachineTable implements NodeMachines {
       if (this.#machines.get(machine.id) === machine) this.#machines.delete(machine.id);
       this.ended[reason]++;
       if (reason === "crashed") this.#options.log.warn({ machine: machine.id, detail }, "a machine crashed");
+      if (reason === "evicted") this.#options.log.warn({ machine: machine.id, detail }, "the node ended a machine");
     });
   }
 

@@ -44,6 +44,7 @@ class Node implements SandboxNode {
     this.id = options.id;
     this.layers = options.layers;
     this.machines = new MachineTable({ ...options, engine: () => this.#running() });
+    options.egress.onFlood((id, detail) => this.machines.evict(id, detail));
     options.egress.onEvents((events, lost) => this.#events.add(events, lost));
   }
 

@@ -22,7 +22,7 @@ export interface NodeOptions {
   readonly baseImage: string;
   readonly config: Pick<Config, "allowWithoutCgroups" | "accelerator" | "sandbox" | "pool">;
   readonly driver: VmDriver;
-  readonly egress: Pick<EgressGuard, "attach" | "detach" | "onEvents">;
+  readonly egress: Pick<EgressGuard, "attach" | "detach" | "onEvents" | "onFlood">;
   readonly layers: LayerStore;
   readonly log: Logger;
 }

@@ -73,5 +73,7 @@ export interface EgressGuard {
   detach(sandboxId: string): Promise<void>;
   /** Called with every batch of events; must not throw. */
   onEvents(listener: (events: readonly EgressEvent[], lost: number) => void): void;
+  /** Called when a sandbox sent more on its egress port than it may: it has no network from then on and is to be ended. Must not throw. */
+  onFlood(listener: (sandboxId: string, detail: string) => void): void;
   close(): Promise<void>;
 }

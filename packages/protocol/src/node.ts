@@ -63,7 +63,11 @@ export interface MachineInfo {
 }
 
 export interface MachineExit {
-  readonly reason: "stopped" | "crashed";
+  /**
+   * `stopped`: on request, or the guest powered itself off. `evicted`: the node ended it, because it disturbs other machines or the node
+   * is short of memory.
+   */
+  readonly reason: "stopped" | "crashed" | "evicted";
   /** For people: what ended it. */
   readonly detail: string;
 }

@@ -87,7 +87,7 @@ export class HostNode implements SandboxNode {
       poolTarget: 0,
       prepared: 0,
       started: { pool: 0, prepared: 0, restore: 0 },
-      ended: { stopped: 0, crashed: 0 },
+      ended: { stopped: 0, crashed: 0, evicted: 0 },
     };
   }
 

@@ -23,6 +23,7 @@ export const sandboxSchema = z
     stoppedAt: z.iso.datetime().nullable(),
     region: z.string(),
     status: z.enum(["running", "stopped"]),
+    reason: z.string().nullable().describe("Why it ended, for people. Null while it runs."),
     labels: z.record(z.string(), z.string()),
   })
   .meta({ id: "Sandbox" });

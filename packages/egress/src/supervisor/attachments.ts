@@ -23,9 +23,9 @@ export class Attachments {
   readonly #log: Logger;
   #closed = false;
 
-  constructor(config: WorkerConfig, onEvents: WorkerListener["onEvents"], log: Logger) {
+  constructor(config: WorkerConfig, listener: Pick<WorkerListener, "onEvents" | "onFlood">, log: Logger) {
     this.#log = log;
-    this.#worker = new WorkerProcess(config, { onEvents, onStart: () => this.#tellAll() }, log);
+    this.#worker = new WorkerProcess(config, { ...listener, onStart: () => this.#tellAll() }, log);
   }
 
   get pid(): number | undefined {

@@ -55,7 +55,15 @@ export function createEgressGuard({
   const onEvents = (events: readonly EgressEvent[], lost: number): void => {
     for (const listener of listeners) listener(events, lost);
   };
-  const workers = Array.from({ length: config.workers }, () => new Attachments(workerConfig, onEvents, log));
+  const floodListeners = new Set<(sandboxId: string, detail: string) => void>();
+  const onFlood = (sandboxId: string, detail: string): void => {
+    log.warn({ sandbox: sandboxId, detail }, "a sandbox floods its egress port");
+    for (const listener of floodListeners) listener(sandboxId, detail);
+  };
+  const workers = Array.from(
+    { length: config.workers },
+    () => new Attachments(workerConfig, { onEvents, onFlood }, log),
+  );
   const workerOf = (sandboxId: string): Attachments =>
     workers[createHash("sha256").update(sandboxId).digest().readUInt32BE(0) % workers.length]!;
 
@@ -67,6 +75,7 @@ export function createEgressGuard({
     },
     detach: (sandboxId) => workerOf(sandboxId).detach(sandboxId),
     onEvents: (listener) => void listeners.add(listener),
+    onFlood: (listener) => void floodListeners.add(listener),
     async close() {
       await Promise.all(workers.map((worker) => worker.close()));
     },

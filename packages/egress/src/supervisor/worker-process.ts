@@ -22,6 +22,7 @@ interface Answer {
 
 export interface WorkerListener {
   onEvents(events: readonly EgressEvent[], lost: number): void;
+  onFlood(sandboxId: string, detail: string): void;
   /** The process is new and knows nothing; what belongs to it has to be attached. */
   onStart(): void;
 }
@@ -92,6 +93,7 @@ export class WorkerProcess {
 
   #take(message: FromWorker): void {
     if (message.type === "events") return this.#listener.onEvents(message.events, message.lost);
+    if (message.type === "flood") return this.#listener.onFlood(message.sandboxId, message.detail);
     const waiting = this.#calls.get(message.call);
     if (message.type === "done") waiting?.resolve(message);
     else waiting?.reject(new CaissonError("internal", `The egress proxy failed: ${message.message}`));

@@ -93,6 +93,45 @@ for (const [what, behave] of Object.entries(behaviours)) {
   });
 }
 
+const flooding: Record<string, Buffer> = {
+  PING: Buffer.from([0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]),
+  // Credit for the connection, which may be given at any time.
+  WINDOW_UPDATE: Buffer.from([0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+  "frames of a type that does not exist": Buffer.concat([
+    Buffer.from([0, 64, 0, 240, 0, 0, 0, 0, 0]),
+    Buffer.alloc(16384),
+  ]),
+};
+for (const [what, frame] of Object.entries(flooding)) {
+  test(`a guest that sends ${what} without end is reported and not read any more`, async () => {
+    const block = Buffer.concat(Array.from({ length: Math.ceil(8192 / frame.length) }, () => frame));
+    const reported = Promise.withResolvers<string>();
+    harness.guard.onFlood((_, detail) => reported.resolve(detail));
+    let sent = 0;
+    const behave = (socket: Socket) =>
+      void answerSync(socket).then(() => {
+        socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
+        socket.resume();
+        // Not faster than the answers to it are taken: HTTP/2 itself ends a session with too many of them waiting.
+        const flood = setInterval(() => {
+          if (socket.writableNeedDrain) return;
+          socket.write(block);
+          sent += block.length;
+        }, 1);
+        socket.once("close", () => clearInterval(flood));
+      });
+    await withHostile(what.replaceAll(/[^a-zA-Z]/g, ""), behave, async () => {
+      assert.match(await reported.promise, /floods its port/);
+      await sleep(100);
+      const before = sent;
+      await sleep(300);
+      assert.equal(sent, before, "the port is still read");
+      await stillServed();
+    });
+  });
+}
+
 test("stale bytes before the echo are passed over, also when the line comes in pieces", async () => {
   const path = join(harness.directory, "stale.sock");
   let echoed = "";

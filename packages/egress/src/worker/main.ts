@@ -54,9 +54,10 @@ async function attach(attachment: EgressAttachment): Promise<string> {
   if (shared === undefined) throw new Error("The worker was not configured");
   await detach(attachment.sandboxId);
   const sandbox = await createSandbox(attachment, shared);
-  const port = servePort(sandbox, attachment.socketPath, (error) =>
-    log.debug({ sandbox: sandbox.id, why: (error as Error).message }, "egress port"),
-  );
+  const port = servePort(sandbox, attachment.socketPath, {
+    onTrouble: (error) => log.debug({ sandbox: sandbox.id, why: (error as Error).message }, "egress port"),
+    onFlood: (detail) => post({ type: "flood", sandboxId: sandbox.id, detail }),
+  });
   attached.set(attachment.sandboxId, { sandbox, port });
   return sandbox.authority.certificatePem;
 }

@@ -20,4 +20,5 @@ export type ToWorker =
 export type FromWorker =
   | { readonly type: "done"; readonly call: number; readonly caCertificatePem?: string }
   | { readonly type: "failed"; readonly call: number; readonly message: string }
+  | { readonly type: "flood"; readonly sandboxId: string; readonly detail: string }
   | { readonly type: "events"; readonly events: readonly EgressEvent[]; readonly lost: number };

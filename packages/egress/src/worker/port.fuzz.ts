@@ -91,6 +91,6 @@ fuzz({
           for (const piece of cut(bytes, 3000, bytes.length)) socket.write(piece);
           socket.end();
         });
-      const port = servePort(proxy.sandbox, path, () => {});
+      const port = servePort(proxy.sandbox, path, { onTrouble: () => {}, onFlood: () => {} });
     }),
 });

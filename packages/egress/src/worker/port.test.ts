@@ -93,7 +93,7 @@ test("a sandbox that is detached in the very moment in which the guest answers i
     void answerSync(socket).then(() => socket.resume());
   });
   t.after(() => guest.close());
-  const port = servePort(proxy.sandbox, path, () => {});
+  const port = servePort(proxy.sandbox, path, { onTrouble: () => {}, onFlood: () => {} });
   const theirs = await met.promise;
   let closed: Promise<void> | undefined;
   const pause: (this: Socket) => Socket = Reflect.get(Socket.prototype, "pause");

@@ -7,7 +7,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { Socket } from "node:net";
-import { connectPort } from "@caisson/guest-port";
+import { connectPort, egressLimits, PortMeter } from "@caisson/guest-port";
 import { acceptConnection } from "./connection.ts";
 import type { Sandbox } from "./sandbox.ts";
 
@@ -33,26 +33,34 @@ export interface Port {
   close(): Promise<void>;
 }
 
-/** @param onTrouble gets the error that ended a session with the guest, for the log */
-export function servePort(sandbox: Sandbox, path: string, onTrouble: (error: unknown) => void): Port {
+export interface PortListener {
+  /** Gets the error that ended a session with the guest, for the log. */
+  onTrouble(error: unknown): void;
+  /** The guest sent more than it may (`egressLimits`). Its port is not served any more. */
+  onFlood(detail: string): void;
+}
+
+export function servePort(sandbox: Sandbox, path: string, listener: PortListener): Port {
   const ending = new AbortController();
+  const meter = new PortMeter(egressLimits);
   const serving = (async () => {
     let wait: number = backoff.first;
-    while (!ending.signal.aborted) {
+    while (!ending.signal.aborted && !meter.over) {
       try {
-        const socket = await connectPort(path, { signal: ending.signal, maximumStaleBytes: limits.stale });
+        const socket = await connectPort(path, { signal: ending.signal, maximumStaleBytes: limits.stale, meter });
         socket.on("error", () => {});
         const began = performance.now();
-        await serveSession(sandbox, socket, ending.signal);
+        await serveSession(sandbox, socket, { signal: ending.signal, meter });
         // A guest that breaks the protocol at once, again and again, is served ever more slowly.
         wait = performance.now() - began > backoff.most ? backoff.first : Math.min(backoff.most, wait * 2);
       } catch (error) {
-        if (!ending.signal.aborted) onTrouble(error);
+        if (!ending.signal.aborted) listener.onTrouble(error);
         wait = Math.min(backoff.most, wait * 2);
       }
       await sleep(wait, undefined, { signal: ending.signal }).catch(() => {});
     }
   })();
+  void meter.exceeded.then((detail) => listener.onFlood(detail));
   return {
     close() {
       ending.abort(new Error("The sandbox was detached"));
@@ -62,8 +70,13 @@ export function servePort(sandbox: Sandbox, path: string, onTrouble: (error: unk
 }
 
 /** Resolves when the session is over. */
-function serveSession(sandbox: Sandbox, socket: Socket, signal: AbortSignal): Promise<void> {
+function serveSession(
+  sandbox: Sandbox,
+  socket: Socket,
+  { signal, meter }: { readonly signal: AbortSignal; readonly meter: PortMeter },
+): Promise<void> {
   return new Promise((resolve) => {
+    const connection = meter.watch(socket);
     const session: ServerHttp2Session = performServerHandshake(socket, {
       maxSessionMemory: limits.memory,
       maxHeaderListPairs: limits.headerPairs,
@@ -89,10 +102,10 @@ function serveSession(sandbox: Sandbox, socket: Socket, signal: AbortSignal): Pr
       socket.destroy();
     };
     signal.addEventListener("abort", end, { once: true });
-    session.on(
-      "stream",
-      (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void acceptConnection(sandbox, stream, headers),
-    );
+    session.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+      connection.follow(stream);
+      void acceptConnection(sandbox, stream, headers);
+    });
     session.on("error", () => socket.destroy());
     session.once("close", () => {
       signal.removeEventListener("abort", end);

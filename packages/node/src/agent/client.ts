@@ -9,6 +9,8 @@ import { createTransport } from "./transport.ts";
 export interface AgentClient extends Agent {
   /** Resolves when the agent answers. @throws CaissonError `unavailable` after `deadlineMs` */
   ready(deadlineMs: number): Promise<void>;
+  /** Resolves when the guest sent more than it may, with what it did. The session has ended then, and the machine is to be ended. */
+  readonly flooded: Promise<string>;
   /** Ends the session for good; `closed` resolves. */
   end(): void;
 }
@@ -26,6 +28,7 @@ export function connectAgent(socketPath: string): AgentClient {
     writeStream: (id) => writeStream(connection, id),
     dial: (host, port, options) => dial(connection, host, port, options?.signal),
     closed: connection.closed,
+    flooded: connection.flooded,
     ready: async (deadlineMs) => {
       await connection.session(deadlineMs);
     },

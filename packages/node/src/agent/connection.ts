@@ -2,9 +2,8 @@
 import type { ClientHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connectPort } from "@caisson/guest-port";
+import { type ConnectionMeter, connectPort, controlLimits, PortMeter } from "@caisson/guest-port";
 import { CaissonError } from "@caisson/protocol";
-import { watchFlood } from "./flood.ts";
 import { openSession } from "./session.ts";
 
 /** A guest under emulation and load may need seconds to be scheduled; one that is paused does not answer at all. */
@@ -13,15 +12,24 @@ const longestPauseMs = 1000;
 /** How long a session stays open after the agent's GOAWAY, so that the data received before it is still read. */
 const drainMs = 200;
 
+export interface AgentSession {
+  readonly session: ClientHttp2Session;
+  /** Has to follow every stream that is opened. */
+  readonly meter: ConnectionMeter;
+}
+
 export class AgentConnection {
   /** Resolves once `end` was called. */
   readonly closed: Promise<void>;
+  /** Resolves when the guest sent more than it may, with what it did. Nothing more is read from it, and the machine is to be ended. */
+  readonly flooded: Promise<string>;
   readonly #path: string;
+  readonly #meter = new PortMeter(controlLimits);
   readonly #ended = new AbortController();
   readonly #markClosed: () => void;
-  #session: ClientHttp2Session | undefined;
+  #session: AgentSession | undefined;
   #socket: Socket | undefined;
-  #opening: Promise<ClientHttp2Session>;
+  #opening: Promise<AgentSession>;
 
   /** @param path the control port's unix socket */
   constructor(path: string) {
@@ -29,6 +37,8 @@ export class AgentConnection {
     const closed = Promise.withResolvers<void>();
     this.closed = closed.promise;
     this.#markClosed = closed.resolve;
+    this.flooded = this.#meter.exceeded;
+    void this.flooded.then(() => this.end());
     this.#opening = this.#open();
   }
 
@@ -36,7 +46,8 @@ export class AgentConnection {
    * The session, now or as soon as there is one again.
    * @throws CaissonError `unavailable` when the machine has ended or does not answer within `deadlineMs`
    */
-  async session(deadlineMs = 30_000): Promise<ClientHttp2Session> {
+  async session(deadlineMs = 30_000): Promise<AgentSession> {
+    if (this.#ended.signal.aborted) throw new CaissonError("unavailable", "The sandbox has ended.");
     if (this.#session !== undefined) return this.#session;
     const deadline = new AbortController();
     try {
@@ -62,31 +73,34 @@ export class AgentConnection {
     this.#markClosed();
   }
 
-  #open(): Promise<ClientHttp2Session> {
+  #open(): Promise<AgentSession> {
     const opening = this.#connect();
     // Callers of `session` get the error; there may be none.
     opening.catch(() => undefined);
     return opening;
   }
 
-  async #connect(): Promise<ClientHttp2Session> {
+  async #connect(): Promise<AgentSession> {
     for (let pause = 5; ; pause = Math.min(pause * 2, longestPauseMs)) {
       if (this.#ended.signal.aborted) throw new CaissonError("unavailable", "The sandbox has ended.");
       try {
-        const socket = await connectPort(this.#path, { deadlineMs: handshakeDeadlineMs, signal: this.#ended.signal });
+        const socket = await connectPort(this.#path, {
+          deadlineMs: handshakeDeadlineMs,
+          signal: this.#ended.signal,
+          meter: this.#meter,
+        });
         this.#socket = socket;
+        const meter = this.#meter.watch(socket);
         const session = await openSession(socket);
-        const unwatch = watchFlood(session, socket);
         session.once("close", () => {
-          unwatch();
           this.#session = undefined;
           if (!this.#ended.signal.aborted) this.#opening = this.#open();
         });
         // After GOAWAY and an invalid frame Node never closes the session, and its streams would stay open for ever.
         session.once("goaway", () => setTimeout(() => session.destroy(), drainMs).unref());
         if (this.#ended.signal.aborted) socket.destroy();
-        this.#session = session;
-        return session;
+        this.#session = { session, meter };
+        return this.#session;
       } catch {
         // The next attempt, or the machine's end, decides.
         await sleep(pause, undefined, { ref: false });

@@ -2,7 +2,6 @@
 import type { ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
 import { CaissonError } from "@caisson/protocol";
 import type { AgentConnection } from "./connection.ts";
-import { countStream } from "./flood.ts";
 
 /** @throws CaissonError `unavailable` when there is no session to open it on */
 export async function openRequest(
@@ -11,11 +10,10 @@ export async function openRequest(
   endStream: boolean,
 ): Promise<ClientHttp2Stream> {
   for (let attempt = 0; ; attempt++) {
-    const session = await connection.session();
+    const { session, meter } = await connection.session();
     try {
       const stream = session.request(headers, { endStream });
-      countStream(session, 1);
-      stream.once("close", () => countStream(session, -1));
+      meter.follow(stream);
       return stream;
     } catch (cause) {
       // The session may have closed since; a second session that refuses is broken.

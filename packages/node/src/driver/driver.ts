@@ -3,7 +3,7 @@
  * folder knows which one runs.
  */
 import type { ProcessIdentity } from "@caisson/linux";
-import type { Config } from "@caisson/protocol";
+import type { Config, MachineExit } from "@caisson/protocol";
 import type { Logger } from "pino";
 
 export type Accelerator = "kvm" | "tcg";
@@ -102,8 +102,8 @@ export interface RestoreOptions {
 }
 
 export interface VmExit {
-  /** `stopped`: we ended it, or the guest powered itself off. */
-  readonly reason: "stopped" | "crashed";
+  /** `stopped`: we ended it, or the guest powered itself off. `evicted`: see `MachineExit`. */
+  readonly reason: MachineExit["reason"];
   /** For people; ends with the last lines of the console when those may explain it. */
   readonly detail: string;
 }
@@ -134,9 +134,10 @@ export interface Vm {
   console(): Promise<string>;
   /**
    * Ends the machine. Idempotent; resolves when its process has ended. Can be called again after it failed.
+   * @param why what `exited` reports, unless the machine was ending already
    * @throws CaissonError `internal` when the process cannot be killed
    */
-  stop(): Promise<void>;
+  stop(why?: VmExit): Promise<void>;
   /** Forgets the machine without ending it. */
   release(): void;
 }

@@ -49,6 +49,7 @@ export class RunningMachine {
     this.caCertificatePem = options.caCertificatePem;
     this.exited = this.#exit.promise;
     void this.#watch();
+    void options.agent.flooded.then((detail) => this.evict(detail));
   }
 
   /** Ends the machine at once and gives everything back. Idempotent; can be called again after it failed. */
@@ -58,6 +59,18 @@ export class RunningMachine {
       throw error;
     });
     return this.#stopping;
+  }
+
+  /**
+   * Ends the machine because it may not go on. `exited` resolves with the reason.
+   * @param detail for its owner
+   */
+  evict(detail: string): void {
+    this.#options.vm
+      .stop({ reason: "evicted", detail })
+      .catch((error: unknown) =>
+        this.#options.log.error({ err: error, machine: this.id }, "a machine cannot be ended"),
+      );
   }
 
   async usage(): Promise<MachineUsage> {

@@ -116,6 +116,7 @@ function toListItem(row: SandboxRow): z.infer<typeof sandboxSchema> {
     id: row.id,
     createdAt: new Date(row.created_at).toISOString(),
     stoppedAt: row.stopped_at === null ? null : new Date(row.stopped_at).toISOString(),
+    reason: row.reason,
     region: row.region,
     status: row.phase === "creating" || row.phase === "running" ? "running" : "stopped",
     labels: JSON.parse(row.labels) as Record<string, string>,

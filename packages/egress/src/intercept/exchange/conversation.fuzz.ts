@@ -25,7 +25,7 @@ before(async () => {
   proxy = await startInProcess([secret]);
   const path = join(proxy.directory, "egress.sock");
   guest = await Guest.listen(path);
-  port = servePort(proxy.sandbox, path, () => {});
+  port = servePort(proxy.sandbox, path, { onTrouble: () => {}, onFlood: () => {} });
 });
 after(async () => {
   await port.close();

@@ -55,7 +55,8 @@ export function qemuArguments(options: MachineArguments): readonly string[] {
     ["-accel", accelerator],
     ["-cpu", options.cpu],
     ["-smp", String(shape.vcpus)],
-    ["-m", `size=${shape.baseMemory}M,slots=1,maxmem=${shape.baseMemory + shape.pluggableMemory + 1024}M`],
+    // No slots: memory that is plugged in comes as virtio-mem, and without slots the registers of ACPI do not exist.
+    ["-m", `size=${shape.baseMemory}M,maxmem=${shape.baseMemory + shape.pluggableMemory + 1024}M`],
     ["-nodefaults", "-no-user-config", "-display", "none"],
     // QEMU stays after the guest has ended, so that we can ask for the reason; see the SHUTDOWN event.
     ["-action", "reboot=shutdown,shutdown=pause"],

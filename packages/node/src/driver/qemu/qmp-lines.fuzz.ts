@@ -8,7 +8,7 @@ function read(pieces: readonly Buffer[]): { messages: QmpMessage[]; refused: boo
   const lines = new QmpLines();
   const messages: QmpMessage[] = [];
   try {
-    for (const piece of pieces) messages.push(...lines.push(piece));
+    for (const piece of pieces) for (const { message } of lines.push(piece)) messages.push(message);
     return { messages, refused: false };
   } catch (error) {
     assert.ok(error instanceof CaissonError && error.code === "internal", String(error));

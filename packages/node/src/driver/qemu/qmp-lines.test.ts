@@ -8,7 +8,9 @@ test("messages are whole, however the bytes arrive", () => {
     const lines = new QmpLines();
     const bytes = Buffer.from(text);
     const messages = [];
-    for (let at = 0; at < bytes.length; at += size) messages.push(...lines.push(bytes.subarray(at, at + size)));
+    for (let at = 0; at < bytes.length; at += size) {
+      for (const { message } of lines.push(bytes.subarray(at, at + size))) messages.push(message);
+    }
     assert.deepEqual(messages, [{ QMP: {} }, { return: "ä" }, { event: "STOP" }]);
   }
 });
@@ -18,7 +20,7 @@ test("a line without end is refused before it fills memory", () => {
   const chunk = Buffer.alloc(65_536, 0x20);
   assert.throws(
     () => {
-      for (let sent = 0; sent <= maximumLineBytes; sent += chunk.length) lines.push(chunk);
+      for (let sent = 0; sent <= maximumLineBytes; sent += chunk.length) [...lines.push(chunk)];
     },
     { code: "internal" },
   );
@@ -26,5 +28,5 @@ test("a line without end is refused before it fills memory", () => {
 
 test("what is no JSON object is refused", () => {
   for (const line of ["nonsense", "[]", "null", "1", '{"a":'])
-    assert.throws(() => new QmpLines().push(Buffer.from(`${line}\n`)), { code: "internal" });
+    assert.throws(() => [...new QmpLines().push(Buffer.from(`${line}\n`))], { code: "internal" });
 });

@@ -6,6 +6,11 @@ export const maximumLineBytes = 1 << 20;
 
 export type QmpMessage = Readonly<Record<string, unknown>>;
 
+export interface QmpLine {
+  readonly message: QmpMessage;
+  readonly bytes: number;
+}
+
 /**
  * Feed it chunks, get whole messages.
  * @throws CaissonError `internal` on a line that is too long or no JSON object
@@ -14,19 +19,19 @@ export class QmpLines {
   #parts: Buffer[] = [];
   #length = 0;
 
-  push(chunk: Buffer): readonly QmpMessage[] {
-    const messages: QmpMessage[] = [];
+  /** One by one: a caller that stops leaves the rest of the chunk unparsed. */
+  *push(chunk: Buffer): Generator<QmpLine> {
     let rest = chunk;
     for (let end = rest.indexOf(0x0a); end !== -1; end = rest.indexOf(0x0a)) {
       this.#take(rest.subarray(0, end));
       rest = rest.subarray(end + 1);
-      const line = Buffer.concat(this.#parts, this.#length).toString("utf8").trim();
+      const bytes = this.#length;
+      const line = Buffer.concat(this.#parts, bytes).toString("utf8").trim();
       this.#parts = [];
       this.#length = 0;
-      if (line !== "") messages.push(parse(line));
+      if (line !== "") yield { message: parse(line), bytes };
     }
     this.#take(rest);
-    return messages;
   }
 
   #take(part: Buffer): void {

@@ -1,5 +1,6 @@
 /** A small client for the QEMU Machine Protocol (qemu.org, interop/qmp-spec): commands with deadlines, and events. */
 import { createConnection, type Socket } from "node:net";
+import { monitorLimits, TokenBucket } from "@caisson/guest-port";
 import { CaissonError } from "@caisson/protocol";
 import { QmpLines, type QmpMessage } from "./qmp-lines.ts";
 
@@ -22,6 +23,11 @@ export class Qmp {
   /** Resolves when the connection has ended, for whatever reason. */
   readonly closed: Promise<void>;
   readonly #socket: Socket;
+  readonly #uninvited = {
+    events: new TokenBucket(monitorLimits.events),
+    bytes: new TokenBucket(monitorLimits.bytes),
+  };
+  #flooded = false;
   readonly #waiting = new Map<number, Waiting>();
   readonly #listeners = new Set<(event: QmpEvent) => void>();
   #nextId = 1;
@@ -31,7 +37,10 @@ export class Qmp {
     const lines = new QmpLines();
     socket.on("data", (chunk: Buffer) => {
       try {
-        for (const message of lines.push(chunk)) this.#receive(message);
+        for (const { message, bytes } of lines.push(chunk)) {
+          this.#receive(message, bytes);
+          if (socket.destroyed) return;
+        }
       } catch (error) {
         socket.destroy(error as Error);
       }
@@ -96,13 +105,22 @@ export class Qmp {
     return () => this.#listeners.delete(listener);
   }
 
+  /**
+   * Whether the connection ended because the monitor sent more messages than it may that no command asked for. A guest can cause events,
+   * and each takes time of the process that serves everybody.
+   */
+  get flooded(): boolean {
+    return this.#flooded;
+  }
+
   /** Leaves the monitor running; it then takes the next connection. */
   close(): void {
     this.#socket.destroy();
   }
 
-  #receive(message: QmpMessage): void {
+  #receive(message: QmpMessage, bytes: number): void {
     if (typeof message["event"] === "string") {
+      if (!this.#mayCome(bytes)) return;
       const data = message["data"];
       const event = {
         name: message["event"],
@@ -113,7 +131,10 @@ export class Qmp {
     }
     const id = message["id"];
     const waiting = typeof id === "number" ? this.#waiting.get(id) : undefined;
-    if (waiting === undefined || typeof id !== "number") return;
+    if (waiting === undefined || typeof id !== "number") {
+      this.#mayCome(bytes);
+      return;
+    }
     this.#waiting.delete(id);
     clearTimeout(waiting.timer);
     if ("return" in message) {
@@ -125,5 +146,14 @@ export class Qmp {
     waiting.reject(
       new CaissonError("internal", `The virtual machine monitor refused ${waiting.command}: ${description}`),
     );
+  }
+
+  /** Counts a message that no command asked for. Ends the connection when there were too many. */
+  #mayCome(bytes: number): boolean {
+    const { events, bytes: allowed } = this.#uninvited;
+    if (events.take(1) + allowed.take(bytes) === 0) return true;
+    this.#flooded = true;
+    this.#socket.destroy();
+    return false;
   }
 }

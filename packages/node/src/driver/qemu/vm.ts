@@ -170,8 +170,8 @@ export class QemuVm implements Vm {
     return typeof text === "string" ? text.replaceAll(/[^\n\x20-\x7e]/g, "") : "";
   }
 
-  async stop(): Promise<void> {
-    this.#ending ??= { reason: "stopped", detail: "ended by the platform" };
+  async stop(why: VmExit = { reason: "stopped", detail: "ended by the platform" }): Promise<void> {
+    this.#ending ??= why;
     await this.#end();
   }
 
@@ -211,6 +211,7 @@ export class QemuVm implements Vm {
     )
       await sleep(killAgainMs, undefined, { ref: false });
     const said = this.#options.complaints().trim();
+    if (this.#qmp.flooded) this.#ending ??= { reason: "evicted", detail: "The guest floods the monitor with events." };
     return (
       this.#ending ?? {
         reason: "crashed",
