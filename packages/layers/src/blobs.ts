@@ -21,6 +21,8 @@ export interface BlobStore {
   put(digest: string, source: string): Promise<void>;
   /** Writes the blob to a new file, checked against its digest. @throws CaissonError `not_found`, `internal` when its bytes are not those that were put */
   get(digest: string, target: string): Promise<void>;
+  /** What is wrong with a blob, as a predicate: "is missing". Not read when it and `source`, which was read, are one file. */
+  fault(digest: string, source: string): Promise<string | undefined>;
   stat(digest: string): Promise<Blob | undefined>;
   list(): AsyncIterable<Blob>;
   /** Idempotent. */
@@ -73,6 +75,14 @@ export class DirectoryBlobs implements BlobStore {
   async stat(digest: string): Promise<Blob | undefined> {
     const found = await stat(this.#path(digest)).catch(ignoreMissing);
     return found && { digest, bytes: found.size };
+  }
+
+  async fault(digest: string, source: string): Promise<string | undefined> {
+    const path = this.#path(digest);
+    const [blob, file] = await Promise.all([stat(path).catch(ignoreMissing), stat(source).catch(ignoreMissing)]);
+    if (blob === undefined) return "is missing";
+    if (blob.ino === file?.ino && blob.dev === file.dev) return undefined;
+    return (await digestFile(path)) === digest ? undefined : "is damaged";
   }
 
   async *list(): AsyncIterable<Blob> {

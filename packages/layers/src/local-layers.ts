@@ -83,16 +83,21 @@ export class LocalLayers implements LayerStore {
     };
   }
 
-  async list(): Promise<readonly LayerFile[]> {
-    const layers: LayerFile[] = [];
+  async list(): Promise<{ files: readonly LayerFile[]; faults: readonly LayerFault[] }> {
+    const files: LayerFile[] = [];
+    const faults: LayerFault[] = [];
     // The directory does not exist before the first start of a server.
     for (const name of (await readdir(this.#directory).catch(ignoreMissing)) ?? []) {
       const id = name.slice(0, -suffix.length);
       if (!name.endsWith(suffix) || !idPattern.test(id)) continue;
-      const layer = await this.stat(id);
-      if (layer !== undefined) layers.push(layer);
+      try {
+        const layer = await this.stat(id);
+        if (layer !== undefined) files.push(layer);
+      } catch (error) {
+        faults.push({ id, problem: (error as Error).message, where: "chain" });
+      }
     }
-    return layers;
+    return { files, faults };
   }
 
   async chain(id: LayerId): Promise<readonly LayerId[]> {
@@ -199,17 +204,22 @@ export class LocalLayers implements LayerStore {
         deadline: 600_000,
         background: true,
       });
-      if (code === 2) faults.push({ id, problem: "qemu-img check reports that the image is damaged" });
+      if (code === 2) faults.push({ id, problem: "qemu-img check reports that the image is damaged", where: "image" });
       if (checksum !== undefined && (await digestFile(path)) !== checksum)
-        faults.push({ id, problem: "its bytes are not those that were sealed" });
+        faults.push({ id, problem: "its bytes are not those that were sealed", where: "image" });
+      if (checksum !== undefined) {
+        const problem = await this.#blobs.fault(checksum, path);
+        if (problem !== undefined) faults.push({ id, problem: `its copy at rest ${problem}`, where: "copy" });
+      }
     } catch (error) {
-      faults.push({ id, problem: (error as Error).message });
+      faults.push({ id, problem: (error as Error).message, where: "chain" });
     }
     return faults;
   }
 
   async remove(id: LayerId): Promise<void> {
-    await rm(this.#path(id), { force: true });
+    // Whatever it is now: after damage to the file system it need not be a file.
+    await rm(this.#path(id), { force: true, recursive: true });
     await flush(this.#directory);
   }
 

@@ -230,6 +230,13 @@ const volumes = z
       .min(0)
       .default(24 * 3600)
       .describe("How long a deleted volume can be restored, seconds."),
+    keepUnknownCopies: z
+      .int()
+      .min(0)
+      .default(7 * 24 * 3600)
+      .describe(
+        "How long a copy of an image that belongs to no layer in the database is kept, seconds. After the restore of an older database it may be needed.",
+      ),
     minFreeDisk: z
       .int()
       .min(0)

@@ -30,6 +30,8 @@ export interface OverlayOptions {
 export interface LayerFault {
   readonly id: LayerId;
   readonly problem: string;
+  /** `image`: the bytes of the image. `copy`: its copy at rest. `chain`: it cannot be read, because of itself or of a layer below it. */
+  readonly where: "image" | "copy" | "chain";
 }
 
 /** The layers of one node as the control plane sees them: asynchronous, data only. */
@@ -42,7 +44,8 @@ export interface NodeLayers {
   seal(id: LayerId): Promise<void>;
   /** Undefined when there is no such layer. @throws CaissonError `internal` when the file is not an image of ours */
   stat(id: LayerId): Promise<LayerFile | undefined>;
-  list(): Promise<readonly LayerFile[]>;
+  /** All images. Those that are not images of ours are in `faults`. */
+  list(): Promise<{ readonly files: readonly LayerFile[]; readonly faults: readonly LayerFault[] }>;
   /** The layer and all below it as the headers of the images say, top first. @throws CaissonError `not_found`, `internal` when a header was tampered with */
   chain(id: LayerId): Promise<readonly LayerId[]>;
   /** Bytes that a guest which reads the layer finds in it and in each one below it. Also while a machine writes to it; then an estimate. */
@@ -61,13 +64,13 @@ export interface NodeLayers {
   discardCopy(copy: LayerCopyId): Promise<void>;
   /** Stores a copy of a sealed layer at rest (here or elsewhere, as the operator chose). @returns SHA-256 of the file, hexadecimal: the name of the copy */
   archive(id: LayerId, options?: { readonly signal?: AbortSignal }): Promise<string>;
-  /** Brings back a layer whose file is gone. @throws CaissonError `not_found`, `internal` when the copy is damaged */
+  /** Brings back a layer whose file is missing or damaged. Machines that have the former file open keep it. @throws CaissonError `not_found`, `internal` when the copy is damaged */
   recall(id: LayerId, digest: string): Promise<void>;
   /** Removes a copy at rest. Idempotent. */
   forget(digest: string): Promise<void>;
   /** All copies at rest. */
   archived(): Promise<readonly string[]>;
-  /** Structure of the image, and its bytes when a checksum is given. */
+  /** Structure of the image. With a checksum also its bytes, and those of its copy at rest. */
   verify(id: LayerId, checksum?: string): Promise<readonly LayerFault[]>;
   /** Removes the file. Idempotent. */
   remove(id: LayerId): Promise<void>;

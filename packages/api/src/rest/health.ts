@@ -8,6 +8,9 @@ export const healthSchema = z
     machines: z.int().describe("Running machines."),
     pooled: z.int().describe("Restored machines that wait to be used."),
     standing: z.int().describe("Machines that were prepared with a snapshot as root."),
+    damaged: z
+      .object({ volumes: z.int(), snapshots: z.int() })
+      .describe("Volumes and snapshots that cannot be used because their data is damaged."),
   })
   .meta({ id: "Health" });
 

@@ -61,11 +61,19 @@ export async function lockOrg(ctx: VolumeContext, trx: VolumeTransaction, orgId:
   if (ctx.lockRows) await trx.selectFrom("orgs").select("id").where("id", "=", orgId).forUpdate().execute();
 }
 
-/** The rows of a layer and of all below it, top first. */
+/** The rows of a layer and of all below it, top first. @throws CaissonError `internal` when the rows do not form a chain */
 export async function layerChain(db: VolumeDatabase | VolumeTransaction, id: LayerId): Promise<LayerRow[]> {
   const rows: LayerRow[] = [];
   for (let next: string | null = id; next !== null;) {
-    const row: LayerRow = await db.selectFrom("layers").selectAll().where("id", "=", next).executeTakeFirstOrThrow();
+    const row: LayerRow | undefined = await db
+      .selectFrom("layers")
+      .selectAll()
+      .where("id", "=", next)
+      .executeTakeFirst();
+    if (row === undefined)
+      throw new CaissonError("internal", `Layer ${next}, which is needed by ${id}, is not in the database.`);
+    if (rows.some((known) => known.id === row.id))
+      throw new CaissonError("internal", `Layer ${row.id} is its own parent in the database.`);
     rows.push(row);
     next = row.parent;
   }

@@ -10,6 +10,8 @@ export interface PlannerInput {
   readonly referenced: ReadonlySet<LayerId>;
   /** Layers that a machine may write to now. */
   readonly written: ReadonlySet<LayerId>;
+  /** Layers that cannot be read, and all above them. They can be removed, but not copied. Default: none. */
+  readonly damaged?: ReadonlySet<LayerId>;
   /** Longest chain wanted. */
   readonly maxDepth: number;
 }
@@ -26,7 +28,7 @@ export interface Plan {
   readonly collapse: readonly Collapse[];
 }
 
-export function planLayers({ layers, referenced, written, maxDepth }: PlannerInput): Plan {
+export function planLayers({ layers, referenced, written, damaged = new Set(), maxDepth }: PlannerInput): Plan {
   const byId = new Map(layers.map((layer) => [layer.id, layer]));
   const children = new Map<LayerId, Set<LayerId>>(layers.map(({ id }) => [id, new Set()]));
   for (const { id, parent } of layers) if (parent !== null) children.get(parent)?.add(id);
@@ -46,7 +48,11 @@ export function planLayers({ layers, referenced, written, maxDepth }: PlannerInp
   const removed = new Set(remove);
   const still = (layer: PlannedLayer) => layer.state === "ready" && !removed.has(layer.id);
   const movable = (layer: PlannedLayer) =>
-    still(layer) && layer.kind !== "ephemeral" && layer.kind !== "builtin" && !written.has(layer.id);
+    still(layer) &&
+    layer.kind !== "ephemeral" &&
+    layer.kind !== "builtin" &&
+    !written.has(layer.id) &&
+    !damaged.has(layer.id);
   /** Used only by the one layer above it. */
   const idle = (layer: PlannedLayer) =>
     layer.kind !== "builtin" && still(layer) && !referenced.has(layer.id) && children.get(layer.id)!.size === 1;
@@ -64,7 +70,9 @@ export function planLayers({ layers, referenced, written, maxDepth }: PlannerInp
     for (const layer of layers) {
       if (!movable(layer)) continue;
       const chain: PlannedLayer[] = [layer];
-      for (let below = parentOf(layer); below !== undefined; below = parentOf(below)) chain.push(below);
+      // The bound is for rows that were damaged so that they form a circle.
+      for (let below = parentOf(layer); below !== undefined && chain.length <= layers.length; below = parentOf(below))
+        chain.push(below);
       // Only the lowest layer that is too deep. When it has no parent, all chains through it are shorter too.
       if (chain.length !== maxDepth + 1) continue;
       const bottom = chain.at(-1)!;

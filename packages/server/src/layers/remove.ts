@@ -1,6 +1,7 @@
 /** Removes layers that nothing uses, and copies at rest that belong to no layer. */
 import { CaissonError, type LayerId } from "@caisson/protocol";
 import type { VolumeContext } from "./context.ts";
+import { clearDamage } from "./damage.ts";
 
 /** Removes a copy at rest, unless a layer has the same content: all empty overlays of one parent have. */
 export async function forgetUnused(ctx: VolumeContext, checksum: string | null): Promise<void> {
@@ -42,6 +43,7 @@ export async function removeLayer(ctx: VolumeContext, id: LayerId): Promise<bool
       const row = await ctx.db.selectFrom("layers").select("checksum").where("id", "=", id).executeTakeFirst();
       await ctx.layers.remove(id);
       await ctx.db.deleteFrom("layers").where("id", "=", id).execute();
+      await clearDamage(ctx, id);
       await forgetUnused(ctx, row?.checksum ?? null);
       return true;
     })

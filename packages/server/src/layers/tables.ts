@@ -95,12 +95,34 @@ export interface DiskLeaseTable {
   created_at: number;
 }
 
+/** What was found damaged. See `damage.ts`. */
+export interface DamageTable {
+  node_id: string;
+  /** Id of the layer, volume or snapshot. */
+  subject: string;
+  kind: "layer" | "volume" | "snapshot";
+  /** For the operator. */
+  reason: string;
+  depth: "structure" | "content";
+  found_at: number;
+}
+
+/** Copies at rest that belong to no layer in this database, which may be older than they are. */
+export interface UnknownCopyTable {
+  node_id: string;
+  /** SHA-256, hexadecimal. */
+  digest: string;
+  found_at: number;
+}
+
 export interface VolumeTables {
   layers: LayerTable;
   volumes: VolumeTable;
   snapshots: SnapshotTable;
   volume_slugs: VolumeSlugTable;
   disk_leases: DiskLeaseTable;
+  damages: DamageTable;
+  unknown_copies: UnknownCopyTable;
 }
 
 export type VolumeDatabase = Kysely<VolumeTables & Pick<OrgTables, "orgs">>;
@@ -108,4 +130,5 @@ export type VolumeTransaction = Transaction<VolumeTables & Pick<OrgTables, "orgs
 export type LayerRow = Selectable<LayerTable>;
 export type VolumeRow = Selectable<VolumeTable>;
 export type SnapshotRow = Selectable<SnapshotTable>;
+export type DamageRow = Selectable<DamageTable>;
 export type NewLayer = Insertable<LayerTable>;

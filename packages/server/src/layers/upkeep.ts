@@ -1,5 +1,7 @@
 /** Background work on layers: keeps chains short and stores copies of sealed layers at rest. */
+import { CaissonError } from "@caisson/protocol";
 import { checkChain, layerChain, type VolumeContext } from "./context.ts";
+import { findDamaged, guarded } from "./damage.ts";
 import type { Collapse } from "./planner.ts";
 import { forgetUnused } from "./remove.ts";
 
@@ -65,9 +67,11 @@ export async function collapseLayer(
  * Stores a copy of one sealed layer at rest. Reading a whole image takes long, so one pass copies only one layer, and only one that is
  * likely to stay.
  * @param patience milliseconds that a layer must have existed
+ * @returns whether it did; not when there is none, or it could not be copied
  */
 export async function archiveOne(ctx: VolumeContext, patience: number, signal: AbortSignal): Promise<boolean> {
   const { db, layers } = ctx;
+  const damaged = (await findDamaged(ctx)).layers;
   const layer = await db
     .selectFrom("layers")
     .select(["id", "parent"])
@@ -76,10 +80,17 @@ export async function archiveOne(ctx: VolumeContext, patience: number, signal: A
     .where("state", "=", "ready")
     .where("checksum", "is", null)
     .where("created_at", "<", Date.now() - patience)
+    .$if(damaged.size > 0, (query) => query.where("id", "not in", [...damaged]))
     .orderBy("created_at")
     .executeTakeFirst();
   if (layer === undefined) return false;
-  const checksum = await layers.archive(layer.id, { signal });
+  let checksum: string | undefined;
+  const done = await guarded(ctx, { subject: layer.id, kind: "layer" }, async () => {
+    // Bytes that are no image any more must not become the copy.
+    if ((await layers.stat(layer.id)) === undefined) throw new CaissonError("internal", "its image is missing");
+    checksum = await layers.archive(layer.id, { signal });
+  });
+  if (!done || checksum === undefined) return false;
   const { numUpdatedRows } = await db
     .updateTable("layers")
     .set({ checksum })

@@ -1,6 +1,6 @@
 /** `/healthz` and `/metrics`. */
-import { healthSchema } from "@caisson/api";
 import { createHash, timingSafeEqual } from "node:crypto";
+import { healthSchema, type Health } from "@caisson/api";
 import { CaissonError, type SandboxNode } from "@caisson/protocol";
 import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import { sql } from "kysely";
@@ -37,6 +37,8 @@ export interface HealthContext {
   readonly metrics: Registry;
   /** Whoever sends it as a bearer token may read the metrics. Undefined: only programs on this machine may. */
   readonly metricsToken: string | undefined;
+  /** Volumes and snapshots that cannot be used because of damage. */
+  readonly damaged: () => Health["damaged"];
 }
 
 export function healthRoutes({
@@ -44,13 +46,17 @@ export function healthRoutes({
   node,
   metrics,
   metricsToken,
+  damaged,
 }: HealthContext): (app: OpenAPIHono<HttpVariables>) => void {
   return (app) => {
     app.openapi(health, async (c) => {
       // Reaches the database, so that a server without one is not called healthy.
       await sql`select 1`.execute(db);
       const { accelerator, machines, pooled, prepared } = await node.status();
-      return c.json({ status: "ok" as const, accelerator, machines, pooled, standing: prepared }, 200);
+      return c.json(
+        { status: "ok" as const, accelerator, machines, pooled, standing: prepared, damaged: damaged() },
+        200,
+      );
     });
     app.openapi(metricsRoute, async (c) => {
       await c.get("admission").identify(async () => {

@@ -1,5 +1,6 @@
 /** @module For operators and tools: health and metrics. */
 import type { Slice } from "../kernel/slice.ts";
+import { volumesService } from "../volumes/index.ts";
 import { workloads } from "../workloads/index.ts";
 import { healthRoutes } from "./health.ts";
 import { registerMetrics } from "./metrics.ts";
@@ -7,7 +8,9 @@ import { registerMetrics } from "./metrics.ts";
 export const operationsSlice: Slice = {
   name: "operations",
   setup({ config, db, node, metrics, services }) {
+    const volumes = services.use(volumesService);
     registerMetrics(metrics, node, services.use(workloads));
-    return { publicRoutes: healthRoutes({ db, node, metrics, metricsToken: config.api.metricsToken }) };
+    const { metricsToken } = config.api;
+    return { publicRoutes: healthRoutes({ db, node, metrics, metricsToken, damaged: () => volumes.damaged }) };
   },
 };

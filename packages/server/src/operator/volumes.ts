@@ -2,10 +2,12 @@
 import type { NodeId, NodeLayers } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { openDatabase } from "../kernel/database/open.ts";
+import { findDamaged, type Damaged } from "../layers/damage.ts";
 import type { VolumeDatabase } from "../layers/tables.ts";
 import { migrations } from "../slices.ts";
 import { checkVolumes, type CheckReport } from "../volumes/check.ts";
 import { restoreVolume } from "../volumes/delete.ts";
+import { drop, markContent, repair, type Repair } from "../volumes/repair.ts";
 
 export interface OperatorOptions {
   readonly home: string;
@@ -27,8 +29,14 @@ export interface DeletedVolume {
 }
 
 export interface VolumeOperator {
-  /** Compares store and images. Changes nothing. */
+  /** Compares store and images. Marks images whose content is damaged; changes nothing else. */
   check(): Promise<CheckReport>;
+  /** What is marked as damaged, and what is refused because of it. */
+  damaged(): Promise<Damaged>;
+  /** See `repair`. */
+  repair(id: string): Promise<readonly Repair[]>;
+  /** See `drop`. */
+  drop(id: string): Promise<void>;
   /** Volumes that can still be restored. */
   deleted(): Promise<readonly DeletedVolume[]>;
   /** See `restoreVolume`. @returns the slug that it has now */
@@ -44,8 +52,16 @@ export async function openVolumeOperator({
   log,
 }: OperatorOptions): Promise<VolumeOperator> {
   const db: VolumeDatabase = await openDatabase({ home, url: databaseUrl, migrations, log });
+  const ctx = { db, nodeId, layers, log };
   return {
-    check: () => checkVolumes({ db, layers, nodeId }),
+    async check() {
+      const report = await checkVolumes({ db, layers, nodeId });
+      for (const { subject, problem } of report.content) await markContent(ctx, subject, problem);
+      return report;
+    },
+    damaged: () => findDamaged(ctx),
+    repair: (id) => repair(ctx, id),
+    drop: (id) => drop(ctx, id),
     async deleted() {
       const rows = await db
         .selectFrom("volumes")

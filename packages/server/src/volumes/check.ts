@@ -1,5 +1,8 @@
-/** Checks that the database and the images agree. Changes nothing. Safe while sandboxes run. */
+/** Checks that the database and the images agree. Changes nothing. Safe while sandboxes run. One fault never hides another. */
+import type { LayerId } from "@caisson/protocol";
 import type { VolumeContext } from "../layers/context.ts";
+import { findDamaged } from "../layers/damage.ts";
+import type { LayerRow } from "../layers/tables.ts";
 
 export interface Fault {
   /** Volume, snapshot or layer. */
@@ -12,6 +15,10 @@ export interface CheckReport {
   readonly volumes: number;
   readonly snapshots: number;
   readonly faults: readonly Fault[];
+  /** Those of the faults that were found by reading whole images, by layer. */
+  readonly content: readonly Fault[];
+  /** Copies at rest that belong to no layer, by SHA-256. Not a fault: they are removed after `volumes.keepUnknownCopies`. */
+  readonly unknownCopies: readonly { readonly digest: string; readonly foundAt: Date }[];
 }
 
 /** @param options.running whether a sandbox runs. Absent: attached volumes are taken as in use. */
@@ -20,23 +27,34 @@ export async function checkVolumes(
   options: { running?: (sandboxId: string) => boolean } = {},
 ): Promise<CheckReport> {
   const { db, nodeId } = ctx;
-  const [layers, volumes, snapshots, slugs, leases, files] = await Promise.all([
+  const [layers, volumes, snapshots, slugs, leases, unknown, damaged, images] = await Promise.all([
     db.selectFrom("layers").selectAll().where("node_id", "=", nodeId).execute(),
     db.selectFrom("volumes").selectAll().where("node_id", "=", nodeId).execute(),
     db.selectFrom("snapshots").selectAll().where("node_id", "=", nodeId).execute(),
     db.selectFrom("volume_slugs").selectAll().execute(),
     db.selectFrom("disk_leases").selectAll().where("node_id", "=", nodeId).execute(),
+    db.selectFrom("unknown_copies").selectAll().where("node_id", "=", nodeId).execute(),
+    findDamaged(ctx),
     ctx.layers.list(),
   ]);
   const faults: Fault[] = [];
+  const content: Fault[] = [];
   const fault = (subject: string, problem: string) => faults.push({ subject, problem });
   const rows = new Map(layers.map((layer) => [layer.id, layer]));
-  const onDisk = new Map(files.map((file) => [file.id, file]));
-  for (const file of files) if (!rows.has(file.id)) fault(file.id, "its image belongs to no layer in the database");
+  const onDisk = new Map(images.files.map((file) => [file.id, file]));
+  const unreadable = new Set(images.faults.map(({ id }) => id));
+  for (const id of [...onDisk.keys(), ...unreadable])
+    if (!rows.has(id)) fault(id, "its image belongs to no layer in the database");
+  for (const { subject, kind, reason, found_at } of damaged.marks)
+    fault(subject, `this ${kind} is marked as damaged since ${new Date(found_at).toISOString()}: ${reason}`);
   const attached = new Set(leases.map(({ layer }) => layer));
   for (const layer of layers) {
     if (layer.state === "creating" || layer.state === "removing") continue;
     const file = onDisk.get(layer.id);
+    if (unreadable.has(layer.id)) {
+      for (const { id, problem } of images.faults) if (id === layer.id) fault(id, problem);
+      continue;
+    }
     if (file === undefined) {
       // The row of a throw-away layer is written just before its image.
       if (layer.kind !== "ephemeral") fault(layer.id, "its image is missing");
@@ -50,9 +68,29 @@ export async function checkVolumes(
     if (layer.sealed === 1 && !file.sealed) fault(layer.id, "its image is writable although the layer is sealed");
     // A machine that writes keeps part of the image in memory, so only images that no machine uses can be checked.
     if (!attached.has(layer.id)) {
-      for (const { problem } of await ctx.layers.verify(layer.id, layer.checksum ?? undefined))
+      for (const { problem, where } of await ctx.layers.verify(layer.id, layer.checksum ?? undefined)) {
         fault(layer.id, problem);
+        if (where === "image") content.push({ subject: layer.id, problem });
+      }
     }
+  }
+  // Who is affected by the lowest layer with a fault, beside the layers themselves.
+  const bad = new Set(faults.map(({ subject }) => subject));
+  for (const volume of volumes) {
+    const culprit = chainOf(rows, volume.head).findLast((id) => bad.has(id));
+    if (culprit !== undefined && volume.state !== "creating")
+      fault(
+        volume.id,
+        `it needs layer ${culprit}, which has a fault (volume ${volume.slug} of organisation ${volume.org_id})`,
+      );
+  }
+  for (const snapshot of snapshots) {
+    const culprit = chainOf(rows, snapshot.layer).findLast((id) => bad.has(id));
+    if (culprit !== undefined)
+      fault(
+        snapshot.id,
+        `it needs layer ${culprit}, which has a fault (snapshot ${snapshot.slug} of organisation ${snapshot.org_id})`,
+      );
   }
   const owners = new Map(slugs.map(({ owner, slug }) => [owner, slug]));
   for (const owned of [...volumes, ...snapshots]) {
@@ -85,7 +123,23 @@ export async function checkVolumes(
     if (snapshot.state === "ready" && rows.get(snapshot.layer)?.sealed !== 1)
       fault(snapshot.id, `its layer ${snapshot.layer} is missing or not sealed`);
   }
-  return { layers: layers.length, volumes: volumes.length, snapshots: snapshots.length, faults };
+  const unknownCopies = unknown.map(({ digest, found_at }) => ({ digest, foundAt: new Date(found_at) }));
+  return {
+    layers: layers.length,
+    volumes: volumes.length,
+    snapshots: snapshots.length,
+    faults,
+    content,
+    unknownCopies,
+  };
+}
+
+/** Ids of a layer and all below it, as far as the rows go. */
+function chainOf(rows: ReadonlyMap<LayerId, LayerRow>, head: LayerId): readonly LayerId[] {
+  const ids: LayerId[] = [];
+  for (let next: LayerId | null = head; next !== null && !ids.includes(next); next = rows.get(next)?.parent ?? null)
+    ids.push(next);
+  return ids;
 }
 
 async function ownersElsewhere(

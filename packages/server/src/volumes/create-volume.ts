@@ -9,6 +9,8 @@ import {
   requireHere,
   type VolumeContext,
 } from "../layers/context.ts";
+import { findDamaged } from "../layers/damage.ts";
+import { requireSound } from "../layers/inspect.ts";
 import { measureSizes } from "../layers/sizes.ts";
 import type { SnapshotRow, VolumeRow } from "../layers/tables.ts";
 import { requireSnapshot } from "./lookup.ts";
@@ -47,7 +49,10 @@ export async function createVolume(ctx: VolumeContext, orgId: string, request: V
     request.from === undefined || request.from === builtinImage
       ? undefined
       : await requireSnapshot(ctx.db, orgId, request.from);
-  if (snapshot !== undefined) requireHere(ctx, snapshot);
+  if (snapshot !== undefined) {
+    requireHere(ctx, snapshot);
+    await requireSound(ctx, "snapshot", snapshot, snapshot.layer);
+  }
   if (snapshot !== undefined && request.capacity < snapshot.capacity) {
     throw new CaissonError(
       "invalid_argument",
@@ -147,6 +152,7 @@ async function builtinLayer(ctx: VolumeContext, capacity: number): Promise<Layer
   const id = await builtinId(ctx, capacity);
   await ctx.locks.run(id, async () => {
     const found = await ctx.db.selectFrom("layers").select("state").where("id", "=", id).executeTakeFirst();
+    // Volumes may need the image even when it is damaged, so it is never made anew here.
     if (found?.state === "ready") return;
     if (found === undefined)
       await ctx.db
@@ -161,16 +167,24 @@ async function builtinLayer(ctx: VolumeContext, capacity: number): Promise<Layer
   return id;
 }
 
-/** The id contains the node, because all nodes share one table. Layers from before there were nodes keep their ids. */
-async function builtinId({ db, nodeId }: VolumeContext, capacity: number): Promise<LayerId> {
-  const former = `builtin-${capacity}`;
+/**
+ * The id contains the node, because all nodes share one table. Layers from before there were nodes keep their ids. A damaged one is left to
+ * the volumes that need it, and another one is made for new volumes.
+ */
+async function builtinId(ctx: VolumeContext, capacity: number): Promise<LayerId> {
+  const { db, nodeId } = ctx;
+  const first = `builtin-${nodeId}-${capacity}`;
   const found = await db
     .selectFrom("layers")
     .select("id")
-    .where("id", "=", former)
+    .where("kind", "=", "builtin")
     .where("node_id", "=", nodeId)
-    .executeTakeFirst();
-  return found?.id ?? `builtin-${nodeId}-${capacity}`;
+    .where((eb) => eb.or([eb("id", "in", [`builtin-${capacity}`, first]), eb("id", "like", `${first}-r%`)]))
+    .orderBy("created_at")
+    .execute();
+  const damaged = (await findDamaged(ctx)).layers;
+  const sound = found.find(({ id }) => !damaged.has(id));
+  return sound?.id ?? (found.length === 0 ? first : `${first}-r${found.length}`);
 }
 
 /** Removes a volume whose creation was not reported to the client. Idempotent. */

@@ -1,22 +1,29 @@
 /** @module Volumes and snapshots: database rows, rules and background work. The images are on nodes. */
 import { KeyedLock } from "../layers/keyed-lock.ts";
 import type { VolumeContext } from "../layers/context.ts";
+import { serviceKey } from "../kernel/services.ts";
 import type { Slice } from "../kernel/slice.ts";
 import { nodesService } from "../nodes/index.ts";
 import { workloads as workloadsService } from "../workloads/index.ts";
-import { nodes as nodeColumns, volumes as volumeTables } from "./migrations.ts";
+import { damage as damageTables, nodes as nodeColumns, volumes as volumeTables } from "./migrations.ts";
 import { claimRows } from "./recover.ts";
 import { volumeRoutes } from "./routes.ts";
 import { Volumes } from "./volumes.ts";
 
 export type { CheckReport, Fault } from "./check.ts";
 
+export const volumesService = serviceKey<Pick<Volumes, "damaged">>("volumes");
+
 /** Milliseconds between two passes of the background work. */
 const interval = 5_000;
 
 export const volumesSlice: Slice = {
   name: "volumes",
-  migrations: { "002-volumes": { up: volumeTables }, "2026-12-01-volume-nodes": { up: nodeColumns } },
+  migrations: {
+    "002-volumes": { up: volumeTables },
+    "2026-12-01-volume-nodes": { up: nodeColumns },
+    "2026-12-02-damage": { up: damageTables },
+  },
   setup({ db, config, lockRows, log, node, services, publicUrl }) {
     const nodes = services.use(nodesService);
     nodes.onFirstNode((nodeId) => claimRows(db, nodeId));
@@ -43,6 +50,7 @@ export const volumesSlice: Slice = {
       preparedMemory: sandbox.memoryDefault,
     });
     workloads.register(volumes);
+    services.provide(volumesService, volumes);
     return {
       routes: volumeRoutes({ volumes, config, publicUrl }),
       background: [{ name: "background work on volumes", interval, run: (signal) => volumes.careFor(signal) }],

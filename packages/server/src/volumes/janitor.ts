@@ -3,8 +3,11 @@
  * copies at rest.
  */
 import type { LayerId } from "@caisson/protocol";
-import type { VolumeContext } from "../layers/context.ts";
-import { planLayers, type Plan } from "../layers/planner.ts";
+import { layerChain, type VolumeContext } from "../layers/context.ts";
+import { settleCopies } from "../layers/copies.ts";
+import { clearDamage, findDamaged, verdictOn } from "../layers/damage.ts";
+import { inspectLayer, inspectLayers, inspectMarked } from "../layers/inspect.ts";
+import { planLayers, type Collapse, type Plan } from "../layers/planner.ts";
 import { removeLayer } from "../layers/remove.ts";
 import { refreshVolume } from "../layers/sizes.ts";
 import { archiveOne, collapseLayer } from "../layers/upkeep.ts";
@@ -16,6 +19,10 @@ const maxDepth = 16;
 /** Milliseconds. Longer than any request takes. */
 const unclearAfter = 60_000;
 
+/** Milliseconds. */
+const inspectAllInterval = 3_600_000;
+const inspectMarkedInterval = 60_000;
+
 export interface JanitorOptions {
   /** Milliseconds that a layer must have been unused before it is removed, because a sandbox that starts may be about to open it. */
   readonly patience: number;
@@ -25,6 +32,9 @@ export class Janitor {
   readonly #ctx: VolumeContext;
   readonly #patience: number;
   readonly #unneededSince = new Map<LayerId, number>();
+  /** On the clock of `performance.now`. The first pass follows an inspection of all layers at the start. */
+  #inspectAllAt = 0;
+  #inspectMarkedAt = 0;
 
   constructor(ctx: VolumeContext, { patience }: JanitorOptions) {
     this.#ctx = ctx;
@@ -34,14 +44,16 @@ export class Janitor {
   /** One pass. @returns whether something was changed, so that another pass may find more to do */
   async run(signal: AbortSignal): Promise<boolean> {
     await this.#settle();
+    await this.#inspect(signal);
     let changed = (await this.#reclaim()) > 0;
-    const plan = await this.#plan();
+    const damaged = (await findDamaged(this.#ctx)).layers;
+    const plan = await this.#plan(damaged);
     changed = (await this.#remove(plan.remove)) || changed;
     for (const collapse of plan.collapse) {
       if (signal.aborted) return changed;
-      changed = (await collapseLayer(this.#ctx, collapse, signal)) || changed;
+      changed = (await this.#collapse(collapse, signal)) || changed;
     }
-    await this.#measureAttached();
+    await this.#measureAttached(damaged);
     if (!changed) changed = await archiveOne(this.#ctx, this.#patience, signal);
     return changed;
   }
@@ -56,12 +68,52 @@ export class Janitor {
       .where("state", "=", "creating")
       .where("created_at", "<", Date.now() - unclearAfter)
       .execute();
-    for (const { id, volume } of unclear) {
-      await locks
-        .run(`volume:${volume}`, () => settleVolume(this.#ctx, volume))
-        .catch((error: unknown) =>
-          log.warn({ err: error, snapshot: id }, "an unfinished snapshot could not be settled; it will be tried again"),
+    // At the same time: each may wait for the monitor of its machine.
+    await Promise.all(
+      unclear.map(({ id, volume }) =>
+        locks
+          .run(`volume:${volume}`, async () => {
+            await settleVolume(this.#ctx, volume);
+            await clearDamage(this.#ctx, volume, "structure");
+          })
+          .catch((error: unknown) =>
+            log.warn(
+              { err: error, snapshot: id },
+              "an unfinished snapshot could not be settled; it will be tried again",
+            ),
+          ),
+      ),
+    );
+  }
+
+  /** Looks for damage: all images and copies at rest once an hour, marked images once a minute. */
+  async #inspect(signal: AbortSignal): Promise<void> {
+    const now = performance.now();
+    if (now >= this.#inspectAllAt) {
+      this.#inspectAllAt = now + inspectAllInterval;
+      this.#inspectMarkedAt = now + inspectMarkedInterval;
+      await inspectLayers(this.#ctx, signal);
+      await settleCopies(this.#ctx, signal);
+    } else if (now >= this.#inspectMarkedAt) {
+      this.#inspectMarkedAt = now + inspectMarkedInterval;
+      await inspectMarked(this.#ctx);
+    }
+  }
+
+  /** A failure concerns this layer alone, and the others go on. */
+  async #collapse(collapse: Collapse, signal: AbortSignal): Promise<boolean> {
+    try {
+      return await collapseLayer(this.#ctx, collapse, signal);
+    } catch (error) {
+      if (verdictOn(error) === "other") throw error;
+      if (!signal.aborted)
+        this.#ctx.log.warn(
+          { err: error, layer: collapse.layer },
+          "a layer could not be collapsed; it will be tried again",
         );
+      const rows = await layerChain(this.#ctx.db, collapse.layer).catch(() => []);
+      for (const { id } of rows) await inspectLayer(this.#ctx, id);
+      return false;
     }
   }
 
@@ -82,7 +134,7 @@ export class Janitor {
     return due.length;
   }
 
-  async #plan(): Promise<Plan> {
+  async #plan(damaged: ReadonlySet<LayerId>): Promise<Plan> {
     const { db, nodeId } = this.#ctx;
     const [layers, volumes, snapshots, leases] = await Promise.all([
       db
@@ -107,7 +159,7 @@ export class Janitor {
         written.add(layer).add(next_head);
       }
     }
-    return planLayers({ layers, referenced, written, maxDepth });
+    return planLayers({ layers, referenced, written, damaged, maxDepth });
   }
 
   async #remove(ids: readonly LayerId[]): Promise<boolean> {
@@ -123,15 +175,15 @@ export class Janitor {
     return changed;
   }
 
-  async #measureAttached(): Promise<void> {
+  async #measureAttached(damaged: ReadonlySet<LayerId>): Promise<void> {
     const stale = await this.#ctx.db
       .selectFrom("volumes")
-      .select("id")
+      .select(["id", "head"])
       .where("node_id", "=", this.#ctx.nodeId)
       .where("state", "=", "ready")
       .where("attached_to", "is not", null)
       .where("measured_at", "<", Date.now() - 60_000)
       .execute();
-    for (const { id } of stale) await refreshVolume(this.#ctx, id);
+    for (const { id, head } of stale) if (!damaged.has(head)) await refreshVolume(this.#ctx, id);
   }
 }

@@ -10,6 +10,8 @@ import {
   waitForEnd,
   type VolumeContext,
 } from "../layers/context.ts";
+import { markDamaged, verdictOn } from "../layers/damage.ts";
+import { requireSound } from "../layers/inspect.ts";
 import type { SnapshotRow, VolumeRow, VolumeTransaction } from "../layers/tables.ts";
 import type { DiskRequest } from "../workloads/index.ts";
 import { attached } from "./delete.ts";
@@ -37,7 +39,8 @@ const rootSerial = "root";
 /**
  * Takes every disk or none. The sandbox keeps them until `releaseDisks`.
  * @param claim takes a machine that was prepared on a snapshot
- * @throws CaissonError `not_found`, `invalid_argument`, `invalid_state` (VOLUME_ATTACHED, BASE_IMAGE_CHANGED), `resource_exhausted`
+ * @throws CaissonError `not_found`, `invalid_argument`, `resource_exhausted`, `invalid_state` (VOLUME_ATTACHED, BASE_IMAGE_CHANGED,
+ *   VOLUME_DAMAGED, SNAPSHOT_DAMAGED)
  */
 export async function acquireDisks(
   ctx: VolumeContext,
@@ -58,7 +61,12 @@ export async function acquireDisks(
       "invalid_argument",
       `The volume \`${repeated.slug}\` is named twice. A sandbox can use a volume once: as root, or at one path.`,
     );
-  for (const volume of volumes) requireHere(ctx, volume);
+  for (const volume of volumes) {
+    requireHere(ctx, volume);
+    await requireSound(ctx, "volume", volume, volume.head);
+  }
+  if (root?.volume !== undefined) await requireSound(ctx, "volume", root.volume, root.volume.head);
+  if (root?.snapshot !== undefined) await requireSound(ctx, "snapshot", root.snapshot, root.snapshot.layer);
   if (root?.snapshot !== undefined) await requireDiskSpace(ctx);
   await waitForEnd(ctx, taken);
   return ctx.locks.runAll(
@@ -264,7 +272,14 @@ export async function releaseDisks(ctx: VolumeContext, sandboxId: string): Promi
 
 async function release(ctx: VolumeContext, sandboxId: string): Promise<void> {
   const leases = await ctx.db.selectFrom("disk_leases").selectAll().where("sandbox", "=", sandboxId).execute();
-  for (const { volume } of leases) if (volume !== null) await settleVolume(ctx, volume);
+  for (const { volume } of leases) {
+    if (volume === null) continue;
+    // A damaged volume is released as well: it is refused from now on, and its sandbox must end.
+    await settleVolume(ctx, volume).catch(async (error: unknown) => {
+      if (verdictOn(error) !== "damaged") throw error;
+      await markDamaged(ctx, { subject: volume, kind: "volume", reason: (error as Error).message, depth: "structure" });
+    });
+  }
   const throwAway = leases.filter(({ volume }) => volume === null).map(({ layer }) => layer);
   for (const layer of throwAway) await ctx.layers.remove(layer);
   await ctx.db.transaction().execute(async (trx) => {

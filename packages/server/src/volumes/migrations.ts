@@ -81,5 +81,26 @@ export async function nodes(db: Kysely<unknown>): Promise<void> {
   }
 }
 
+/** What is damaged, and copies at rest that belong to no layer. */
+export async function damage(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable("damages")
+    .addColumn("node_id", "text", (column) => column.notNull())
+    .addColumn("subject", "text", (column) => column.notNull())
+    .addColumn("kind", "text", (column) => column.notNull())
+    .addColumn("reason", "text", (column) => column.notNull())
+    .addColumn("depth", "text", (column) => column.notNull())
+    .addColumn("found_at", "bigint", (column) => column.notNull())
+    .addPrimaryKeyConstraint("damages_key", ["node_id", "subject"])
+    .execute();
+  await db.schema
+    .createTable("unknown_copies")
+    .addColumn("node_id", "text", (column) => column.notNull())
+    .addColumn("digest", "text", (column) => column.notNull())
+    .addColumn("found_at", "bigint", (column) => column.notNull())
+    .addPrimaryKeyConstraint("unknown_copies_key", ["node_id", "digest"])
+    .execute();
+}
+
 /** Tables whose rows belong to one node. */
 export const tablesOfNodes = ["layers", "volumes", "snapshots", "disk_leases"] as const;

@@ -1,8 +1,10 @@
 /** Finishes or undoes what an earlier process left unfinished. Runs once, after running machines were adopted and before any request. */
 import type { NodeId } from "@caisson/protocol";
 import type { VolumeContext } from "../layers/context.ts";
+import { guarded, verdictOn } from "../layers/damage.ts";
+import { inspectLayers } from "../layers/inspect.ts";
 import { removeLayer } from "../layers/remove.ts";
-import type { VolumeDatabase } from "../layers/tables.ts";
+import type { LayerState, VolumeDatabase } from "../layers/tables.ts";
 import { undoCreate } from "./create-volume.ts";
 import { releaseDisks } from "./leases.ts";
 import { tablesOfNodes } from "./migrations.ts";
@@ -23,8 +25,19 @@ export async function claimRows(db: VolumeDatabase, nodeId: NodeId): Promise<voi
     await db.updateTable(table).set({ node_id: nodeId }).where("node_id", "is", null).execute();
 }
 
+/**
+ * A failure on one row marks it as damaged, or leaves it to the background work, and the rest goes on.
+ * @throws what concerns more than one row, such as a database that fails
+ */
 export async function recoverVolumes(ctx: VolumeContext): Promise<RecoveryReport> {
   const { db, layers, nodeId } = ctx;
+  // Found again below, when it is still so.
+  await db
+    .deleteFrom("damages")
+    .where("node_id", "=", nodeId)
+    .where("kind", "!=", "layer")
+    .where("depth", "=", "structure")
+    .execute();
   const undone: string[] = [];
   for (const volume of await db
     .selectFrom("volumes")
@@ -32,34 +45,23 @@ export async function recoverVolumes(ctx: VolumeContext): Promise<RecoveryReport
     .where("node_id", "=", nodeId)
     .where("state", "=", "creating")
     .execute()) {
-    await undoCreate(ctx, volume);
-    undone.push(volume.id);
+    if (await guarded(ctx, { subject: volume.id, kind: "volume" }, () => undoCreate(ctx, volume)))
+      undone.push(volume.id);
   }
   // Both files of a swap have the same content. The header says which of them is in place.
-  for (const { id } of await db
-    .selectFrom("layers")
-    .select("id")
-    .where("node_id", "=", nodeId)
-    .where("state", "=", "swapping")
-    .execute()) {
-    const file = await layers.stat(id);
-    if (file === undefined) throw new Error(`The image of layer ${id} is missing.`);
+  for (const { id } of await layersIn(ctx, "swapping")) {
+    const file = await layers.stat(id).catch((error: unknown) => {
+      if (verdictOn(error) === "other") throw error;
+    });
+    // Without a file it is the former one, whose copy may exist. The inspection says so.
     await db
       .updateTable("layers")
-      .set({ state: "ready", parent: file.parent, checksum: null })
+      .set(file === undefined ? { state: "ready" } : { state: "ready", parent: file.parent, checksum: null })
       .where("id", "=", id)
       .execute();
   }
-  const settled: string[] = [];
-  for (const snapshot of await db
-    .selectFrom("snapshots")
-    .selectAll()
-    .where("node_id", "=", nodeId)
-    .where("state", "=", "creating")
-    .execute()) {
-    await settleSnapshot(ctx, snapshot);
-    settled.push(snapshot.id);
-  }
+  await inspectLayers(ctx);
+  const settled = await settleSnapshots(ctx);
   const released: string[] = [];
   for (const { sandbox } of await db
     .selectFrom("disk_leases")
@@ -68,43 +70,47 @@ export async function recoverVolumes(ctx: VolumeContext): Promise<RecoveryReport
     .where("node_id", "=", nodeId)
     .execute()) {
     if (ctx.running(sandbox)) continue;
-    await releaseDisks(ctx, sandbox);
-    released.push(sandbox);
+    try {
+      await releaseDisks(ctx, sandbox);
+      released.push(sandbox);
+    } catch (error) {
+      if (verdictOn(error) === "other") throw error;
+      ctx.log.warn(
+        { err: error, sandbox },
+        "the disks of an ended sandbox were not released; the next start tries again",
+      );
+    }
   }
-  for (const { id } of await db
-    .selectFrom("layers")
-    .select("id")
-    .where("node_id", "=", nodeId)
-    .where("state", "=", "removing")
-    .execute())
-    await removeLayer(ctx, id);
+  for (const { id } of await layersIn(ctx, "removing")) await removeLayer(ctx, id);
   // Nothing uses layers that are still `creating`: built-in layers that were not finished.
-  for (const { id } of await db
-    .selectFrom("layers")
-    .select("id")
-    .where("node_id", "=", nodeId)
-    .where("state", "=", "creating")
-    .execute()) {
-    await layers.remove(id);
-    await db.deleteFrom("layers").where("id", "=", id).execute();
+  for (const { id } of await layersIn(ctx, "creating")) {
+    await guarded(ctx, { subject: id, kind: "layer" }, async () => {
+      // The overlay of a snapshot that waits to be settled.
+      if ((await db.selectFrom("snapshots").select("id").where("next_head", "=", id).executeTakeFirst()) !== undefined)
+        return;
+      await layers.remove(id);
+      await db.deleteFrom("layers").where("id", "=", id).execute();
+    });
   }
-  await settleCopies(ctx);
   return { undone, settled, released };
 }
 
-/** Restores missing sealed images from their copies at rest, and removes copies that belong to no layer. */
-async function settleCopies({ db, layers, nodeId, log }: VolumeContext): Promise<void> {
-  const rows = await db
-    .selectFrom("layers")
-    .select(["id", "checksum"])
-    .where("node_id", "=", nodeId)
-    .where("checksum", "is not", null)
+function layersIn({ db, nodeId }: VolumeContext, state: LayerState): Promise<{ id: string }[]> {
+  return db.selectFrom("layers").select("id").where("node_id", "=", nodeId).where("state", "=", state).execute();
+}
+
+/** At the same time: each may ask the monitor of its machine, and a hostile one does not answer. */
+async function settleSnapshots(ctx: VolumeContext): Promise<readonly string[]> {
+  const rows = await ctx.db
+    .selectFrom("snapshots")
+    .selectAll()
+    .where("node_id", "=", ctx.nodeId)
+    .where("state", "=", "creating")
     .execute();
-  for (const { id, checksum } of rows) {
-    if ((await layers.stat(id)) !== undefined) continue;
-    await layers.recall(id, checksum!);
-    log.warn({ layer: id }, "a missing image was restored from its copy");
-  }
-  const known = new Set(rows.map(({ checksum }) => checksum));
-  for (const digest of await layers.archived()) if (!known.has(digest)) await layers.forget(digest);
+  const done = await Promise.all(
+    rows.map((snapshot) =>
+      guarded(ctx, { subject: snapshot.volume, kind: "volume" }, () => settleSnapshot(ctx, snapshot)),
+    ),
+  );
+  return rows.filter((_, index) => done[index]).map(({ id }) => id);
 }

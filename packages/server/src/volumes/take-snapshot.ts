@@ -4,7 +4,6 @@
  */
 import { CaissonError, newId, type LayerId } from "@caisson/protocol";
 import {
-  checkChain,
   lockOrg,
   newLayerId,
   plannedLayer,
@@ -13,6 +12,7 @@ import {
   waitForEnd,
   type VolumeContext,
 } from "../layers/context.ts";
+import { requireSound } from "../layers/inspect.ts";
 import { measureSizes, refreshVolume } from "../layers/sizes.ts";
 import type { SnapshotRow, VolumeRow } from "../layers/tables.ts";
 import { requireVolume } from "./lookup.ts";
@@ -40,8 +40,8 @@ export async function takeSnapshot(
   await waitForEnd(ctx, [found]);
   return ctx.locks.run(`volume:${id}`, async () => {
     const volume = await requireVolume(ctx.db, orgId, id);
+    await requireSound(ctx, "volume", volume, volume.head);
     const disk = await diskOf(ctx, volume);
-    await checkChain(ctx, volume.head);
     const { snapshot, next } = await plan(ctx, volume, slug);
     try {
       await ctx.layers.overlay(next, volume.head);

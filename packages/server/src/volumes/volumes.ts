@@ -1,6 +1,7 @@
 /** Volumes and snapshots, as routes and workloads use them. */
 import type { MachineSpec, NodeMachines } from "@caisson/protocol";
 import type { VolumeContext } from "../layers/context.ts";
+import { findDamaged } from "../layers/damage.ts";
 import { refreshVolume } from "../layers/sizes.ts";
 import type { SnapshotRow, VolumeRow } from "../layers/tables.ts";
 import type { AcquireOptions, Resource, WorkloadPlan } from "../workloads/index.ts";
@@ -31,6 +32,11 @@ export interface VolumesOptions {
   readonly preparedMemory: number;
 }
 
+export interface DamageCounts {
+  readonly volumes: number;
+  readonly snapshots: number;
+}
+
 /** Milliseconds that an unneeded layer is kept. */
 const patience = 15_000;
 
@@ -40,6 +46,7 @@ export class Volumes implements Resource {
   readonly #prepared: PreparedRoots;
   readonly #preparedMemory: number;
   readonly #janitor: Janitor;
+  #damaged: DamageCounts = { volumes: 0, snapshots: 0 };
   readonly #measuring = new Set<Promise<void>>();
   readonly #machines: NodeMachines;
   /** Prepared machines that workloads were given, by workload. */
@@ -53,12 +60,18 @@ export class Volumes implements Resource {
     this.#janitor = new Janitor(ctx, { patience });
   }
 
+  /** How many volumes and snapshots of this node cannot be used because of damage, as of the last pass of the background work. */
+  get damaged(): DamageCounts {
+    return this.#damaged;
+  }
+
   /** Brings database and images in line. Called after machines were adopted and before the first request. */
   async start(): Promise<RecoveryReport> {
     const report = await recoverVolumes(this.#ctx);
     const { undone, settled, released } = report;
     if (undone.length + settled.length + released.length > 0)
       this.#ctx.log.info(report, "volumes were recovered after a restart");
+    await this.#count(true);
     return report;
   }
 
@@ -66,6 +79,17 @@ export class Volumes implements Resource {
   async careFor(signal: AbortSignal): Promise<void> {
     await this.#prepared.dropDeleted();
     await this.#janitor.run(signal);
+    await this.#count(false);
+  }
+
+  async #count(atStart: boolean): Promise<void> {
+    const { marks, volumes, snapshots } = await findDamaged(this.#ctx);
+    this.#damaged = { volumes: volumes.length, snapshots: snapshots.length };
+    if (!atStart || marks.length === 0) return;
+    this.#ctx.log.error(
+      { marks: marks.map(({ kind, subject, reason }) => `${kind} ${subject}: ${reason}`), volumes, snapshots },
+      "some volumes or snapshots are damaged and refused; everything else works (volumes.ts damaged)",
+    );
   }
 
   async close(): Promise<void> {
