@@ -196,7 +196,7 @@ async function nodeTests(paths: readonly string[], concurrency: number, limit: n
  */
 const beside = /^tests\/(egress\/(llm-libraries|namespaces)|volumes\/|image|lifecycle\/two-servers)/;
 /** Files that count processes, memory or time, or end things: nothing runs beside them. */
-const alone = /^tests\/(endings|engine|isolation|lifecycle\/(sessions|restart)|egress\/(containment|tools))/;
+const alone = /^tests\/(chaos|endings|engine|isolation|lifecycle\/(sessions|restart)|egress\/(containment|tools))/;
 
 async function sandboxTests(): Promise<Count> {
   const paths = files("tests/**/*.test.ts");
