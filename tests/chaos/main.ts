@@ -26,9 +26,12 @@ const commit = execFileSync("git", ["describe", "--always", "--dirty"], { cwd: i
 console.log(`commit ${commit.trim()}, ${JSON.stringify(values)}`);
 const { rounds, seed, from, only, keep } = values;
 const verdicts: Verdict[] = [];
+let ended = false;
+// A second signal must not interrupt the removal of the installation.
 for (const signal of ["SIGINT", "SIGTERM"] as const)
-  process.once(signal, () => {
-    console.log(tableOf(verdicts));
+  process.on(signal, () => {
+    if (!ended) console.log(tableOf(verdicts));
+    ended = true;
     process.exit(1);
   });
 await run(

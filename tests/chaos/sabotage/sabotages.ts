@@ -131,7 +131,10 @@ export const sabotages: readonly Sabotage[] = [
     async commit({ server }) {
       const [worker] = egressWorkers(server.pid);
       process.kill(worker!.pid, "SIGSTOP");
-      return () => process.kill(worker!.pid, "SIGCONT");
+      return () => {
+        // A worker that does not answer is killed and replaced after a while.
+        if (isAlive(worker!)) process.kill(worker!.pid, "SIGCONT");
+      };
     },
   },
   {

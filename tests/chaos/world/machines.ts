@@ -1,5 +1,5 @@
 /** What the machines of a home hold on the host: records, processes, directories, control groups. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { cgroupsOf, descendants, isAlive, type HostProcess, processes } from "@caisson/testing";
 
@@ -39,17 +39,47 @@ export function entries(directory: string): string[] {
   return existsSync(directory) ? readdirSync(directory) : [];
 }
 
-/** Monitors of a home: the outer process of each jail names the directory of the machine's disks. By key. */
+/**
+ * Processes of the machines of a home, by key. The outer process of a jail names the directory of the machine's disks; QEMU inside has
+ * that directory mounted, which is all that shows whose it is when the outer process is gone.
+ */
 export function monitors(home: string): ReadonlyMap<string, readonly HostProcess[]> {
   const found = new Map<string, HostProcess[]>();
   const disks = `${join(home, "disks")}/`;
+  const device = deviceOf(home);
   for (const candidate of processes()) {
     const at = candidate.command.indexOf(disks);
-    if (at === -1 || !/(^|\/)(bwrap|sh|qemu\S*) /.test(candidate.command)) continue;
-    const key = candidate.command.slice(at + disks.length).split(/[\s/,]/)[0] ?? "";
-    found.set(key, [...(found.get(key) ?? []), candidate]);
+    const outer = at !== -1 && /(^|\/)(bwrap|sh|setpriv) /.test(candidate.command);
+    const key = outer
+      ? candidate.command.slice(at + disks.length).split(/[\s/,]/)[0]
+      : /^\S*qemu-system/.test(candidate.command)
+        ? mountedKey(candidate.pid, device, disks)
+        : undefined;
+    if (key !== undefined) found.set(key, [...(found.get(key) ?? []), candidate]);
   }
   return found;
+}
+
+/** `major:minor`, as in mountinfo. */
+function deviceOf(path: string): string {
+  const { dev } = statSync(path);
+  return `${dev >> 8}:${dev & 0xff}`;
+}
+
+/** proc_pid_mountinfo(5): the third field is the device, the fourth the directory in its file system, the fifth where it is mounted. */
+function mountedKey(pid: number, device: string, disks: string): string | undefined {
+  try {
+    for (const line of readFileSync(`/proc/${pid}/mountinfo`, "utf8").split("\n")) {
+      const [, , on, root = "", point] = line.split(" ");
+      if (point !== "/disks" || on !== device) continue;
+      const key = basename(root);
+      // The home may be a file system of its own, or a directory of one.
+      return root === `/disks/${key}` || root.endsWith(disks + key) ? key : undefined;
+    }
+  } catch {
+    // It ended in the meantime.
+  }
+  return undefined;
 }
 
 /** Egress workers below a server. */

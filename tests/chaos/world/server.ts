@@ -1,6 +1,7 @@
 /** The platform's process, which is killed and started again on one home and fixed ports. Its log outlives it. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { type ClientEnvironment, readEnvFile, until, within } from "@caisson/testing";
@@ -88,14 +89,18 @@ export class ServerProcess {
   async ready(limit: number): Promise<void> {
     const child = this.#child;
     const needle = `"pid":${child?.pid}`;
+    const path = join(this.#place.home, "env");
     const endpoint = `http://127.0.0.1:${this.#place.environment["CAISSON_PORT"]}/healthz`;
     try {
       await until(limit, "the server's health", async () => {
         if (this.#child !== child || child === undefined)
           throw new Error(`The server did not start: ${await this.#ended}.`);
+        // It writes its process id into this file when it is ready.
+        const text = await readFile(path, "utf8").catch(() => "");
+        if (!text.includes(`CAISSON_PID='${child.pid}'`)) return false;
         return (await fetch(endpoint, { signal: AbortSignal.timeout(5_000) }).catch(() => undefined))?.ok;
       });
-      this.env = await readEnvFile(join(this.#place.home, "env"));
+      this.env = await readEnvFile(path);
     } catch (error) {
       throw new Error(`${String(error)}\n${tailOf(this.#place.log, needle)}`, { cause: error });
     }
