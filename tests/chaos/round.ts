@@ -96,7 +96,7 @@ async function converge(
     let observation = await observe(world);
     let problems = judge(observation, model);
     if (problems.length === 0) {
-      observation = { ...observation, deep: await observeDeep(world, observation, random.fork("deep")) };
+      observation = { ...observation, deep: await observeDeep(world, observation, random.fork("deep"), 0.5) };
       problems = judge(observation, model);
       // Looking inside changed what there is: once more from outside.
       if (problems.length === 0) return settled(world, observation);

@@ -6,7 +6,7 @@ import type { World } from "../world/world.ts";
 export type Target = "server" | "worker" | "machine" | "client" | "disk" | "database" | "clock" | "memory";
 
 export interface Fault {
-  /** Begins with its kind: kill, stop, fill, lock, corrupt, take, shift, flood. */
+  /** Begins with its kind: kill, leave, stop, fill, lock, corrupt, take, shift, flood. */
   readonly name: string;
   readonly touches: readonly Target[];
   /** Shortest and longest time until it is mended, milliseconds. */

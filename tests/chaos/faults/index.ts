@@ -7,6 +7,7 @@ import { killClient } from "./kill-client.ts";
 import { killMachine } from "./kill-machine.ts";
 import { killServer, killServerStarting } from "./kill-server.ts";
 import { killWorker } from "./kill-worker.ts";
+import { leaveServer } from "./leave-server.ts";
 import { lockDatabase } from "./lock-database.ts";
 import { shiftClock } from "./shift-clock.ts";
 import { stopClient, stopMachine, stopServer, stopWorker } from "./stop.ts";
@@ -15,6 +16,7 @@ import { takePort } from "./take-port.ts";
 export const faults: readonly Fault[] = [
   killServer,
   killServerStarting,
+  leaveServer,
   killWorker,
   killMachine,
   killClient,

@@ -16,12 +16,21 @@ let copies = 0;
 /** Milliseconds for each step. */
 const limit = 20_000;
 
-/** @param random chooses the snapshot that is looked into: each costs a volume */
-export async function observeDeep(world: World, { rows }: Observation, random: Random): Promise<DeepObservation> {
+/**
+ * @param random chooses the snapshot that is looked into, since each costs a volume, and the sandbox that tries the way out
+ * @param share how often each of the two is done
+ */
+export async function observeDeep(
+  world: World,
+  { rows }: Observation,
+  random: Random,
+  share = 1,
+): Promise<DeepObservation> {
   const { model } = world.history;
   const running = [...model.sandboxes.values()].filter(({ belief, id }) => belief === "present" && id !== undefined);
   const lasting = running.filter(({ session }) => !session);
-  const caller = lasting.length > 0 ? random.pick(lasting) : undefined;
+  // Both are slow under emulation, so not every round looks at both.
+  const caller = lasting.length > 0 && random.chance(share) ? random.pick(lasting) : undefined;
   const [counters, routes, egress] = await Promise.all([readCounters(running), readRoutes(world), tryEgress(caller)]);
   const holders = new Map(rows.volumes.map(({ slug, attached_to }) => [slug, attached_to]));
   const volumes = [...model.volumes.values()].filter(({ belief, damaged }) => belief === "present" && !damaged);
@@ -34,7 +43,7 @@ export async function observeDeep(world: World, { rows }: Observation, random: R
   );
   const free = volumes.filter(({ slug }) => holders.get(slug) === null);
   const snapshots = [...model.snapshots.values()].filter(({ belief, damaged }) => belief === "present" && !damaged);
-  const snapshot = snapshots.length > 0 ? random.pick(snapshots) : undefined;
+  const snapshot = snapshots.length > 0 && random.chance(share) ? random.pick(snapshots) : undefined;
   const probe = await readUnmounted(contents, free, snapshot).then(
     () => undefined,
     (error: unknown) => String(error),

@@ -67,6 +67,8 @@ export class ServerProcess {
         ...this.#place.environment,
       },
       stdio: ["ignore", out, out],
+      // Signals to the group of the driver, such as from a terminal, are the driver's alone.
+      detached: true,
     });
     closeSync(out);
     this.#child = child;
@@ -126,6 +128,13 @@ export class ServerProcess {
   async stop(limit = 30_000): Promise<string> {
     this.signal("SIGTERM");
     return within(limit, "the server's end after SIGTERM", this.#ended);
+  }
+
+  /** SIGUSR2: ends sessions and leaves the other sandboxes running. @throws Error when it has not ended after `limit` ms */
+  async leave(limit: number): Promise<string> {
+    this.#killed = true;
+    this.#child?.kill("SIGUSR2");
+    return within(limit, "the server's end after SIGUSR2", this.#ended);
   }
 
   /** For a start that is expected to fail: how it ended. The end is then no surprise. @throws Error when it goes on */

@@ -1,0 +1,18 @@
+import { always, type Fault } from "./fault.ts";
+
+/** The stop before an upgrade: the server ends sessions and leaves the other sandboxes to the next one. */
+export const leaveServer: Fault = {
+  name: "leave-server",
+  touches: ["server", "worker", "clock"],
+  hold: [0, 500],
+  available: always,
+  async inject(world) {
+    const how = await world.server.leave(30_000);
+    world.history.add({ type: "server-killed" });
+    return {
+      detail: how,
+      problems: how === "it ended with status 0" ? [] : [`SIGUSR2: ${how}`],
+      heal: () => world.ensureServer(),
+    };
+  },
+};
