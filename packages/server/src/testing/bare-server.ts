@@ -39,18 +39,22 @@ export async function openBareServer({
   const lines: string[] = [];
   const log = pino({ level: "debug" }, { write: (line: string) => void lines.push(line) });
   const server = await createServer({ home, config: configSchema.parse(config), key: Buffer.alloc(32, 1), node, log });
-  const { url } = await server.start({ host, port: 0 });
+  const close = async () => {
+    await server.close("end");
+    await node.close();
+    await rm(home, { recursive: true });
+  };
+  const { url } = await server.start({ host, port: 0 }).catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
   return {
     home,
     url,
     port: Number(new URL(url).port),
     server,
     lines,
-    async close() {
-      await server.close("end");
-      await node.close();
-      await rm(home, { recursive: true });
-    },
+    close,
   };
 }
 
