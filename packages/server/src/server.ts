@@ -4,6 +4,7 @@ import { openDatabase } from "./kernel/database/open.ts";
 import { createApp } from "./kernel/http/app.ts";
 import { authenticator } from "./kernel/http/context.ts";
 import { HttpListener } from "./kernel/http/listener.ts";
+import { TokenUses } from "./kernel/http/token-uses.ts";
 import { Upgrades } from "./kernel/http/upgrades.ts";
 import { Gate } from "./kernel/http/gate.ts";
 import { boundedLog } from "./kernel/log.ts";
@@ -47,7 +48,8 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
     const authentication = kernel.services.use(authenticator);
     let listening = { host: config.host, tls: config.api.cert !== undefined };
     const gate = new Gate({ config, listening: () => listening });
-    const common = { gate, authenticator: authentication, observe, log };
+    const uses = new TokenUses(authentication);
+    const common = { gate, authenticator: authentication, uses, observe, log };
     const app = createApp({ ...common, slices: parts, publicUrl: kernel.publicUrl });
     const upgrades = new Upgrades({ ...common, routes: parts.flatMap((part) => part.upgrades ?? []) });
     const http = new HttpListener({ app, upgrades, gate, config, log });
@@ -69,6 +71,8 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
             undo.push(() => repetition.stop());
           }
         }
+        const looks = repeat(uses.task, log);
+        undo.push(() => looks.stop());
         http.serve();
         return { url: local };
       },

@@ -8,6 +8,7 @@ import { startPostgres, type TestPostgres } from "@caisson/testing";
 import { newId, type EgressEvent } from "@caisson/protocol";
 import { pino } from "pino";
 import type { Org } from "./kernel/http/context.ts";
+import { Accounts } from "./orgs/accounts.ts";
 import { Tokens } from "./orgs/tokens.ts";
 import { auditId, AuditStore } from "./audit/store.ts";
 import { openDatabase, type AnyDatabase } from "./kernel/database/open.ts";
@@ -212,16 +213,18 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
 
     test("tokens are kept as hashes; wrong, revoked and foreign ones are refused", async () => {
       const tokens = new Tokens(db);
-      const token = await tokens.createToken(org.id, "test");
+      const { token, id } = await new Accounts(db).createToken("first", "test");
       assert.match(token, /^ddo_[0-9A-Za-z]{43}$/);
       assert.ok(!JSON.stringify(await db.selectFrom("tokens").selectAll().execute()).includes(token));
-      assert.equal((await tokens.authenticate(`Bearer ${token}`, undefined)).id, org.id);
-      assert.equal((await tokens.authenticate(`bearer ${token}`, "first")).id, org.id);
+      assert.equal((await tokens.authenticate(`Bearer ${token}`, undefined)).org.id, org.id);
+      assert.equal((await tokens.authenticate(`bearer ${token}`, "first")).tokenId, id);
       await assert.rejects(tokens.authenticate(`Bearer ${token}`, "tight"), { code: "forbidden" });
       for (const wrong of [undefined, "", token, `Basic ${token}`, `Bearer ${token}x`]) {
         await assert.rejects(tokens.authenticate(wrong, undefined), { wireCode: "INVALID_TOKEN" });
       }
-      await db.updateTable("tokens").set({ revoked_at: 1 }).where("name", "=", "test").execute();
+      assert.deepEqual(await tokens.validTokens([id, "x"]), new Set([id]));
+      await new Accounts(db).revokeToken(id);
+      assert.deepEqual(await tokens.validTokens([id, "x"]), new Set());
       await assert.rejects(tokens.authenticate(`Bearer ${token}`, undefined), { wireCode: "INVALID_TOKEN" });
     });
 
@@ -229,7 +232,7 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
       const sealer = createSealer(randomBytes(32));
       const first = await new Tokens(db).development(sealer, 64);
       assert.deepEqual(await new Tokens(db).development(sealer, 64), first);
-      assert.equal((await new Tokens(db).authenticate(`Bearer ${first.token}`, first.org)).concurrentSandboxes, 64);
+      assert.equal((await new Tokens(db).authenticate(`Bearer ${first.token}`, first.org)).org.concurrentSandboxes, 64);
     });
 
     test("audit events keep their order, filter and age out", async () => {

@@ -45,6 +45,8 @@ export interface Upgrade {
   readonly log: Logger;
   /** Aborted when the client's socket has closed. */
   readonly gone: AbortSignal;
+  /** Aborted when the token is revoked or expires. The connection should close at once, and is cut after a moment. */
+  readonly revoked: AbortSignal;
 }
 
 export interface UpgradeRoute {

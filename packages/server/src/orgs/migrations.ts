@@ -72,3 +72,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     .addColumn("updated_at", "bigint", (column) => column.notNull())
     .execute();
 }
+
+/** Tokens that expire. */
+export async function expiry(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable("tokens").addColumn("expires_at", "bigint").execute();
+}

@@ -19,6 +19,8 @@ export interface TokensTable {
   sealed: string | null;
   created_at: number;
   revoked_at: number | null;
+  /** Null: never. */
+  expires_at: number | null;
 }
 
 export interface OrgTables {

@@ -2,8 +2,9 @@
 import { createHash, randomUUID } from "node:crypto";
 import { CaissonError } from "@caisson/protocol";
 import type { Sealer } from "../kernel/sealing.ts";
-import type { Authenticator, Org } from "../kernel/http/context.ts";
-import type { OrgDatabase } from "./tables.ts";
+import type { Authenticator, Org, Principal } from "../kernel/http/context.ts";
+import type { ExpressionBuilder } from "kysely";
+import type { OrgDatabase, OrgTables, TokensTable } from "./tables.ts";
 import { randomText } from "../kernel/random-text.ts";
 
 const developmentSlug = "development";
@@ -19,22 +20,38 @@ export class Tokens implements Authenticator {
    * The organisation that a request acts for.
    * @throws CaissonError `unauthenticated` (wire code INVALID_TOKEN), `forbidden` when the token is of another organisation than named
    */
-  async authenticate(authorization: string | undefined, orgSlug: string | undefined): Promise<Org> {
+  async authenticate(authorization: string | undefined, orgSlug: string | undefined): Promise<Principal> {
     const token = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
     if (token === undefined) throw invalidToken("The request has no token. Send `Authorization: Bearer ddo_...`.");
     // The look-up goes by hash: its timing tells nothing about tokens that exist.
-    const org = await this.#db
+    const found = await this.#db
       .selectFrom("tokens")
       .innerJoin("orgs", "orgs.id", "tokens.org_id")
-      .select(["orgs.id", "orgs.slug", "orgs.concurrent_sandboxes as concurrentSandboxes"])
+      .select(["orgs.id", "orgs.slug", "orgs.concurrent_sandboxes as concurrentSandboxes", "tokens.id as tokenId"])
       .where("tokens.hash", "=", hashToken(token))
-      .where("tokens.revoked_at", "is", null)
+      .where(isValid)
       .executeTakeFirst();
-    if (org === undefined) throw invalidToken("This server does not know the token. Check DENO_DEPLOY_TOKEN.");
+    if (found === undefined)
+      throw invalidToken(
+        "This server does not know the token, or it was revoked or has expired. Check DENO_DEPLOY_TOKEN.",
+      );
+    const { tokenId, ...org } = found;
     if (orgSlug !== undefined && orgSlug !== "" && orgSlug !== org.slug) {
       throw new CaissonError("forbidden", `The token does not belong to the organisation \`${orgSlug.slice(0, 64)}\`.`);
     }
-    return org;
+    return { org, tokenId };
+  }
+
+  async validTokens(ids: readonly string[]): Promise<ReadonlySet<string>> {
+    const valid = new Set<string>();
+    for (let from = 0; from < ids.length; from += 500) {
+      const query = this.#db
+        .selectFrom("tokens")
+        .select("id")
+        .where("id", "in", ids.slice(from, from + 500));
+      for (const { id } of await query.where(isValid).execute()) valid.add(id);
+    }
+    return valid;
   }
 
   async createOrg(slug: string, concurrentSandboxes: number | null = null): Promise<Org> {
@@ -46,21 +63,12 @@ export class Tokens implements Authenticator {
     return org;
   }
 
-  /** Makes a token; it cannot be read again later. */
-  async createToken(orgId: string, name: string, sealer?: Sealer): Promise<string> {
-    const id = randomUUID();
-    const token = `ddo_${randomText(43)}`;
+  /** Makes a token for `npm start`, which prints it again at every start. */
+  async #createDevelopmentToken(orgId: string, sealer: Sealer): Promise<string> {
+    const { token, row } = newToken({ orgId, name: "development", expiresAt: null });
     await this.#db
       .insertInto("tokens")
-      .values({
-        id,
-        org_id: orgId,
-        hash: hashToken(token),
-        name,
-        sealed: sealer?.seal(token, `token/${orgId}`) ?? null,
-        created_at: Date.now(),
-        revoked_at: null,
-      })
+      .values({ ...row, sealed: sealer.seal(token, `token/${orgId}`) })
       .execute();
     return token;
   }
@@ -83,11 +91,11 @@ export class Tokens implements Authenticator {
       .select("sealed")
       .where("org_id", "=", id)
       .where("sealed", "is not", null)
-      .where("revoked_at", "is", null)
+      .where(isValid)
       .execute();
     // Several servers can share the database; each has a key, and so a token, of its own.
     const opened = kept.map(({ sealed }) => openOwn(sealer, sealed!, id)).find((token) => token !== undefined);
-    const token = opened ?? (await this.createToken(id, "development", sealer));
+    const token = opened ?? (await this.#createDevelopmentToken(id, sealer));
     return { org: developmentSlug, token };
   }
 }
@@ -99,6 +107,37 @@ function openOwn(sealer: Sealer, sealed: string, orgId: string): string | undefi
   } catch {
     return undefined;
   }
+}
+
+/** Neither revoked nor expired now. */
+export function isValid(eb: ExpressionBuilder<OrgTables, "tokens">) {
+  return eb.and([
+    eb("tokens.revoked_at", "is", null),
+    eb.or([eb("tokens.expires_at", "is", null), eb("tokens.expires_at", ">", Date.now())]),
+  ]);
+}
+
+export interface TokenWish {
+  readonly orgId: string;
+  readonly name: string;
+  /** Milliseconds since the epoch. Null: never. */
+  readonly expiresAt: number | null;
+}
+
+/** A token, and its row without the token itself: it cannot be read again later. */
+export function newToken({ orgId, name, expiresAt }: TokenWish): { readonly token: string; readonly row: TokensTable } {
+  const token = `ddo_${randomText(43)}`;
+  const row = {
+    id: randomUUID(),
+    org_id: orgId,
+    hash: hashToken(token),
+    name,
+    sealed: null,
+    created_at: Date.now(),
+    revoked_at: null,
+    expires_at: expiresAt,
+  };
+  return { token, row };
 }
 
 function hashToken(token: string): string {

@@ -11,6 +11,8 @@ import { Connection, type ConnectionOptions } from "./connection.ts";
 
 /** Milliseconds. The Python client waits only 10 s (T19); when it disconnects, the create is cancelled. */
 const createTimeout = 120_000;
+/** Close code of RFC 6455 7.4.1. */
+const policyViolation = 1008;
 
 export interface UpgradeContext {
   readonly config: Config;
@@ -72,7 +74,7 @@ function opener(context: UpgradeContext): (upgrade: Upgrade, sandbox: LiveSandbo
     perMessageDeflate: false,
     clientTracking: false,
   });
-  return ({ request, socket, head, requestId, log, gone }, sandbox, primary) => {
+  return ({ request, socket, head, requestId, log, gone, revoked }, sandbox, primary) => {
     const abandoned = () => {
       if (primary && sandbox.session) sandboxes.endSession(sandbox.id);
     };
@@ -86,15 +88,18 @@ function opener(context: UpgradeContext): (upgrade: Upgrade, sandbox: LiveSandbo
     // Runs at once: `ws` writes the 101 and calls back before it returns.
     sockets.handleUpgrade(request, socket, head, (client) => {
       opened = true;
-      serve(client, sandbox, log.child({ sandbox: sandbox.id, primary }), abandoned);
+      const connection = serve(client, sandbox, log.child({ sandbox: sandbox.id, primary }), abandoned);
+      const close = () => connection.close(policyViolation, "The token was revoked or has expired.");
+      if (revoked.aborted) close();
+      else revoked.addEventListener("abort", close, { once: true });
     });
     if (opened) return;
     sockets.removeAllListeners("headers");
     abandoned();
   };
 
-  function serve(socket: WebSocket, sandbox: LiveSandbox, log: Logger, onEnd: () => void): void {
-    new Connection({
+  function serve(socket: WebSocket, sandbox: LiveSandbox, log: Logger, onEnd: () => void): Connection {
+    return new Connection({
       socket,
       sandbox,
       methods: context.methods(),

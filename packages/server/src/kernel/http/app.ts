@@ -11,6 +11,7 @@ import { toErrorAnswer } from "./errors.ts";
 import type { Authenticator, HttpVariables } from "./context.ts";
 import { describeApi } from "./document.ts";
 import { RateLimited, type Gate } from "./gate.ts";
+import type { TokenUses } from "./token-uses.ts";
 import { newTraceId, traceHeader } from "./trace.ts";
 
 /** Largest body of a request, bytes. */
@@ -20,6 +21,7 @@ export interface AppOptions {
   readonly slices: readonly SliceParts[];
   readonly gate: Gate;
   readonly authenticator: Authenticator;
+  readonly uses: TokenUses;
   readonly publicUrl: () => string;
   /** Called for each answer, for metrics. */
   readonly observe: (method: string, status: number) => void;
@@ -28,7 +30,7 @@ export interface AppOptions {
 
 export type App = OpenAPIHono<HttpVariables>;
 
-export function createApp({ slices, gate, authenticator, publicUrl, observe, log }: AppOptions): App {
+export function createApp({ slices, gate, authenticator, uses, publicUrl, observe, log }: AppOptions): App {
   const app: App = new OpenAPIHono<HttpVariables>({
     // A request that its schema refuses. The body is never repeated: it may hold secrets.
     defaultHook: (result) => {
@@ -85,7 +87,14 @@ export function createApp({ slices, gate, authenticator, publicUrl, observe, log
   describeApi(app, publicUrl);
   app.use("/api/*", async (c, next) => {
     const find = () => authenticator.authenticate(c.req.header("authorization"), c.req.header("x-deno-org"));
-    c.set("org", await c.get("admission").identify(find));
+    const { org, tokenId } = await c.get("admission").identify(find);
+    c.set("org", org);
+    const { outgoing } = c.env;
+    // A stream of events goes on for long. It is cut: its status was sent when it began.
+    outgoing.once(
+      "close",
+      uses.add(tokenId, () => outgoing.destroy()),
+    );
     // On a full disk, what removes things may use the space that is kept for it.
     await (c.req.method === "DELETE" ? withReserve(next) : next());
   });

@@ -17,10 +17,18 @@ export interface HttpVariables {
   readonly Variables: { requestId: string; log: Logger; local: boolean; admission: Admission; org: Org };
 }
 
+/** Who sent a request. */
+export interface Principal {
+  readonly org: Org;
+  readonly tokenId: string;
+}
+
 /** Finds the organisation that a request acts for. */
 export interface Authenticator {
   /** @throws CaissonError `unauthenticated`, `forbidden` */
-  authenticate(authorization: string | undefined, orgSlug: string | undefined): Promise<Org>;
+  authenticate(authorization: string | undefined, orgSlug: string | undefined): Promise<Principal>;
+  /** Those that are neither revoked nor expired. */
+  validTokens(ids: readonly string[]): Promise<ReadonlySet<string>>;
 }
 
 /** Provided by the slice of organisations. */

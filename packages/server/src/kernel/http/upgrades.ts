@@ -8,18 +8,22 @@ import type { UpgradeRoute } from "../slice.ts";
 import type { Authenticator } from "./context.ts";
 import { toErrorAnswer } from "./errors.ts";
 import { RateLimited, type Gate } from "./gate.ts";
+import type { TokenUses } from "./token-uses.ts";
 import { newTraceId, traceHeader } from "./trace.ts";
 
 export interface UpgradesOptions {
   readonly routes: readonly UpgradeRoute[];
   readonly gate: Gate;
   readonly authenticator: Authenticator;
+  readonly uses: TokenUses;
   readonly observe: (method: string, status: number) => void;
   readonly log: Logger;
 }
 
 /** Milliseconds that a client may take to read why it was refused. The HTTP server's own timeouts ended with the upgrade. */
 const linger = 2_000;
+/** Milliseconds that a connection has to close after its token was revoked. */
+const revokedGrace = 6_000;
 
 export class Upgrades {
   readonly #options: UpgradesOptions;
@@ -52,10 +56,11 @@ export class Upgrades {
       const admission = this.#options.gate.admit(request, socket);
       const { route, match } = this.#route(request, pathname);
       const { authorization } = request.headers;
-      const org = await admission.identify(() =>
+      const { org, tokenId } = await admission.identify(() =>
         this.#options.authenticator.authenticate(authorization, header(request, "x-deno-org")),
       );
-      await route.handle({ request, socket, head, match, org, requestId, log, gone: gone.signal });
+      const revoked = this.#useToken(tokenId, socket);
+      await route.handle({ request, socket, head, match, org, requestId, log, gone: gone.signal, revoked });
     } catch (error) {
       const answer = toErrorAnswer(error, log);
       status = answer.status;
@@ -69,6 +74,18 @@ export class Upgrades {
     this.#options.observe("GET", status);
     if (logged)
       log.info({ method: "GET", path: pathname, status, ms: Math.round(performance.now() - started) }, "upgrade");
+  }
+
+  /** @returns aborted when the token is no longer valid. Its connection then has a moment to close by itself. */
+  #useToken(tokenId: string, socket: Duplex): AbortSignal {
+    const revoked = new AbortController();
+    const release = this.#options.uses.add(tokenId, () => {
+      revoked.abort();
+      const timer = setTimeout(() => socket.destroy(), revokedGrace);
+      socket.once("close", () => clearTimeout(timer));
+    });
+    socket.once("close", release);
+    return revoked.signal;
   }
 
   #route(request: IncomingMessage, pathname: string): { route: UpgradeRoute; match: RegExpExecArray } {
