@@ -12,17 +12,18 @@ import { heldConnections, openBareServer, type BareServer } from "./testing/bare
 
 let directory: string;
 let server: BareServer;
+let operated: AccountOperator;
 let accounts: AccountOperator["accounts"];
-let close: () => Promise<void>;
 
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), "caisson-tokens-"));
   server = await openBareServer({ agent: buildAgent(directory) });
-  ({ accounts, close } = await openAccountOperator({ home: server.home, log: pino({ level: "silent" }) }));
+  operated = await openAccountOperator({ home: server.home, log: pino({ level: "silent" }) });
+  accounts = operated.accounts;
 });
 
 after(async () => {
-  await close();
+  await operated.close();
   await server.close();
   await rm(directory, { recursive: true });
 });
