@@ -107,7 +107,7 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
       await store.insert(row({ id: ids.future, stop_at: 9e12 }), limitOf(1000));
       await store.insert(row({ id: ids.session }), limitOf(1000));
       for (const id of Object.values(ids)) await store.move(id, "running");
-      assert.deepEqual(await store.overdue(Date.now()), [ids.past]);
+      assert.deepEqual(await store.overdue(Date.now()), [{ id: ids.past, stop_at: 1000 }]);
     });
 
     test("lists are newest first, filtered by labels, and page without loss or repetition", async () => {
