@@ -2,6 +2,7 @@
  * @module The wire contract as schemas: requests, results and error codes, REST and RPC. Types of SDKs, CLI, dashboard and tests come
  * from here. Depends on zod alone.
  */
+export { check, type Checked } from "./check.ts";
 export * from "./errors.ts";
 export * from "./rest/audit.ts";
 export * from "./rest/create-config.ts";

@@ -1,7 +1,13 @@
 /** How the host talks to the agent of one sandbox: typed calls, byte streams and connections, all over one HTTP/2 session. */
-import type { Client } from "@connectrpc/connect";
+import { createContextKey, type Client } from "@connectrpc/connect";
 import type { Duplex, Readable, Writable } from "node:stream";
 import type { Environment, Files, Machine as MachineService, Processes } from "./gen/agent_pb.js";
+
+/**
+ * A value of a call's context: `large` accepts an answer of up to 4 MiB from a method whose answers are small otherwise. The agent may be
+ * hostile, so a caller accounts for the memory first.
+ */
+export const agentAnswers = createContextKey<"usual" | "large">("usual");
 
 export interface Agent {
   readonly machine: Client<typeof MachineService>;

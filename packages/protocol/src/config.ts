@@ -89,7 +89,25 @@ const limits = z
       .default(100 * 2 ** 20)
       .describe("Largest WebSocket message that a client may send, bytes."),
     connectionsPerSandbox: z.int().min(1).default(128).describe("Most WebSocket connections to one sandbox."),
+    memoryPerSandbox: z
+      .int()
+      .min(16)
+      .default(256)
+      .describe(
+        "Most memory of the server that the clients and the guest of one sandbox can fill, MiB. Half of it is for whole contents, so a message of `messageBytes` must fit into half.",
+      ),
+    memoryPerOrganisation: z
+      .int()
+      .min(16)
+      .default(512)
+      .describe("The same for all sandboxes of one organisation, MiB."),
+    memory: z.int().min(16).default(1024).describe("The same for all organisations, MiB."),
   })
+  .refine(
+    (value) =>
+      value.messageBytes <= Math.min(value.memoryPerSandbox, value.memoryPerOrganisation, value.memory) * 2 ** 19,
+    "`messageBytes` must be at most half of `memoryPerSandbox`, `memoryPerOrganisation` and `memory`",
+  )
   .prefault({});
 
 const egress = z

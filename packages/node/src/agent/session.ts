@@ -6,8 +6,8 @@ import { CaissonError } from "@caisson/protocol";
 /** The name in requests' `:authority`; nothing resolves it. */
 export const agentOrigin = "http://agent";
 
-/** What the guest may send on one stream before it is read: the limit of memory that one stream can take. */
-const streamWindowBytes = 2 * 2 ** 20;
+/** What the guest may send on one stream before it is read: the limit of memory that one stream can take. The server counts on it. */
+const streamWindowBytes = 256 * 1024;
 /** Sum over all streams. Node returns connection-level credit at once, so this limits bursts, not memory. */
 const sessionWindowBytes = 64 * 2 ** 20;
 const maximumHeaderBytes = 16 * 1024;

@@ -10,7 +10,7 @@ export function readStream(connection: AgentConnection, id: bigint): Readable {
   let request: ClientHttp2Stream | undefined;
   let flowing = false;
   const readable = new Readable({
-    highWaterMark: 256 * 1024,
+    highWaterMark: 64 * 1024,
     read: () => {
       if (flowing) request?.resume();
     },

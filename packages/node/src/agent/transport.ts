@@ -1,13 +1,37 @@
 /** Connect calls over the connection's current session. */
 import type { ClientHttp2Stream } from "node:http2";
-import type { Transport } from "@connectrpc/connect";
+import { agentAnswers } from "@caisson/protocol";
+import type { ContextValues, Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import type { AgentConnection } from "./connection.ts";
 import { openRequest } from "./request.ts";
 import { agentOrigin } from "./session.ts";
 
-/** The largest answer; directory listings and small files stay below, long contents go as streams. */
-const maximumMessageBytes = 32 * 2 ** 20;
+/**
+ * The largest answer by method, bytes. The agent may be hostile, and whatever it answers is in memory before anybody looks at it. Long
+ * contents go as streams.
+ */
+const answerBytes = {
+  /** Paths, numbers, errors. */
+  small: 32 * 1024,
+  listing: 256 * 1024,
+  content: 2 ** 20 + 64 * 1024,
+  large: 4 * 2 ** 20,
+} as const;
+
+type AnswerSize = keyof typeof answerBytes;
+
+const sizes: Readonly<Record<string, AnswerSize>> = {
+  ReadDir: "listing",
+  List: "content",
+  Get: "content",
+  ReadFile: "content",
+  Read: "content",
+  // Batches of 128 entries with two paths each.
+  Walk: "content",
+  ExpandGlob: "content",
+  Rehearse: "large",
+};
 
 /** Calls that wait for something inside the sandbox to happen. Their callers cancel them. */
 const unbounded = new Set([
@@ -26,10 +50,40 @@ const unbounded = new Set([
 const defaultTimeoutMs = 60_000;
 
 export function createTransport(connection: AgentConnection): Transport {
-  const transport = createConnectTransport({
+  const transports = Object.fromEntries(
+    Object.entries(answerBytes).map(([size, bytes]) => [size, createSized(connection, bytes)]),
+  ) as Readonly<Record<AnswerSize, Transport>>;
+  const transportFor = (method: { readonly name: string }, contextValues: ContextValues | undefined) =>
+    transports[contextValues?.get(agentAnswers) === "large" ? "large" : (sizes[method.name] ?? "small")];
+  const deadline = (method: { readonly name: string }, timeoutMs: number | undefined) =>
+    timeoutMs ?? (unbounded.has(method.name) ? undefined : defaultTimeoutMs);
+  return {
+    unary: (method, signal, timeoutMs, header, input, contextValues) =>
+      transportFor(method, contextValues).unary(
+        method,
+        signal,
+        deadline(method, timeoutMs),
+        header,
+        input,
+        contextValues,
+      ),
+    stream: (method, signal, timeoutMs, header, input, contextValues) =>
+      transportFor(method, contextValues).stream(
+        method,
+        signal,
+        deadline(method, timeoutMs),
+        header,
+        input,
+        contextValues,
+      ),
+  };
+}
+
+function createSized(connection: AgentConnection, readMaxBytes: number): Transport {
+  return createConnectTransport({
     httpVersion: "2",
     baseUrl: agentOrigin,
-    readMaxBytes: maximumMessageBytes,
+    readMaxBytes,
     writeMaxBytes: 128 * 2 ** 20,
     // A compressed answer could expand to many times its size.
     acceptCompression: [],
@@ -44,14 +98,6 @@ export function createTransport(connection: AgentConnection): Transport {
       },
     },
   });
-  const deadline = (method: { readonly name: string }, timeoutMs: number | undefined) =>
-    timeoutMs ?? (unbounded.has(method.name) ? undefined : defaultTimeoutMs);
-  return {
-    unary: (method, signal, timeoutMs, ...rest) =>
-      transport.unary(method, signal, deadline(method, timeoutMs), ...rest),
-    stream: (method, signal, timeoutMs, ...rest) =>
-      transport.stream(method, signal, deadline(method, timeoutMs), ...rest),
-  };
 }
 
 /**

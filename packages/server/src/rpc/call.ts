@@ -6,12 +6,24 @@ import type { z } from "zod";
 import type { LiveSandbox } from "../sandboxes/index.ts";
 import type { ConnectionState } from "./connection-state.ts";
 import type { DenoProcesses } from "./deno-processes.ts";
-import type { Base64Json } from "./frames.ts";
+import type { BytesJson } from "./frames.ts";
+import type { Hold } from "../kernel/memory/budget.ts";
+import type { LongText } from "./incoming/long-text.ts";
+import type { Memory } from "./memory/ledger.ts";
+
+/** Milliseconds that a call waits for memory which other calls hold. Then it fails. */
+export const memoryPatience = 30_000;
 
 export interface Call {
   readonly sandbox: LiveSandbox;
   readonly agent: Agent;
   readonly connection: ConnectionState;
+  /** Of the sandbox. A method takes from `content` and `streams` what it makes the server hold. */
+  readonly memory: Memory;
+  /** Gives memory back when the reply has been sent. */
+  hold(hold: Hold): void;
+  /** The content, data or code of the request, when it was too long to be a parameter. The parameter is then no more than a mark. */
+  readonly long: LongText | undefined;
   /** Of the whole sandbox, not of this connection. */
   readonly deno: DenoProcesses;
   /** Aborted by the client's `abort`, and when the connection ends. */
@@ -40,7 +52,7 @@ export type Methods = Readonly<Record<string, Method>>;
 
 type Params<C extends MethodContract> = z.output<C["params"]>;
 /** What a method may return: the result, as ready JSON if it has bytes, or nothing where the wire has null. */
-type Result<R> = R | Base64Json<R> | (null extends R ? void : never);
+type Result<R> = R | BytesJson<R> | (null extends R ? void : never);
 
 /**
  * @param contract parameters and result, from `@caisson/api`

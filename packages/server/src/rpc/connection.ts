@@ -1,12 +1,19 @@
 /** One WebSocket of a client: reads and writes frames, and ends cleanly (wire contract 2.4, T8, T16, T17). */
-import { messageSchema, rpcCloseCodes } from "@caisson/api";
+import { check, messageSchema, rpcCloseCodes, rpcCodes } from "@caisson/api";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
 import type { WebSocket } from "ws";
+import type { Hold } from "../kernel/memory/budget.ts";
+import type { Turns } from "../kernel/memory/turns.ts";
 import type { LiveSandbox, SandboxConnection } from "../sandboxes/index.ts";
 import type { Methods } from "./call.ts";
 import type { ConnectionState } from "./connection-state.ts";
 import { Dispatcher, type DispatcherOptions } from "./dispatcher.ts";
-import { notificationFrame } from "./frames.ts";
+import { faultFrame, notificationFrame } from "./frames.ts";
+import { FrameTooLarge, parseFrame, type ParsedFrame } from "./incoming/parse.ts";
+import { Receiver } from "./incoming/receiver.ts";
+import type { Memory } from "./memory/ledger.ts";
 import { Sender } from "./sender.ts";
 import type { HoldBack } from "./streams/hold-back.ts";
 import { InboundStreams } from "./streams/inbound.ts";
@@ -18,11 +25,23 @@ const closeTimeout = 5000;
 /** Milliseconds between protocol pings. A short grace needs more. */
 const usualPingInterval = 10_000;
 /** With more unsent replies than this, nothing more is read from the client. Bytes. */
-const maxUnsent = 16 * 2 ** 20;
+const maxUnsent = 4 * 2 ** 20;
+/** Milliseconds that a connection which closes gives the client to read the rest of a large reply. */
+const lastReply = 2000;
+/** Memory of an open connection: its buffers, its state. Bytes. */
+export const connectionBytes = 128 * 1024;
 
 export interface ConnectionOptions {
   readonly socket: WebSocket;
+  /** Below the WebSocket. */
+  readonly stream: Duplex;
   readonly sandbox: LiveSandbox;
+  readonly memory: Memory;
+  /** What the connection itself takes of `memory`. */
+  readonly hold: Hold;
+  readonly turns: Turns;
+  /** Largest frame that is accepted, bytes. */
+  readonly messageBytes: number;
   readonly methods: Methods;
   /** See `Call.extraCa`. */
   readonly extraCa: readonly string[];
@@ -40,20 +59,34 @@ export class Connection implements SandboxConnection {
   readonly #sender: Sender;
   readonly #state: ConnectionState;
   readonly #dispatcher: Dispatcher;
+  readonly #receiver: Receiver;
   readonly #ended = new AbortController();
   readonly #pings: NodeJS.Timeout;
   #lastSeen = performance.now();
   #closing = false;
+  #waiting = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    const { socket, sandbox, log } = options;
+    const { socket, stream, sandbox, memory, turns, messageBytes, log } = options;
     this.#sender = new Sender(socket);
-    this.#state = createState(this.#sender, socket, this.#ended.signal, log);
+    this.#receiver = new Receiver({
+      socket,
+      stream,
+      orgId: sandbox.orgId,
+      turns,
+      content: memory.content,
+      messageBytes,
+      signal: this.#ended.signal,
+      refuse: () => this.close(1013, "No memory was free for a large message. Send fewer large messages at a time."),
+      handle: (frame, hold) => this.#onMessage(frame, hold),
+    });
+    this.#state = this.#createState();
     this.#dispatcher = new Dispatcher({
       methods: options.methods,
       state: this.#state,
       sandbox,
+      memory,
       extraCa: options.extraCa,
       sender: this.#sender,
       replyBytes: options.replyBytes,
@@ -62,32 +95,58 @@ export class Connection implements SandboxConnection {
     });
     // Each stream that starts or ends waits for a pong of its own.
     socket.setMaxListeners(0);
-    socket.on("message", (data: Buffer) => this.#onMessage(data));
     socket.on("pong", () => (this.#lastSeen = performance.now()));
-    socket.on("ping", () => (this.#lastSeen = performance.now()));
+    socket.on("ping", (data: Buffer) => this.#onPing(data));
     socket.on("error", (error) => log.debug({ err: error }, "a client's socket failed"));
     socket.on("close", () => this.#onClose());
     this.#pings = setInterval(() => this.#checkAlive(), Math.min(usualPingInterval, options.grace / 3));
     sandbox.connections.add(this);
   }
 
-  #onMessage(data: Buffer): void {
+  /** Pongs of a client that does not read would collect without end. */
+  #onPing(data: Buffer): void {
     this.#lastSeen = performance.now();
-    if (this.#closing) return;
-    if (data.length === 4 && data.toString("latin1") === "ping") return this.#sender.send("pong");
-    let value: unknown;
-    try {
-      value = JSON.parse(data.toString("utf8"));
-    } catch {
-      return this.close(rpcCloseCodes.invalidJson, "Invalid JSON");
-    }
-    const parsed = messageSchema.safeParse(value);
-    if (!parsed.success) return this.close(rpcCloseCodes.invalidMessage, "Invalid JSON-RPC message");
-    const { id, method, params } = parsed.data;
-    if (id !== undefined) this.#dispatcher.dispatch(id, method, params);
-    else if (method === "$sandbox.stream.cancel") this.#cancelStream(params);
-    else this.#state.inbound.receive(method, params);
+    const { socket } = this.#options;
+    if (socket.readyState === socket.OPEN) socket.pong(data);
     if (this.#sender.unsent > maxUnsent) this.#waitForClient();
+  }
+
+  /** @param hold memory of a large frame */
+  #onMessage(data: Buffer, hold: Hold | undefined): void | Promise<void> {
+    this.#lastSeen = performance.now();
+    if (this.#closing) return hold?.release();
+    if (data.length === 4 && data.toString("latin1") === "ping") this.#sender.send("pong");
+    else {
+      const taken = this.#onJson(data, hold);
+      if (taken !== undefined) return taken;
+    }
+    if (this.#sender.unsent > maxUnsent) this.#waitForClient();
+  }
+
+  #onJson(data: Buffer, hold: Hold | undefined): void | Promise<void> {
+    const frame = this.#parse(data);
+    const parsed = frame === undefined ? undefined : check(messageSchema, frame.value);
+    if (parsed?.success === false) this.close(rpcCloseCodes.invalidMessage, "Invalid JSON-RPC message");
+    if (frame === undefined || !parsed?.success) return hold?.release();
+    const { id, method, params } = parsed.data;
+    if (id !== undefined)
+      return this.#dispatcher.dispatch({ id, name: method, params, long: frame.long, bytes: data.length, hold });
+    if (method === "$sandbox.stream.cancel") this.#cancelStream(params);
+    else if (this.#state.inbound.receive(method, params, frame.long, hold)) return;
+    hold?.release();
+  }
+
+  /** @returns undefined when it was refused */
+  #parse(data: Buffer): ParsedFrame | undefined {
+    try {
+      return parseFrame(data);
+    } catch (error) {
+      if (!(error instanceof FrameTooLarge)) this.close(rpcCloseCodes.invalidJson, "Invalid JSON");
+      // Without an id nobody could be answered.
+      else if (error.id === undefined) this.close(rpcCloseCodes.invalidMessage, error.message);
+      else this.#sender.send(faultFrame(error.id, { code: rpcCodes.invalidParams, message: error.message }));
+      return undefined;
+    }
   }
 
   #cancelStream(params: unknown): void {
@@ -97,13 +156,16 @@ export class Connection implements SandboxConnection {
 
   /** A client that sends requests and does not read the replies is not read from until it does. */
   #waitForClient(): void {
+    if (this.#waiting) return;
+    this.#waiting = true;
+    this.#receiver.stop();
     const { socket } = this.#options;
-    socket.pause();
     const timer = setInterval(() => {
       if (this.#sender.unsent > maxUnsent / 2 && socket.readyState === socket.OPEN) return;
       clearInterval(timer);
+      this.#waiting = false;
       this.#lastSeen = performance.now();
-      if (!this.#state.inbound.paused) socket.resume();
+      this.#receiver.resume();
     }, 50);
   }
 
@@ -125,9 +187,16 @@ export class Connection implements SandboxConnection {
     this.#dispatcher.answerAll(error);
     this.#state.outbound.close(error);
     // A reason has at most 123 bytes.
-    socket.close(code, Buffer.from(reason).subarray(0, 120).toString("utf8").replaceAll("\ufffd", ""));
-    socket.resume();
-    setTimeout(() => socket.terminate(), closeTimeout).unref();
+    const text = Buffer.from(reason).subarray(0, 120).toString("utf8").replaceAll("\ufffd", "");
+    const finish = () => {
+      socket.close(code, text);
+      socket.resume();
+      setTimeout(() => socket.terminate(), closeTimeout).unref();
+    };
+    // The answers above wait behind a large reply.
+    const { idle } = this.#sender;
+    if (idle === undefined) finish();
+    else void Promise.race([idle, sleep(lastReply, undefined, { ref: false })]).then(finish);
   }
 
   #onClose(): void {
@@ -136,8 +205,10 @@ export class Connection implements SandboxConnection {
     sandbox.connections.delete(this);
     this.#closing = true;
     this.#ended.abort(new Error("The connection has ended."));
+    this.#receiver.close();
     this.#state.inbound.close();
     this.#state.outbound.close();
+    this.#options.hold.release();
     for (const held of this.#state.heldBack.values()) held.release();
     for (const handle of this.#state.handles.values()) {
       // The agent frees handles with its session as well.
@@ -148,18 +219,21 @@ export class Connection implements SandboxConnection {
     this.#state.handles.clear();
     onEnd();
   }
-}
 
-function createState(sender: Sender, socket: WebSocket, signal: AbortSignal, log: Logger): ConnectionState {
-  let lastHandle = 0;
-  return {
-    inbound: new InboundStreams(sender, { pause: () => socket.pause(), resume: () => socket.resume() }),
-    outbound: new OutboundStreams(sender, () => roundTrip(socket), log),
-    handles: new Map<number, bigint>(),
-    aborts: new Map<number, AbortController>(),
-    heldBack: new Map<number, HoldBack>(),
-    signal,
-    nextHandle: () => ++lastHandle,
-    notify: (method, params) => sender.send(notificationFrame(method, params)),
-  };
+  #createState(): ConnectionState {
+    const { socket, memory, log } = this.#options;
+    const sender = this.#sender;
+    const reading = { pause: () => this.#receiver.stop(), resume: () => this.#receiver.resume() };
+    let lastHandle = 0;
+    return {
+      inbound: new InboundStreams(sender, reading, memory),
+      outbound: new OutboundStreams(sender, () => roundTrip(socket), log),
+      handles: new Map<number, bigint>(),
+      aborts: new Map<number, AbortController>(),
+      heldBack: new Map<number, HoldBack>(),
+      signal: this.#ended.signal,
+      nextHandle: () => ++lastHandle,
+      notify: (method, params) => sender.send(notificationFrame(method, params)),
+    };
+  }
 }

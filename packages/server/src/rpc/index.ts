@@ -5,6 +5,8 @@ import { serviceKey } from "../kernel/services.ts";
 import type { Slice } from "../kernel/slice.ts";
 import { sandboxesService } from "../sandboxes/index.ts";
 import type { Methods } from "./call.ts";
+import { Turns } from "../kernel/memory/turns.ts";
+import { MemoryLedger } from "./memory/ledger.ts";
 import { methods } from "./methods/index.ts";
 import { describeUpgrades } from "./routes.ts";
 import { sandboxUpgrades } from "./upgrades.ts";
@@ -58,7 +60,19 @@ export const rpcSlice: Slice = {
         this.set(sandboxes.live().reduce((sum, { connections }) => sum + connections.size, 0));
       },
     });
+    const ledger = new MemoryLedger(config.limits);
+    new Gauge({
+      name: "caisson_client_memory_bytes",
+      help: "Memory that the server holds or keeps free for calls, streams and contents of clients.",
+      labelNames: ["kind"] as const,
+      registers: [metrics],
+      collect() {
+        for (const [kind, bytes] of Object.entries(ledger.used())) this.set({ kind }, bytes);
+      },
+    });
     const upgrades = sandboxUpgrades({
+      ledger,
+      turns: new Turns(),
       config,
       sandboxes,
       methods: () => table.methods,

@@ -7,15 +7,26 @@ const highWater = 256 * 1024;
 /** Size of a frame with 64 KiB of data in base64, about. */
 const frameBytes = 88 * 1024;
 
+/** Bytes of one piece of a large frame, about. */
+const pieceBytes = 256 * 1024;
+
 interface Waiter {
   readonly grant: () => void;
+}
+
+/** A frame that waits until the large frame before it is complete. */
+interface Queued {
+  readonly frame: string;
+  readonly onSent: (() => void) | undefined;
 }
 
 export class Sender {
   readonly #socket: WebSocket;
   /** First come, first served. A stream queues again after each frame, so streams take turns. */
   readonly #waiters: Waiter[] = [];
-  readonly #onSent = () => this.#serve();
+  readonly #queued: Queued[] = [];
+  #queuedBytes = 0;
+  #large: Promise<void> | undefined;
 
   constructor(socket: WebSocket) {
     this.#socket = socket;
@@ -23,18 +34,71 @@ export class Sender {
 
   /** Bytes that the socket has not taken. */
   get unsent(): number {
-    return this.#socket.bufferedAmount;
+    return this.#socket.bufferedAmount + this.#queuedBytes;
   }
 
-  /** Sends a reply, a pong, or a frame of a stream that has its turn. Does nothing once the socket closes. */
-  send(frame: string): void {
-    if (this.#socket.readyState === this.#socket.OPEN) this.#socket.send(frame, this.#onSent);
+  /** Settles when the last large frame is complete. Undefined: there is none. */
+  get idle(): Promise<void> | undefined {
+    return this.#large;
+  }
+
+  /**
+   * Sends a reply, a pong, or a frame of a stream that has its turn. Does nothing once the socket closes.
+   * @param onSent called once, when the frame takes no memory any more
+   */
+  send(frame: string, onSent?: () => void): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) onSent?.();
+    else if (this.#large !== undefined) {
+      this.#queued.push({ frame, onSent });
+      this.#queuedBytes += frame.length;
+    } else this.#write(frame, onSent);
+  }
+
+  #write(frame: string, onSent: (() => void) | undefined): void {
+    this.#socket.send(frame, () => {
+      onSent?.();
+      this.#serve();
+    });
+  }
+
+  /**
+   * Sends one frame as a fragmented message, only as fast as the client reads. Other frames wait for its end.
+   * @param pieces text of the frame. Made while it is sent; it must not fail
+   * @param onSent see `send`
+   */
+  sendLarge(pieces: Iterable<string>, onSent: () => void): void {
+    const before = this.#large ?? Promise.resolve();
+    const done = before
+      .then(() => this.#sendPieces(pieces))
+      .then(() => {
+        onSent();
+        if (this.#large !== done) return;
+        this.#large = undefined;
+        this.#queuedBytes = 0;
+        for (const { frame, onSent: sent } of this.#queued.splice(0)) this.send(frame, sent);
+        this.#serve();
+      });
+    this.#large = done;
+  }
+
+  async #sendPieces(pieces: Iterable<string>): Promise<void> {
+    const socket = this.#socket;
+    let text = "";
+    for (const piece of pieces) {
+      text += piece;
+      if (text.length < pieceBytes) continue;
+      if (socket.readyState !== socket.OPEN) return;
+      await new Promise<void>((resolve) => socket.send(text, { fin: false }, () => resolve()));
+      text = "";
+    }
+    if (socket.readyState === socket.OPEN)
+      await new Promise<void>((resolve) => socket.send(text, { fin: true }, () => resolve()));
   }
 
   /** Resolves when one bulk frame may be sent. @throws the reason of the signal */
   turn(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (this.#waiters.length === 0 && this.unsent < highWater) return Promise.resolve();
+    if (this.#large === undefined && this.#waiters.length === 0 && this.unsent < highWater) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const onAbort = () => {
         this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
@@ -57,6 +121,7 @@ export class Sender {
   }
 
   #serve(): void {
+    if (this.#large !== undefined) return;
     // A grant is used in a later microtask, so room is counted here in whole frames.
     for (let room = highWater - this.unsent; room > 0; room -= frameBytes) this.#waiters.shift()?.grant();
   }

@@ -3,9 +3,11 @@ import { pipeline } from "node:stream/promises";
 import type { Readable } from "node:stream";
 import type { Spawned, SpawnOptions } from "@caisson/api";
 import { errnoOf, type Agent } from "@caisson/protocol";
-import type { Call } from "./call.ts";
+import type { Hold } from "../kernel/memory/budget.ts";
+import { memoryPatience, type Call } from "./call.ts";
 import { OperationFailure, serialiseError } from "./errors.ts";
 import { HoldBack } from "./streams/hold-back.ts";
+import { outboundBytes } from "./streams/outbound.ts";
 
 export interface Command {
   readonly command: string;
@@ -20,9 +22,13 @@ export async function spawn(
   options: SpawnOptions,
   call: Call,
 ): Promise<Spawned> {
-  const { agent, connection, signal } = call;
+  const { agent, connection, memory, signal } = call;
   const stdin = options.stdinStreamId === undefined ? undefined : connection.inbound.claim(options.stdinStreamId);
+  const holds: Hold[] = [];
   try {
+    for (const output of [options.stdout, options.stderr])
+      if (output === "piped")
+        holds.push(await memory.streams.take(outboundBytes, { signal, deadline: memoryPatience }));
     const started = await agent.processes.spawn(
       {
         command,
@@ -47,7 +53,7 @@ export async function spawn(
       );
     }
     const forward = (source: Readable) =>
-      connection.outbound.open(source, { gate: hold.released, processOutput: true });
+      connection.outbound.open(source, { hold: holds.shift()!, gate: hold.released, processOutput: true });
     return {
       pid: started.pid,
       stdoutStreamId: started.stdoutStream === 0n ? null : forward(agent.readStream(started.stdoutStream)),
@@ -57,6 +63,9 @@ export async function spawn(
   } catch (error) {
     stdin?.destroy();
     throw spawnFailure(command, options.cwd, error);
+  } finally {
+    // Those that no stream has.
+    for (const held of holds) held.release();
   }
 }
 

@@ -2,12 +2,14 @@
 import { CaissonError, type Config } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Histogram } from "prom-client";
-import { WebSocketServer, type WebSocket } from "ws";
+import { WebSocketServer } from "ws";
 import { traceHeader } from "../kernel/http/trace.ts";
 import type { Upgrade, UpgradeRoute } from "../kernel/slice.ts";
 import { checkCreateConfig, decodeConfigHeader, type LiveSandbox, type Sandboxes } from "../sandboxes/index.ts";
 import type { Methods } from "./call.ts";
-import { Connection, type ConnectionOptions } from "./connection.ts";
+import type { Turns } from "../kernel/memory/turns.ts";
+import { Connection, connectionBytes, type ConnectionOptions } from "./connection.ts";
+import type { MemoryLedger } from "./memory/ledger.ts";
 
 /** Milliseconds. The Python client waits only 10 s (T19); when it disconnects, the create is cancelled. */
 const createTimeout = 120_000;
@@ -19,6 +21,8 @@ export interface UpgradeContext {
   readonly sandboxes: Sandboxes;
   readonly methods: () => Methods;
   readonly extraCa: readonly string[];
+  readonly ledger: MemoryLedger;
+  readonly turns: Turns;
   readonly creates: Histogram<"outcome">;
   readonly observe: ConnectionOptions["observe"];
 }
@@ -72,6 +76,11 @@ function opener(context: UpgradeContext): (upgrade: Upgrade, sandbox: LiveSandbo
     noServer: true,
     maxPayload: config.limits.messageBytes,
     perMessageDeflate: false,
+    // Each piece of a message is an object of its own until the message is complete.
+    maxFragments: 4096,
+    maxBufferedChunks: 65_536,
+    // See `Connection`.
+    autoPong: false,
     clientTracking: false,
   });
   return ({ request, socket, head, requestId, log, gone, revoked }, sandbox, primary) => {
@@ -79,6 +88,15 @@ function opener(context: UpgradeContext): (upgrade: Upgrade, sandbox: LiveSandbo
       if (primary && sandbox.session) sandboxes.endSession(sandbox.id);
     };
     if (gone.aborted || socket.destroyed) return abandoned();
+    const memory = context.ledger.of(sandbox);
+    const hold = memory.streams.try(connectionBytes);
+    if (hold === undefined) {
+      abandoned();
+      throw new CaissonError(
+        "resource_exhausted",
+        `Sandbox ${sandbox.id} has so many connections and streams that no memory is left for another connection.`,
+      );
+    }
     // It may have ended since it was found, or the server stops.
     if (sandbox.ended.aborted) throw new CaissonError("gone", `Sandbox ${sandbox.id} has ended.`);
     sockets.once("headers", (headers: string[]) =>
@@ -88,20 +106,28 @@ function opener(context: UpgradeContext): (upgrade: Upgrade, sandbox: LiveSandbo
     // Runs at once: `ws` writes the 101 and calls back before it returns.
     sockets.handleUpgrade(request, socket, head, (client) => {
       opened = true;
-      const connection = serve(client, sandbox, log.child({ sandbox: sandbox.id, primary }), abandoned);
+      const connection = serve(
+        { socket: client, stream: socket, sandbox, memory, hold },
+        log.child({ sandbox: sandbox.id, primary }),
+        abandoned,
+      );
       const close = () => connection.close(policyViolation, "The token was revoked or has expired.");
       if (revoked.aborted) close();
       else revoked.addEventListener("abort", close, { once: true });
     });
     if (opened) return;
+    hold.release();
     sockets.removeAllListeners("headers");
     abandoned();
   };
 
-  function serve(socket: WebSocket, sandbox: LiveSandbox, log: Logger, onEnd: () => void): Connection {
+  type Parts = Pick<ConnectionOptions, "socket" | "stream" | "sandbox" | "memory" | "hold">;
+
+  function serve(parts: Parts, log: Logger, onEnd: () => void): Connection {
     return new Connection({
-      socket,
-      sandbox,
+      ...parts,
+      turns: context.turns,
+      messageBytes: config.limits.messageBytes,
       methods: context.methods(),
       extraCa: context.extraCa,
       grace: config.sandbox.sessionGrace * 1000,

@@ -1,5 +1,5 @@
 /** What a client asks for when it creates a sandbox (config header, wire contract 2.2), checked against the limits. */
-import { createConfigSchema, type CreateConfig } from "@caisson/api";
+import { check, createConfigSchema, type CreateConfig } from "@caisson/api";
 import { CaissonError, type Config } from "@caisson/protocol";
 import { z } from "zod";
 
@@ -20,11 +20,11 @@ export interface CreateRequest {
 
 /** @throws CaissonError `invalid_argument` that names the key and its limit */
 export function checkCreateConfig(raw: unknown, config: Config, now: number): CreateRequest {
-  const parsed = createConfigSchema.safeParse(raw);
+  const parsed = check(createConfigSchema, raw);
   if (!parsed.success)
     throw new CaissonError(
       "invalid_argument",
-      `The sandbox configuration is not valid:\n${z.prettifyError(parsed.error)}`,
+      `The sandbox configuration is not valid:\n${z.prettifyError({ issues: [...parsed.faults] })}`,
     );
   const { memory_mb, labels, root, volumes, allow_net, secrets, env } = parsed.data;
   const memory = memory_mb ?? config.sandbox.memoryDefault;

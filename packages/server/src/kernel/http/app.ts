@@ -14,8 +14,8 @@ import { RateLimited, type Gate } from "./gate.ts";
 import type { TokenUses } from "./token-uses.ts";
 import { newTraceId, traceHeader } from "./trace.ts";
 
-/** Largest body of a request, bytes. */
-const maxBody = 1024 * 1024;
+/** Largest body of a request, bytes. No route needs more, and a schema makes a fault of every wrong element in it. */
+const maxBody = 64 * 1024;
 
 export interface AppOptions {
   readonly slices: readonly SliceParts[];

@@ -1,6 +1,7 @@
 /** Runs Deno programs from a file or from code, with or without restarts when files change. */
 import { rpcMethods as contract, type RpcResult, type SpawnOptions } from "@caisson/api";
 import { method, type Call, type Methods } from "../call.ts";
+import { typeError } from "../errors.ts";
 import { spawn, type Command } from "../spawn.ts";
 import { nextStreamId } from "../streams/stream-ids.ts";
 import { watchRestarts } from "../watch-restarts.ts";
@@ -12,7 +13,7 @@ export const deno: Methods = {
   spawnDeno: method(contract.spawnDeno, async ({ scriptArgs = [], ...params }, call) =>
     "entrypoint" in params
       ? await runFile(params.entrypoint, params.watch, scriptArgs, params, call)
-      : await runCode(params.code, params.extension, scriptArgs, params, call),
+      : await runCode(codeOf(params.code, call), params.extension, scriptArgs, params, call),
   ),
   denoHttpWait: method(
     contract.denoHttpWait,
@@ -24,6 +25,16 @@ export const deno: Methods = {
     false,
   ),
 };
+
+/** Largest program that is given as code, bytes. */
+const maxCode = 16 * 2 ** 20;
+
+function codeOf(code: string, { long }: Call): Buffer {
+  if (long === undefined) return Buffer.from(code);
+  if (long.length > maxCode)
+    throw typeError(`The code has more than ${maxCode} bytes. Write it to a file and run that as the entrypoint.`);
+  return Buffer.concat([...long.utf8()]);
+}
 
 async function runFile(
   entrypoint: string,
@@ -56,7 +67,7 @@ async function runFile(
 }
 
 async function runCode(
-  code: string,
+  code: Buffer,
   extension: string,
   args: string[],
   options: SpawnOptions,
@@ -69,7 +80,7 @@ async function runCode(
       .remove({ path })
       .catch((error: unknown) => log.debug({ err: error }, "a program's file was not removed"));
   try {
-    await agent.files.writeFile({ path, data: Buffer.from(code), create: true }, { signal });
+    await agent.files.writeFile({ path, data: code, create: true }, { signal });
     const spawned = await spawn({ command: "deno", args: ["run", "-A", path, ...args] }, options, call);
     void agent.processes
       .wait({ pid: spawned.pid })

@@ -3,13 +3,16 @@ import { rpcMethods as contract, type RpcParams, type RpcResult } from "@caisson
 import { Readable } from "node:stream";
 import { CaissonError } from "@caisson/protocol";
 import { fetch, type RequestInit, type Response } from "undici";
-import { method, type Call, type Methods } from "../call.ts";
+import { memoryPatience, method, type Call, type Methods } from "../call.ts";
 import { abortError, OperationFailure, typeError } from "../errors.ts";
 import { httpThrough } from "../in-sandbox-connector.ts";
+import { outboundBytes } from "../streams/outbound.ts";
 import { asDeadProcess } from "./processes.ts";
 
 /** Milliseconds for a process to listen, when the client did not wait for it. */
 const listenTimeout = 30_000;
+/** Memory of a fetch: an outgoing stream, TLS, and the decoder of its body. Bytes. */
+const fetchBytes = outboundBytes + 512 * 1024;
 const nullBodyStatuses = new Set([101, 103, 204, 205, 304]);
 
 export const fetchMethods: Methods = {
@@ -25,11 +28,12 @@ export const fetchMethods: Methods = {
 };
 
 async function run(params: RpcParams<"fetch">, body: Readable | undefined, call: Call): Promise<RpcResult<"fetch">> {
-  const { sandbox, signal, connection, replied } = call;
+  const { sandbox, signal, connection, memory, replied } = call;
   const url = parseUrl(params.url);
   const port = params.pid === undefined ? undefined : await listeningPort(params.pid, call);
   // The process serves plain HTTP, also for an https URL. The host stays in the request, for virtual hosts.
   if (port !== undefined) url.protocol = "http:";
+  const hold = await memory.streams.take(fetchBytes, { signal, deadline: memoryPatience });
   const http = httpThrough({ sandbox, extraCa: call.extraCa, signal, port });
   try {
     const init: RequestInit = {
@@ -49,11 +53,12 @@ async function run(params: RpcParams<"fetch">, body: Readable | undefined, call:
     if (response.body === null || nullBodyStatuses.has(response.status)) {
       await response.body?.cancel();
       await http.destroy();
+      hold.release();
       return { ...head, bodyStreamId: null };
     }
     const source = Readable.fromWeb(response.body);
     const ended = new Promise<void>((resolve) => source.once("close", resolve));
-    const bodyStreamId = connection.outbound.open(source, { gate: replied });
+    const bodyStreamId = connection.outbound.open(source, { hold, gate: replied });
     const onAbort = () => connection.outbound.fail(bodyStreamId, abortError);
     signal.addEventListener("abort", onAbort, { once: true });
     void ended.then(() => {
@@ -64,6 +69,7 @@ async function run(params: RpcParams<"fetch">, body: Readable | undefined, call:
     return { ...head, bodyStreamId };
   } catch (error) {
     void http.destroy();
+    hold.release();
     throw error instanceof OperationFailure ? error : typeError(failureText(url, error));
   }
 }

@@ -4,12 +4,16 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { agentContract } from "@caisson/protocol";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { method, type Call, type Methods } from "../call.ts";
+import { memoryPatience, method, type Call, type Methods } from "../call.ts";
 import { OperationFailure } from "../errors.ts";
-import { Base64Json } from "../frames.ts";
+import { BytesJson } from "../frames.ts";
 
 /** Content up to this size is part of the call to the agent. Larger content is a stream. Bytes. */
 const inlineBytes = 1024 * 1024;
+/** Memory that reading takes beside the content: the stream's window, and the answer while it is decoded. Bytes. */
+const readingBytes = 512 * 1024;
+/** How much memory a file takes at a time that grows while it is read, bytes. */
+const growth = 4 * 2 ** 20;
 /** A stream with at most this many bytes that ends within this time (milliseconds) is written with one call to the agent instead of three. */
 const smallStream = { bytes: 64 * 1024, patience: 50 };
 
@@ -21,38 +25,67 @@ const describeWrite = (params: { path: string }) => `writefile '${params.path}'`
 export const fileContents: Methods = {
   readFile: method(
     contract.readFile,
-    async ({ path }, call) => Base64Json.value(await readWhole(path, call)),
+    async ({ path }, call) => BytesJson.base64(...(await readWhole(path, call))),
     describeRead,
   ),
   readTextFile: method(
     contract.readTextFile,
-    async ({ path }, call) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(await readWhole(path, call)),
+    async ({ path }, call) => BytesJson.text(...(await readWhole(path, call))),
     describeRead,
   ),
   writeFile: method(contract.writeFile, (params, call) => write(params, "base64", call), describeWrite),
   writeTextFile: method(contract.writeTextFile, (params, call) => write(params, "utf8", call), describeWrite),
 };
 
-async function readWhole(path: string, { agent, signal, replyBytes }: Call): Promise<Uint8Array> {
+/** The memory for the content is taken before it is read, and given back when the reply has been sent. */
+async function readWhole(path: string, call: Call): Promise<readonly Uint8Array[]> {
+  const { agent, signal, memory, replyBytes } = call;
+  const small = await memory.content.take(inlineBytes + readingBytes, { signal, deadline: memoryPatience });
+  call.hold(small);
   const { content } = await agent.files.readFile({ path, inlineLimit: inlineBytes }, { signal });
-  if (content.case === "data") return content.value;
-  if (content.case === undefined) return Buffer.alloc(0);
+  if (content.case === undefined) return [];
+  if (content.case === "data") {
+    small.shrinkTo(content.value.length);
+    return [content.value];
+  }
+  // Its size is known only now. What is taken is given back first: nobody waits for more of what others wait for.
+  agent.readStream(content.value).destroy();
+  small.release();
+  const { size } = await agent.files.stat({ path, noFollow: false }, { signal });
+  if (size > replyBytes) throw tooLarge(path, replyBytes);
+  const wanted = Number(size) + growth + readingBytes;
+  const whole = await memory.content.take(Math.min(wanted, memory.content.limit), { signal, deadline: memoryPatience });
+  call.hold(whole);
+  const again = await agent.files.readFile({ path, inlineLimit: inlineBytes }, { signal });
+  if (again.content.case === "data") return [again.content.value];
+  if (again.content.case === undefined) return [];
+  return await readAll(path, agent.readStream(again.content.value), Number(size) + growth, call);
+}
+
+/** @param expected bytes for which memory was taken; a file that grows takes more, if there is some */
+async function readAll(path: string, source: Readable, expected: number, call: Call): Promise<readonly Uint8Array[]> {
+  const { signal, memory, replyBytes } = call;
   const chunks: Buffer[] = [];
   let size = 0;
-  const source = agent.readStream(content.value);
+  let held = expected;
   const stop = () => source.destroy(signal.reason as Error);
   signal.addEventListener("abort", stop, { once: true });
   try {
     for await (const chunk of source as AsyncIterable<Buffer>) {
       size += chunk.length;
       if (size > replyBytes) throw tooLarge(path, replyBytes);
+      for (; size > held; held += growth) {
+        const more = memory.content.try(growth);
+        if (more === undefined) throw tooLarge(path, held);
+        call.hold(more);
+      }
       chunks.push(chunk);
     }
   } finally {
     signal.removeEventListener("abort", stop);
     source.destroy();
   }
-  return Buffer.concat(chunks);
+  return chunks;
 }
 
 function tooLarge(path: string, limit: number): OperationFailure {
@@ -71,12 +104,13 @@ async function write(params: WriteParams, encoding: "base64" | "utf8", call: Cal
     ...(options.mode === undefined ? {} : { mode: options.mode }),
   };
   const inbound = params.contentStreamId === undefined ? undefined : connection.inbound.claim(params.contentStreamId);
-  const content = inbound === undefined ? Buffer.from(params.content ?? "", encoding) : undefined;
+  const long = encoding === "base64" ? call.long?.base64() : call.long?.utf8();
+  const content = inbound === undefined && long === undefined ? Buffer.from(params.content ?? "", encoding) : undefined;
   if (content !== undefined && content.length <= inlineBytes) {
     await agent.files.writeFile({ ...request, data: content }, { signal });
     return;
   }
-  const source = inbound ?? Readable.from([content]);
+  const source = inbound ?? Readable.from(long ?? [content]);
   try {
     const small = await inbound?.whole(smallStream.bytes, smallStream.patience, signal);
     if (small !== undefined) {

@@ -1,9 +1,9 @@
 /** Open files. A client's number is valid on its connection only, see `ConnectionState.handles`. */
 import { rpcMethods as contract, type RpcParams } from "@caisson/api";
 import { agentContract } from "@caisson/protocol";
-import { method, type Call, type Methods } from "../call.ts";
+import { memoryPatience, method, type Call, type Methods } from "../call.ts";
 import { OperationFailure } from "../errors.ts";
-import { Base64Json } from "../frames.ts";
+import { BytesJson } from "../frames.ts";
 import { toFileInfo } from "./file-info.ts";
 
 /** Largest piece of one call to the agent, bytes. */
@@ -33,21 +33,21 @@ export const fileHandles: Methods = {
   fileRead: method(contract.fileRead, async ({ fileHandleId, length }, call) => {
     const request = { handle: find(fileHandleId, call), length: Math.min(Math.trunc(length), pieceBytes) };
     if (request.length === 0) return { data: "" };
+    call.hold(await call.memory.content.take(request.length, { signal: call.signal, deadline: memoryPatience }));
     const { data, eof } = await call.agent.files.read(request, { signal: call.signal });
-    return data.length === 0 && eof ? { data: null } : Base64Json.data(data);
+    return data.length === 0 && eof ? { data: null } : BytesJson.data(data);
   }),
   fileWrite: method(contract.fileWrite, async ({ fileHandleId, data }, call) => {
     const handle = find(fileHandleId, call);
-    const bytes = Buffer.from(data, "base64");
     let written = 0;
-    while (written < bytes.length) {
-      const piece = bytes.subarray(written, written + pieceBytes);
-      const answer = await call.agent.files.write({ handle, data: piece }, { signal: call.signal });
-      if (answer.written === 0 || answer.written > piece.length) break;
-      written += answer.written;
+    let asked = 0;
+    for (const bytes of call.long?.base64() ?? [Buffer.from(data, "base64")]) {
+      asked += bytes.length;
+      written += await writeAll(handle, bytes, call);
+      if (written < asked) break;
     }
     // The client would repeat a write of nothing for ever.
-    if (written === 0 && bytes.length > 0)
+    if (written === 0 && asked > 0)
       throw new OperationFailure({ constructorName: "WriteZero", message: "failed to write whole buffer", code: null });
     return { bytesWritten: written };
   }),
@@ -105,6 +105,18 @@ async function open(
   const fileHandleId = connection.nextHandle();
   connection.handles.set(fileHandleId, handle);
   return { fileHandleId };
+}
+
+/** @returns the bytes that the file took: fewer than all when its disk is full */
+async function writeAll(handle: bigint, bytes: Buffer, { agent, signal }: Call): Promise<number> {
+  let written = 0;
+  while (written < bytes.length) {
+    const piece = bytes.subarray(written, written + pieceBytes);
+    const answer = await agent.files.write({ handle, data: piece }, { signal });
+    if (answer.written === 0 || answer.written > piece.length) break;
+    written += answer.written;
+  }
+  return written;
 }
 
 async function sync(fileHandleId: number, dataOnly: boolean, call: Call): Promise<void> {

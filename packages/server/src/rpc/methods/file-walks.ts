@@ -2,7 +2,8 @@
 import { rpcMethods as contract } from "@caisson/api";
 import { Readable } from "node:stream";
 import type { agentContract } from "@caisson/protocol";
-import { method, type Call, type Methods } from "../call.ts";
+import { memoryPatience, method, type Call, type Methods } from "../call.ts";
+import { outboundBytes } from "../streams/outbound.ts";
 
 export const fileWalks: Methods = {
   walk: method(contract.walk, async (params, call) => {
@@ -20,7 +21,7 @@ export const fileWalks: Methods = {
         ? {}
         : { maxDepth: Math.trunc(params.maxDepth) }),
     };
-    return { streamId: stream((signal) => call.agent.files.walk(request, { signal }), call) };
+    return { streamId: await stream((signal) => call.agent.files.walk(request, { signal }), call) };
   }),
   expandGlob: method(contract.expandGlob, async (params, call) => {
     const request = {
@@ -34,17 +35,21 @@ export const fileWalks: Methods = {
       globstar: params.globstar ?? true,
       caseInsensitive: params.caseInsensitive ?? false,
     };
-    return { streamId: stream((signal) => call.agent.files.expandGlob(request, { signal }), call) };
+    return { streamId: await stream((signal) => call.agent.files.expandGlob(request, { signal }), call) };
   }),
 };
 
 type Walk = (signal: AbortSignal) => AsyncIterable<agentContract.WalkBatch>;
 
-function stream(walk: Walk, { connection, replied }: Call): number {
+/** Memory of a batch of entries while it is taken apart, bytes. */
+const batchBytes = 4 * 2 ** 20;
+
+async function stream(walk: Walk, { connection, memory, replied, signal }: Call): Promise<number> {
+  const hold = await memory.streams.take(outboundBytes + batchBytes, { signal, deadline: memoryPatience });
   const abort = new AbortController();
   const source = Readable.from(documents(walk, abort.signal));
   source.once("close", () => abort.abort());
-  return connection.outbound.open(source, { gate: replied });
+  return connection.outbound.open(source, { hold, gate: replied });
 }
 
 /** The call starts with the first read. Connect reports an answer as broken when its stream closes before anyone reads it. */

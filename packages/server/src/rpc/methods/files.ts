@@ -1,13 +1,15 @@
 /** File system operations that take paths. Semantics follow Deno's functions of the same name. */
 import { rpcMethods as contract } from "@caisson/api";
-import { method, type Methods } from "../call.ts";
+import { agentAnswers, errnoOf, type agentContract } from "@caisson/protocol";
+import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
+import { memoryPatience, method, type Call, type Methods } from "../call.ts";
 import { toFileInfo } from "./file-info.ts";
 
 export const files: Methods = {
   readDir: method(
     contract.readDir,
-    async (params, { agent, signal }) => {
-      const { entries } = await agent.files.readDir(params, { signal });
+    async ({ path }, call) => {
+      const entries = await readDirectory(path, call);
       return entries.map(({ name, isFile, isDirectory, isSymlink }) => ({ name, isFile, isDirectory, isSymlink }));
     },
     (params) => `readdir '${params.path}'`,
@@ -123,6 +125,39 @@ export const files: Methods = {
     (params) => `utime '${params.path}'`,
   ),
 };
+
+/**
+ * Memory of a directory's entries, bytes. An entry of two bytes takes a hundred times as much once it is an object; only a hostile guest
+ * sends such.
+ */
+const directoryBytes = { small: 12 * 2 ** 20, large: 96 * 2 ** 20 };
+
+/** Few directories are large, so each is first read as if it were small. */
+async function readDirectory(path: string, call: Call): Promise<readonly agentContract.DirEntry[]> {
+  const { agent, memory, signal } = call;
+  const small = await memory.content.take(directoryBytes.small, { signal, deadline: memoryPatience });
+  call.hold(small);
+  try {
+    const { entries } = await agent.files.readDir({ path }, { signal });
+    small.shrinkTo(entries.length * 512);
+    return entries;
+  } catch (error) {
+    if (!isTooLarge(error)) throw error;
+  }
+  small.release();
+  const wanted = Math.min(directoryBytes.large, memory.content.limit);
+  const large = await memory.content.take(wanted, { signal, deadline: memoryPatience });
+  call.hold(large);
+  const contextValues = createContextValues().set(agentAnswers, "large");
+  const { entries } = await agent.files.readDir({ path }, { signal, contextValues });
+  large.shrinkTo(entries.length * 512);
+  return entries;
+}
+
+/** The answer was larger than the bound of its method. The agent's own errors of this code carry an errno. */
+function isTooLarge(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.ResourceExhausted && errnoOf(error) === undefined;
+}
 
 function tempRequest({
   dir = "",

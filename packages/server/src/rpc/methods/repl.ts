@@ -8,7 +8,9 @@ export const repl: Methods = {
   spawnDenoRepl: method(contract.spawnDenoRepl, ({ scriptArgs = [], ...options }, call) =>
     startRepl(options, scriptArgs, call),
   ),
-  denoReplEval: method(contract.denoReplEval, ({ pid, code }, call) => find(pid, call).evaluate(code, call.signal)),
+  denoReplEval: method(contract.denoReplEval, ({ pid, code }, call) =>
+    find(pid, call).evaluate(call.long === undefined ? code : [...call.long.texts()].join(""), call.signal),
+  ),
   denoReplCall: method(contract.denoReplCall, ({ pid, fn, args }, call) => find(pid, call).call(fn, args, call.signal)),
   /** Closing a closed REPL is no error: the Python client would not catch it. */
   denoReplClose: method(

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { after, before, test } from "node:test";
 import { OperationFailure } from "../errors.ts";
+import { Budget } from "../../kernel/memory/budget.ts";
 import { Repl } from "./repl.ts";
 import { connectPipes } from "./start.ts";
 
@@ -27,7 +28,7 @@ before(() => {
     env: { ...process.env, CAISSON_REPL: directory, NO_COLOR: "1" },
   });
   program.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
-  repl = new Repl(1, { requests: channel.stdin, answers: channel.stdout }, 2 ** 20);
+  repl = new Repl(1, { requests: channel.stdin, answers: channel.stdout }, new Budget(2 ** 26));
 });
 
 after(() => {
@@ -129,11 +130,12 @@ test("a guest that answers with nonsense ends its REPL and nothing else", async 
     "nonsense\n",
     '{"id":"1"}\n',
     `{"id":1,"error":{"message":1}}\n`,
-    "x".repeat(3000),
+    "x".repeat(3_000_000),
     "[".repeat(900),
+    `{"id":1,"ok":[${"{},".repeat(400_000)}1]}\n`,
   ]) {
     const answers = new PassThrough();
-    const hostile = new Repl(1, { requests: new PassThrough().resume(), answers }, 2048);
+    const hostile = new Repl(1, { requests: new PassThrough().resume(), answers }, new Budget(2 ** 22));
     const waiting = hostile.evaluate("1", signal);
     answers.write(nonsense);
     answers.end();

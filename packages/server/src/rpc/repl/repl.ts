@@ -1,7 +1,9 @@
 /** One REPL in a sandbox. Requests and answers are lines of JSON; answers come from the guest and are not trusted. */
 import type { Readable, Writable } from "node:stream";
 import { z } from "zod";
+import type { Budget, Hold } from "../../kernel/memory/budget.ts";
 import { OperationFailure } from "../errors.ts";
+import { parseLine } from "../incoming/parse.ts";
 
 const errorSchema = z.object({
   constructorName: z.string().max(256),
@@ -16,6 +18,12 @@ const errorSchema = z.object({
   },
 });
 const answerSchema = z.object({ id: z.int(), ok: z.unknown().optional(), error: errorSchema.optional() });
+
+/** Longest answer of the guest, bytes. */
+const maxLine = 32 * 2 ** 20;
+/** An answer that grows takes memory in steps of this size: itself, the text and the value that it becomes. Bytes of the answer. */
+const step = 2 ** 20;
+const stepMemory = 3 * step;
 
 interface Waiting {
   readonly resolve: (value: unknown) => void;
@@ -32,17 +40,17 @@ export class Repl {
   /** Resolves when the REPL accepts no more requests. */
   readonly ended: Promise<void>;
   readonly #channel: ReplChannel;
-  readonly #maxLine: number;
+  readonly #memory: Budget;
   readonly #waiting = new Map<number, Waiting>();
   readonly #markEnded: () => void;
   #lastId = 0;
   #failure: OperationFailure | undefined;
 
-  /** @param maxLine longest answer accepted from the guest, bytes */
-  constructor(pid: number, channel: ReplChannel, maxLine: number) {
+  /** @param memory for long answers */
+  constructor(pid: number, channel: ReplChannel, memory: Budget) {
     this.pid = pid;
     this.#channel = channel;
-    this.#maxLine = maxLine;
+    this.#memory = memory;
     const ended = Promise.withResolvers<void>();
     this.ended = ended.promise;
     this.#markEnded = ended.resolve;
@@ -80,6 +88,8 @@ export class Repl {
   async #read(): Promise<void> {
     let pieces: Buffer[] = [];
     let size = 0;
+    const holds: Hold[] = [];
+    const release = () => holds.splice(0).forEach((hold) => hold.release());
     try {
       for await (const chunk of this.#channel.answers as AsyncIterable<Buffer>) {
         let from = 0;
@@ -87,26 +97,35 @@ export class Repl {
           this.#answer(Buffer.concat([...pieces, chunk.subarray(from, end)]));
           pieces = [];
           size = 0;
+          release();
           from = end + 1;
         }
         pieces.push(chunk.subarray(from));
         size += chunk.length - from;
-        if (size > this.#maxLine) return this.fail("The value is too large for one message.");
+        if (size > maxLine) return this.fail("The value is too large for one message.");
+        while (size > (holds.length + 1) * step) {
+          const hold = this.#memory.try(stepMemory);
+          if (hold === undefined) return this.fail("The server has no memory left for a value of this size.");
+          holds.push(hold);
+        }
       }
       this.fail("The REPL has ended.");
     } catch {
       this.fail("The REPL has ended.");
+    } finally {
+      release();
     }
   }
 
   #answer(line: Buffer): void {
-    let value: unknown;
+    let answer: ReturnType<typeof parseLine>;
     try {
-      value = JSON.parse(line.toString("utf8"));
+      answer = parseLine(line);
     } catch {
       return this.fail("The REPL sent an invalid answer.");
     }
-    const parsed = answerSchema.safeParse(value);
+    if (answer === undefined) return this.fail("The value is too large for one message.");
+    const parsed = answerSchema.safeParse(answer.value);
     if (!parsed.success) return this.fail("The REPL sent an invalid answer.");
     const { id, ok, error } = parsed.data;
     const waiting = this.#waiting.get(id);

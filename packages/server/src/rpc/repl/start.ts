@@ -16,7 +16,7 @@ export const connectPipes = 'mkfifo -m 600 "$0/in" "$0/out" || exit 1; cat "$0/o
 const closeGrace = 2000;
 
 export async function startRepl(options: SpawnOptions, scriptArgs: readonly string[], call: Call): Promise<Spawned> {
-  const { agent, signal, deno, replyBytes, log } = call;
+  const { agent, signal, deno, log } = call;
   const { path: directory } = await agent.files.makeTempDir({ prefix: "caisson-repl-" }, { signal });
   const file = `${directory}/repl.mjs`;
   const [channel] = await Promise.all([
@@ -35,7 +35,7 @@ export async function startRepl(options: SpawnOptions, scriptArgs: readonly stri
     const command = { command: "deno", args: ["run", "-A", file, ...scriptArgs] };
     const spawned = await spawn(command, { ...options, env: { ...options.env, CAISSON_REPL: directory } }, call);
     const pipes = { requests: agent.writeStream(channel.stdinStream), answers: agent.readStream(channel.stdoutStream) };
-    const repl = new Repl(spawned.pid, pipes, replyBytes);
+    const repl = new Repl(spawned.pid, pipes, call.memory.content);
     deno.add(repl);
     void agent.processes
       .wait({ pid: spawned.pid })

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { OperationFailure } from "../errors.ts";
 import { InboundStream } from "./inbound.ts";
+import { Budget } from "../../kernel/memory/budget.ts";
 import { ReceiveBudget } from "./receive-budget.ts";
 
 /** Longer than any of these tests takes, milliseconds. */
@@ -10,7 +11,7 @@ const long = 60_000;
 const never = new AbortController().signal;
 
 function open() {
-  const budget = new ReceiveBudget({ pause() {}, resume() {}, dropLargest() {} });
+  const budget = new ReceiveBudget({ pause() {}, resume() {}, dropLargest() {} }, new Budget(2 ** 30));
   let ended = 0;
   const stream = new InboundStream(1, budget, () => ended++);
   return { stream, budget, ended: () => ended };

@@ -2,13 +2,19 @@
 import type { SerialisedError } from "@caisson/api";
 import { Readable } from "node:stream";
 import { z } from "zod";
+import type { Hold } from "../../kernel/memory/budget.ts";
 import { OperationFailure, typeError } from "../errors.ts";
 import { notificationFrame } from "../frames.ts";
+import type { LongText } from "../incoming/long-text.ts";
+import { isLongText } from "../incoming/parse.ts";
+import type { Memory } from "../memory/ledger.ts";
 import type { Sender } from "../sender.ts";
 import { ReceiveBudget, type BudgetOwner } from "./receive-budget.ts";
 
 /** Open streams of one connection. */
 const maxStreams = 1024;
+/** Memory of a stream: its state, and what is on its way into the sandbox. Bytes. */
+const streamBytes = 64 * 1024;
 
 const idSchema = z.object({ streamId: z.number() });
 const enqueueSchema = z.object({ streamId: z.number(), data: z.string() });
@@ -37,6 +43,8 @@ export class InboundStream extends Readable {
   readonly #onDestroy: (stream: InboundStream) => void;
   #queue: Buffer[] = [];
   #queued = 0;
+  /** Long pieces in base64 that are decoded as they are read. */
+  readonly #long: { readonly pieces: Iterator<Buffer>; readonly hold: Hold | undefined }[] = [];
   #ended = false;
   #hungry = false;
   /** Called when anything arrives, see `whole`. */
@@ -63,9 +71,19 @@ export class InboundStream extends Readable {
   enqueue(data: Buffer): void {
     this.onFrame?.();
     if (this.#ended || this.destroyed || data.length === 0) return;
+    if (this.#long.length > 0) return void this.#long.push({ pieces: [data].values(), hold: undefined });
     this.#queue.push(data);
     this.#queued += data.length;
     this.#budget.add(data.length);
+    if (this.#hungry) this.#feed();
+    this.#changed?.();
+  }
+
+  /** @param hold memory of the text. The stream releases it */
+  enqueueLong(text: LongText, hold: Hold | undefined): void {
+    this.onFrame?.();
+    if (this.#ended || this.destroyed) return hold?.release();
+    this.#long.push({ pieces: text.base64(), hold });
     if (this.#hungry) this.#feed();
     this.#changed?.();
   }
@@ -89,7 +107,7 @@ export class InboundStream extends Readable {
     signal.throwIfAborted();
     const waiting = Promise.withResolvers<void>();
     const wake = () => waiting.resolve();
-    const decided = () => this.#ended || this.destroyed || this.#queued > limit;
+    const decided = () => this.#ended || this.destroyed || this.#queued > limit || this.#long.length > 0;
     this.#changed = () => {
       if (decided()) wake();
     };
@@ -102,7 +120,8 @@ export class InboundStream extends Readable {
     this.#changed = undefined;
     signal.throwIfAborted();
     if (this.errored) throw this.errored;
-    return this.#ended && !this.destroyed && this.#queued <= limit ? Buffer.concat(this.#queue) : undefined;
+    const small = this.#queued <= limit && this.#long.length === 0;
+    return this.#ended && !this.destroyed && small ? Buffer.concat(this.#queue) : undefined;
   }
 
   fail(error: SerialisedError): void {
@@ -122,9 +141,26 @@ export class InboundStream extends Readable {
       this.#hungry = this.push(data);
       this.#budget.release(data.length);
     }
-    if (this.#hungry && this.#ended && this.#queue.length === 0) {
+    if (this.#hungry && this.#long.length > 0) this.#feedLong();
+    if (this.#hungry && this.#ended && this.#queue.length === 0 && this.#long.length === 0) {
       this.#hungry = false;
       this.push(null);
+    }
+  }
+
+  /** One frame is read to its end before the next: a client that sends long frames sends few. */
+  #feedLong(): void {
+    try {
+      for (let first = this.#long[0]; this.#hungry && first !== undefined; first = this.#long[0]) {
+        const { done, value } = first.pieces.next() as IteratorResult<Buffer, undefined>;
+        if (done !== true) this.#hungry = this.push(value);
+        else {
+          first.hold?.release();
+          this.#long.shift();
+        }
+      }
+    } catch (error) {
+      this.destroy(error as Error);
     }
   }
 
@@ -132,6 +168,7 @@ export class InboundStream extends Readable {
     this.#budget.release(this.#queued);
     this.#queue = [];
     this.#queued = 0;
+    for (const { hold } of this.#long.splice(0)) hold?.release();
     this.#changed?.();
     this.#onDestroy(this);
     callback(error);
@@ -143,11 +180,14 @@ export class InboundStreams {
   readonly #budget: ReceiveBudget;
   readonly #open = new Map<number, InboundStream>();
   readonly #unclaimed = new Set<number>();
+  readonly #memory: Memory;
+  readonly #holds = new Map<number, Hold>();
   #closed = false;
 
-  constructor(sender: Sender, reading: Pick<BudgetOwner, "pause" | "resume">) {
+  constructor(sender: Sender, reading: Pick<BudgetOwner, "pause" | "resume">, memory: Memory) {
     this.#sender = sender;
-    this.#budget = new ReceiveBudget({ ...reading, dropLargest: () => this.#dropLargest() });
+    this.#memory = memory;
+    this.#budget = new ReceiveBudget({ ...reading, dropLargest: () => this.#dropLargest() }, memory.content);
   }
 
   /** Whether we stopped reading from the client. */
@@ -159,20 +199,31 @@ export class InboundStreams {
     return this.#open.size;
   }
 
-  /** Handles a notification of the stream protocol. Invalid ones, and those for streams that are not open, are ignored. */
-  receive(method: string, params: unknown): void {
+  /**
+   * Handles a notification of the stream protocol. Invalid ones, and those for streams that are not open, are ignored.
+   * @param long data that is too long for the rest of its frame
+   * @param hold memory of the frame
+   * @returns whether a stream releases `hold`
+   */
+  receive(method: string, params: unknown, long?: LongText, hold?: Hold): boolean {
     if (method === "$sandbox.stream.start") {
       const id = idSchema.safeParse(params).data?.streamId;
       if (id !== undefined && !this.#open.has(id)) this.#start(id);
     } else if (method === "$sandbox.stream.enqueue") {
       const frame = enqueueSchema.safeParse(params).data;
-      if (frame !== undefined) this.#open.get(frame.streamId)?.enqueue(Buffer.from(frame.data, "base64"));
+      const stream = frame === undefined ? undefined : this.#open.get(frame.streamId);
+      if (long !== undefined && stream !== undefined && isLongText(frame?.data)) {
+        stream.enqueueLong(long, hold);
+        return true;
+      }
+      if (frame !== undefined && long === undefined) stream?.enqueue(Buffer.from(frame.data, "base64"));
     } else if (method === "$sandbox.stream.end") {
       this.#open.get(idSchema.safeParse(params).data?.streamId ?? Number.NaN)?.end();
     } else if (method === "$sandbox.stream.error") {
       const frame = errorSchema.safeParse(params).data;
       if (frame !== undefined) this.#open.get(frame.streamId)?.fail(asError(frame.error));
     }
+    return false;
   }
 
   #start(id: number): void {
@@ -180,6 +231,14 @@ export class InboundStreams {
       this.#sender.send(cancelFrame(id, `This connection already has ${maxStreams} open streams, the limit.`));
       return;
     }
+    const hold = this.#memory.streams.try(streamBytes);
+    if (hold === undefined) {
+      this.#sender.send(
+        cancelFrame(id, "The sandbox already has so many open streams that no memory is left for more."),
+      );
+      return;
+    }
+    this.#holds.set(id, hold);
     this.#open.set(id, new InboundStream(id, this.#budget, (stream) => this.#ended(stream)));
     this.#unclaimed.add(id);
   }
@@ -187,6 +246,8 @@ export class InboundStreams {
   #ended(stream: InboundStream): void {
     this.#open.delete(stream.streamId);
     this.#unclaimed.delete(stream.streamId);
+    this.#holds.get(stream.streamId)?.release();
+    this.#holds.delete(stream.streamId);
     if (!stream.complete && !this.#closed)
       this.#sender.send(cancelFrame(stream.streamId, "The receiver needs no more data."));
   }

@@ -2,6 +2,7 @@
 import type { SerialisedError } from "@caisson/api";
 import type { Readable } from "node:stream";
 import type { Logger } from "pino";
+import type { Hold } from "../../kernel/memory/budget.ts";
 import { serialiseError } from "../errors.ts";
 import { enqueueFrame, notificationFrame } from "../frames.ts";
 import type { Sender } from "../sender.ts";
@@ -9,8 +10,12 @@ import { nextStreamId } from "./stream-ids.ts";
 
 /** Raw bytes in one frame: base64 of it stays far below the 1 MiB that the Python client accepts (T15). */
 const chunkBytes = 64 * 1024;
+/** Memory of one stream: what the guest may send before it is read, and what is being sent. Bytes. */
+export const outboundBytes = 320 * 1024;
 
 export interface OutboundOptions {
+  /** `outboundBytes` of the sandbox's memory. Released at the end of the source. */
+  readonly hold: Hold;
   /** Nothing is sent before this resolves (T5, T26). */
   readonly gate: Promise<void>;
   /**
@@ -47,7 +52,7 @@ export class OutboundStreams {
   }
 
   /** Sends what `source` yields. One chunk of at most 64 KiB is one frame, so a source of documents keeps them whole (T14). */
-  open(source: Readable, { gate, processOutput = false }: OutboundOptions): number {
+  open(source: Readable, { hold, gate, processOutput = false }: OutboundOptions): number {
     const stream: OutboundStream = {
       id: nextStreamId(),
       source,
@@ -59,7 +64,7 @@ export class OutboundStreams {
     this.#open.set(stream.id, stream);
     // The loop handles errors, but it may not run yet.
     source.on("error", () => {});
-    void this.#run(stream, gate);
+    void this.#run(stream, gate).finally(() => hold.release());
     return stream.id;
   }
 

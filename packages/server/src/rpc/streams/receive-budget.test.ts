@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Budget } from "../../kernel/memory/budget.ts";
 import { ReceiveBudget } from "./receive-budget.ts";
 
 const MiB = 2 ** 20;
 /** Milliseconds. */
 const patience = 40;
 
-function budget() {
+function budget(memory = 1024 * MiB) {
   const log: string[] = [];
   const dropLargest = () => {
     log.push("drop");
@@ -15,6 +16,7 @@ function budget() {
   };
   const made: ReceiveBudget = new ReceiveBudget(
     { pause: () => log.push("pause"), resume: () => log.push("resume"), dropLargest },
+    new Budget(memory),
     patience,
   );
   return { log, made };
@@ -42,6 +44,16 @@ test("a socket is never stopped for good: the bound grows with patience, and at 
   assert.equal(log.filter((entry) => entry === "pause").length, log.filter((entry) => entry === "resume").length);
   assert.ok(log.includes("drop"));
   assert.equal(log.slice(0, log.indexOf("drop")).filter((entry) => entry === "resume").length, 6);
+  made.close();
+});
+
+test("without memory the bound does not grow, and a stream is dropped at once", async () => {
+  const { log, made } = budget(3 * MiB);
+  for (let megabytes = 0; megabytes < 6; megabytes++) {
+    made.add(MiB);
+    while (made.paused) await sleep(5);
+  }
+  assert.equal(log.slice(0, log.indexOf("drop")).filter((entry) => entry === "resume").length, 2);
   made.close();
 });
 

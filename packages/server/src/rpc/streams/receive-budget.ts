@@ -1,8 +1,10 @@
 /**
  * Limits how many bytes of a client wait to be read. The protocol has no flow control, so the only way to slow a client down is to
  * stop reading its socket. But kills and pings use the same socket, so reading never stops for good: when nothing is consumed for a
- * while the limit grows, and at the largest limit the largest stream is dropped.
+ * while the limit grows, and at the largest limit, or when no memory is left, the largest stream is dropped.
  */
+import type { Budget, Hold } from "../../kernel/memory/budget.ts";
+
 /** Small: buffers that wait longer leave V8's young generation and are freed much later. Bytes. */
 const softBytes = 2 ** 20;
 const hardBytes = 64 * 2 ** 20;
@@ -22,9 +24,14 @@ export class ReceiveBudget {
   #used = 0;
   #limit = softBytes;
   #timer: NodeJS.Timeout | undefined;
+  readonly #memory: Budget;
+  /** What a limit above the usual one takes of the memory. */
+  readonly #holds: Hold[] = [];
 
-  constructor(owner: BudgetOwner, patience = usualPatience) {
+  /** @param memory a larger limit takes from it */
+  constructor(owner: BudgetOwner, memory: Budget, patience = usualPatience) {
     this.#owner = owner;
+    this.#memory = memory;
     this.#patience = patience;
   }
 
@@ -45,6 +52,7 @@ export class ReceiveBudget {
     if (this.#timer === undefined) return;
     if (this.#used <= softBytes / 2) {
       this.#limit = softBytes;
+      this.#releaseAll();
       this.#resume();
     } else {
       this.#arm();
@@ -52,6 +60,7 @@ export class ReceiveBudget {
   }
 
   close(): void {
+    this.#releaseAll();
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
@@ -64,11 +73,19 @@ export class ReceiveBudget {
 
   #stalled(): void {
     this.#timer = undefined;
-    if (this.#limit < hardBytes) this.#limit *= 2;
-    else this.#owner.dropLargest();
+    const hold = this.#limit < hardBytes ? this.#memory.try(this.#limit) : undefined;
+    if (hold === undefined) this.#owner.dropLargest();
+    else {
+      this.#holds.push(hold);
+      this.#limit *= 2;
+    }
     this.#resume();
     // One message can be larger than the next limit; then reading stops again at once.
     if (this.#used > this.#limit) this.add(0);
+  }
+
+  #releaseAll(): void {
+    for (const hold of this.#holds.splice(0)) hold.release();
   }
 
   #resume(): void {
