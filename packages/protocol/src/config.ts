@@ -83,6 +83,11 @@ const limits = z
       .describe(
         "Most bytes that the writable layers of one organisation's running sandboxes can take. Each counts with its largest size: `sandbox.diskBytes`, or the capacity of the snapshot that is its root.",
       ),
+    auditStreams: z
+      .int()
+      .min(0)
+      .default(16)
+      .describe("Most live streams of audit events that one organisation can read at the same time."),
     messageBytes: z
       .int()
       .min(65536)
@@ -134,6 +139,20 @@ const egress = z
       .describe("Most bytes that one sandbox may send to one hostname in its life. Default: no limit."),
     workers: z.int().min(1).max(64).default(1).describe("Number of egress proxy processes."),
     auditRetentionDays: z.int().min(1).default(30).describe("How long audit events are kept, days."),
+    auditEventsPerMinute: z
+      .int()
+      .min(0)
+      .default(300)
+      .describe(
+        "Most audit events of one sandbox in a minute that are recorded one by one, for each verdict. One more event says how many others there were.",
+      ),
+    auditEventsPerOrganisation: z
+      .int()
+      .min(0)
+      .default(500_000)
+      .describe(
+        "Most audit events of one organisation that are kept. The oldest are removed first. An event takes about 1 KB.",
+      ),
   })
   .prefault({});
 

@@ -21,7 +21,9 @@ export const auditQuery = z
 export const auditEvent = z
   .object({
     id: z.string(),
-    kind: z.enum(["connection", "request"]),
+    kind: z
+      .enum(["connection", "request", "summary"])
+      .describe("`summary`: stands for events that were not recorded one by one; `detail` says how many."),
     at: z.number().describe("Epoch milliseconds, at the start."),
     sandboxId: z.string(),
     connection: z.string(),

@@ -6,21 +6,26 @@ import { Counter } from "prom-client";
 import type { Slice } from "../kernel/slice.ts";
 import { usageService, type UsageMeter } from "../usage/index.ts";
 import { workloads as workloadsService, type Workloads } from "../workloads/index.ts";
+import { LiveStreams } from "./live-streams.ts";
 import { AuditLog } from "./log.ts";
+import { sandboxIndex } from "./migrations.ts";
 import { auditRoutes } from "./routes.ts";
 import { AuditStore } from "./store.ts";
 
 /** Milliseconds. */
 const flushInterval = 250;
-const retentionInterval = 3600_000;
+const retentionInterval = 60_000;
 const retryAfter = 1000;
 const day = 24 * 3600_000;
 
 export const auditSlice: Slice = {
   name: "audit",
+  migrations: { "2026-12-02-audit-index": { up: sandboxIndex } },
   setup({ db, config, node, metrics, log, services, publicUrl }) {
     const store = new AuditStore(db);
-    const audit = new AuditLog(store, log);
+    const { auditEventsPerMinute: perMinute, auditEventsPerOrganisation, auditRetentionDays } = config.egress;
+    const audit = new AuditLog({ store, log, perMinute });
+    const streams = new LiveStreams(audit, config.limits.auditStreams);
     const counter = new Counter({
       name: "caisson_egress_events_total",
       help: "Connections and requests out of sandboxes.",
@@ -29,16 +34,26 @@ export const auditSlice: Slice = {
     });
     const stopped = new AbortController();
     let reading: Promise<void> | undefined;
+    let first = true;
     const workloads = services.use(workloadsService);
     const read = { node, audit, counter, workloads, usage: services.use(usageService), log, signal: stopped.signal };
     return {
-      routes: auditRoutes({ audit, store, publicUrl }),
+      routes: auditRoutes({ audit, store, streams, publicUrl }),
       background: [
-        { name: "writing audit events", interval: flushInterval, run: () => audit.flush() },
+        { name: "writing audit events", interval: flushInterval, run: () => audit.write() },
         {
           name: "removing old audit events",
           interval: retentionInterval,
-          run: () => store.removeBefore(Date.now() - config.egress.auditRetentionDays * day),
+          run: async (signal) => {
+            await store.removeBefore(Date.now() - auditRetentionDays * day, signal);
+            const orgs = first ? await db.selectFrom("orgs").select("id").execute() : [];
+            first = false;
+            await store.removeBeyond(
+              auditEventsPerOrganisation,
+              orgs.map(({ id }) => String(id)),
+              signal,
+            );
+          },
         },
       ],
       start: async () => {
@@ -47,6 +62,7 @@ export const auditSlice: Slice = {
       stop: async () => {
         stopped.abort();
         await reading;
+        audit.summarise({ all: true });
         await audit.flush();
       },
     };

@@ -3,25 +3,24 @@ import { auditEvent, auditQuery, type AuditQuery } from "@caisson/api";
 import { CaissonError } from "@caisson/protocol";
 import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { streamSSE } from "hono/streaming";
+import type { HttpBindings } from "@hono/node-server";
 import type { HttpVariables } from "../kernel/http/context.ts";
 import { linkHeader, nextLink, pageParameters, readPage } from "../kernel/http/pagination.ts";
 import { refusals } from "../kernel/http/refusals.ts";
+import type { LiveStreams } from "./live-streams.ts";
 import type { AuditLog } from "./log.ts";
 import type { AuditEntry, AuditStore } from "./store.ts";
-
-/** Milliseconds between comments that keep proxies from closing a quiet stream. */
-const keepAlive = 15_000;
-/** Events that may wait for a slow reader. With more, its stream ends; it can connect again with `since`. */
-const maxWaiting = 1000;
 
 const mostInPage = 1000;
 
 export interface AuditRoutesContext {
   readonly audit: AuditLog;
   readonly store: AuditStore;
+  readonly streams: LiveStreams;
   readonly publicUrl: () => string;
 }
+
+type StreamContext = Context<HttpVariables & { Bindings: HttpBindings }>;
 
 /** Filters for the API document. They are read from the URL, where an empty value counts as absent. */
 const filters = {
@@ -41,7 +40,8 @@ const listRoute = createRoute({
   request: { query: z.object({ ...filters, ...pageParameters(mostInPage) }) },
   responses: {
     200: {
-      description: "A page",
+      description:
+        "A page. It can have fewer entries than `limit`, or none, although there is a next one: a page looks at a limited number of events.",
       headers: linkHeader,
       content: { "application/json": { schema: z.array(auditEvent) } },
     },
@@ -56,7 +56,7 @@ const streamRoute = createRoute({
   request: { query: z.object(filters) },
   responses: {
     200: { description: "Server-sent events", content: { "text/event-stream": { schema: auditEvent } } },
-    ...refusals(400, 401, 403),
+    ...refusals(400, 401, 403, 429),
   },
 });
 
@@ -64,7 +64,7 @@ export function auditRoutes(context: AuditRoutesContext): (app: OpenAPIHono<Http
   return (app) => {
     app.openapi(listRoute, (c) => list(c, context));
     // The body of a stream has no type here.
-    app.openapi(streamRoute, (c) => stream(c, context) as never);
+    app.openapi(streamRoute, (c) => stream(c as unknown as StreamContext, context) as never);
   };
 }
 
@@ -73,52 +73,27 @@ async function list(c: Context<HttpVariables>, context: AuditRoutesContext) {
   const { limit, cursor } = readPage(query, { standard: 100, most: mostInPage });
   const { sandbox, host, verdict, since } = readFilter(query);
   await context.audit.flush();
-  const entries = await context.store.find({
+  const { entries, next } = await context.store.find({
     orgId: c.get("org").id,
     sandboxId: sandbox,
     host,
     verdict,
     since,
-    limit: limit + 1,
+    limit,
     cursor,
   });
-  const page = entries.slice(0, limit);
-  const last = page.at(-1);
-  if (entries.length > limit && last !== undefined)
-    c.header("Link", nextLink(context.publicUrl(), c.req.path, query, last.id));
-  return c.json(page as z.infer<typeof auditEvent>[], 200);
+  if (next !== undefined) c.header("Link", nextLink(context.publicUrl(), c.req.path, query, next));
+  return c.json(entries as z.infer<typeof auditEvent>[], 200);
 }
 
-function stream(c: Context<HttpVariables>, context: AuditRoutesContext): Response {
+function stream(c: StreamContext, { streams }: AuditRoutesContext): Response {
   const filter = readFilter(new URL(c.req.url).searchParams);
-  const orgId = c.get("org").id;
-  return streamSSE(c, async (stream) => {
-    const waiting: AuditEntry[] = [];
-    let wake = () => {};
-    const ended = new AbortController();
-    const end = () => {
-      ended.abort();
-      wake();
-    };
-    const unsubscribe = context.audit.subscribe((eventOrg, entry) => {
-      if (eventOrg !== orgId || !matches(entry, filter)) return;
-      waiting.push(entry);
-      if (waiting.length > maxWaiting) end();
-      wake();
-    });
-    stream.onAbort(end);
-    const timer = setInterval(() => void stream.write(": keep-alive\n\n"), keepAlive);
-    try {
-      await stream.write(": open\n\n");
-      while (!ended.signal.aborted) {
-        for (const entry of waiting.splice(0)) await stream.writeSSE({ id: entry.id, data: JSON.stringify(entry) });
-        if (waiting.length === 0 && !ended.signal.aborted) await new Promise<void>((resolve) => (wake = resolve));
-      }
-    } finally {
-      clearInterval(timer);
-      unsubscribe();
-    }
+  const body = streams.open({
+    orgId: c.get("org").id,
+    matches: (entry) => matches(entry, filter),
+    disconnect: () => c.env.outgoing.destroy(),
   });
+  return c.body(body, 200, { "content-type": "text/event-stream", "cache-control": "no-cache" });
 }
 
 function readFilter(query: URLSearchParams): AuditQuery {

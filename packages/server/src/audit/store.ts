@@ -1,10 +1,24 @@
 /** Egress events in the database: written in batches, read in pages, removed after the retention time. */
+import { inBatches } from "../kernel/database/batches.ts";
 import { randomText } from "../kernel/random-text.ts";
 import type { EgressEvent, EgressVerdict } from "@caisson/protocol";
 import type { AuditDatabase } from "./tables.ts";
 
-export interface AuditEntry extends EgressEvent {
+/** `summary`: stands for events that were not recorded one by one. */
+export interface AuditRecord extends Omit<EgressEvent, "kind"> {
+  readonly kind: EgressEvent["kind"] | "summary";
+}
+
+export interface AuditEntry extends AuditRecord {
   readonly id: string;
+}
+
+/** An event as it is stored and streamed. */
+export interface PendingEntry {
+  readonly orgId: string;
+  readonly entry: AuditEntry;
+  /** The entry as JSON: made once for the store and all readers. */
+  readonly json: string;
 }
 
 export interface AuditQuery {
@@ -19,56 +33,123 @@ export interface AuditQuery {
   readonly cursor?: string | undefined;
 }
 
+export interface AuditPage {
+  /** Newest first. */
+  readonly entries: readonly AuditEntry[];
+  /** Where the next page begins. Absent: there is none. */
+  readonly next?: string | undefined;
+}
+
+/** Rows that are compared with a filter for one page. A filter that finds little would read all events of an organisation otherwise. */
+const mostCompared = 10_000;
+
+/** Rows in one DELETE, which takes some milliseconds. */
+const batchSize = 500;
+
 export class AuditStore {
   readonly #db: AuditDatabase;
+  /** Organisations whose number of events may have grown. */
+  readonly #grown = new Set<string>();
 
   constructor(db: AuditDatabase) {
     this.#db = db;
   }
 
-  async insert(entries: readonly { orgId: string; entry: AuditEntry }[]): Promise<void> {
+  /** Can be repeated with the same entries: an answer of the database may be lost although it has written them. */
+  async insert(entries: readonly PendingEntry[]): Promise<void> {
     if (entries.length === 0) return;
-    const rows = entries.map(({ orgId, entry }) => ({
+    const rows = entries.map(({ orgId, entry, json }) => ({
       id: entry.id,
       org_id: orgId,
       sandbox_id: entry.sandboxId,
       at: entry.at,
       kind: entry.kind,
-      host: entry.host,
+      // PostgreSQL stores no NUL. In JSON it is escaped.
+      host: entry.host.replaceAll("\0", ""),
       port: entry.port,
       verdict: entry.verdict,
       rule: entry.rule,
-      event: JSON.stringify(entry),
+      event: json,
     }));
-    await this.#db.insertInto("audit_events").values(rows).execute();
+    await this.#db
+      .insertInto("audit_events")
+      .values(rows)
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+    for (const { orgId } of entries) this.#grown.add(orgId);
   }
 
-  /** Newest first. */
-  async find({ orgId, sandboxId, host, verdict, since, limit, cursor }: AuditQuery): Promise<AuditEntry[]> {
-    let query = this.#db
-      .selectFrom("audit_events")
-      .select("event")
-      .where("org_id", "=", orgId)
-      .orderBy("id", "desc")
-      .limit(limit);
-    if (sandboxId !== undefined) query = query.where("sandbox_id", "=", sandboxId);
+  /** A page has fewer entries than `limit`, or none, when its filter finds little; then `next` says where to go on. */
+  async find({ orgId, sandboxId, host, verdict, since, limit, cursor }: AuditQuery): Promise<AuditPage> {
+    let all = this.#db.selectFrom("audit_events").where("org_id", "=", orgId).orderBy("id", "desc");
+    if (sandboxId !== undefined) all = all.where("sandbox_id", "=", sandboxId);
+    if (since !== undefined) all = all.where("id", ">=", firstId(since));
+    if (cursor !== undefined) all = all.where("id", "<", cursor);
+    const filtered = host !== undefined || verdict !== undefined;
+    const last = filtered ? await all.select("id").offset(mostCompared).limit(1).executeTakeFirst() : undefined;
+    let query = all.select("event").limit(limit + 1);
+    if (last !== undefined) query = query.where("id", ">=", last.id);
     if (host !== undefined) query = query.where("host", "=", host);
     if (verdict !== undefined) query = query.where("verdict", "=", verdict);
-    if (since !== undefined) query = query.where("at", ">=", since);
-    if (cursor !== undefined) query = query.where("id", "<", cursor);
-    const rows = await query.execute();
-    return rows.map((row) => JSON.parse(row.event) as AuditEntry);
+    const found = (await query.execute()).map((row) => JSON.parse(row.event) as AuditEntry);
+    if (found.length > limit) return { entries: found.slice(0, limit), next: found[limit - 1]!.id };
+    return { entries: found, next: last?.id };
   }
 
-  async removeBefore(at: number): Promise<void> {
-    await this.#db.deleteFrom("audit_events").where("at", "<", at).execute();
+  /** @param at milliseconds since the epoch */
+  async removeBefore(at: number, signal: AbortSignal): Promise<void> {
+    await inBatches(async () => {
+      const { numDeletedRows } = await this.#db
+        .deleteFrom("audit_events")
+        .where("id", "in", (eb) =>
+          eb.selectFrom("audit_events").select("id").where("id", "<", firstId(at)).orderBy("id").limit(batchSize),
+        )
+        .executeTakeFirstOrThrow();
+      return Number(numDeletedRows) === batchSize;
+    }, signal);
+  }
+
+  /**
+   * Removes the oldest events of each organisation that has more than `most`. Looks only at organisations that got events since the last
+   * call, and at `others`.
+   */
+  async removeBeyond(most: number, others: readonly string[], signal: AbortSignal): Promise<void> {
+    for (const orgId of others) this.#grown.add(orgId);
+    for (const orgId of this.#grown) {
+      if (signal.aborted) return;
+      this.#grown.delete(orgId);
+      try {
+        await this.#removeBeyond(orgId, most, signal);
+      } catch (error) {
+        this.#grown.add(orgId);
+        throw error;
+      }
+    }
+  }
+
+  async #removeBeyond(orgId: string, most: number, signal: AbortSignal): Promise<void> {
+    const own = this.#db.selectFrom("audit_events").select("id").where("org_id", "=", orgId);
+    const last = await own.orderBy("id", "desc").offset(most).limit(1).executeTakeFirst();
+    if (last === undefined) return;
+    await inBatches(async () => {
+      const { numDeletedRows } = await this.#db
+        .deleteFrom("audit_events")
+        .where("id", "in", own.where("id", "<=", last.id).orderBy("id").limit(batchSize))
+        .executeTakeFirstOrThrow();
+      return Number(numDeletedRows) === batchSize;
+    }, signal);
   }
 }
 
 let sequence = 0;
 
-/** Sorts by time, and in the order of calls within a millisecond. */
+/** Sorts by time, and in the order of calls within a millisecond. So the index of ids is the index of times, too. */
 export function auditId(now: number): string {
   sequence = (sequence + 1) % 1_000_000;
-  return `${String(now).padStart(14, "0")}-${String(sequence).padStart(6, "0")}-${randomText(6)}`;
+  return `${firstId(now)}-${String(sequence).padStart(6, "0")}-${randomText(6)}`;
+}
+
+/** Sorts before all ids of this millisecond and after those of earlier ones. */
+function firstId(at: number): string {
+  return String(at).padStart(14, "0");
 }
