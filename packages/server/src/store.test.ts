@@ -107,7 +107,10 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
       await store.insert(row({ id: ids.future, stop_at: 9e12 }), limitOf(1000));
       await store.insert(row({ id: ids.session }), limitOf(1000));
       for (const id of Object.values(ids)) await store.move(id, "running");
-      assert.deepEqual(await store.overdue(Date.now()), [{ id: ids.past, stop_at: 1000 }]);
+      assert.deepEqual(
+        (await store.overdue(Date.now())).map(({ id }) => id),
+        [ids.past],
+      );
     });
 
     test("lists are newest first, filtered by labels, and page without loss or repetition", async () => {

@@ -1,8 +1,11 @@
 import type { Logger } from "pino";
 import type { BackgroundTask } from "./slice.ts";
 
+/** Milliseconds for a run to end after its signal was aborted. A database that does not answer must not keep the server from ending. */
+const stopTimeout = 3_000;
+
 export interface Repetition {
-  /** No run begins after this; a running one gets its signal aborted. Answers when it has ended. */
+  /** No run begins after this; a running one gets its signal aborted. Answers when it has ended, at the latest after 3 s. */
   stop(): Promise<void>;
 }
 
@@ -23,7 +26,11 @@ export function repeat(task: BackgroundTask, log: Logger): Repetition {
     async stop() {
       clearInterval(timer);
       stopped.abort();
-      await running;
+      if (running === undefined) return;
+      let patience: NodeJS.Timeout | undefined;
+      const late = new Promise<"late">((resolve) => (patience = setTimeout(() => resolve("late"), stopTimeout)));
+      const outcome = await Promise.race([running, late]).finally(() => clearTimeout(patience));
+      if (outcome === "late") log.warn(`${task.name} did not end in time`);
     },
   };
 }

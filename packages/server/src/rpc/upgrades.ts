@@ -85,7 +85,7 @@ function opener(context: UpgradeContext): (upgrade: Upgrade, sandbox: LiveSandbo
   });
   return ({ request, socket, head, requestId, log, gone, revoked }, sandbox, primary) => {
     const abandoned = () => {
-      if (primary && sandbox.session) sandboxes.endSession(sandbox.id);
+      if (primary && sandbox.session) sandboxes.endSession(sandbox);
     };
     if (gone.aborted || socket.destroyed) return abandoned();
     const memory = context.ledger.of(sandbox);
@@ -111,6 +111,7 @@ function opener(context: UpgradeContext): (upgrade: Upgrade, sandbox: LiveSandbo
         log.child({ sandbox: sandbox.id, primary }),
         abandoned,
       );
+      if (primary) sandbox.attend(connection);
       const close = () => connection.close(policyViolation, "The token was revoked or has expired.");
       if (revoked.aborted) close();
       else revoked.addEventListener("abort", close, { once: true });

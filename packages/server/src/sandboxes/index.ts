@@ -21,6 +21,9 @@ export const sandboxesService = serviceKey<Sandboxes>("sandboxes");
 /** Milliseconds between looks for sandboxes whose time is over. */
 const sweepInterval = 500;
 
+/** Milliseconds between comparisons of rows with machines. */
+const reconcileInterval = 10_000;
+
 /** Milliseconds. */
 const retentionInterval = 60_000;
 const day = 24 * 3600_000;
@@ -40,6 +43,11 @@ export const sandboxesSlice: Slice = {
       routes: sandboxRoutes({ sandboxes, store, publicUrl }),
       background: [
         { name: "ending overdue sandboxes", interval: sweepInterval, run: () => sandboxes.sweep() },
+        {
+          name: "comparing sandboxes with machines",
+          interval: reconcileInterval,
+          run: () => sandboxes.reconcile(),
+        },
         {
           name: "removing ended sandboxes from the database",
           interval: retentionInterval,

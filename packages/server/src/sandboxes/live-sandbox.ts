@@ -20,6 +20,9 @@ export class LiveSandbox implements Workload {
   readonly since: number;
   readonly connections = new Set<SandboxConnection>();
   readonly #ended = new AbortController();
+  #primary: SandboxConnection | undefined;
+  /** When its primary connection was last seen, on the clock of `performance.now`. */
+  #attendedAt = performance.now();
 
   constructor(workload: Workload, session: boolean) {
     this.id = workload.id;
@@ -34,6 +37,21 @@ export class LiveSandbox implements Workload {
   /** Aborted when nothing may connect any more. */
   get ended(): AbortSignal {
     return this.#ended.signal;
+  }
+
+  /** Names the connection that a session ends with. */
+  attend(primary: SandboxConnection): void {
+    this.#primary = primary;
+  }
+
+  /**
+   * For how long a session has been seen without its primary connection, milliseconds. 0 for one that does not need it.
+   * Has to be called again and again: it is the time since the last call that found the connection.
+   */
+  unattended(): number {
+    const now = performance.now();
+    if (!this.session || (this.#primary !== undefined && this.connections.has(this.#primary))) this.#attendedAt = now;
+    return now - this.#attendedAt;
   }
 
   closeConnections(code: number, reason: string): void {

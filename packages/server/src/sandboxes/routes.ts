@@ -6,6 +6,7 @@ import type { HttpVariables } from "../kernel/http/context.ts";
 import { decodeCursor, encodeCursor } from "../kernel/http/cursor.ts";
 import { linkHeader, nextLink, pageParameters, readPage } from "../kernel/http/pagination.ts";
 import { refusals } from "../kernel/http/refusals.ts";
+import type { End } from "./ends.ts";
 import { readLabelFilter } from "./labels.ts";
 import type { Sandboxes } from "./sandboxes.ts";
 import type { SandboxRow, SandboxStore } from "./store.ts";
@@ -26,11 +27,11 @@ export function sandboxRoutes(context: SandboxRoutesContext): (app: OpenAPIHono<
       app.openapi(listRoute(path), (c) => list(c, context));
     for (const path of ["/api/v3/sandbox/{id}", "/api/v3/sandboxes/{id}"]) {
       app.openapi(killRoute(path), async (c) => {
-        await context.sandboxes.kill(await ownRow(c, context));
+        await context.sandboxes.kill(c.get("org").id, c.req.param("id") ?? "");
         return c.body(null, 204);
       });
       app.openapi(extendRoute(path), async (c) => {
-        const row = await ownRow(c, context);
+        const row = await context.sandboxes.row(c.get("org").id, c.req.param("id") ?? "");
         return c.json({ stop_at_ms: await context.sandboxes.extend(row.id, c.req.valid("json").stop_at_ms) }, 200);
       });
     }
@@ -90,11 +91,7 @@ const extendRoute = (path: string) =>
     },
   });
 
-function ownRow(c: Context<HttpVariables>, { sandboxes }: SandboxRoutesContext): Promise<SandboxRow> {
-  return sandboxes.row(c.get("org").id, c.req.param("id") ?? "");
-}
-
-async function list(c: Context<HttpVariables>, { store, publicUrl }: SandboxRoutesContext) {
+async function list(c: Context<HttpVariables>, { sandboxes, store, publicUrl }: SandboxRoutesContext) {
   const query = new URL(c.req.url).searchParams;
   const { limit, cursor } = readPage(query, { standard: mostInPage, most: mostInPage });
   const rows = await store.list({
@@ -108,17 +105,23 @@ async function list(c: Context<HttpVariables>, { store, publicUrl }: SandboxRout
   // The JavaScript client does not page here and ignores the header.
   if (rows.length > limit && last !== undefined)
     c.header("Link", nextLink(publicUrl(), c.req.path, query, encodeCursor(last)));
-  return c.json(page.map(toListItem), 200);
+  return c.json(
+    page.map((row) => toListItem(row, sandboxes.endOf(row.id))),
+    200,
+  );
 }
 
-function toListItem(row: SandboxRow): z.infer<typeof sandboxSchema> {
+/** @param end when it has ended and its row may not say so yet */
+function toListItem(row: SandboxRow, end: End | undefined): z.infer<typeof sandboxSchema> {
+  const stoppedAt = row.stopped_at ?? end?.stoppedAt;
+  const runs = end === undefined && (row.phase === "creating" || row.phase === "running");
   return {
     id: row.id,
     createdAt: new Date(row.created_at).toISOString(),
-    stoppedAt: row.stopped_at === null ? null : new Date(row.stopped_at).toISOString(),
-    reason: row.reason,
+    stoppedAt: stoppedAt === undefined ? null : new Date(stoppedAt).toISOString(),
+    reason: row.reason ?? end?.reason ?? null,
     region: row.region,
-    status: row.phase === "creating" || row.phase === "running" ? "running" : "stopped",
+    status: runs ? "running" : "stopped",
     labels: JSON.parse(row.labels) as Record<string, string>,
   };
 }

@@ -10,6 +10,7 @@ import {
   type MachineExit,
 } from "@caisson/protocol";
 import type { Logger } from "pino";
+import { withReserve } from "../kernel/database/reserve.ts";
 import type { Org } from "../kernel/http/context.ts";
 import type { Nodes } from "../nodes/nodes.ts";
 import { bindSecrets } from "../secrets/placeholders.ts";
@@ -17,6 +18,7 @@ import type { SecretStore } from "../secrets/store.ts";
 import type { WantedWorkload, Workload, WorkloadOwner, Workloads } from "../workloads/index.ts";
 import { checkStopAt, type CreateRequest } from "./create-request.ts";
 import { Deadlines } from "./deadlines.ts";
+import { Ends, within, type End } from "./ends.ts";
 import { LiveSandbox } from "./live-sandbox.ts";
 import type { SandboxRow, SandboxStore } from "./store.ts";
 
@@ -35,28 +37,28 @@ export interface SandboxesOptions {
   readonly log: Logger;
 }
 
-/** Milliseconds between attempts to end a sandbox. */
-const retryInterval = 5_000;
-
-interface End {
-  readonly reason: string;
-  readonly code: number;
-  /** When it is tried again, on the clock of `performance.now`. */
-  readonly again: number;
-}
+/** Milliseconds to wait for a machine to end. Clients give up after 10 s. */
+const killPatience = 8_000;
+/** Milliseconds to wait for an end to be recorded. It has ended all the same, and is recorded later. */
+const recordPatience = 2_000;
+/** Milliseconds to ask the database whether a sandbox whose time is over got more of it. */
+const extensionPatience = 2_000;
 
 export class Sandboxes implements WorkloadOwner {
   readonly #options: SandboxesOptions;
   readonly #live = new Map<string, LiveSandbox>();
-  readonly #stopping = new Map<string, Promise<void>>();
-  /** Ends that failed and are tried again. */
-  readonly #unfinished = new Map<string, End>();
+  readonly #ends: Ends;
   readonly #deadlines = new Deadlines();
-  readonly #creating = new Set<Promise<LiveSandbox>>();
+  readonly #creating = new Map<string, Promise<unknown>>();
   readonly #closing = new AbortController();
 
   constructor(options: SandboxesOptions) {
     this.#options = options;
+    this.#ends = new Ends({
+      kill: (id) => options.workloads.kill(id),
+      record: (id, end) => withReserve(() => this.#record(id, end)),
+      log: options.log,
+    });
   }
 
   live(): readonly LiveSandbox[] {
@@ -67,11 +69,15 @@ export class Sandboxes implements WorkloadOwner {
     return this.#live.get(id);
   }
 
+  /** Of a sandbox that has ended here, also while that is not recorded yet. */
+  endOf(id: string): End | undefined {
+    return this.#ends.of(id);
+  }
+
   /** @throws CaissonError `not_found`: also for a sandbox of another organisation, which this one must not learn about */
   async row(orgId: string, id: string): Promise<SandboxRow> {
     const row = sandboxIdPattern.test(id) ? await this.#options.store.get(id) : undefined;
-    if (row === undefined || row.org_id !== orgId)
-      throw new CaissonError("not_found", `There is no sandbox ${id.slice(0, 64)}.`);
+    if (row === undefined || row.org_id !== orgId) throw noSandbox(id);
     return row;
   }
 
@@ -95,18 +101,19 @@ export class Sandboxes implements WorkloadOwner {
    */
   async create(org: Org, request: CreateRequest, signal?: AbortSignal): Promise<LiveSandbox> {
     if (this.#closing.signal.aborted) throw new CaissonError("unavailable", "The server is stopping.");
-    const creating = this.#create(org, request, AbortSignal.any([this.#closing.signal, ...(signal ? [signal] : [])]));
-    this.#creating.add(creating);
-    return await creating.finally(() => this.#creating.delete(creating));
+    const id = newId("sbx", this.#options.config.sandbox.region);
+    const aborted = AbortSignal.any([this.#closing.signal, ...(signal ? [signal] : [])]);
+    const creating = this.#create(id, org, request, aborted);
+    this.#creating.set(id, creating);
+    return await creating.finally(() => this.#creating.delete(id));
   }
 
-  async #create(org: Org, request: CreateRequest, signal: AbortSignal): Promise<LiveSandbox> {
+  async #create(id: string, org: Org, request: CreateRequest, signal: AbortSignal): Promise<LiveSandbox> {
     const { config, nodes, store, workloads, log } = this.#options;
     const policy = request.allowNet === undefined ? {} : { allow: request.allowNet };
     const secrets = bindSecrets(withoutNulls(request.secrets));
     validateEgress(policy, secrets);
     const { region, vcpus } = config.sandbox;
-    const id = newId("sbx", region);
     const row: SandboxRow = {
       id,
       org_id: org.id,
@@ -142,12 +149,14 @@ export class Sandboxes implements WorkloadOwner {
         },
         signal,
       );
-      if (!(await store.move(id, "running")))
+      if (this.#ends.of(id) !== undefined || !(await store.move(id, "running")))
         throw new CaissonError("cancelled", "The sandbox was ended while it was created.");
       log.info({ sandbox: id, org: org.slug, memory: request.memory }, "sandbox runs");
       return this.#keep(workload, request.session);
     } catch (error) {
-      await this.stop(id, `not created: ${toCaissonError(error).code}`).catch((fault: unknown) =>
+      // Its end may have begun before there was a machine.
+      await workloads.kill(id).catch((fault: unknown) => log.debug({ err: fault, sandbox: id }, "not killed yet"));
+      await this.stop(id, org.id, `not created: ${toCaissonError(error).code}`).catch((fault: unknown) =>
         log.error({ err: fault, sandbox: id }, "a failed sandbox was not cleared away; it will be tried again"),
       );
       throw error;
@@ -162,8 +171,8 @@ export class Sandboxes implements WorkloadOwner {
     return sandbox;
   }
 
-  exited({ id }: Workload, exit: MachineExit): void {
-    this.#stopLater(id, `machine ${exit.reason}: ${exit.detail}`.slice(0, 500), closeCodes.failed);
+  exited({ id, orgId }: Workload, exit: MachineExit): void {
+    this.#begin(id, orgId, `machine ${exit.reason}: ${exit.detail}`.slice(0, 500), closeCodes.failed);
   }
 
   /**
@@ -173,80 +182,114 @@ export class Sandboxes implements WorkloadOwner {
    */
   async extend(id: string, stopAt: number): Promise<number> {
     const granted = checkStopAt(stopAt, this.#options.config, Date.now());
-    if (!(await this.#options.store.setStopAt(id, granted))) throw new CaissonError("gone", `Sandbox ${id} has ended.`);
+    if (this.#ends.of(id) !== undefined || !(await this.#options.store.setStopAt(id, granted)))
+      throw new CaissonError("gone", `Sandbox ${id} has ended.`);
     this.#deadlines.set({ id, stop_at: granted });
     return granted;
   }
 
   /**
-   * Ends a sandbox for its owner, also one of another node.
-   * @throws CaissonError `unavailable` when the server of that node does not end it in time; it will once it runs
+   * Ends a sandbox for its owner, also one of another node. One of this node ends whether the database answers or not.
+   * @throws CaissonError `not_found`; `unavailable` when it does not end in time. It will
    */
-  async kill(row: SandboxRow): Promise<void> {
-    const { nodes, store } = this.#options;
-    if (row.node_id === nodes.id) return this.stop(row.id, "killed", closeCodes.killed);
-    await store.setStopAt(row.id, Date.now());
-    for (const end = performance.now() + otherNodeDeadline; performance.now() < end; await sleep(100)) {
-      if ((await store.get(row.id))?.phase === "stopped") return;
+  async kill(orgId: string, id: string): Promise<void> {
+    const here = this.#live.get(id) ?? this.#ends.of(id);
+    if (here?.orgId !== undefined) {
+      if (here.orgId !== orgId) throw noSandbox(id);
+      return this.stop(id, orgId, "killed", closeCodes.killed);
     }
-    throw new CaissonError("unavailable", `The server of node ${row.node_id} has not ended sandbox ${row.id} yet.`);
+    const { nodes, store } = this.#options;
+    const row = await this.row(orgId, id);
+    if (row.phase === "stopped") return;
+    if (row.node_id === nodes.id) return this.stop(id, orgId, "killed", closeCodes.killed);
+    await store.setStopAt(id, Date.now());
+    for (const end = performance.now() + otherNodeDeadline; performance.now() < end; await sleep(100)) {
+      if ((await store.get(id))?.phase === "stopped") return;
+    }
+    throw new CaissonError("unavailable", `The server of node ${row.node_id} has not ended sandbox ${id} yet.`);
   }
 
-  /** Ends a sandbox of this node in whatever phase it is and gives everything back. Idempotent; answers when it has ended. */
-  stop(id: string, reason: string, code: number = closeCodes.ended): Promise<void> {
-    const running = this.#stopping.get(id);
-    if (running !== undefined) return running;
-    const stopping = this.#stop(id, reason, code)
-      .then(
-        () => {
-          this.#unfinished.delete(id);
-          this.#deadlines.delete(id);
-        },
-        (error: unknown) => {
-          this.#unfinished.set(id, { reason, code, again: performance.now() + retryInterval });
-          throw error;
-        },
-      )
-      .finally(() => this.#stopping.delete(id));
-    this.#stopping.set(id, stopping);
-    return stopping;
+  /**
+   * Ends a sandbox of this node in whatever phase it is and gives everything back. Idempotent. Answers when its machine has ended, and
+   * that is recorded or cannot be recorded now.
+   * @throws CaissonError `unavailable` when the machine has not ended yet. It will
+   */
+  async stop(id: string, orgId: string, reason: string, code?: number): Promise<void> {
+    const { killed, recorded } = this.#begin(id, orgId, reason, code);
+    if (!(await within(killPatience, killed)))
+      throw new CaissonError("unavailable", `The machine of sandbox ${id} has not ended yet. Try again.`);
+    await within(recordPatience, recorded);
   }
 
-  /** The same for those who do not wait for it. What failed is logged and tried again. */
-  #stopLater(id: string, reason: string, code: number): void {
-    this.stop(id, reason, code).catch((error: unknown) =>
-      this.#options.log.error({ err: error, sandbox: id }, "a sandbox did not end; it will be tried again"),
-    );
-  }
-
-  /** A session ends with the connection that created it. */
-  endSession(id: string): void {
-    this.#stopLater(id, "session ended", closeCodes.ended);
-  }
-
-  async #stop(id: string, reason: string, code: number): Promise<void> {
-    const { store, workloads, log } = this.#options;
-    await store.move(id, "stopping", { reason, stopped_at: Date.now() });
+  /** Begins to end a sandbox, which nothing stops any more. */
+  #begin(id: string, orgId: string | undefined, reason: string, code: number = closeCodes.ended) {
+    const ending = this.#ends.begin(id, orgId, reason);
     const sandbox = this.#live.get(id);
     this.#live.delete(id);
+    this.#deadlines.delete(id);
     sandbox?.closeConnections(code, reason.slice(0, 100));
-    await workloads.end(id);
+    return ending;
+  }
+
+  async #record(id: string, { reason, stoppedAt }: End): Promise<void> {
+    const { store, workloads, log } = this.#options;
+    await store.move(id, "stopping", { reason, stopped_at: stoppedAt });
+    await workloads.giveBack(id);
     if (await store.move(id, "stopped")) log.info({ sandbox: id, reason }, "sandbox ended");
   }
 
-  /** Ends what is overdue, and what could not be ended before. */
+  /** A session ends with the connection that created it. */
+  endSession(sandbox: LiveSandbox): void {
+    const { id, orgId } = sandbox;
+    // Its connections also end because it ends.
+    if (this.#live.get(id) === sandbox) this.#begin(id, orgId, "session ended");
+  }
+
+  /** Ends what is overdue. */
   async sweep(): Promise<void> {
-    // Not awaited: one machine that ends slowly must not keep the others running.
-    for (const [id, { reason, code, again }] of this.#unfinished)
-      if (!this.#stopping.has(id) && again <= performance.now()) this.#stopLater(id, reason, code);
-    for (const row of await this.#options.store.overdue(Date.now()))
-      if (this.#deadlines.due(row)) this.#stopLater(row.id, "timeout reached", closeCodes.ended);
-    // The wall clock may have been set back: those are due all the same.
+    const { store, log } = this.#options;
+    const grace = this.#options.config.sandbox.sessionGrace * 1000;
+    // Whatever became of the connection, its end may have been missed: what counts is that it is not there.
+    for (const sandbox of this.live()) if (sandbox.unattended() > grace) this.endSession(sandbox);
+    // Also when the wall clock was set back, or the database does not answer.
     for (const id of this.#deadlines.passed()) {
-      const row = await this.#options.store.get(id);
-      if (row?.phase !== "running") continue;
-      if (this.#deadlines.due(row)) this.#stopLater(id, "timeout reached", closeCodes.ended);
+      const orgId = this.#live.get(id)?.orgId;
+      if (orgId === undefined) continue;
+      let row: SandboxRow | undefined;
+      const asked = store.get(id).then((found) => (row = found));
+      await within(extensionPatience, asked).catch((error: unknown) =>
+        log.warn({ err: error, sandbox: id }, "a sandbox ends on time without a look at the database"),
+      );
+      if (row === undefined || this.#deadlines.due(row)) this.#begin(id, orgId, "timeout reached");
     }
+    for (const row of await store.overdue(Date.now()))
+      if (this.#ends.of(row.id) === undefined && this.#deadlines.due(row))
+        this.#begin(row.id, row.org_id, "timeout reached");
+  }
+
+  /** Compares rows with machines: ends what has only one of the two. For what an outage of the database left behind. */
+  async reconcile(): Promise<void> {
+    const { store, log } = this.#options;
+    const rows = new Map((await store.live()).map((row) => [row.id, row]));
+    for (const { id, org_id } of rows.values()) {
+      if (this.#known(id) || !(await this.#isLive(id)) || this.#known(id)) continue;
+      log.warn({ sandbox: id }, "a sandbox has no machine");
+      this.#begin(id, org_id, "its machine was lost");
+    }
+    for (const { id, orgId } of this.live()) {
+      if (rows.has(id) || (await this.#isLive(id)) || !this.#live.has(id)) continue;
+      log.warn({ sandbox: id }, "a machine runs for a sandbox that has ended");
+      this.#begin(id, orgId, "it had ended before");
+    }
+  }
+
+  #known(id: string): boolean {
+    return this.#live.has(id) || this.#creating.has(id) || this.#ends.of(id) !== undefined;
+  }
+
+  async #isLive(id: string): Promise<boolean> {
+    const row = await this.#options.store.get(id);
+    return row !== undefined && row.phase !== "stopped";
   }
 
   async wanted(): Promise<readonly WantedWorkload[]> {
@@ -271,22 +314,31 @@ export class Sandboxes implements WorkloadOwner {
   }
 
   async settle(): Promise<void> {
-    for (const row of await this.#options.store.live()) {
-      if (this.#live.has(row.id)) continue;
-      const session = row.phase === "running" && row.session === 1;
-      await this.stop(row.id, session ? "session ended by a restart" : "lost in a restart");
-    }
+    const lost = (await this.#options.store.live()).filter((row) => !this.#live.has(row.id));
+    const ends = lost.map(({ id, org_id, phase, session }) => {
+      const ended = phase === "running" && session === 1;
+      return this.stop(id, org_id, ended ? "session ended by a restart" : "lost in a restart");
+    });
+    // One that takes longer must not keep the others from being served.
+    for (const end of await Promise.allSettled(ends))
+      if (end.status === "rejected")
+        this.#options.log.error({ err: end.reason as unknown }, "a sandbox has not ended yet");
   }
 
   /** Takes no more sandboxes and ends those that run; `leave`: sessions only, as their clients lose their connection. */
   async close(what: "end" | "leave"): Promise<void> {
     this.#closing.abort(new CaissonError("unavailable", "The server is stopping."));
-    await Promise.allSettled(this.#creating);
+    await Promise.allSettled(this.#creating.values());
     const ending = this.live().filter((sandbox) => what === "end" || sandbox.session);
-    await Promise.allSettled(ending.map((sandbox) => this.stop(sandbox.id, "the server stops")));
+    const ends = ending.map(({ id, orgId }) => this.#begin(id, orgId, "the server stops"));
     for (const sandbox of this.live()) sandbox.closeConnections(closeCodes.ended, "the server restarts");
-    await Promise.allSettled(this.#stopping.values());
+    await within(killPatience, Promise.all(ends.map(({ killed }) => killed)));
+    await this.#ends.close(recordPatience);
   }
+}
+
+function noSandbox(id: string): CaissonError {
+  return new CaissonError("not_found", `There is no sandbox ${id.slice(0, 64)}.`);
 }
 
 /** A session ended with its connection when the former process ended. */

@@ -95,10 +95,10 @@ export class SandboxStore {
   }
 
   /** Running sandboxes whose end, as the wall clock has it, was reached. */
-  async overdue(now: number): Promise<readonly Pick<SandboxRow, "id" | "stop_at">[]> {
+  async overdue(now: number): Promise<readonly Pick<SandboxRow, "id" | "org_id" | "stop_at">[]> {
     return this.#db
       .selectFrom("sandboxes")
-      .select(["id", "stop_at"])
+      .select(["id", "org_id", "stop_at"])
       .where("node_id", "=", this.#nodeId)
       .where("phase", "=", "running")
       .where("stop_at", "<=", now)

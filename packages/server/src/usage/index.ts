@@ -21,6 +21,9 @@ export const usageSlice: Slice = {
     const meter = new UsageMeter({ db, node, workloads, log });
     workloads.register(meter);
     services.provide(usageService, meter);
-    return { background: [{ name: "measuring usage", interval: usageInterval, run: () => meter.sampleAll() }] };
+    return {
+      background: [{ name: "measuring usage", interval: usageInterval, run: () => meter.sampleAll() }],
+      stop: () => meter.flush(),
+    };
   },
 };

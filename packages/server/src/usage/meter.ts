@@ -1,8 +1,8 @@
 /** Samples what machines use and adds the difference to the store. */
-import type { SandboxNode } from "@caisson/protocol";
+import { toCaissonError, type SandboxNode } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Resource, Workload, Workloads } from "../workloads/index.ts";
-import { addUsage } from "./store.ts";
+import { addUsage, type UsageIncrement } from "./store.ts";
 import type { UsageDatabase } from "./tables.ts";
 
 interface Sample {
@@ -28,24 +28,16 @@ export class UsageMeter implements Resource {
   readonly name = "usage";
   readonly #options: UsageMeterOptions;
   readonly #last = new Map<string, Sample>();
-  readonly #traffic = new Map<string, { out: number; in: number }>();
+  /** Measured and not written yet, by workload. */
+  readonly #unwritten = new Map<string, UsageIncrement>();
 
   constructor(options: UsageMeterOptions) {
     this.#options = options;
   }
 
   countTraffic({ workloadId, orgId, bytesOut, bytesIn }: Traffic): void {
-    const { db, workloads, log } = this.#options;
-    if (workloads.get(workloadId) !== undefined) {
-      const sum = this.#traffic.get(workloadId) ?? { out: 0, in: 0 };
-      this.#traffic.set(workloadId, { out: sum.out + bytesOut, in: sum.in + bytesIn });
-    } else if (bytesOut + bytesIn > 0) {
-      // Connections are counted when they end, and the last ones end with their workload.
-      const none = { cpuMicros: 0, memoryByteSeconds: 0, diskByteSeconds: 0 };
-      addUsage(db, { workloadId, orgId, ...none, bytesOut, bytesIn }).catch((error: unknown) =>
-        log.warn({ err: error, workload: workloadId }, "traffic was not counted"),
-      );
-    }
+    const none = { cpuMicros: 0, memoryByteSeconds: 0, diskByteSeconds: 0 };
+    if (bytesOut + bytesIn > 0) this.#add({ workloadId, orgId, ...none, bytesOut, bytesIn });
   }
 
   async sampleAll(): Promise<void> {
@@ -55,36 +47,70 @@ export class UsageMeter implements Resource {
         log.debug({ err: error, workload: workload.id }, "no usage sample"),
       );
     }
+    await this.flush();
+  }
+
+  /** Writes what was measured, also of workloads that have ended: the last connections end, and are counted, after their workload. */
+  async flush(): Promise<void> {
+    const { log } = this.#options;
+    for (const id of this.#unwritten.keys())
+      await this.#write(id).catch((error: unknown) => log.warn({ err: error, workload: id }, "usage was not written"));
   }
 
   async #sample(workload: Workload): Promise<void> {
-    const { db, node } = this.#options;
-    const usage = await node.machines.usage(workload.id);
+    const usage = await this.#options.node.machines.usage(workload.id);
     const now = performance.now();
     const known = { at: workload.since, cpuMicros: workload.adopted ? usage.cpuMicros : 0 };
     const last = this.#last.get(workload.id) ?? known;
     const seconds = (now - last.at) / 1000;
     this.#last.set(workload.id, { at: now, cpuMicros: usage.cpuMicros });
-    const traffic = this.#traffic.get(workload.id) ?? { out: 0, in: 0 };
-    this.#traffic.delete(workload.id);
-    await addUsage(db, {
+    this.#add({
       workloadId: workload.id,
       orgId: workload.orgId,
       cpuMicros: usage.cpuMicros - last.cpuMicros,
       memoryByteSeconds: usage.memoryBytes * seconds,
       diskByteSeconds: usage.diskBytes * seconds,
-      bytesOut: traffic.out,
-      bytesIn: traffic.in,
+      bytesOut: 0,
+      bytesIn: 0,
     });
   }
 
-  /** The last sample of a workload, taken before its machine ends. */
-  async ending(workload: Workload): Promise<void> {
-    try {
-      await this.#sample(workload);
-    } finally {
-      this.#last.delete(workload.id);
-      this.#traffic.delete(workload.id);
-    }
+  #add(more: UsageIncrement): void {
+    const known = this.#unwritten.get(more.workloadId);
+    this.#unwritten.set(more.workloadId, known === undefined ? more : sumOf(known, more));
   }
+
+  /** Writes what was measured since the last time; keeps it when the database cannot be reached. */
+  async #write(workloadId: string): Promise<void> {
+    const increment = this.#unwritten.get(workloadId);
+    if (increment === undefined) return;
+    this.#unwritten.delete(workloadId);
+    await addUsage(this.#options.db, increment).catch((error: unknown) => {
+      // Any other failure would come again and again: the row of the sandbox may be gone.
+      if (["unavailable", "resource_exhausted"].includes(toCaissonError(error).code)) this.#add(increment);
+      throw error;
+    });
+  }
+
+  /** The last sample of a workload. */
+  async ending(workload: Workload): Promise<void> {
+    await this.#sample(workload);
+  }
+
+  async release(workloadId: string): Promise<void> {
+    this.#last.delete(workloadId);
+    await this.#write(workloadId);
+  }
+}
+
+function sumOf(a: UsageIncrement, b: UsageIncrement): UsageIncrement {
+  return {
+    workloadId: a.workloadId,
+    orgId: a.orgId,
+    cpuMicros: a.cpuMicros + b.cpuMicros,
+    memoryByteSeconds: a.memoryByteSeconds + b.memoryByteSeconds,
+    diskByteSeconds: a.diskByteSeconds + b.diskByteSeconds,
+    bytesOut: a.bytesOut + b.bytesOut,
+    bytesIn: a.bytesIn + b.bytesIn,
+  };
 }

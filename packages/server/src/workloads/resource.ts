@@ -7,7 +7,7 @@ export interface AcquireOptions {
   readonly afresh: boolean;
 }
 
-/** Every function is optional. `release` undoes `acquire`; both are called in the order of registration, `ending` and `release` in the reverse one. */
+/** Every function is optional. `release` undoes `acquire`; both are called in the order of registration, `release` in the reverse one. */
 export interface Resource {
   /** For the log. */
   readonly name: string;
@@ -21,8 +21,11 @@ export interface Resource {
   ): Promise<Partial<Pick<MachineSpec, "root" | "volumes" | "prepared">>>;
   /** The machine runs. Also after a restart, for one that was adopted. */
   started?(workload: Workload): Promise<void>;
-  /** Before the machine is ended, while its usage can still be read. A failure is logged and holds nothing up. */
+  /**
+   * Before the machine is ended, while its usage can still be read. Must not need the database: the machine ends after a second all the
+   * same. A failure is logged.
+   */
   ending?(workload: Workload): Promise<void>;
-  /** The machine has ended, or never was. Idempotent: called again when it failed, and after a crash. */
+  /** The machine has ended, or never was. Idempotent: called again until it succeeds, and after a crash. */
   release?(workloadId: string): Promise<void>;
 }

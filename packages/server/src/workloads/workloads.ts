@@ -1,11 +1,20 @@
 /** Starts machines with what belongs to them, and ends both together. Who wants a workload, and for how long, is its owner's business. */
-import type { EgressSpec, MachineExit, MachineInfo, MachineSpec, SandboxNode } from "@caisson/protocol";
+import {
+  CaissonError,
+  type EgressSpec,
+  type MachineExit,
+  type MachineInfo,
+  type MachineSpec,
+  type SandboxNode,
+} from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Resource } from "./resource.ts";
 import type { Workload, WorkloadKind, WorkloadPlan } from "./workload.ts";
 
 /** Milliseconds for which events of an ended workload are still attributed: its last connections end with it. */
 const lateEvents = 60_000;
+/** Milliseconds that a resource may take before its workload's machine is ended all the same. */
+const endingTimeout = 1_000;
 
 /** A workload that should still run after a restart. */
 export interface WantedWorkload {
@@ -23,7 +32,7 @@ export interface WorkloadOwner {
   adopted(workload: Workload): void;
   /** After machines were adopted: ends and records what did not survive the restart. */
   settle(): Promise<void>;
-  /** The machine ended by itself. The owner calls `end`, and records it. */
+  /** The machine ended by itself. The owner calls `kill` and `giveBack`, and records it. */
   exited(workload: Workload, exit: MachineExit): void;
 }
 
@@ -42,7 +51,9 @@ export class Workloads {
   readonly #resources: Resource[] = [];
   readonly #owners = new Map<WorkloadKind, WorkloadOwner>();
   readonly #running = new Map<string, Running>();
-  readonly #ending = new Map<string, Promise<void>>();
+  /** From the first call of `kill` until everything was given back. */
+  readonly #ending = new Map<string, PromiseWithResolvers<void>>();
+  readonly #killing = new Map<string, Promise<void>>();
   /** Organisations of workloads that run or ended a moment ago. */
   readonly #orgs = new Map<string, string>();
   /** Whose machine is being started: resources are given back when that has come to an end, and not by an `end` before. */
@@ -73,7 +84,7 @@ export class Workloads {
 
   /** While a workload is being ended: resolves when it has ended and given everything back. */
   ending(id: string): Promise<void> | undefined {
-    return this.#ending.get(id);
+    return this.#ending.get(id)?.promise;
   }
 
   /** Also for a minute after its end. */
@@ -82,7 +93,7 @@ export class Workloads {
   }
 
   /**
-   * Takes the resources and starts the machine. When it fails, the caller calls `end`, as for one that ran.
+   * Takes the resources and starts the machine. When it fails, the caller calls `kill` and `giveBack`, as for one that ran.
    * @throws CaissonError what the resources or the node throw
    */
   async start(plan: WorkloadPlan, signal: AbortSignal): Promise<Workload> {
@@ -156,29 +167,55 @@ export class Workloads {
     return workload;
   }
 
-  /** Ends a workload, in whatever state it is, and gives everything back. Idempotent; can be called again after it failed. */
-  end(id: string): Promise<void> {
-    const under = this.#ending.get(id);
+  /**
+   * Ends the machine of a workload, in whatever state it is. Does not need the database. Idempotent; can be called again after it failed.
+   * Afterwards `giveBack` has to succeed.
+   */
+  kill(id: string): Promise<void> {
+    const under = this.#killing.get(id);
     if (under !== undefined) return under;
-    const ending = this.#end(id).finally(() => this.#ending.delete(id));
-    this.#ending.set(id, ending);
-    return ending;
+    const killing = this.#kill(id).finally(() => this.#killing.delete(id));
+    this.#killing.set(id, killing);
+    return killing;
   }
 
-  async #end(id: string): Promise<void> {
+  async #kill(id: string): Promise<void> {
+    if (!this.#ending.has(id)) this.#ending.set(id, Promise.withResolvers());
     const workload = this.#running.get(id);
-    workload?.end.abort();
-    for (const resource of workload === undefined ? [] : this.#resources.toReversed()) {
-      await resource
-        .ending?.(workload!)
-        .catch((error: unknown) =>
-          this.#log.warn({ err: error, workload: id, resource: resource.name }, "a resource did not end cleanly"),
-        );
+    if (workload !== undefined && !workload.end.signal.aborted) {
+      workload.end.abort();
+      await this.#announce(workload);
     }
     await this.#node.machines.stop(id);
     this.#running.delete(id);
-    if (!this.#starting.has(id)) await this.#release(id);
     setTimeout(() => this.#orgs.delete(id), lateEvents).unref();
+  }
+
+  async #announce(workload: Workload): Promise<void> {
+    const { id } = workload;
+    const tell = async (resource: Resource) => {
+      await resource.ending?.(workload);
+    };
+    const told = this.#resources.map((resource) =>
+      tell(resource).catch((error: unknown) =>
+        this.#log.warn({ err: error, workload: id, resource: resource.name }, "a resource did not end cleanly"),
+      ),
+    );
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, endingTimeout)));
+    await Promise.race([Promise.all(told), late]).finally(() => clearTimeout(timer));
+  }
+
+  /**
+   * After `kill`: gives back what the workload held. Idempotent; called again until it succeeds.
+   * @throws CaissonError `unavailable` while the workload is still being started, and what resources throw
+   */
+  async giveBack(id: string): Promise<void> {
+    if (this.#starting.has(id))
+      throw new CaissonError("unavailable", `Workload ${id} is still being started. Try again.`);
+    await this.#release(id);
+    this.#ending.get(id)?.resolve();
+    this.#ending.delete(id);
   }
 
   async #release(id: string): Promise<void> {
