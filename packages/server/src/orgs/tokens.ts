@@ -4,6 +4,7 @@ import { CaissonError } from "@caisson/protocol";
 import type { Sealer } from "../kernel/sealing.ts";
 import type { Authenticator, Org, Principal } from "../kernel/http/context.ts";
 import type { ExpressionBuilder } from "kysely";
+import { RecentTokens } from "./recent-tokens.ts";
 import type { OrgDatabase, OrgTables, TokensTable } from "./tables.ts";
 import { randomText } from "../kernel/random-text.ts";
 
@@ -11,6 +12,7 @@ const developmentSlug = "development";
 
 export class Tokens implements Authenticator {
   readonly #db: OrgDatabase;
+  readonly #recent = new RecentTokens();
 
   constructor(db: OrgDatabase) {
     this.#db = db;
@@ -23,23 +25,17 @@ export class Tokens implements Authenticator {
   async authenticate(authorization: string | undefined, orgSlug: string | undefined): Promise<Principal> {
     const token = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
     if (token === undefined) throw invalidToken("The request has no token. Send `Authorization: Bearer ddo_...`.");
-    // The look-up goes by hash: its timing tells nothing about tokens that exist.
-    const found = await this.#db
-      .selectFrom("tokens")
-      .innerJoin("orgs", "orgs.id", "tokens.org_id")
-      .select(["orgs.id", "orgs.slug", "orgs.concurrent_sandboxes as concurrentSandboxes", "tokens.id as tokenId"])
-      .where("tokens.hash", "=", hashToken(token))
-      .where(isValid)
-      .executeTakeFirst();
+    const hash = hashToken(token);
+    const found = await this.#recent.find(hash, () => this.#find(hash));
     if (found === undefined)
       throw invalidToken(
         "This server does not know the token, or it was revoked or has expired. Check DENO_DEPLOY_TOKEN.",
       );
-    const { tokenId, ...org } = found;
+    const { org } = found;
     if (orgSlug !== undefined && orgSlug !== "" && orgSlug !== org.slug) {
       throw new CaissonError("forbidden", `The token does not belong to the organisation \`${orgSlug.slice(0, 64)}\`.`);
     }
-    return { org, tokenId };
+    return found;
   }
 
   async validTokens(ids: readonly string[]): Promise<ReadonlySet<string>> {
@@ -52,6 +48,20 @@ export class Tokens implements Authenticator {
       for (const { id } of await query.where(isValid).execute()) valid.add(id);
     }
     return valid;
+  }
+
+  /** The look-up goes by hash: its timing tells nothing about tokens that exist. */
+  async #find(hash: string): Promise<Principal | undefined> {
+    const found = await this.#db
+      .selectFrom("tokens")
+      .innerJoin("orgs", "orgs.id", "tokens.org_id")
+      .select(["orgs.id", "orgs.slug", "orgs.concurrent_sandboxes as concurrentSandboxes", "tokens.id as tokenId"])
+      .where("tokens.hash", "=", hash)
+      .where(isValid)
+      .executeTakeFirst();
+    if (found === undefined) return undefined;
+    const { tokenId, ...org } = found;
+    return { org, tokenId };
   }
 
   async createOrg(slug: string, concurrentSandboxes: number | null = null): Promise<Org> {

@@ -43,6 +43,7 @@ export const sandboxesSlice: Slice = {
       routes: sandboxRoutes({ sandboxes, store, publicUrl }),
       background: [
         { name: "ending overdue sandboxes", interval: sweepInterval, run: () => sandboxes.sweep() },
+        { name: "ending sandboxes with overdue rows", interval: sweepInterval, run: () => sandboxes.sweepRows() },
         {
           name: "comparing sandboxes with machines",
           interval: reconcileInterval,

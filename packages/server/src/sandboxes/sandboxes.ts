@@ -245,24 +245,31 @@ export class Sandboxes implements WorkloadOwner {
     if (this.#live.get(id) === sandbox) this.#begin(id, orgId, "session ended");
   }
 
-  /** Ends what is overdue. */
+  /** Ends what is overdue or unattended, by what this process knows. */
   async sweep(): Promise<void> {
-    const { store, log } = this.#options;
     const grace = this.#options.config.sandbox.sessionGrace * 1000;
     // Whatever became of the connection, its end may have been missed: what counts is that it is not there.
     for (const sandbox of this.live()) if (sandbox.unattended() > grace) this.endSession(sandbox);
     // Also when the wall clock was set back, or the database does not answer.
-    for (const id of this.#deadlines.passed()) {
-      const orgId = this.#live.get(id)?.orgId;
-      if (orgId === undefined) continue;
-      let row: SandboxRow | undefined;
-      const asked = store.get(id).then((found) => (row = found));
-      await within(extensionPatience, asked).catch((error: unknown) =>
-        log.warn({ err: error, sandbox: id }, "a sandbox ends on time without a look at the database"),
-      );
-      if (row === undefined || this.#deadlines.due(row)) this.#begin(id, orgId, "timeout reached");
-    }
-    for (const row of await store.overdue(Date.now()))
+    await Promise.all(this.#deadlines.passed().map((id) => this.#endOnTime(id)));
+  }
+
+  async #endOnTime(id: string): Promise<void> {
+    const { store, log } = this.#options;
+    const orgId = this.#live.get(id)?.orgId;
+    if (orgId === undefined) return;
+    let row: SandboxRow | undefined;
+    // Another server may have granted more time.
+    const asked = store.get(id).then((found) => (row = found));
+    await within(extensionPatience, asked).catch((error: unknown) =>
+      log.warn({ err: error, sandbox: id }, "a sandbox ends on time without a look at the database"),
+    );
+    if (row === undefined || this.#deadlines.due(row)) this.#begin(id, orgId, "timeout reached");
+  }
+
+  /** Ends what is overdue by its row, which another server may have changed. */
+  async sweepRows(): Promise<void> {
+    for (const row of await this.#options.store.overdue(Date.now()))
       if (this.#ends.of(row.id) === undefined && this.#deadlines.due(row))
         this.#begin(row.id, row.org_id, "timeout reached");
   }

@@ -53,7 +53,8 @@ export class UsageMeter implements Resource {
   /** Writes what was measured, also of workloads that have ended: the last connections end, and are counted, after their workload. */
   async flush(): Promise<void> {
     const { log } = this.#options;
-    for (const id of this.#unwritten.keys())
+    // A copy: what cannot be written is added again.
+    for (const id of [...this.#unwritten.keys()])
       await this.#write(id).catch((error: unknown) => log.warn({ err: error, workload: id }, "usage was not written"));
   }
 
