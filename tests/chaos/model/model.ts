@@ -35,6 +35,11 @@ export interface SnapshotBelief extends VolumeBelief {
   readonly volume: string;
 }
 
+/** Whether it has to run when all is quiet. */
+export function mustRun({ belief, mustEnd }: SandboxBelief): boolean {
+  return belief === "present" && mustEnd === undefined;
+}
+
 interface Pending {
   readonly client: string;
   readonly call: Call;

@@ -1,4 +1,5 @@
 /** Secrets are stored exactly as long as their sandbox lives, and reach their host and no other way. */
+import { mustRun } from "../model/model.ts";
 import type { Validator } from "./validator.ts";
 
 export const secrets: Validator = {
@@ -9,7 +10,7 @@ export const secrets: Validator = {
     return [
       ...[...owners].filter((id) => !live.has(id)).map((id) => `${id}: has ended, and its secrets are stored`),
       ...[...model.sandboxes.values()]
-        .filter(({ belief, id }) => belief === "present" && id !== undefined && live.has(id) && !owners.has(id))
+        .filter((sandbox) => mustRun(sandbox) && live.has(sandbox.id ?? "") && !owners.has(sandbox.id ?? ""))
         .map(({ id }) => `${id}: runs, and its secrets are gone`),
       ...(deep?.wrongKeys ?? []).map((key) => `the upstream host got the key ${JSON.stringify(key.slice(0, 60))}`),
     ];

@@ -6,7 +6,7 @@ import { within } from "@caisson/testing";
 import type { Random } from "../random.ts";
 import { countPath, mountPath, upstreamKey } from "../traffic/messages.ts";
 import { fetchScript } from "../traffic/operations.ts";
-import type { SandboxBelief, VolumeBelief } from "../model/model.ts";
+import { mustRun, type SandboxBelief, type VolumeBelief } from "../model/model.ts";
 import type { DeepObservation, Observation } from "../validators/observation.ts";
 import type { World } from "./world.ts";
 
@@ -27,7 +27,7 @@ export async function observeDeep(
   share = 1,
 ): Promise<DeepObservation> {
   const { model } = world.history;
-  const running = [...model.sandboxes.values()].filter(({ belief, id }) => belief === "present" && id !== undefined);
+  const running = [...model.sandboxes.values()].filter((sandbox) => mustRun(sandbox) && sandbox.id !== undefined);
   const lasting = running.filter(({ session }) => !session);
   // Both are slow under emulation, so not every round looks at both.
   const caller = lasting.length > 0 && random.chance(share) ? random.pick(lasting) : undefined;
