@@ -53,7 +53,7 @@ async function phases(world: World, faults: readonly Fault[], random: Random, pr
   await crew.begin(`${random.next()}`, { ...world.env });
   await traffic(world, "before the fault");
   await sleep(random.int(0, 400));
-  const safety = new Safety(world);
+  const safety = new Safety(world, faults);
   const injected: [Fault, Injected][] = [];
   try {
     for (const fault of faults) {
@@ -64,7 +64,7 @@ async function phases(world: World, faults: readonly Fault[], random: Random, pr
     }
     await sleep(Math.max(...faults.map(({ hold: [low, high] }) => random.int(low, high))));
   } finally {
-    problems.push(...safety.stop());
+    problems.push(...(await safety.stop()));
     for (const [{ name }, fault] of injected.toReversed()) {
       await fault.heal().catch((error: unknown) => problems.push(`${name}: could not be mended: ${String(error)}`));
       history.add({ type: "healed", name, detail: "" });

@@ -6,10 +6,10 @@ import { always, type Fault, type Injected, type Target } from "./fault.ts";
 
 type Choose = (world: World, random: Random) => { readonly pid: number; readonly detail: string } | undefined;
 
-function stopping(target: Target, longest: number, choose: Choose): Fault {
+function stopping(target: Target, longest: number, choose: Choose, more: readonly Target[] = []): Fault {
   return {
     name: `stop-${target}`,
-    touches: [target],
+    touches: [target, ...more],
     hold: [200, longest],
     available: always,
     async inject(world, random): Promise<Injected> {
@@ -30,10 +30,12 @@ function stopping(target: Target, longest: number, choose: Choose): Fault {
   };
 }
 
-export const stopServer = stopping("server", 3000, ({ server }) => ({
-  pid: server.pid,
-  detail: `process ${server.pid}`,
-}));
+export const stopServer = stopping(
+  "server",
+  3000,
+  ({ server }) => ({ pid: server.pid, detail: `process ${server.pid}` }),
+  ["service"],
+);
 
 export const stopWorker = stopping("worker", 2000, ({ server }, random) => {
   const { pid } = random.pick(egressWorkers(server.pid));
