@@ -51,9 +51,10 @@ test("refused upgrades give their connections back, also those of clients that n
       if (index % 4 < 2) client.socket.pause();
       return client;
     });
-    await until(5_000, "all connections", async () => (await heldConnections(port)) === 200 || undefined);
-    await until(5_000, "no connection", async () => (await heldConnections(port)) === 0 || undefined);
-    const statuses = clients.filter(({ socket }) => !socket.isPaused()).map((client) => statusOf(client.text()));
+    const reading = clients.filter(({ socket }) => !socket.isPaused());
+    await Promise.all(reading.map(({ ended }) => ended));
+    await until(8_000, "no connection", async () => (await heldConnections(port)) === 0 || undefined);
+    const statuses = reading.map((client) => statusOf(client.text()));
     assert.ok(
       statuses.every((status) => status === 401 || status === 404),
       statuses.join(),
@@ -149,6 +150,22 @@ test("few large heads are read at a time, and those of one address do not stop a
     // One that waits is read when another one ends.
     slow.forEach(({ socket }) => socket.destroy());
     assert.equal(await waiting, 400);
+  });
+});
+
+test("requests that are pipelined are bounded, and are not mixed with a WebSocket", async () => {
+  await withServer({}, async (server) => {
+    const { port } = server;
+    const one = `GET /api/v2/sandboxes HTTP/1.1\r\nhost: localhost\r\n${bearer(server)}\r\n\r\n`;
+    const answers = async (requests: string) => {
+      const { socket, ended } = rawClient(port, requests);
+      setTimeout(() => socket.end(), 3_000);
+      return (await ended).split("HTTP/1.1 ").length - 1;
+    };
+    assert.equal(await answers(one.repeat(20) + get("/healthz")), 21);
+    assert.ok((await answers(one.repeat(400))) < 100);
+    const mixed = await rawClient(port, one + upgrade("/api/v3/sandboxes/create", bearer(server))).ended;
+    assert.equal(mixed, "");
   });
 });
 

@@ -4,7 +4,13 @@ import { createServer as createSecureServer, type Server as SecureServer } from 
 import type { AddressInfo, Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { getRequestListener } from "@hono/node-server";
-import { answerOnSocket, openCertificateFiles, tlsOptions, type CertificateFiles } from "@caisson/http1";
+import {
+  answerOnSocket,
+  openCertificateFiles,
+  PendingAnswers,
+  tlsOptions,
+  type CertificateFiles,
+} from "@caisson/http1";
 import { CaissonError, type Config } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { App } from "./app.ts";
@@ -22,6 +28,8 @@ const options = {
   // Some HTTP clients offer h2c with every request; without this each offer would be taken for a WebSocket.
   shouldUpgradeCallback: (request: IncomingMessage) => request.headers.upgrade?.toLowerCase() === "websocket",
 } satisfies ServerOptions & { shouldUpgradeCallback: unknown };
+/** Requests of one connection that have no complete answer yet. */
+const pipelined = 64;
 /** Milliseconds until a TLS handshake must be over. */
 const handshakeTimeout = 10_000;
 /** Milliseconds in which a client takes nothing of an answer, or in which there is no answer. Then it is cut. */
@@ -56,6 +64,7 @@ const starting = {
 export class HttpListener {
   readonly #options: HttpListenerOptions;
   readonly #heads = new Heads();
+  readonly #pending = new PendingAnswers();
   #server: Server | undefined;
   #looks: NodeJS.Timeout | undefined;
   #serving = false;
@@ -118,7 +127,9 @@ export class HttpListener {
     const serve = getRequestListener(app.fetch);
     server.on("request", (request: IncomingMessage, response: ServerResponse) => {
       this.#heads.complete(request);
-      if (this.#serving) void serve(request, response);
+      this.#pending.add(request.socket, response);
+      if (this.#pending.count(request.socket) > pipelined) request.socket.destroy();
+      else if (this.#serving) void serve(request, response);
       else
         response.writeHead(503, ["content-type", "application/json", "retry-after", "1"]).end(JSON.stringify(starting));
     });
@@ -126,6 +137,8 @@ export class HttpListener {
       this.#heads.complete(request);
       this.#heads.release(socket);
       socket.setTimeout(0);
+      // It came before the answers to earlier requests, which would be written into the WebSocket.
+      if (this.#pending.count(socket) > 0) return socket.destroy();
       if (!this.#serving) return refuse(socket, 503, starting);
       upgrades.handle(request, socket, head).catch((error: unknown) => {
         log.error({ err: error }, "an upgrade failed");
