@@ -17,6 +17,7 @@ const health = createRoute({
   responses: {
     200: { description: "Healthy", content: { "application/json": { schema: healthSchema } } },
     503: { description: "The database or the node does not answer." },
+    ...refusals(400, 403, 429),
   },
 });
 
@@ -27,7 +28,7 @@ const metricsRoute = createRoute({
   description: "Needs the token `api.metricsToken`, except on loopback.",
   responses: {
     200: { description: "Metrics", content: { "text/plain": { schema: z.string() } } },
-    ...refusals(401, 403),
+    ...refusals(400, 401, 403, 429),
   },
 });
 
@@ -59,15 +60,16 @@ export function healthRoutes({
       );
     });
     app.openapi(metricsRoute, async (c) => {
-      await c.get("admission").identify(async () => {
-        const { authorization = "" } = c.req.header();
-        if (!c.get("local") && (metricsToken === undefined || !equal(authorization, `Bearer ${metricsToken}`)))
+      if (!c.get("local"))
+        await c.get("admission").identify(async () => {
+          const { authorization = "" } = c.req.header();
+          if (metricsToken !== undefined && equal(authorization, `Bearer ${metricsToken}`)) return;
           throw new CaissonError(
             "unauthenticated",
             "Metrics need the token `api.metricsToken` of config.json, as `Authorization: Bearer ...`.",
             { wireCode: "INVALID_TOKEN" },
           );
-      });
+        });
       return c.text(await metrics.metrics(), 200, { "content-type": metrics.contentType });
     });
   };
