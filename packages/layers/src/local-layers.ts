@@ -15,9 +15,9 @@ import { digestFile, type BlobStore } from "./blobs.ts";
 import { copyOnto } from "./copy.ts";
 import { flush, replace } from "./durable.ts";
 import { formatImage } from "./file-system.ts";
+import { asFileName, imageChain, runJailed } from "./jailed-tool.ts";
 import { dataByDepth } from "./measure.ts";
 import { emptyOverlay, readHeader } from "./qcow2-header.ts";
-import { runTool } from "./tool.ts";
 
 const idPattern = /^[a-z0-9][a-z0-9-]{0,63}$/;
 const copyPattern = /^([a-z0-9][a-z0-9-]{0,63}\.qcow2)\.[0-9a-f-]{36}\.tmp$/;
@@ -143,21 +143,22 @@ export class LocalLayers implements LayerStore {
     return basename(path, suffix);
   }
 
-  async measure(id: LayerId): Promise<Readonly<Record<LayerId, number>>> {
-    const chain = await this.chain(id);
-    const bytes = await dataByDepth(this.#path(id));
-    return Object.fromEntries(chain.map((layer, depth) => [layer, bytes[depth] ?? 0]));
+  async measure(chain: readonly LayerId[]): Promise<Readonly<Record<LayerId, number>>> {
+    const images = await this.paths(chain);
+    const bytes = await dataByDepth(images);
+    return Object.fromEntries(images.map((image, depth) => [this.idOf(image), bytes[depth] ?? 0]));
   }
 
   async copy(
-    id: LayerId,
+    chain: readonly LayerId[],
     parent: LayerId | null,
     { signal }: { readonly signal?: AbortSignal } = {},
   ): Promise<LayerCopyId> {
-    const chain = await this.chain(id);
-    if (parent !== null && chain.indexOf(parent) < 1)
-      throw new CaissonError("invalid_argument", `Layer ${parent} is not below layer ${id}.`);
-    return basename(await copyOnto(this.#path(id), parent === null ? null : parent + suffix, signal));
+    const images = (await this.paths(chain)) as [string, ...string[]];
+    if (parent === null) return basename(await copyOnto({ images, parent, signal }));
+    const index = images.indexOf(this.#path(parent));
+    if (index < 1) throw new CaissonError("invalid_argument", `Layer ${parent} is not below layer ${chain[0]}.`);
+    return basename(await copyOnto({ images, parent: { index, name: parent + suffix }, signal }));
   }
 
   async commitCopy(copy: LayerCopyId): Promise<void> {
@@ -199,8 +200,9 @@ export class LocalLayers implements LayerStore {
     try {
       const path = this.#path((await this.chain(id))[0]!);
       // 2: damaged; 3: leaked clusters only, which a killed machine leaves and which cost only space.
-      const { code } = await runTool("qemu-img", ["check", "-U", "-q", "-f", "qcow2", path], {
-        accept: [2, 3],
+      const code = await runJailed("qemu-img", ["check", "-q", asFileName(imageChain(1))], {
+        images: [path],
+        accept: [0, 2, 3],
         deadline: 600_000,
         background: true,
       });

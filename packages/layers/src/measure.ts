@@ -1,29 +1,28 @@
 /** How much data layers hold, from the allocation maps of their images. */
 import { z } from "zod";
-import { runTool } from "./tool.ts";
+import { asFileName, imageChain, runJailed } from "./jailed-tool.ts";
 
-const map = z.array(
-  z.object({
-    length: z.number(),
-    depth: z.number(),
-    present: z.boolean().optional(),
-    zero: z.boolean(),
-    data: z.boolean(),
-  }),
-);
+const extent = z.object({
+  length: z.int().min(0),
+  depth: z.int().min(0).max(256),
+  zero: z.boolean(),
+  data: z.boolean(),
+});
 
 /**
  * Bytes of data by depth: index 0 is the image itself, 1 its backing file, ... Zeros are not counted.
- * The image may be in use (`-U`); the result is then an estimate.
+ * @param images top first
  */
-export async function dataByDepth(path: string): Promise<readonly number[]> {
-  const { stdout } = await runTool("qemu-img", ["map", "-U", "--output=json", "-f", "qcow2", path], {
-    background: true,
-    deadline: 120_000,
-  });
-  const sums: number[] = [];
-  for (const extent of map.parse(JSON.parse(stdout))) {
-    if (extent.data && !extent.zero) sums[extent.depth] = (sums[extent.depth] ?? 0) + extent.length;
-  }
-  return Array.from(sums, (sum) => sum ?? 0);
+export async function dataByDepth(images: readonly string[]): Promise<readonly number[]> {
+  const sums = images.map(() => 0);
+  // One extent in a line. A fragmented image has hundreds of thousands.
+  const onLine = (line: string) => {
+    const text = line.replace(/^\[/, "").replace(/[,\]]$/, "");
+    if (text === "") return;
+    const { length, depth, zero, data } = extent.parse(JSON.parse(text));
+    if (data && !zero) sums[depth] = (sums[depth] ?? 0) + length;
+  };
+  const chain = asFileName(imageChain(images.length));
+  await runJailed("qemu-img", ["map", "--output=json", chain], { images, onLine, background: true, deadline: 120_000 });
+  return sums;
 }

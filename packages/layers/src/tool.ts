@@ -1,5 +1,7 @@
-/** Runs the disk tools: arguments as a list, with a deadline; the end of their output is in the error. */
-import { execFile } from "node:child_process";
+/** Runs the disk tools: arguments as a list, with a deadline; the end of their messages is in the error. */
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import type { Writable } from "node:stream";
 import { CaissonError } from "@caisson/protocol";
 
 export interface ToolOptions {
@@ -10,43 +12,78 @@ export interface ToolOptions {
   readonly background?: boolean;
   /** Exit codes that are not failures. Default [0]. */
   readonly accept?: readonly number[];
+  /** Gets each line of the output; can write to the tool's input. What it throws ends the tool and is thrown. */
+  readonly onLine?: (line: string, input: Writable) => void;
+  /** Content of descriptor 3. */
+  readonly descriptor3?: Buffer;
+  /** Name of the tool in messages, when `program` only starts it. */
+  readonly name?: string;
 }
 
-export interface ToolResult {
-  readonly code: number;
-  readonly stdout: string;
-}
+/** The end of what a tool wrote to its standard error, bytes. */
+const keptComplaints = 4096;
 
-/** @throws CaissonError `resource_exhausted` when the disk is full, `timeout`, `cancelled`, `unavailable` without the tool, else `internal` */
-export function runTool(program: string, args: readonly string[], options: ToolOptions = {}): Promise<ToolResult> {
+/**
+ * @returns the exit code
+ * @throws CaissonError `resource_exhausted` when the disk is full, `timeout`, `cancelled`, `unavailable` without the tool, else `internal`
+ */
+export async function runTool(program: string, args: readonly string[], options: ToolOptions = {}): Promise<number> {
+  const { signal, deadline = 60_000, onLine, descriptor3, name = program } = options;
+  const fail = (code: ConstructorParameters<typeof CaissonError>[0], message: string, cause?: unknown) =>
+    new CaissonError(code, message, { cause });
+  if (signal?.aborted === true) throw fail("cancelled", `${name} was cancelled.`, signal.reason);
   const command = options.background === true ? ["nice", "-n", "19", program, ...args] : [program, ...args];
-  const deadline = options.deadline ?? 60_000;
-  return new Promise((resolve, reject) => {
-    execFile(
-      command[0]!,
-      command.slice(1),
-      {
-        timeout: deadline,
-        killSignal: "SIGKILL",
-        signal: options.signal,
-        maxBuffer: 64 << 20,
-        env: { PATH: process.env["PATH"], LC_ALL: "C" },
-      },
-      (error, stdout, stderr) => {
-        if (error === null) return resolve({ code: 0, stdout });
-        if (typeof error.code === "number" && options.accept?.includes(error.code) === true)
-          return resolve({ code: error.code, stdout });
-        const said = stderr.trim().split("\n").slice(-3).join(" ") || error.message;
-        const fail = (code: ConstructorParameters<typeof CaissonError>[0], message: string) =>
-          reject(new CaissonError(code, message, { cause: error }));
-        if (error.name === "AbortError") return fail("cancelled", `${program} was cancelled.`);
-        if (error.code === "ENOENT")
-          return fail("unavailable", `${program} is not installed on this host. Run the set-up.`);
-        if (error.killed === true) return fail("timeout", `${program} did not finish within ${deadline} ms.`);
-        if (/No space left on device/.test(stderr))
-          return fail("resource_exhausted", "The disk of the node that stores volumes is full.");
-        return fail("internal", `${program} ${args[0] ?? ""} failed: ${said}`);
-      },
-    );
+  const child = spawn(command[0]!, command.slice(1), {
+    stdio: [onLine === undefined ? "ignore" : "pipe", "pipe", "pipe", descriptor3 === undefined ? "ignore" : "pipe"],
+    env: { PATH: process.env["PATH"], LC_ALL: "C" },
   });
+  let reason: unknown;
+  const end = (why: unknown) => {
+    reason ??= why;
+    child.kill("SIGKILL");
+  };
+  const timer = setTimeout(() => end(fail("timeout", `${name} did not finish within ${deadline} ms.`)), deadline);
+  const abort = () => end(fail("cancelled", `${name} was cancelled.`, signal?.reason));
+  signal?.addEventListener("abort", abort, { once: true });
+  const input = child.stdin;
+  // A tool may end before it has read all.
+  input?.on("error", () => undefined);
+  if (descriptor3 !== undefined) {
+    const extra = child.stdio[3] as Writable;
+    extra.on("error", () => undefined);
+    extra.end(descriptor3);
+  }
+  let complaints = "";
+  child.stderr!.setEncoding("utf8").on("data", (text: string) => {
+    complaints = (complaints + text).slice(-keptComplaints);
+  });
+  if (onLine === undefined) child.stdout!.resume();
+  else {
+    createInterface({ input: child.stdout! }).on("line", (line) => {
+      try {
+        if (reason === undefined) onLine(line, input!);
+      } catch (error) {
+        end(error);
+      }
+    });
+  }
+  try {
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", resolve);
+    });
+    if (reason !== undefined) throw reason;
+    if (code !== null && (options.accept ?? [0]).includes(code)) return code;
+    if (/No space left on device/.test(complaints))
+      throw fail("resource_exhausted", "The disk of the node that stores volumes is full.");
+    const said = complaints.trim().split("\n").slice(-3).join(" ") || `it ended with status ${code}`;
+    throw fail("internal", `${name} failed: ${said}`);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT" && !(error instanceof CaissonError))
+      throw fail("unavailable", `${program} is not installed on this host. Run the set-up.`, error);
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", abort);
+  }
 }

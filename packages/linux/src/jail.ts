@@ -9,16 +9,19 @@ export interface JailBase {
   readonly readOnly?: readonly string[];
   /** Directories to make. Parents come before their children: bubblewrap makes missing parents readable for root alone. */
   readonly directories?: readonly string[];
+  /** Whether everything in the jail ends with the process that started it. Otherwise it lives on, with `program` as its first process. */
+  readonly endsWithUs: boolean;
 }
 
 /** The beginning of a command: a jail with namespaces of its own that contains the libraries, `program`, and nothing else. */
 export function jailBase(
   program: string,
-  { readOnly = [], directories = [] }: JailBase,
+  { readOnly = [], directories = [], endsWithUs }: JailBase,
   exists: (path: string) => boolean = existsSync,
 ): readonly string[] {
   const args = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"];
-  args.push("--as-pid-1", "--clearenv", "--hostname", "vm");
+  // The kernel forgets the signal at a parent's death when a process changes its user. bubblewrap's own first process does not change it.
+  args.push(endsWithUs ? "--die-with-parent" : "--as-pid-1", "--clearenv", "--hostname", "vm");
   for (const directory of ["/usr", "/usr/bin", "/etc", ...directories])
     args.push("--perms", "0755", "--dir", directory);
   for (const tree of [...libraries, ...readOnly]) if (exists(tree)) args.push("--ro-bind", tree, tree);

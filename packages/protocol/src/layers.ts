@@ -48,13 +48,22 @@ export interface NodeLayers {
   list(): Promise<{ readonly files: readonly LayerFile[]; readonly faults: readonly LayerFault[] }>;
   /** The layer and all below it as the headers of the images say, top first. @throws CaissonError `not_found`, `internal` when a header was tampered with */
   chain(id: LayerId): Promise<readonly LayerId[]>;
-  /** Bytes that a guest which reads the layer finds in it and in each one below it. Also while a machine writes to it; then an estimate. */
-  measure(id: LayerId): Promise<Readonly<Record<LayerId, number>>>;
+  /**
+   * Bytes that a guest which reads a layer finds in it and in each one below it.
+   * @param chain the layer and all below it, top first, as the control plane knows it
+   * @throws CaissonError `not_found`, `internal` when a header names a layer that is not in the chain
+   */
+  measure(chain: readonly LayerId[]): Promise<Readonly<Record<LayerId, number>>>;
   /**
    * Prepares a copy of a layer over another ancestor (null: none) with the same content. `commitCopy` or `discardCopy` ends it; a
-   * copy that neither was called for is gone after a restart of the node.
+   * copy that neither was called for is gone after a restart of the node. No machine that could write one of the layers may run.
+   * @param chain the layer and all below it, top first, as the control plane knows it
    */
-  copy(id: LayerId, parent: LayerId | null, options?: { readonly signal?: AbortSignal }): Promise<LayerCopyId>;
+  copy(
+    chain: readonly LayerId[],
+    parent: LayerId | null,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<LayerCopyId>;
   /**
    * Puts the copy in the place of its layer at once and whole; machines that have the former file open keep it. The caller sees to it
    * that nobody wrote to the layer in between. @throws CaissonError `not_found`

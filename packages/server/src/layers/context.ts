@@ -52,6 +52,7 @@ export function plannedLayer(
     formatted_bytes: 0,
     generation: 0,
     checksum: null,
+    held_by: null,
     created_at: Date.now(),
   };
 }
@@ -78,6 +79,21 @@ export async function layerChain(db: VolumeDatabase | VolumeTransaction, id: Lay
     next = row.parent;
   }
   return rows;
+}
+
+/**
+ * The layers of this node that running machines can write: those that they have, and those that were sealed while they had them. What is
+ * in these may change at any moment, and not by honest programs alone.
+ */
+export async function writtenLayers({
+  db,
+  nodeId,
+}: Pick<VolumeContext, "db" | "nodeId">): Promise<ReadonlySet<LayerId>> {
+  const [leases, held] = await Promise.all([
+    db.selectFrom("disk_leases").select("layer").where("node_id", "=", nodeId).execute(),
+    db.selectFrom("layers").select("id").where("node_id", "=", nodeId).where("held_by", "is not", null).execute(),
+  ]);
+  return new Set([...leases.map(({ layer }) => layer), ...held.map(({ id }) => id)]);
 }
 
 /** The ids of a layer and all below it from the database, for a disk of a machine. The node attaches no others. */

@@ -50,6 +50,18 @@ test("nothing moves under a machine that writes, and throw-away layers are never
   });
 });
 
+test("a sealed layer that a running machine could still write is neither merged, nor merged onto, nor read for a merge", () => {
+  const layers = [layer("a", null), layer("b", "a"), layer("c", "b"), layer("d", "c")];
+  // "b" belongs to a deleted snapshot. It would be merged into "c".
+  const merged = plan(layers, ["a", "c", "d"]).collapse;
+  assert.deepEqual(merged, [{ layer: "c", onto: "a" }]);
+  for (const held of ["a", "b", "c"]) assert.deepEqual(plan(layers, ["a", "c", "d"], [held]).collapse, [], held);
+  const deep = Array.from({ length: 20 }, (_, index) => layer(`l${index}`, index === 0 ? null : `l${index - 1}`));
+  const ids = deep.map(({ id }) => id);
+  assert.equal(plan(deep, ids).collapse.length, 1);
+  assert.deepEqual(plan(deep, ids, ["l3"]).collapse, []);
+});
+
 test("layers in between two states are left alone, and what is below them too", () => {
   for (const state of ["creating", "swapping", "removing"] as const) {
     const layers = [layer("a", null), layer("b", "a"), layer("c", "b", { state })];

@@ -8,7 +8,7 @@ export interface PlannerInput {
   readonly layers: readonly PlannedLayer[];
   /** Heads of volumes, layers of snapshots, layers that sandboxes hold. */
   readonly referenced: ReadonlySet<LayerId>;
-  /** Layers that a machine may write to now. */
+  /** Layers that a running machine can write, sealed ones included. They are neither moved nor read. */
   readonly written: ReadonlySet<LayerId>;
   /** Layers that cannot be read, and all above them. They can be removed, but not copied. Default: none. */
   readonly damaged?: ReadonlySet<LayerId>;
@@ -55,7 +55,11 @@ export function planLayers({ layers, referenced, written, damaged = new Set(), m
     !damaged.has(layer.id);
   /** Used only by the one layer above it. */
   const idle = (layer: PlannedLayer) =>
-    layer.kind !== "builtin" && still(layer) && !referenced.has(layer.id) && children.get(layer.id)!.size === 1;
+    layer.kind !== "builtin" &&
+    still(layer) &&
+    !written.has(layer.id) &&
+    !referenced.has(layer.id) &&
+    children.get(layer.id)!.size === 1;
   const parentOf = (layer: PlannedLayer) => (layer.parent === null ? undefined : byId.get(layer.parent));
 
   const collapse = new Map<LayerId, Collapse>();
@@ -64,6 +68,7 @@ export function planLayers({ layers, referenced, written, damaged = new Set(), m
     let below = parentOf(layer);
     if (below === undefined || !idle(below)) continue;
     while (below !== undefined && idle(below)) below = parentOf(below);
+    if (below !== undefined && written.has(below.id)) continue;
     collapse.set(layer.id, { layer: layer.id, onto: below?.id ?? null });
   }
   if (collapse.size === 0) {
@@ -74,7 +79,7 @@ export function planLayers({ layers, referenced, written, damaged = new Set(), m
       for (let below = parentOf(layer); below !== undefined && chain.length <= layers.length; below = parentOf(below))
         chain.push(below);
       // Only the lowest layer that is too deep. When it has no parent, all chains through it are shorter too.
-      if (chain.length !== maxDepth + 1) continue;
+      if (chain.length !== maxDepth + 1 || chain.some(({ id }) => written.has(id))) continue;
       const bottom = chain.at(-1)!;
       collapse.set(layer.id, { layer: layer.id, onto: bottom.kind === "builtin" ? bottom.id : null });
     }

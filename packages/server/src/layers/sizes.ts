@@ -1,6 +1,6 @@
 /** Sizes of volumes and snapshots, from the allocation of their images. */
 import type { LayerId } from "@caisson/protocol";
-import { layerChain, type VolumeContext } from "./context.ts";
+import { layerChain, writtenLayers, type VolumeContext } from "./context.ts";
 import type { LayerRow } from "./tables.ts";
 
 /**
@@ -21,9 +21,21 @@ export interface Sizes {
  * @param origin the layer that the volume was created from, if that snapshot still exists
  */
 export async function measureSizes(ctx: VolumeContext, head: LayerId, origin: LayerId | null): Promise<Sizes> {
-  const [rows, bytes] = await Promise.all([layerChain(ctx.db, head), ctx.layers.measure(head)]);
-  return sizesOf(rows, bytes, origin);
+  const rows = await layerChain(ctx.db, head);
+  const written = await writtenLayers(ctx);
+  // The structure of an image that a running machine can write is not read: its size is that of its file.
+  const first = rows.findLastIndex(({ id }) => written.has(id)) + 1;
+  const bytes: Record<LayerId, number> = {};
+  for (const { id } of rows.slice(0, first)) {
+    const file = await ctx.layers.stat(id);
+    bytes[id] = Math.max(0, (file?.fileBytes ?? 0) - emptyImageBytes);
+  }
+  const rest = rows.slice(first).map(({ id }) => id);
+  return sizesOf(rows, rest.length === 0 ? bytes : { ...bytes, ...(await ctx.layers.measure(rest)) }, origin);
 }
+
+/** An empty qcow2 image has four clusters. */
+const emptyImageBytes = 4 * 65536;
 
 /** @param rows top first */
 export function sizesOf(

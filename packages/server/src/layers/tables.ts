@@ -28,6 +28,11 @@ export interface LayerTable {
   generation: number;
   /** SHA-256 of the sealed image, when it has been computed. */
   checksum: string | null;
+  /**
+   * Sandbox whose machine wrote the layer before it was sealed, until that machine has ended. A monitor keeps its writable descriptor
+   * of the image, so a compromised one can change even a sealed layer.
+   */
+  held_by: string | null;
   created_at: number;
 }
 

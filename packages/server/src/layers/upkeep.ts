@@ -1,6 +1,6 @@
 /** Background work on layers: keeps chains short and stores copies of sealed layers at rest. */
 import { CaissonError } from "@caisson/protocol";
-import { checkChain, layerChain, type VolumeContext } from "./context.ts";
+import { checkChain, layerChain, writtenLayers, type VolumeContext } from "./context.ts";
 import { findDamaged, guarded } from "./damage.ts";
 import type { Collapse } from "./planner.ts";
 import { forgetUnused } from "./remove.ts";
@@ -22,7 +22,13 @@ export async function collapseLayer(
   if (free - needed < ctx.config.volumes.minFreeDisk) return false;
   await checkChain(ctx, layer);
   const chain = await layerChain(db, layer);
-  const copy = await layers.copy(layer, onto, { signal });
+  const written = await writtenLayers(ctx);
+  if (chain.some(({ id }) => written.has(id))) return false;
+  const copy = await layers.copy(
+    chain.map(({ id }) => id),
+    onto,
+    { signal },
+  );
   const volume = await db.selectFrom("volumes").select("id").where("head", "=", layer).executeTakeFirst();
   const swap = () =>
     ctx.locks.run("graph", async () => {
@@ -77,6 +83,7 @@ export async function archiveOne(ctx: VolumeContext, patience: number, signal: A
     .select(["id", "parent"])
     .where("node_id", "=", ctx.nodeId)
     .where("sealed", "=", 1)
+    .where("held_by", "is", null)
     .where("state", "=", "ready")
     .where("checksum", "is", null)
     .where("created_at", "<", Date.now() - patience)

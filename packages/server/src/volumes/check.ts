@@ -66,8 +66,8 @@ export async function checkVolumes(
         `the parent of its image is ${file.parent ?? "none"}, but in the database it is ${layer.parent ?? "none"}`,
       );
     if (layer.sealed === 1 && !file.sealed) fault(layer.id, "its image is writable although the layer is sealed");
-    // A machine that writes keeps part of the image in memory, so only images that no machine uses can be checked.
-    if (!attached.has(layer.id)) {
+    // A machine that writes keeps part of the image in memory, so only images that no machine can write are checked.
+    if (!attached.has(layer.id) && layer.held_by === null) {
       for (const { problem, where } of await ctx.layers.verify(layer.id, layer.checksum ?? undefined)) {
         fault(layer.id, problem);
         if (where === "image") content.push({ subject: layer.id, problem });

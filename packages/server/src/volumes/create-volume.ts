@@ -66,7 +66,9 @@ export async function createVolume(ctx: VolumeContext, orgId: string, request: V
       ? ctx.layers.format(volume.head, request.capacity)
       : ctx.layers.overlay(volume.head, parent, { bytes: request.capacity }));
     const formatted =
-      parent === null ? Object.values(await ctx.layers.measure(volume.head)).reduce((sum, bytes) => sum + bytes, 0) : 0;
+      parent === null
+        ? Object.values(await ctx.layers.measure([volume.head])).reduce((sum, bytes) => sum + bytes, 0)
+        : 0;
     await ctx.db
       .updateTable("layers")
       .set({ state: "ready", formatted_bytes: formatted })

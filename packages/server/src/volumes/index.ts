@@ -5,7 +5,7 @@ import { serviceKey } from "../kernel/services.ts";
 import type { Slice } from "../kernel/slice.ts";
 import { nodesService } from "../nodes/index.ts";
 import { workloads as workloadsService } from "../workloads/index.ts";
-import { damage as damageTables, nodes as nodeColumns, volumes as volumeTables } from "./migrations.ts";
+import { damage as damageTables, holders, nodes as nodeColumns, volumes as volumeTables } from "./migrations.ts";
 import { claimRows } from "./recover.ts";
 import { volumeRoutes } from "./routes.ts";
 import { Volumes } from "./volumes.ts";
@@ -23,6 +23,7 @@ export const volumesSlice: Slice = {
     "002-volumes": { up: volumeTables },
     "2026-12-01-volume-nodes": { up: nodeColumns },
     "2026-12-02-damage": { up: damageTables },
+    "2026-12-02-layer-holders": { up: holders },
   },
   setup({ db, config, lockRows, log, node, services, publicUrl }) {
     const nodes = services.use(nodesService);

@@ -139,7 +139,7 @@ export class Janitor {
     const [layers, volumes, snapshots, leases] = await Promise.all([
       db
         .selectFrom("layers")
-        .select(["id", "parent", "kind", "state", "sealed"])
+        .select(["id", "parent", "kind", "state", "sealed", "held_by"])
         .where("node_id", "=", nodeId)
         .execute(),
       db.selectFrom("volumes").select(["head", "attached_to"]).where("node_id", "=", nodeId).execute(),
@@ -150,6 +150,7 @@ export class Janitor {
       ...volumes.filter(({ attached_to }) => attached_to !== null).map(({ head }) => head),
       ...leases.map(({ layer }) => layer),
     ]);
+    const held = layers.filter(({ held_by }) => held_by !== null).map(({ id }) => id);
     const referenced = new Set([...volumes.map(({ head }) => head), ...written]);
     for (const { layer, next_head } of snapshots) {
       referenced.add(layer);
@@ -159,7 +160,7 @@ export class Janitor {
         written.add(layer).add(next_head);
       }
     }
-    return planLayers({ layers, referenced, written, damaged, maxDepth });
+    return planLayers({ layers, referenced, written: new Set([...written, ...held]), damaged, maxDepth });
   }
 
   async #remove(ids: readonly LayerId[]): Promise<boolean> {

@@ -284,6 +284,7 @@ async function release(ctx: VolumeContext, sandboxId: string): Promise<void> {
   for (const layer of throwAway) await ctx.layers.remove(layer);
   await ctx.db.transaction().execute(async (trx) => {
     await trx.updateTable("volumes").set({ attached_to: null }).where("attached_to", "=", sandboxId).execute();
+    await trx.updateTable("layers").set({ held_by: null }).where("held_by", "=", sandboxId).execute();
     await trx.deleteFrom("disk_leases").where("sandbox", "=", sandboxId).execute();
     if (throwAway.length > 0) await trx.deleteFrom("layers").where("id", "in", throwAway).execute();
   });

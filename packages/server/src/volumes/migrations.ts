@@ -1,4 +1,4 @@
-import type { Kysely } from "kysely";
+import { sql, type Kysely } from "kysely";
 
 /** Volumes, snapshots, and the image layers under them. */
 export async function volumes(db: Kysely<unknown>): Promise<void> {
@@ -100,6 +100,15 @@ export async function damage(db: Kysely<unknown>): Promise<void> {
     .addColumn("found_at", "bigint", (column) => column.notNull())
     .addPrimaryKeyConstraint("unknown_copies_key", ["node_id", "digest"])
     .execute();
+}
+
+/** The sandbox whose machine may still write a sealed layer. */
+export async function holders(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable("layers").addColumn("held_by", "text").execute();
+  // Machines may have outlived the server's former version.
+  await sql`update layers set held_by = (
+    select disk_leases.sandbox from snapshots join disk_leases on disk_leases.volume = snapshots.volume
+    where snapshots.layer = layers.id and snapshots.created_at >= disk_leases.created_at limit 1)`.execute(db);
 }
 
 /** Tables whose rows belong to one node. */

@@ -141,7 +141,16 @@ async function plan(
 async function finish(ctx: VolumeContext, snapshot: SnapshotRow, next: LayerId): Promise<void> {
   await ctx.layers.seal(snapshot.layer);
   await ctx.db.transaction().execute(async (trx) => {
-    await trx.updateTable("layers").set({ sealed: 1 }).where("id", "=", snapshot.layer).execute();
+    const lease = await trx
+      .selectFrom("disk_leases")
+      .select("sandbox")
+      .where("volume", "=", snapshot.volume)
+      .executeTakeFirst();
+    await trx
+      .updateTable("layers")
+      .set({ sealed: 1, held_by: lease?.sandbox ?? null })
+      .where("id", "=", snapshot.layer)
+      .execute();
     await trx.updateTable("layers").set({ state: "ready" }).where("id", "=", next).execute();
     await trx.updateTable("volumes").set({ head: next }).where("id", "=", snapshot.volume).execute();
     await trx.updateTable("disk_leases").set({ layer: next }).where("volume", "=", snapshot.volume).execute();

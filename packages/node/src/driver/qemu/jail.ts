@@ -71,7 +71,7 @@ export function jailedCommand(
 function jail(options: JailOptions, exists: (path: string) => boolean): readonly string[] {
   const { place, boot, kvm } = options;
   const [program = ""] = options.command;
-  const args = [...jailBase(program, { readOnly: readOnlyTrees, directories }, exists)];
+  const args = [...jailBase(program, { readOnly: readOnlyTrees, directories, endsWithUs: false }, exists)];
   args.push("--info-fd", String(jailDescriptors.info), "--seccomp", String(jailDescriptors.seccomp));
   for (const device of ["/dev/null", "/dev/urandom", ...(kvm ? ["/dev/kvm"] : [])])
     args.push("--dev-bind", device, device);
