@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { statfsSync, writeFileSync } from "node:fs";
+import { statfsSync, statSync, writeFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { after, before, test, type TestContext } from "node:test";
+import { after, before, describe, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
 import { configSchema } from "@caisson/protocol";
@@ -140,9 +140,11 @@ test("while another process holds the lock of the database, sandboxes end and th
   await unlocked;
   watching.abort();
   await watched;
-  const worst = Math.max(...health);
+  health.sort((a, b) => a - b);
+  const [most, worst] = [health[Math.floor(health.length * 0.95)]!, health.at(-1)!];
   t.diagnostic(`healthz: ${health.length} answers, slowest ${Math.round(worst)} ms`);
-  assert.ok(worst < 250, `healthz took ${worst} ms`);
+  // One may be slow on a busy host. Waiting for the lock would take seconds.
+  assert.ok(most < 250 && worst < 1000, `healthz took ${most} ms, and once ${worst} ms`);
   await until(
     15_000,
     "the records",
@@ -150,76 +152,80 @@ test("while another process holds the lock of the database, sandboxes end and th
   );
 });
 
-for (const how of ["ended", "silent"] as const) {
-  test(`while PostgreSQL is ${how}, sandboxes end; they are recorded when it is back`, async (t) => {
+// Mostly they wait.
+describe("without a database that can be written", { concurrency: true }, () => {
+  for (const how of ["ended", "silent"] as const) {
+    test(`while PostgreSQL is ${how}, sandboxes end; they are recorded when it is back`, async (t) => {
+      const postgres = await startPostgres();
+      undo(t, () => postgres.stop());
+      const setup = await start(t, how, { databaseUrl: postgres.url });
+      const { left, deleted, ids } = await three(setup);
+      if (how === "ended") await postgres.interrupt();
+      else postgres.freeze();
+      left.socket.terminate();
+      const asked = performance.now();
+      const answer = await rest(setup, `/api/v3/sandbox/${deleted.sandboxId}`, "DELETE");
+      assert.equal(answer.status, 204);
+      t.diagnostic(`DELETE took ${Math.round(performance.now() - asked)} ms`);
+      assert.ok(performance.now() - asked < 6000);
+      await noMachines(setup);
+      t.diagnostic(`all machines had ended after ${Math.round(performance.now() - asked)} ms`);
+      if (how === "ended") await postgres.resume();
+      else postgres.thaw();
+      const client = new pg.Client(postgres.url);
+      await client.connect();
+      undo(t, () => client.end());
+      await until(20_000, "the records", async () => {
+        const { rows } = await client.query<{ phase: string }>("select phase from sandboxes");
+        return (rows.length === 3 && rows.every(({ phase }) => phase === "stopped")) || undefined;
+      });
+      assert.deepEqual(await statuses(setup), all(ids, "stopped"));
+      assert.equal((await fetch(`${setup.url}/healthz`)).status, 200);
+    });
+  }
+
+  test("an end that could not be recorded before the server stopped is recorded by the next start", async (t) => {
     const postgres = await startPostgres();
     undo(t, () => postgres.stop());
-    const setup = await start(t, how, { databaseUrl: postgres.url });
-    const { left, deleted, ids } = await three(setup);
-    if (how === "ended") await postgres.interrupt();
-    else postgres.freeze();
-    left.socket.terminate();
-    const asked = performance.now();
-    const answer = await rest(setup, `/api/v3/sandbox/${deleted.sandboxId}`, "DELETE");
-    assert.equal(answer.status, 204);
-    t.diagnostic(`DELETE took ${Math.round(performance.now() - asked)} ms`);
-    assert.ok(performance.now() - asked < 6000);
-    await noMachines(setup);
-    t.diagnostic(`all machines had ended after ${Math.round(performance.now() - asked)} ms`);
-    if (how === "ended") await postgres.resume();
-    else postgres.thaw();
-    const client = new pg.Client(postgres.url);
-    await client.connect();
-    undo(t, () => client.end());
-    await until(20_000, "the records", async () => {
-      const { rows } = await client.query<{ phase: string }>("select phase from sandboxes");
-      return (rows.length === 3 && rows.every(({ phase }) => phase === "stopped")) || undefined;
-    });
-    assert.deepEqual(await statuses(setup), all(ids, "stopped"));
-    assert.equal((await fetch(`${setup.url}/healthz`)).status, 200);
+    const setup = await start(t, "restarted", { databaseUrl: postgres.url });
+    await three(setup);
+    await postgres.interrupt();
+    const stopping = performance.now();
+    await setup.close();
+    assert.ok(performance.now() - stopping < 8000);
+    assert.deepEqual(await setup.node.machines.list(), []);
+    await postgres.resume();
+    const again = await start(t, "restarted", { databaseUrl: postgres.url });
+    assert.deepEqual([...new Set(Object.values(await statuses(again)))], ["stopped"]);
   });
-}
 
-test("an end that could not be recorded before the server stopped is recorded by the next start", async (t) => {
-  const postgres = await startPostgres();
-  undo(t, () => postgres.stop());
-  const setup = await start(t, "restarted", { databaseUrl: postgres.url });
-  await three(setup);
-  await postgres.interrupt();
-  const stopping = performance.now();
-  await setup.close();
-  assert.ok(performance.now() - stopping < 8000);
-  assert.deepEqual(await setup.node.machines.list(), []);
-  await postgres.resume();
-  const again = await start(t, "restarted", { databaseUrl: postgres.url });
-  assert.deepEqual([...new Set(Object.values(await statuses(again)))], ["stopped"]);
-});
-
-test("with no byte free, sandboxes end and that is recorded", async (t) => {
-  if (process.getuid?.() !== 0) return t.skip("a file system of a fixed size is mounted by root");
-  const home = join(directory, "full");
-  await mkdir(home);
-  execFileSync("mount", ["-t", "tmpfs", "-o", "size=32m", "tmpfs", home]);
-  undo(t, () => execFileSync("umount", ["--lazy", home]));
-  const setup = await start(t, "full");
-  const { left, deleted, ids } = await three(setup);
-  const { bavail, bsize } = statfsSync(home);
-  writeFileSync(join(home, "filler"), Buffer.alloc(bavail * bsize));
-  // What happens to be free in the write-ahead log is used up as well.
-  const database = new DatabaseSync(join(home, "caisson.db"));
-  undo(t, () => database.close());
-  assert.throws(() => {
-    database.exec("create table if not exists filler (data blob)");
-    for (;;) database.prepare("insert into filler values (randomblob(4000))").run();
-  }, /full/);
-  assert.equal(statfsSync(home).bavail, 0);
-  left.socket.terminate();
-  assert.equal((await rest(setup, `/api/v3/sandbox/${deleted.sandboxId}`, "DELETE")).status, 204);
-  await noMachines(setup);
-  await until(
-    10_000,
-    "the records",
-    () => Object.values(phases(setup)).every((phase) => phase === "stopped") || undefined,
-  );
-  assert.deepEqual(await statuses(setup), all(ids, "stopped"));
+  test("with no byte free, sandboxes end and that is recorded", async (t) => {
+    if (process.getuid?.() !== 0) return t.skip("a file system of a fixed size is mounted by root");
+    const home = join(directory, "full");
+    await mkdir(home);
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=32m", "tmpfs", home]);
+    undo(t, () => execFileSync("umount", ["--lazy", home]));
+    const setup = await start(t, "full");
+    const { left, deleted, ids } = await three(setup);
+    const { bavail, bsize } = statfsSync(home);
+    writeFileSync(join(home, "filler"), Buffer.alloc(bavail * bsize));
+    // What happens to be free in the write-ahead log is used up as well.
+    const database = new DatabaseSync(join(home, "caisson.db"));
+    undo(t, () => database.close());
+    assert.throws(() => {
+      database.exec("create table if not exists filler (data blob)");
+      for (;;) database.prepare("insert into filler values (randomblob(4000))").run();
+    }, /full/);
+    assert.equal(statfsSync(home).bavail, 0);
+    left.socket.terminate();
+    assert.equal((await rest(setup, `/api/v3/sandbox/${deleted.sandboxId}`, "DELETE")).status, 204);
+    await noMachines(setup);
+    await until(
+      10_000,
+      "the records",
+      () => Object.values(phases(setup)).every((phase) => phase === "stopped") || undefined,
+    );
+    assert.deepEqual(await statuses(setup), all(ids, "stopped"));
+    assert.ok(statSync(join(home, "caisson.reserve")).size < 2 * 2 ** 20, "the reserve was used for it");
+  });
 });
