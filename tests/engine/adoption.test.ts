@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir, rm } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { test } from "node:test";
+import { isAlive, type ProcessIdentity } from "@caisson/linux";
 import { create, engine, sh, temporaryHome } from "./engine.ts";
 
 async function ownerOf(home: string, ...ids: readonly string[]): Promise<ChildProcessByStdio<null, Readable, null>> {
@@ -44,6 +45,48 @@ test("after kill -9 the next process adopts what is wanted and ends the rest", {
     await rm(home, { recursive: true, force: true });
   }
 });
+
+test(
+  "a machine of a newer version runs on, can be ended, and gives everything back",
+  { timeout: 240_000 },
+  async () => {
+    const home = await temporaryHome();
+    const owner = await ownerOf(home, "newer", "nobodys");
+    owner.kill("SIGKILL");
+    await once(owner, "exit");
+    for (const key of await readdir(join(home, "run"))) {
+      const path = join(home, "run", key, "machine.json");
+      const record = JSON.parse(await readFile(path, "utf8")) as object;
+      await writeFile(path, JSON.stringify({ ...record, version: 2, memory: { now: "something else" } }));
+    }
+    const wanted = [{ id: "newer", egress: { policy: {}, secrets: [] } }];
+    const first = await engine(home);
+    let node = first;
+    try {
+      const report = await node.start({ wanted });
+      assert.deepEqual([report.adopted, report.left], [[], ["newer"]]);
+      // The one that nobody wants has ended.
+      const [key, ...others] = await readdir(join(home, "run"));
+      assert.ok(key !== undefined && others.length === 0);
+      const recordPath = join(home, "run", key, "machine.json");
+      const record = await readFile(recordPath, "utf8");
+      const { process: monitor } = JSON.parse(record) as { process: ProcessIdentity };
+      assert.ok(await isAlive(monitor));
+      assert.throws(() => node.machines.agent("newer"), { code: "unavailable", message: /newer version/ });
+      await node.close("leave");
+      assert.ok(await isAlive(monitor));
+      assert.equal(await readFile(recordPath, "utf8"), record);
+      node = await engine(home);
+      await node.start({ wanted });
+      await node.machines.stop("newer");
+      assert.ok(!(await isAlive(monitor)));
+      assert.deepEqual([await readdir(join(home, "run")), await readdir(join(home, "disks"))], [[], []]);
+    } finally {
+      await node.close("end");
+      await rm(home, { recursive: true, force: true });
+    }
+  },
+);
 
 test("machines that are left on purpose run on", { timeout: 240_000 }, async () => {
   const home = await temporaryHome();

@@ -3,13 +3,24 @@
  * another, and one that is stopped for an upgrade. Only SIGTERM ends it.
  */
 import assert from "node:assert/strict";
-import { copyFile, mkdir, mkdtemp, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import {
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
-import { Sandbox } from "@deno/sandbox";
+import { Client, Sandbox } from "@deno/sandbox";
 import { holdings, processesNaming, startPlatform, within, type PlatformOptions } from "@caisson/testing";
 
 const config = { pool: { size: 0 }, logLevel: "warn" };
@@ -97,7 +108,8 @@ test("a sandbox outlives failed starts and an upgrade, and SIGTERM ends it", { t
   after(() => rm(home, { recursive: true, force: true }));
   const first = await startPlatform({ home, config });
   Object.assign(process.env, first.env);
-  const keeper = await Sandbox.create({ timeout: "15m" });
+  await new Client().volumes.create({ slug: "data", region: "ord", capacity: "300MB" });
+  const keeper = await Sandbox.create({ timeout: "15m", volumes: { "/data": "data" } });
   const session = await Sandbox.create({ timeout: "session" });
   keeper.closed.catch(() => undefined);
   await keeper.fs.writeTextFile("/home/app/kept", "before");
@@ -133,6 +145,21 @@ test("a sandbox outlives failed starts and an upgrade, and SIGTERM ends it", { t
       assert.deepEqual({ ...row }, { phase: "running", reason: null });
     });
   }
+
+  await context.test("its record is of a newer version", async () => {
+    const [key = ""] = await readdir(join(home, "run"));
+    const path = join(home, "run", key, "machine.json");
+    const record = await readFile(path, "utf8");
+    await writeFile(path, JSON.stringify({ ...(JSON.parse(record) as object), version: 2 }));
+    const older = await startPlatform({ home });
+    Object.assign(process.env, older.env);
+    assert.match(older.output(), new RegExp(`"machine":"${keeper.id}".*of a newer version of Caisson is left running`));
+    await assert.rejects(Sandbox.connect(keeper.id), /newer version of the server/);
+    // Its machine writes to the volume, so nobody else gets it.
+    await assert.rejects(Sandbox.create({ volumes: { "/data": "data" } }), { status: 409, code: "VOLUME_ATTACHED" });
+    await older.leave();
+    await writeFile(path, record);
+  });
 
   const last = await startPlatform({ home });
   Object.assign(process.env, last.env);

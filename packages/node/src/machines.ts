@@ -15,6 +15,7 @@ import {
   type RootDisk,
   type StartSource,
 } from "@caisson/protocol";
+import type { LeftMachine } from "./adoption/left.ts";
 import type { RootImages } from "./holdings/disk-links.ts";
 import type { Clone } from "./machine/clone.ts";
 import { handOut, type MachineDisks } from "./machine/hand-out.ts";
@@ -41,6 +42,7 @@ export interface MachineTableOptions extends Pick<NodeOptions, "config" | "egres
 export class MachineTable implements NodeMachines {
   readonly #options: MachineTableOptions;
   readonly #machines = new Map<string, RunningMachine>();
+  readonly #left = new Map<string, LeftMachine>();
   /** Ids of machines whose creation is in progress. */
   readonly #creating = new Set<string>();
   readonly started: Record<StartSource, number> = { pool: 0, prepared: 0, restore: 0 };
@@ -125,7 +127,7 @@ export class MachineTable implements NodeMachines {
   }
 
   async stop(id: string): Promise<void> {
-    await this.#machines.get(id)?.stop();
+    await (this.#machines.get(id) ?? this.#left.get(id))?.stop();
   }
 
   /** Ends a machine that may not go on. `waitExit` answers with the reason. @param detail for its owner */
@@ -134,7 +136,7 @@ export class MachineTable implements NodeMachines {
   }
 
   async waitExit(id: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<MachineExit> {
-    const exited = this.#machines.get(id)?.exited;
+    const exited = (this.#machines.get(id) ?? this.#left.get(id))?.exited;
     if (exited === undefined) return { reason: "stopped", detail: "There is no such machine." };
     if (signal === undefined) return exited;
     signal.throwIfAborted();
@@ -174,6 +176,12 @@ export class MachineTable implements NodeMachines {
     return this.#require(id, "unavailable").agent;
   }
 
+  /** Adds a machine that this version can only end. */
+  leave(machine: LeftMachine): void {
+    this.#left.set(machine.id, machine);
+    void machine.exited.then(() => this.#left.delete(machine.id));
+  }
+
   /** Adds a machine that runs. */
   keep(machine: RunningMachine): void {
     this.#machines.set(machine.id, machine);
@@ -190,6 +198,9 @@ export class MachineTable implements NodeMachines {
     const machines = [...this.#machines.values()];
     if (how === "end") await Promise.all(machines.map((machine) => machine.stop()));
     else for (const machine of machines) machine.release();
+    const left = [...this.#left.values()];
+    if (how === "end") await Promise.all(left.map((machine) => machine.stop()));
+    for (const machine of left) machine.release();
     this.#machines.clear();
   }
 
@@ -209,6 +220,11 @@ export class MachineTable implements NodeMachines {
 
   #require(id: string, code: "not_found" | "unavailable" = "not_found"): RunningMachine {
     const machine = this.#machines.get(id);
+    if (this.#left.has(id))
+      throw new CaissonError(
+        "unavailable",
+        `Machine ${id} was started by a newer version of Caisson, which must run to use it.`,
+      );
     if (machine === undefined) throw new CaissonError(code, `This node has no machine ${id}.`);
     return machine;
   }

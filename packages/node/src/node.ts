@@ -74,7 +74,7 @@ class Node implements SandboxNode {
       log,
     });
     this.#started = { clones, pool, accelerator };
-    const { machines, reclaimed } = await adoptMachines({
+    const { machines, left, reclaimed } = await adoptMachines({
       host,
       egress,
       wanted,
@@ -82,12 +82,17 @@ class Node implements SandboxNode {
       log,
     });
     for (const machine of machines) this.machines.keep(machine);
+    for (const machine of left) this.machines.leave(machine);
     const { vcpus, memoryMin, memoryDefault } = config.sandbox;
     for (const memory of [memoryDefault, memoryMin]) await clones.template(clones.shape(vcpus, memory), signal);
     await templates.prune();
     pool.start();
     await pool.firstClone(firstCloneDeadlineMs);
-    return { adopted: await this.machines.list(), reclaimed };
+    return {
+      adopted: await this.machines.list(),
+      reclaimed,
+      ...(left.length === 0 ? {} : { left: left.map(({ id }) => id) }),
+    };
   }
 
   egressEvents({ signal }: { readonly signal: AbortSignal }): AsyncIterable<EgressBatch> {

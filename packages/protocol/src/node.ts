@@ -135,6 +135,11 @@ export interface WantedMachine {
 export interface AdoptionReport {
   readonly adopted: readonly MachineInfo[];
   readonly reclaimed: readonly string[];
+  /**
+   * Wanted machines that run on and that this version of the node cannot use, because a newer one started them: ids. `stop` and `waitExit`
+   * work for them, and nothing else.
+   */
+  readonly left?: readonly string[];
 }
 
 /** How a machine was made ready. */

@@ -7,9 +7,11 @@ import { connectAgent } from "../agent/client.ts";
 import type { Jail, VmDriver } from "../driver/driver.ts";
 import { Holdings, type HostResources } from "../holdings/holdings.ts";
 import { RunningMachine } from "../machine/machine.ts";
-import { machineDirectories, removeMachineDirectories } from "../runtime/directories.ts";
-import { type MachineRecord, readRecord } from "../runtime/machine-record.ts";
+import { giveBackUnrecorded, reclaimLinks } from "../holdings/unrecorded.ts";
+import { machineDirectories } from "../runtime/directories.ts";
+import { type MachineRecord, readNewerRecord, readRecord } from "../runtime/machine-record.ts";
 import { isAlive, killWithChildren } from "@caisson/linux";
+import { LeftMachine } from "./left.ts";
 
 export interface AdoptOptions {
   readonly host: HostResources & { readonly driver: VmDriver };
@@ -21,11 +23,14 @@ export interface AdoptOptions {
 
 const answerDeadlineMs = 15_000;
 
-export async function adoptMachines(
-  options: AdoptOptions,
-): Promise<{ readonly machines: readonly RunningMachine[]; readonly reclaimed: readonly string[] }> {
+export async function adoptMachines(options: AdoptOptions): Promise<{
+  readonly machines: readonly RunningMachine[];
+  readonly left: readonly LeftMachine[];
+  readonly reclaimed: readonly string[];
+}> {
   const { host, log } = options;
   const machines: RunningMachine[] = [];
+  const left: LeftMachine[] = [];
   const reclaimed: string[] = [];
   const kept = new Set<string>();
   const jails = await jailsOf(host);
@@ -40,10 +45,17 @@ export async function adoptMachines(
         jails.delete(key);
         return;
       }
+      const newer = record === undefined ? await leave(options, key) : undefined;
+      if (newer !== undefined) {
+        left.push(newer);
+        kept.add(key);
+        jails.delete(key);
+        return;
+      }
       try {
         await endJails(jails.get(key));
         jails.delete(key);
-        if (record === undefined) await removeMachineDirectories(directories);
+        if (record === undefined) await giveBackUnrecorded(host, key);
         else await Holdings.open(host, record).giveBack();
         reclaimed.push(record?.machineId ?? key);
       } catch (error) {
@@ -53,7 +65,21 @@ export async function adoptMachines(
     }),
   );
   reclaimed.push(...(await reclaimStrays(options, kept, jails)));
-  return { machines, reclaimed };
+  return { machines, left, reclaimed };
+}
+
+/** A machine that runs, is wanted, and whose record is of a newer version. */
+async function leave({ host, wanted, log }: AdoptOptions, key: string): Promise<LeftMachine | undefined> {
+  const record = await readNewerRecord(machineDirectories(host.directories, key).run);
+  const { machineId: id, process } = record ?? {};
+  if (record === undefined || id === undefined || process === undefined) return undefined;
+  if (!wanted.some((candidate) => candidate.id === id) || !(await isAlive(process))) return undefined;
+  log.error(
+    { machine: id, pid: process.pid, version: record.version },
+    "a machine of a newer version of Caisson is left running; it can be used again when a newer server runs, and only be ended by this one",
+  );
+  host.users.reserve(record.uid);
+  return new LeftMachine({ id, key, process, host });
 }
 
 /** The jails of this installation by machine. */
@@ -90,6 +116,7 @@ async function reclaimStrays(
   }
   for (const key of await readdir(host.directories.disks)) {
     if (kept.has(key)) continue;
+    await reclaimLinks(join(host.directories.disks, key));
     await rm(join(host.directories.disks, key), { recursive: true, force: true });
     if (!strays.includes(key)) strays.push(key);
   }

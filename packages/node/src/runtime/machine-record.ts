@@ -3,13 +3,18 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 
-const processIdentity = z.strictObject({
+/** Never gets more fields: it names one process. */
+const processIdentity = z.object({
   pid: z.int().min(2),
   startTime: z.string().regex(/^\d+$/),
   bootId: z.string(),
 });
 
-const recordSchema = z.strictObject({
+/**
+ * Fields that this version does not know are kept: a later version may have written them, and reads them again. The version number grows
+ * only when a server that does not know the change would do harm to the machine.
+ */
+const recordSchema = z.looseObject({
   version: z.literal(1),
   key: z.string().regex(/^[0-9a-f]{12}$/),
   /** Only a `claimed` machine outlives the node's process. */
@@ -32,7 +37,7 @@ const recordSchema = z.strictObject({
   cpuBaseMicros: z.number().min(0),
   /** Disks that outlive the machine. */
   disks: z.array(
-    z.strictObject({
+    z.looseObject({
       serial: z.string(),
       /** The disk that the root file system is on. */
       root: z.boolean(),
@@ -42,6 +47,18 @@ const recordSchema = z.strictObject({
     }),
   ),
 });
+
+/** What a record of every version has. */
+const anyRecordSchema = z.looseObject({
+  version: z.int().min(1),
+  key: z.string().regex(/^[0-9a-f]{12}$/),
+  machineId: z.string().min(1).optional(),
+  process: processIdentity.optional(),
+  uid: z.int().optional(),
+});
+
+/** A record of a version that this one does not know. */
+export type NewerRecord = z.infer<typeof anyRecordSchema>;
 
 export type MachineRecord = z.infer<typeof recordSchema>;
 
@@ -57,8 +74,18 @@ export async function writeRecord(runDirectory: string, record: MachineRecord): 
 
 /** @returns undefined when there is no record, or one that this version cannot read */
 export async function readRecord(runDirectory: string): Promise<MachineRecord | undefined> {
+  return recordSchema.safeParse(await readJson(runDirectory)).data;
+}
+
+/** @returns undefined when there is no record of a newer version */
+export async function readNewerRecord(runDirectory: string): Promise<NewerRecord | undefined> {
+  const { data } = anyRecordSchema.safeParse(await readJson(runDirectory));
+  return data === undefined || data.version <= 1 ? undefined : data;
+}
+
+async function readJson(runDirectory: string): Promise<unknown> {
   try {
-    return recordSchema.parse(JSON.parse(await readFile(join(runDirectory, fileName), "utf8")));
+    return JSON.parse(await readFile(join(runDirectory, fileName), "utf8"));
   } catch {
     return undefined;
   }

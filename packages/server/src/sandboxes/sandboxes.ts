@@ -90,6 +90,11 @@ export class Sandboxes implements WorkloadOwner {
     const sandbox = this.#live.get(id);
     if (phase === "running" && node_id !== this.#options.nodes.id)
       throw new CaissonError("unavailable", `Sandbox ${id} runs on node ${node_id}. Use the server of that node.`);
+    if (phase === "running" && this.#options.workloads.isLeft(id))
+      throw new CaissonError(
+        "unavailable",
+        `Sandbox ${id} was started by a newer version of the server. It can only be ended until that version runs again.`,
+      );
     if (phase !== "running" || sandbox === undefined || sandbox.ended.aborted)
       throw new CaissonError("gone", `Sandbox ${id} has ended.`);
     return sandbox;
@@ -171,7 +176,7 @@ export class Sandboxes implements WorkloadOwner {
     return sandbox;
   }
 
-  exited({ id, orgId }: Workload, exit: MachineExit): void {
+  exited({ id, orgId }: Pick<Workload, "id" | "orgId">, exit: MachineExit): void {
     this.#begin(id, orgId, `machine ${exit.reason}: ${exit.detail}`.slice(0, 500), closeCodes.failed);
   }
 
@@ -291,7 +296,8 @@ export class Sandboxes implements WorkloadOwner {
   }
 
   #known(id: string): boolean {
-    return this.#live.has(id) || this.#creating.has(id) || this.#ends.of(id) !== undefined;
+    const mine = this.#live.has(id) || this.#creating.has(id) || this.#ends.of(id) !== undefined;
+    return mine || this.#options.workloads.isLeft(id);
   }
 
   async #isLive(id: string): Promise<boolean> {
@@ -321,7 +327,8 @@ export class Sandboxes implements WorkloadOwner {
   }
 
   async settle(): Promise<void> {
-    const lost = (await this.#options.store.live()).filter((row) => !this.#live.has(row.id));
+    const { store, workloads } = this.#options;
+    const lost = (await store.live()).filter(({ id }) => !this.#live.has(id) && !workloads.isLeft(id));
     const ends = lost.map(({ id, org_id, phase, session }) => {
       const ended = phase === "running" && session === 1;
       return this.stop(id, org_id, ended ? "session ended by a restart" : "lost in a restart");

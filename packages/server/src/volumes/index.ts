@@ -38,7 +38,7 @@ export const volumesSlice: Slice = {
       machines: node.machines,
       config,
       baseImage: () => baseImage,
-      running: (id) => workloads.get(id) !== undefined,
+      running: (id) => workloads.get(id) !== undefined || workloads.isLeft(id),
       ending: (id) => workloads.ending(id),
       locks: new KeyedLock(),
       log,

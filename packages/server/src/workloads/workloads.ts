@@ -33,7 +33,7 @@ export interface WorkloadOwner {
   /** After machines were adopted: ends and records what did not survive the restart. */
   settle(): Promise<void>;
   /** The machine ended by itself. The owner calls `kill` and `giveBack`, and records it. */
-  exited(workload: Workload, exit: MachineExit): void;
+  exited(workload: Pick<Workload, "id" | "orgId">, exit: MachineExit): void;
 }
 
 interface Running extends Workload {
@@ -51,6 +51,8 @@ export class Workloads {
   readonly #resources: Resource[] = [];
   readonly #owners = new Map<WorkloadKind, WorkloadOwner>();
   readonly #running = new Map<string, Running>();
+  /** Machines that a newer version started: they can only be ended. */
+  readonly #left = new Set<string>();
   /** From the first call of `kill` until everything was given back. */
   readonly #ending = new Map<string, PromiseWithResolvers<void>>();
   readonly #killing = new Map<string, Promise<void>>();
@@ -80,6 +82,11 @@ export class Workloads {
 
   get(id: string): Workload | undefined {
     return this.#running.get(id);
+  }
+
+  /** Whether its machine runs, and a newer version started it, so that it can only be ended. */
+  isLeft(id: string): boolean {
+    return this.#left.has(id);
   }
 
   /** While a workload is being ended: resolves when it has ended and given everything back. */
@@ -188,6 +195,7 @@ export class Workloads {
     }
     await this.#node.machines.stop(id);
     this.#running.delete(id);
+    this.#left.delete(id);
     setTimeout(() => this.#orgs.delete(id), lateEvents).unref();
   }
 
@@ -236,6 +244,12 @@ export class Workloads {
       const workload = this.#add(machine, { id: machine.id, kind, orgId }, true);
       this.#owners.get(kind)!.adopted(workload);
       for (const resource of this.#resources) await resource.started?.(workload);
+    }
+    for (const id of report.left ?? []) {
+      const { kind, orgId } = wanted.get(id)!;
+      const owner = this.#owners.get(kind)!;
+      this.#left.add(id);
+      void this.#node.machines.waitExit(id).then((exit) => this.#left.has(id) && owner.exited({ id, orgId }, exit));
     }
     for (const owner of this.#owners.values()) await owner.settle();
     const adopted = report.adopted.map(({ id }) => id);
