@@ -1,3 +1,5 @@
+import { gatewayConnections } from "@caisson/protocol";
+
 /** Bounds of the gateway. Milliseconds and bytes. */
 export const limits = {
   /** One request head, from either side. */
@@ -19,7 +21,7 @@ export const limits = {
   /** Until a visitor has read the last answer of a connection that the HTTP server no longer watches. */
   linger: 2_000,
   keepAlive: 65_000,
-  connections: 4096,
+  connections: gatewayConnections,
   /** Names with a certificate in memory. */
   certificates: 4096,
 } as const;

@@ -158,11 +158,9 @@ const egress = z
 
 const certificatePair = (value: { cert?: string | undefined; key?: string | undefined }) =>
   (value.cert === undefined) === (value.key === undefined);
-/** Fewer than the gateway takes in all, and than the API takes by default. */
 const connectionsPerAddress = z
   .int()
   .min(1)
-  .max(4095)
   .default(1024)
   .describe(
     "Most connections of one client address at the same time; of a trusted proxy's clients, most requests and WebSockets. An IPv6 client counts with its whole /64 network.",
@@ -216,6 +214,9 @@ const api = z
 
 const domainName = /^(?=.{1,200}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/;
 
+/** Connections that the gateway takes at the same time. */
+export const gatewayConnections = 4096;
+
 const gateway = z
   .strictObject({
     host: z
@@ -252,6 +253,10 @@ const gateway = z
     connectionsPerAddress,
   })
   .refine(certificatePair, "needs both `cert` and `key`, or neither")
+  .refine(
+    (value) => value.connectionsPerAddress < gatewayConnections,
+    `\`connectionsPerAddress\` must be less than ${gatewayConnections}, so that one address cannot take all connections`,
+  )
   .prefault({});
 
 const volumes = z

@@ -1,5 +1,5 @@
 /** Builds the control plane from its slices, starts it, and ends it in the reverse order. */
-import { Counter, Registry } from "prom-client";
+import { Counter, Gauge, Registry } from "prom-client";
 import { openDatabase } from "./kernel/database/open.ts";
 import { createApp } from "./kernel/http/app.ts";
 import { authenticator } from "./kernel/http/context.ts";
@@ -49,6 +49,14 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
     let listening = { host: config.host, tls: config.api.cert !== undefined };
     const gate = new Gate({ config, listening: () => listening });
     const uses = new TokenUses(authentication);
+    new Gauge({
+      name: "caisson_http_active",
+      help: "Requests and WebSockets with a valid token that are under way.",
+      registers: [kernel.metrics],
+      collect() {
+        this.set(uses.count);
+      },
+    });
     const common = { gate, authenticator: authentication, uses, observe, log };
     const app = createApp({ ...common, slices: parts, publicUrl: kernel.publicUrl });
     const upgrades = new Upgrades({ ...common, routes: parts.flatMap((part) => part.upgrades ?? []) });

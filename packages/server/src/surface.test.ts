@@ -169,6 +169,22 @@ test("requests that are pipelined are bounded, and are not mixed with a WebSocke
   });
 });
 
+test("clients that disconnect while their token is looked up leave nothing behind", async () => {
+  await withServer({}, async (server) => {
+    const { port, url } = server;
+    const requests = [get("/api/v2/sandboxes", bearer(server)), upgrade("/api/v3/sandboxes/create", bearer(server))];
+    for (let round = 0; round < 100; round++) {
+      const { socket, ended } = rawClient(port, requests[round % 2]!);
+      setTimeout(() => socket.resetAndDestroy(), (round % 10) / 5);
+      await ended;
+    }
+    await until(5_000, "no request", async () => {
+      const metrics = await (await fetch(`${url}/metrics`)).text();
+      return /^caisson_http_active 0$/m.test(metrics) || undefined;
+    });
+  });
+});
+
 test("only hosts of this server are served, and pages of other sites are refused", async () => {
   const config = { publicUrl: "https://caisson.example:8443", api: { hosts: ["other.example"] } };
   await withServer({ config }, async (server) => {

@@ -91,10 +91,7 @@ export function createApp({ slices, gate, authenticator, uses, publicUrl, observ
     c.set("org", org);
     const { outgoing } = c.env;
     // A stream of events goes on for long. It is cut: its status was sent when it began.
-    outgoing.once(
-      "close",
-      uses.add(tokenId, () => outgoing.destroy()),
-    );
+    uses.add(tokenId, outgoing, () => outgoing.destroy());
     // On a full disk, what removes things may use the space that is kept for it.
     await (c.req.method === "DELETE" ? withReserve(next) : next());
   });

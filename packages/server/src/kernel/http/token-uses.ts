@@ -4,6 +4,12 @@ import type { Authenticator } from "./context.ts";
 /** Milliseconds between looks. Another process on the same database may have revoked a token. */
 const lookInterval = 2_000;
 
+interface Use {
+  readonly closed: boolean;
+  readonly destroyed: boolean;
+  once(event: "close", listener: () => void): unknown;
+}
+
 export class TokenUses {
   readonly #authenticator: Authenticator;
   readonly #uses = new Map<string, Set<() => void>>();
@@ -13,18 +19,25 @@ export class TokenUses {
     this.#authenticator = authenticator;
   }
 
+  /** How many there are. */
+  get count(): number {
+    return [...this.#uses.values()].reduce((sum, { size }) => sum + size, 0);
+  }
+
   /**
+   * @param use its response, or its socket: until that is closed
    * @param end called once, when the token is no longer valid
-   * @returns to be called when the use is over
    */
-  add(tokenId: string, end: () => void): () => void {
+  add(tokenId: string, use: Use, end: () => void): void {
+    // The client may have disconnected while its token was looked up. Nobody would report that again.
+    if (use.closed || use.destroyed) return;
     const uses = this.#uses.get(tokenId) ?? new Set();
     this.#uses.set(tokenId, uses);
     uses.add(end);
-    return () => {
+    use.once("close", () => {
       uses.delete(end);
       if (uses.size === 0 && this.#uses.get(tokenId) === uses) this.#uses.delete(tokenId);
-    };
+    });
   }
 
   async #look(): Promise<void> {

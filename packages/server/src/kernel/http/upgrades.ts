@@ -79,12 +79,11 @@ export class Upgrades {
   /** @returns aborted when the token is no longer valid. Its connection then has a moment to close by itself. */
   #useToken(tokenId: string, socket: Duplex): AbortSignal {
     const revoked = new AbortController();
-    const release = this.#options.uses.add(tokenId, () => {
+    this.#options.uses.add(tokenId, socket, () => {
       revoked.abort();
       const timer = setTimeout(() => socket.destroy(), revokedGrace);
       socket.once("close", () => clearTimeout(timer));
     });
-    socket.once("close", release);
     return revoked.signal;
   }
 
