@@ -7,7 +7,7 @@ import type { World } from "../world/world.ts";
 import { always, type Fault, type Injected } from "./fault.ts";
 
 /** A session of the flood's own, which ends with its connection. Refused when the organisation is at its limit. */
-function flooding(what: string, flood: (client: WireClient, random: Random) => Promise<string>): Fault {
+export function flooding(what: string, flood: (client: WireClient, random: Random) => Promise<string>): Fault {
   return {
     name: `flood-${what}`,
     touches: ["memory", "server", "database"],

@@ -3,6 +3,7 @@ import { corruptBlob, corruptKey, corruptLayer, corruptRecord } from "./corrupt.
 import type { Fault } from "./fault.ts";
 import { fillHome } from "./fill-home.ts";
 import { floodAudit, floodCalls, floodFrames, floodStream, floodUpgrades } from "./flood.ts";
+import { floodControl, floodQmp } from "./flood-guest.ts";
 import { killClient } from "./kill-client.ts";
 import { killMachine } from "./kill-machine.ts";
 import { killServer, killServerStarting } from "./kill-server.ts";
@@ -35,6 +36,8 @@ export const faults: readonly Fault[] = [
   floodFrames,
   floodCalls,
   floodAudit,
+  floodQmp,
+  floodControl,
   floodUpgrades,
   floodStream,
 ];

@@ -1,11 +1,11 @@
-/** What a run prints: one line for each round, and a table by fault at the end. */
+/** What a run prints: one line for each round with the beginnings of its problems, and a table by fault at the end. */
 import type { Verdict } from "../run.ts";
 
 export function lineOf(seed: string, { round, faults, seconds, calls, problems, folder }: Verdict): string {
   const verdict = problems.length === 0 ? "ok" : "FAILED";
   const work = `${calls.ok} calls, ${calls.failed} failed`;
   const line = `round ${round}  seed ${seed}  ${faults.join(" + ")}  ${seconds.toFixed(1)} s  ${work}  ${verdict}`;
-  const shown = problems.slice(0, 12).map((problem) => `    ${problem.split("\n").join("\n      ")}`);
+  const shown = problems.slice(0, 12).map((problem) => `    ${problem.split("\n", 3).join("\n      ").slice(0, 600)}`);
   if (problems.length > shown.length) shown.push(`    and ${problems.length - shown.length} more`);
   if (folder !== undefined) shown.push(`    kept in ${folder}`);
   return [line, ...shown].join("\n");
