@@ -1,13 +1,13 @@
 /** An installation under test with everything around it: disk, server, clients, an upstream host, and the history of what happened. */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ClientEnvironment } from "@caisson/testing";
+import { type ClientEnvironment, processesNaming } from "@caisson/testing";
 import { createTestAuthority } from "../../egress/world/authority.ts";
 import { Listener } from "../../egress/world/listener.ts";
 import { History } from "../model/history.ts";
 import { Crew } from "../traffic/crew.ts";
 import { upstreamHost } from "../traffic/messages.ts";
-import { createHomeDisk, type HomeDisk } from "./home-disk.ts";
+import { abandonedHomes, createHomeDisk, type HomeDisk, removeHome } from "./home-disk.ts";
 import { monitors } from "./machines.ts";
 import { freePort, ServerProcess } from "./server.ts";
 
@@ -59,6 +59,7 @@ export class World {
   static async create(options: WorldOptions): Promise<World> {
     const { folder } = options;
     mkdirSync(folder, { recursive: true });
+    removeAbandoned();
     const disk = createHomeDisk(options.diskBytes ?? 2 * 2 ** 30);
     const authority = await createTestAuthority();
     const identity = await authority.issue([upstreamHost]);
@@ -136,14 +137,27 @@ export class World {
 
   #removeAtExit(): void {
     this.server.signal("SIGKILL");
-    for (const { pid } of [...monitors(this.home).values()].flat()) {
-      try {
-        process.kill(pid, "SIGKILL");
-      } catch {
-        // It ended in the meantime.
-      }
-    }
+    killMonitors(this.home);
     this.disk.remove();
+  }
+}
+
+function killMonitors(home: string): void {
+  for (const { pid } of [...monitors(home).values()].flat()) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It ended in the meantime.
+    }
+  }
+}
+
+/** What drivers left that were killed themselves. Their servers end first: they hold the machines. */
+function removeAbandoned(): void {
+  for (const { base, home } of abandonedHomes()) {
+    for (const { pid } of processesNaming(home)) process.kill(pid, "SIGKILL");
+    killMonitors(home);
+    removeHome(base, home);
   }
 }
 
