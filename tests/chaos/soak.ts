@@ -2,7 +2,9 @@
  * Soak: creates, uses and kills many sandboxes, some at a time, and counts what the installation holds before and after. Exit status 1
  * when anything is left or the server has grown.
  *
- *   node tests/chaos/soak.ts [--cycles 1000] [--at-a-time 4]
+ *   node tests/chaos/soak.ts [--cycles 1000] [--at-a-time 4] [--seconds 3600]
+ *
+ * `--seconds` ends it early: no cycle begins later than that.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { readdirSync } from "node:fs";
@@ -16,13 +18,19 @@ import { readStore } from "./world/store.ts";
 import { World } from "./world/world.ts";
 
 const { values } = parseArgs({
-  options: { cycles: { type: "string", default: "1000" }, "at-a-time": { type: "string", default: "4" } },
+  options: {
+    cycles: { type: "string", default: "1000" },
+    "at-a-time": { type: "string", default: "4" },
+    seconds: { type: "string", default: "86400" },
+  },
 });
 const [cycles, atATime] = [Number(values.cycles), Number(values["at-a-time"])];
 /** Cycles after which the memory is measured first: until then the server loads code and fills its caches. */
 const warmUp = Math.min(100, Math.ceil(cycles / 2));
 /** Bytes by which the server may be larger at the end. Between two collections its heap varies by about this much. */
 const growth = 48 * 2 ** 20;
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
 
 const folder = await mkdtemp(join(tmpdir(), "caisson-soak-"));
 const world = await World.create({ folder, clients: [] });
@@ -50,7 +58,7 @@ async function cycle(number: number): Promise<void> {
 
 async function runTo(last: number): Promise<void> {
   const worker = async (): Promise<void> => {
-    while (next < last) await cycle(++next);
+    while (next < last && performance.now() < 1000 * Number(values.seconds)) await cycle(++next);
   };
   await Promise.all(Array.from({ length: atATime }, worker));
 }
@@ -113,7 +121,7 @@ try {
   const after = await settled();
   const sorted = durations.toSorted((a, b) => a - b);
   console.log(
-    `\n${cycles} cycles, ${atATime} at a time, ${Math.round(sorted[Math.floor(cycles / 2)] ?? 0)} ms at the median`,
+    `\n${sorted.length} cycles, ${atATime} at a time, ${Math.round(sorted[Math.floor(sorted.length / 2)] ?? 0)} ms at the median`,
   );
   for (const [name, value] of Object.entries(after.counts))
     console.log(`${name.padEnd(26)}${before.counts[name]} -> ${value}`);
