@@ -2,7 +2,7 @@
 import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { CaissonError } from "@caisson/protocol";
-import { Kysely, Migrator, type Dialect, type Migration } from "kysely";
+import { Kysely, Migrator, type Migration } from "kysely";
 import type { Logger } from "pino";
 import { postgresDialect } from "./postgres.ts";
 import { keepReserve } from "./reserve.ts";
@@ -44,34 +44,49 @@ export async function openDatabase(options: OpenDatabaseOptions): Promise<AnyDat
   await mkdir(home, { recursive: true, mode: 0o700 });
   const path = join(home, "caisson.db");
   const reservePath = join(home, "caisson.reserve");
-  const dialect = (timeout: number): Dialect =>
-    url === undefined
-      ? sqliteDialect({ path, reservePath, statementTimeout: timeout, log })
-      : postgresDialect(url, timeout, log);
+  let migrated = false;
+  const db: AnyDatabase = new Kysely({
+    dialect:
+      url === undefined
+        ? sqliteDialect({
+            path,
+            reservePath,
+            statementTimeout: () => (migrated ? statementTimeout : migrationTimeout),
+            log,
+          })
+        : postgresDialect(url, statementTimeout, log),
+  });
   try {
-    await migrate(dialect(migrationTimeout), migrations, log);
+    if (url === undefined) await migrate(db, migrations, log);
+    else await withPatience(url, log, (patient) => migrate(patient, migrations, log));
     if (url === undefined) await chmod(path, 0o600);
+    migrated = true;
   } catch (cause) {
+    await db.destroy().catch(() => {});
     throw new CaissonError("unavailable", `The database could not be opened: ${(cause as Error).message}`, { cause });
   }
-  const db: AnyDatabase = new Kysely({ dialect: dialect(statementTimeout) });
   return url !== undefined || reserveBytes === undefined ? db : keepReserve(db, reservePath, reserveBytes, log);
 }
 
-async function migrate(dialect: Dialect, migrations: OpenDatabaseOptions["migrations"], log: Logger): Promise<void> {
-  const db = new Kysely<unknown>({ dialect });
+/** PostgreSQL knows its deadlines from the start of a connection. */
+async function withPatience(url: string, log: Logger, work: (db: AnyDatabase) => Promise<void>): Promise<void> {
+  const db: AnyDatabase = new Kysely({ dialect: postgresDialect(url, migrationTimeout, log) });
   try {
-    const { error, results = [] } = await new Migrator({
-      db,
-      provider: { getMigrations: () => Promise.resolve({ ...migrations }) },
-      // A slice that is added may bring a migration whose name sorts before one that has run.
-      allowUnorderedMigrations: true,
-    }).migrateToLatest();
-    if (error !== undefined) throw error;
-    for (const { migrationName } of results) log.info({ migration: migrationName }, "database migrated");
+    await work(db);
   } finally {
     await db
       .destroy()
-      .catch((error: unknown) => log.warn({ err: error }, "the database did not close after migrations"));
+      .catch((error: unknown) => log.warn({ err: error }, "connections of the migrations did not close"));
   }
+}
+
+async function migrate(db: AnyDatabase, migrations: OpenDatabaseOptions["migrations"], log: Logger): Promise<void> {
+  const { error, results = [] } = await new Migrator({
+    db,
+    provider: { getMigrations: () => Promise.resolve({ ...migrations }) },
+    // A slice that is added may bring a migration whose name sorts before one that has run.
+    allowUnorderedMigrations: true,
+  }).migrateToLatest();
+  if (error !== undefined) throw error;
+  for (const { migrationName } of results) log.info({ migration: migrationName }, "database migrated");
 }

@@ -8,8 +8,8 @@ export interface SqliteOptions {
   readonly path: string;
   /** See `reserve-file.ts`. */
   readonly reservePath: string;
-  /** Milliseconds for a statement, with the time that it waits for others. */
-  readonly statementTimeout: number;
+  /** Milliseconds for a statement, with the time that it waits for others. Asked for each one. */
+  readonly statementTimeout: () => number;
   /** Largest heap of the thread, MiB. Default: enough for any page of rows. */
   readonly heapMiB?: number;
   readonly log: Logger;

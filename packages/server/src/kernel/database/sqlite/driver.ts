@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { CaissonError } from "@caisson/protocol";
 import { CompiledQuery, type DatabaseConnection, type Driver, type QueryResult } from "kysely";
-import { isBusy, toDatabaseError } from "./errors.ts";
+import { isBusy, isLate, toDatabaseError } from "./errors.ts";
 import { monotonicNow, type SqliteConnectionName, type StatementResult } from "./messages.ts";
 import { mayUseReserve } from "./reserve-file.ts";
 import type { SqliteThread } from "./thread.ts";
@@ -20,13 +20,13 @@ const margin = 250;
 
 export class SqliteDriver implements Driver {
   readonly #thread: SqliteThread;
-  readonly #deadline: number;
+  readonly #timeout: () => number;
   readonly #turns = new Turns();
 
-  /** @param deadline milliseconds for a statement, with the time that it waits for others */
-  constructor(thread: SqliteThread, deadline: number) {
+  /** @param timeout milliseconds for a statement, with the time that it waits for others; asked for each one */
+  constructor(thread: SqliteThread, timeout: () => number) {
     this.#thread = thread;
-    this.#deadline = deadline;
+    this.#timeout = timeout;
   }
 
   /** Opens the database, so that a file that cannot be opened is found now. */
@@ -35,7 +35,7 @@ export class SqliteDriver implements Driver {
   }
 
   async acquireConnection(): Promise<Connection> {
-    return new Connection(this.#thread, this.#turns, this.#deadline);
+    return new Connection(this.#thread, this.#turns, this.#timeout());
   }
 
   beginTransaction(connection: Connection): Promise<void> {
@@ -163,10 +163,14 @@ class Connection implements DatabaseConnection {
     deadline: number,
     generation?: number,
   ): Promise<StatementResult> {
+    let lastBusy: unknown;
     for (;;) {
       try {
         return await this.#send(name, query, deadline, generation);
       } catch (error) {
+        // The lock is the reason why it is late.
+        if (isLate(error) && lastBusy !== undefined) throw lastBusy;
+        lastBusy = error;
         if (!isBusy(error) || monotonicNow() + busyPause >= deadline) throw error;
         await sleep(busyPause);
       }

@@ -1,6 +1,6 @@
 /** Errors of SQLite: with their codes inside this folder, as errors of Caisson outside. */
 import { CaissonError } from "@caisson/protocol";
-import type { Failure } from "./messages.ts";
+import { lateCode, type Failure } from "./messages.ts";
 
 /** Primary result codes (https://www.sqlite.org/rescode.html). */
 const [busy, locked, full] = [5, 6, 13];
@@ -27,6 +27,11 @@ export function isBusy(error: unknown): boolean {
   return error instanceof SqliteError && [busy, locked].includes((error.errcode ?? 0) & 0xff);
 }
 
+/** It was not run. */
+export function isLate(error: unknown): boolean {
+  return error instanceof SqliteError && error.code === lateCode;
+}
+
 export function isFull({ errcode }: { readonly errcode?: number | undefined }): boolean {
   return errcode === shmSize || ((errcode ?? 0) & 0xff) === full;
 }
@@ -35,6 +40,8 @@ export function isFull({ errcode }: { readonly errcode?: number | undefined }): 
 export function toDatabaseError(error: unknown): unknown {
   if (isBusy(error))
     return new CaissonError("unavailable", "Another process has locked the database. Try again.", { cause: error });
+  if (isLate(error))
+    return new CaissonError("unavailable", "The database is busy with other work. Try again.", { cause: error });
   if (error instanceof SqliteError && isFull(error))
     return new CaissonError(
       "resource_exhausted",

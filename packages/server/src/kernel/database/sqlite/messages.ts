@@ -34,9 +34,12 @@ export interface StatementResult {
   readonly lastInsertRowid?: number | bigint;
 }
 
+/** Code of a failure: the statement was not run, because its deadline had passed when its turn came. */
+export const lateCode = "STATEMENT_LATE";
+
 export interface Failure {
   readonly message: string;
-  /** `ERR_SQLITE_ERROR`, or a code of Node. */
+  /** `ERR_SQLITE_ERROR`, a code of Node, or `lateCode`. */
   readonly code?: string | undefined;
   /** Extended result code of SQLite. */
   readonly errcode?: number | undefined;

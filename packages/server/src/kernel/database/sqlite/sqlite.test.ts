@@ -30,7 +30,9 @@ async function open(
 ): Promise<{ db: Kysely<Tables>; path: string; reservePath: string }> {
   mkdirSync(home, { recursive: true });
   const [path, reservePath] = [join(home, "caisson.db"), join(home, "caisson.reserve")];
-  const db = new Kysely<Tables>({ dialect: sqliteDialect({ path, reservePath, statementTimeout, heapMiB, log }) });
+  const db = new Kysely<Tables>({
+    dialect: sqliteDialect({ path, reservePath, statementTimeout: () => statementTimeout, heapMiB, log }),
+  });
   t.after(() => db.destroy());
   await db.schema
     .createTable("counters")
@@ -46,7 +48,7 @@ const valueOf = async (db: Kysely<Tables>, id = "a") =>
   (await db.selectFrom("counters").select("value").where("id", "=", id).executeTakeFirst())?.value;
 
 /** Another process that holds the lock for writers. @returns when it does */
-async function lock(path: string, milliseconds: number): Promise<void> {
+async function lock(path: string, milliseconds: number): Promise<{ unlocked: Promise<unknown> }> {
   const program = `
     const { DatabaseSync } = require("node:sqlite");
     const database = new DatabaseSync(${JSON.stringify(path)});
@@ -55,7 +57,9 @@ async function lock(path: string, milliseconds: number): Promise<void> {
     setTimeout(() => database.exec("COMMIT"), ${milliseconds});`;
   const holder = spawn(process.execPath, ["-e", program], { stdio: ["ignore", "pipe", "inherit"] });
   after(() => holder.kill());
+  const unlocked = once(holder, "exit");
   await once(holder.stdout, "data");
+  return { unlocked };
 }
 
 /** The longest time for which the event loop stood still, milliseconds. */
@@ -90,8 +94,8 @@ test("a lock of another process delays writes alone: neither reads nor the event
 });
 
 test("a lock that is held for longer than the deadline is an error that keeps the code of SQLite", async (t) => {
-  const { db, path } = await open(t, { statementTimeout: 400 });
-  await lock(path, 1500);
+  const { db, path } = await open(t, { statementTimeout: 800 });
+  const { unlocked } = await lock(path, 2500);
   for (const write of [
     () => db.updateTable("counters").set({ value: 1 }).execute(),
     () => db.transaction().execute((trx) => trx.updateTable("counters").set({ value: 1 }).execute()),
@@ -101,7 +105,7 @@ test("a lock that is held for longer than the deadline is an error that keeps th
       assert.equal((error.cause as { errcode: number }).errcode, 5);
       return true;
     });
-  await sleep(1500);
+  await unlocked;
   assert.equal(await valueOf(db), 0);
   await db.updateTable("counters").set({ value: 2 }).execute();
   assert.equal(await valueOf(db), 2);
@@ -198,7 +202,7 @@ test("closing does first what was sent before", async (t) => {
   await written;
   await assert.rejects(valueOf(db), /destroyed/);
   const { db: again } = {
-    db: new Kysely<Tables>({ dialect: sqliteDialect({ ...paths(path), statementTimeout: 1000, log }) }),
+    db: new Kysely<Tables>({ dialect: sqliteDialect({ ...paths(path), statementTimeout: () => 1000, log }) }),
   };
   t.after(() => again.destroy());
   assert.equal(await valueOf(again), 9);

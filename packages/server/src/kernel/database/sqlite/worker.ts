@@ -5,6 +5,7 @@ import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
 import { isFull } from "./errors.ts";
 import {
+  lateCode,
   monotonicNow,
   type Answer,
   type Failure,
@@ -44,7 +45,8 @@ function perform(task: Task): StatementResult {
 }
 
 function run(statement: Statement): StatementResult {
-  if (monotonicNow() > statement.deadline) throw new Error("The statement did not get its turn in time.");
+  if (monotonicNow() > statement.deadline)
+    throw Object.assign(new Error("The statement did not get its turn in time."), { code: lateCode });
   const { reserve, sql } = statement;
   if (reserve && /^begin\b/i.test(sql) && freeBytes() < roomForTransaction) giveBack(reservePath);
   for (;;) {
