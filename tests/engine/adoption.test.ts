@@ -1,16 +1,22 @@
 /** A process that is killed loses no machine: the next one takes over what is wanted and clears away the rest. */
 import assert from "node:assert/strict";
-import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { type ChildProcessByStdio, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { isAlive, type ProcessIdentity } from "@caisson/linux";
 import { create, engine, sh, temporaryHome } from "./engine.ts";
 
-async function ownerOf(home: string, ...ids: readonly string[]): Promise<ChildProcessByStdio<null, Readable, null>> {
+async function ownerOf(
+  home: string,
+  ids: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<ChildProcessByStdio<null, Readable, null>> {
   const child = spawn(process.execPath, [join(import.meta.dirname, "owner.ts"), home, ...ids], {
+    env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });
   const [line] = (await once(child.stdout, "data")) as [Buffer];
@@ -20,7 +26,7 @@ async function ownerOf(home: string, ...ids: readonly string[]): Promise<ChildPr
 
 test("after kill -9 the next process adopts what is wanted and ends the rest", { timeout: 240_000 }, async () => {
   const home = await temporaryHome();
-  const owner = await ownerOf(home, "wanted", "unwanted");
+  const owner = await ownerOf(home, ["wanted", "unwanted"]);
   owner.kill("SIGKILL");
   await once(owner, "exit");
   const node = await engine(home);
@@ -51,7 +57,7 @@ test(
   { timeout: 240_000 },
   async () => {
     const home = await temporaryHome();
-    const owner = await ownerOf(home, "newer", "nobodys");
+    const owner = await ownerOf(home, ["newer", "nobodys"]);
     owner.kill("SIGKILL");
     await once(owner, "exit");
     for (const key of await readdir(join(home, "run"))) {
@@ -104,3 +110,38 @@ test("machines that are left on purpose run on", { timeout: 240_000 }, async () 
     await rm(home, { recursive: true, force: true });
   }
 });
+
+test(
+  "a machine that is paused because the disk is full is adopted, and goes on when there is space",
+  { timeout: 120_000 },
+  async () => {
+    const home = await temporaryHome();
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=300m", "none", home]);
+    const nodes = [];
+    try {
+      const owner = await ownerOf(home, ["writes"], { FILL: "yes" });
+      const free = async () => {
+        const { bavail, bsize } = await statfs(home);
+        return bavail * bsize;
+      };
+      for (const end = performance.now() + 60_000; (await free()) > 0; await sleep(50))
+        assert.ok(performance.now() < end);
+      owner.kill("SIGKILL");
+      await once(owner, "exit");
+      const node = await engine(home);
+      nodes.push(node);
+      const report = await node.start({ wanted: [{ id: "writes" }] });
+      assert.deepEqual(report, { adopted: [{ id: "writes" }], reclaimed: [] });
+      const answer = sh({ agent: node.machines.agent("writes") }, "echo alive");
+      const early = await Promise.race([answer, sleep(4000, "silent")]);
+      assert.equal(early, "silent", "it is not paused, so this test tests nothing");
+      assert.equal((await node.machines.list()).length, 1);
+      execFileSync("mount", ["-o", "remount,size=2g", home]);
+      assert.equal(await answer, "alive");
+    } finally {
+      for (const node of nodes) await node.close("end");
+      execFileSync("umount", ["--lazy", home]);
+      await rm(home, { recursive: true, force: true });
+    }
+  },
+);

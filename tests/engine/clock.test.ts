@@ -20,6 +20,10 @@ test("a clock that is set by an hour empties no pool and ends no machine", { tim
           await sleep(100);
         }
       }
+      // The last step was an hour ahead, and new machines have the clock of their host.
+      machines.push(await create(node));
+      const ahead = Number(await sh(machines.at(-1)!, "date +%s")) - now() / 1000;
+      assert.ok(Math.abs(ahead - hour / 1000) < 10, `the guest's clock is ${ahead} s ahead`);
       for (const machine of machines) assert.equal(await sh(machine, "echo alive"), "alive");
     } finally {
       Date.now = now;

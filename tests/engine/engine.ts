@@ -23,7 +23,13 @@ export async function temporaryHome(): Promise<string> {
   return mkdtemp(join(tmpdir(), "caisson-engine-"));
 }
 
-export async function engine(home: string, options: { pool?: number; config?: object } = {}): Promise<SandboxNode> {
+export interface EngineOptions {
+  readonly pool?: number;
+  /** Further sections of the configuration. */
+  readonly config?: object;
+}
+
+export async function engine(home: string, options: EngineOptions = {}): Promise<SandboxNode> {
   const image = JSON.parse(await readFile(join(cache, "images/current.json"), "utf8")) as ImageManifest;
   const config = configSchema.parse({
     pool: { size: options.pool ?? 0, minFreeMemory: 256 },
@@ -45,7 +51,7 @@ export async function engine(home: string, options: { pool?: number; config?: ob
 
 /** Runs `body` with a started node and leaves nothing behind. */
 export async function withEngine(
-  options: { pool?: number },
+  options: EngineOptions,
   body: (node: SandboxNode, home: string) => Promise<void>,
 ): Promise<void> {
   const home = await temporaryHome();

@@ -1,4 +1,5 @@
 /** The machines of a node, as the control plane uses them. */
+import { totalmem } from "node:os";
 import { availableMebibytes } from "@caisson/linux";
 import {
   type Agent,
@@ -19,14 +20,17 @@ import type { LeftMachine } from "./adoption/left.ts";
 import type { RootImages } from "./holdings/disk-links.ts";
 import type { Clone } from "./machine/clone.ts";
 import { handOut, type MachineDisks } from "./machine/hand-out.ts";
+import { machineLimits } from "./holdings/limits.ts";
 import type { RunningMachine } from "./machine/machine.ts";
 import { insertRoot, isPreparedOn } from "./machine/owner-root.ts";
+import { MemoryLedger } from "./memory/ledger.ts";
+import type { Watched } from "./memory/watch.ts";
 import type { NodeOptions } from "./options.ts";
 import { type Clones, fits } from "./pool/clones.ts";
 import type { Pool } from "./pool/pool.ts";
 
-/** Never given to sandboxes, MiB. */
-const hostReserve = 512;
+/** A machine that ends because memory is short gets at most this long to write its volumes. Milliseconds. */
+const shortFlushMs = 2000;
 
 /** Exists once the node has started. */
 export interface Engine {
@@ -41,6 +45,7 @@ export interface MachineTableOptions extends Pick<NodeOptions, "config" | "egres
 
 export class MachineTable implements NodeMachines {
   readonly #options: MachineTableOptions;
+  readonly #ledger: MemoryLedger;
   readonly #machines = new Map<string, RunningMachine>();
   readonly #left = new Map<string, LeftMachine>();
   /** Ids of machines whose creation is in progress. */
@@ -50,6 +55,7 @@ export class MachineTable implements NodeMachines {
 
   constructor(options: MachineTableOptions) {
     this.#options = options;
+    this.#ledger = new MemoryLedger({ physical: totalmem(), factor: options.config.sandbox.memoryOvercommit });
   }
 
   /** Whether somebody waits for a machine. */
@@ -65,8 +71,9 @@ export class MachineTable implements NodeMachines {
     let clone: Clone | undefined = spec.prepared === undefined ? undefined : pool.claimPrepared(spec.prepared);
     try {
       const disks = await this.#disks(spec);
-      await requireMemory(spec.memory);
       const shape = clones.shape(spec.vcpus, spec.memory);
+      this.#ledger.reserve(spec.id, machineLimits(shape, spec.memory).memoryBytes);
+      await requireMemory(spec.memory, this.#options.config.sandbox.memoryReserve);
       let source: StartSource = "prepared";
       let ready: Promise<void>;
       if (spec.prepared !== undefined) {
@@ -93,6 +100,7 @@ export class MachineTable implements NodeMachines {
         spec,
         disks,
         egress: this.#options.egress,
+        flushMs: this.flushMs,
         onEnd: () => this.onEnd(spec.id),
         log: this.#options.log,
         ...(signal === undefined ? {} : { signal }),
@@ -104,6 +112,7 @@ export class MachineTable implements NodeMachines {
       this.started[source]++;
       return infoOf(machine);
     } catch (error) {
+      this.#ledger.release(spec.id);
       await this.#discard(clone);
       await this.#options.egress.detach(spec.id).catch(() => undefined);
       throw error;
@@ -126,18 +135,18 @@ export class MachineTable implements NodeMachines {
     await this.#options.engine().pool.prepared.discard(id);
   }
 
-  async stop(id: string): Promise<void> {
-    await (this.#machines.get(id) ?? this.#left.get(id))?.stop();
+  async stop(id: string): Promise<MachineExit> {
+    return (await (this.#machines.get(id) ?? this.#left.get(id))?.stop()) ?? noMachine;
   }
 
   /** Ends a machine that may not go on. `waitExit` answers with the reason. @param detail for its owner */
   evict(id: string, detail: string): void {
-    this.#machines.get(id)?.evict(detail);
+    void this.#machines.get(id)?.evict(detail, { flushMs: 0 });
   }
 
   async waitExit(id: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<MachineExit> {
     const exited = (this.#machines.get(id) ?? this.#left.get(id))?.exited;
-    if (exited === undefined) return { reason: "stopped", detail: "There is no such machine." };
+    if (exited === undefined) return noMachine;
     if (signal === undefined) return exited;
     signal.throwIfAborted();
     const aborted = Promise.withResolvers<never>();
@@ -182,12 +191,42 @@ export class MachineTable implements NodeMachines {
     void machine.exited.then(() => this.#left.delete(machine.id));
   }
 
+  /** Adds a machine that a former process started. */
+  adopt(machine: RunningMachine): void {
+    const { vcpus, memory } = machine;
+    const shape = this.#options.engine().clones.shape(vcpus, memory);
+    this.#ledger.adopt(machine.id, machineLimits(shape, memory).memoryBytes);
+    this.keep(machine);
+  }
+
+  /** See `RunningMachineOptions.flushMs`. */
+  get flushMs(): number {
+    return this.#options.config.sandbox.flushTimeout * 1000;
+  }
+
+  /** The machines that could end when memory is short. */
+  async watched(): Promise<readonly Watched[]> {
+    const running = [...this.#machines.values()].filter(({ ending }) => !ending);
+    const flushMs = Math.min(this.flushMs, shortFlushMs);
+    return Promise.all(
+      running.map(async (machine) => ({
+        id: machine.id,
+        owner: machine.owner,
+        used: (await machine.usage()).memoryBytes,
+        evict: (detail: string) => machine.evict(detail, { flushMs }),
+      })),
+    );
+  }
+
   /** Adds a machine that runs. */
   keep(machine: RunningMachine): void {
     this.#machines.set(machine.id, machine);
     // It may have ended while it was handed out.
     void machine.exited.then(({ reason, detail }) => {
-      if (this.#machines.get(machine.id) === machine) this.#machines.delete(machine.id);
+      if (this.#machines.get(machine.id) === machine) {
+        this.#machines.delete(machine.id);
+        this.#ledger.release(machine.id);
+      }
       this.ended[reason]++;
       if (reason === "crashed") this.#options.log.warn({ machine: machine.id, detail }, "a machine crashed");
       if (reason === "evicted") this.#options.log.warn({ machine: machine.id, detail }, "the node ended a machine");
@@ -271,12 +310,14 @@ function infoOf({ id, caCertificatePem }: RunningMachine): MachineInfo {
   return { id, ...(caCertificatePem === undefined ? {} : { caCertificatePem }) };
 }
 
-async function requireMemory(mebibytes: number): Promise<void> {
+const noMachine: MachineExit = { reason: "stopped", detail: "There is no such machine." };
+
+async function requireMemory(mebibytes: number, reserve: number): Promise<void> {
   const available = await availableMebibytes();
-  if (available - hostReserve < mebibytes) {
+  if (available - reserve < mebibytes) {
     throw new CaissonError(
       "resource_exhausted",
-      `The node has ${available} MiB of free memory and keeps ${hostReserve} MiB of it. That is not enough for a sandbox of ${mebibytes} MiB. End another sandbox, or ask for less memory.`,
+      `The node has ${available} MiB of free memory and keeps ${reserve} MiB of it (\`sandbox.memoryReserve\`). That is not enough for a sandbox of ${mebibytes} MiB. End another sandbox, or ask for less memory.`,
     );
   }
 }

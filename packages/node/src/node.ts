@@ -13,6 +13,7 @@ import type { Accelerator } from "./driver/driver.ts";
 import { EgressEvents } from "./egress-events.ts";
 import type { CloneHost } from "./machine/clone.ts";
 import { type Engine, MachineTable } from "./machines.ts";
+import { watchMemory } from "./memory/watch.ts";
 import type { NodeOptions } from "./options.ts";
 import { Clones } from "./pool/clones.ts";
 import { Pool } from "./pool/pool.ts";
@@ -37,6 +38,7 @@ class Node implements SandboxNode {
   readonly #options: NodeOptions;
   readonly #events = new EgressEvents();
   #started: Started | undefined;
+  readonly #closed = new AbortController();
   #closing = false;
 
   constructor(options: NodeOptions) {
@@ -74,20 +76,30 @@ class Node implements SandboxNode {
       log,
     });
     this.#started = { clones, pool, accelerator };
-    const { machines, left, reclaimed } = await adoptMachines({
+    const {
+      machines: adopted,
+      left,
+      reclaimed,
+      verify,
+    } = await adoptMachines({
       host,
       egress,
       wanted,
+      flushMs: this.machines.flushMs,
       onEnd: (id) => this.machines.onEnd(id),
       log,
     });
-    for (const machine of machines) this.machines.keep(machine);
+    for (const machine of adopted) this.machines.adopt(machine);
     for (const machine of left) this.machines.leave(machine);
     const { vcpus, memoryMin, memoryDefault } = config.sandbox;
     for (const memory of [memoryDefault, memoryMin]) await clones.template(clones.shape(vcpus, memory), signal);
     await templates.prune();
     pool.start();
     await pool.firstClone(firstCloneDeadlineMs);
+    const { memoryReserve: reserve } = config.sandbox;
+    const machines = () => this.machines.watched();
+    void watchMemory({ reserve, shed: () => pool.shed(), machines, log }, this.#closed.signal);
+    verify();
     return {
       adopted: await this.machines.list(),
       reclaimed,
@@ -113,6 +125,7 @@ class Node implements SandboxNode {
 
   async close(how: "end" | "leave"): Promise<void> {
     this.#closing = true;
+    this.#closed.abort();
     await this.#started?.pool.close();
     await this.machines.close(how);
   }

@@ -11,6 +11,21 @@ const sandbox = z
     memoryMin: z.int().min(256).default(768).describe("Smallest memory of a sandbox, MiB."),
     memoryMax: z.int().min(256).max(65536).default(4096).describe("Largest memory of a sandbox, MiB."),
     memoryDefault: z.int().min(256).default(1280).describe("Memory when the client does not set it, MiB."),
+    memoryOvercommit: z
+      .number()
+      .min(0.01)
+      .max(100)
+      .default(4)
+      .describe(
+        "The memory limits of all sandboxes together may be this many times the host's physical memory. An idle sandbox uses a twentieth of its limit, a busy one a quarter.",
+      ),
+    memoryReserve: z
+      .int()
+      .min(0)
+      .default(512)
+      .describe(
+        "Memory of the host that sandboxes do not get, MiB. When less is free, the heaviest sandbox of the organisation that uses most is ended.",
+      ),
     vcpus: z.int().min(1).max(32).default(2).describe("Virtual processors of every sandbox."),
     diskBytes: z
       .int()
@@ -27,6 +42,14 @@ const sandbox = z
       .min(1)
       .default(45)
       .describe("A sandbox with the timeout `session` ends when its client sent nothing for this long, seconds."),
+    flushTimeout: z
+      .number()
+      .min(0)
+      .max(600)
+      .default(7)
+      .describe(
+        "How long a sandbox that ends may take to write what its programs left in memory to its volumes, seconds. Clients wait 10 s for the end.",
+      ),
     retentionDays: z
       .int()
       .min(1)

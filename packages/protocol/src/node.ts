@@ -41,6 +41,8 @@ export interface EgressSpec {
 
 export interface MachineSpec {
   readonly id: string;
+  /** Whose machines share one part of the node's memory, see `sandbox.memoryReserve`. Absent: the machine has a part of its own. */
+  readonly owner?: string;
   /** MiB. */
   readonly memory: number;
   readonly vcpus: number;
@@ -70,6 +72,8 @@ export interface MachineExit {
   readonly reason: "stopped" | "crashed" | "evicted";
   /** For people: what ended it. */
   readonly detail: string;
+  /** Serials of the disks that outlive the machine and whose last writes may be missing: the guest did not confirm that it wrote them. */
+  readonly unwritten?: readonly string[];
 }
 
 /** Totals since the machine was handed out. */
@@ -101,8 +105,11 @@ export interface NodeMachines {
   waitPrepared(id: string, options: { readonly signal: AbortSignal }): Promise<void>;
   /** Ends a prepared machine. Answers when nothing of it is left. Idempotent. */
   discard(id: string): Promise<void>;
-  /** Ends a machine at once and gives everything back. Idempotent; answers when nothing of it is left. */
-  stop(id: string): Promise<void>;
+  /**
+   * Ends a machine at once and gives everything back. Idempotent; answers when nothing of it is left.
+   * @returns as `waitExit`
+   */
+  stop(id: string): Promise<MachineExit>;
   /**
    * Answers when the machine has ended and everything it held on the node has been given back; at once when there is none of that name.
    * @throws the reason of the signal
@@ -127,6 +134,8 @@ export interface NodeMachines {
 /** A machine that the control plane still wants after a restart. */
 export interface WantedMachine {
   readonly id: string;
+  /** See `MachineSpec.owner`. */
+  readonly owner?: string;
   /** What the egress proxy needs again. Absent: it cannot be known, and the machine stays without network. */
   readonly egress?: EgressSpec;
 }

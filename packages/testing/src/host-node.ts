@@ -151,8 +151,10 @@ class HostMachines implements NodeMachines {
     return { id: spec.id };
   }
 
-  async stop(id: string): Promise<void> {
+  async stop(id: string): Promise<MachineExit> {
+    const exited = this.waitExit(id);
     await this.#machines.get(id)?.stop();
+    return exited;
   }
 
   async waitExit(id: string): Promise<MachineExit> {

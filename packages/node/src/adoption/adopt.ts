@@ -1,35 +1,53 @@
 /** After a start: adopts the machines of an earlier process, and removes everything else that it left. */
 import { readdir, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { agentContract, CaissonError, type EgressGuard, type WantedMachine } from "@caisson/protocol";
+import { setTimeout as sleep } from "node:timers/promises";
+import { CaissonError, type EgressGuard, type WantedMachine } from "@caisson/protocol";
 import type { Logger } from "pino";
-import { connectAgent } from "../agent/client.ts";
+import { type AgentClient, connectAgent } from "../agent/client.ts";
 import type { Jail, VmDriver } from "../driver/driver.ts";
 import { Holdings, type HostResources } from "../holdings/holdings.ts";
 import { RunningMachine } from "../machine/machine.ts";
 import { giveBackUnrecorded, reclaimLinks } from "../holdings/unrecorded.ts";
+import type { ImageManifest } from "../options.ts";
 import { machineDirectories } from "../runtime/directories.ts";
 import { type MachineRecord, readNewerRecord, readRecord } from "../runtime/machine-record.ts";
 import { isAlive, killWithChildren } from "@caisson/linux";
 import { LeftMachine } from "./left.ts";
+import { verifyGuest } from "./verify.ts";
 
 export interface AdoptOptions {
-  readonly host: HostResources & { readonly driver: VmDriver };
+  readonly host: HostResources & { readonly driver: VmDriver; readonly image: Pick<ImageManifest, "agentVersion"> };
   readonly egress: Pick<EgressGuard, "attach">;
   readonly wanted: readonly WantedMachine[];
+  /** Milliseconds, see `RunningMachineOptions.flushMs`. */
+  readonly flushMs: number;
   readonly onEnd: (id: string) => Promise<void>;
   readonly log: Logger;
 }
 
-const answerDeadlineMs = 15_000;
+/**
+ * Whoever owns the machines has this long to wait for their ends, so that it learns the reason of each. Milliseconds.
+ */
+const verifyAfterMs = 2000;
 
-export async function adoptMachines(options: AdoptOptions): Promise<{
+interface Adopted {
+  readonly machine: RunningMachine;
+  readonly agent: AgentClient;
+}
+
+export interface Adoption {
   readonly machines: readonly RunningMachine[];
+  /** Machines whose records a newer version wrote. */
   readonly left: readonly LeftMachine[];
   readonly reclaimed: readonly string[];
-}> {
+  /** Ends those whose guests are not what this process can work with. To be called when the node has started. */
+  readonly verify: () => void;
+}
+
+export async function adoptMachines(options: AdoptOptions): Promise<Adoption> {
   const { host, log } = options;
-  const machines: RunningMachine[] = [];
+  const adopted: Adopted[] = [];
   const left: LeftMachine[] = [];
   const reclaimed: string[] = [];
   const kept = new Set<string>();
@@ -38,9 +56,9 @@ export async function adoptMachines(options: AdoptOptions): Promise<{
     (await readdir(host.directories.run)).map(async (key) => {
       const directories = machineDirectories(host.directories, key);
       const record = await readRecord(directories.run);
-      const machine = record === undefined ? undefined : await adopt(options, record);
-      if (machine !== undefined) {
-        machines.push(machine);
+      const found = record === undefined ? undefined : await adopt(options, record);
+      if (found !== undefined) {
+        adopted.push(found);
         kept.add(key);
         jails.delete(key);
         return;
@@ -65,7 +83,22 @@ export async function adoptMachines(options: AdoptOptions): Promise<{
     }),
   );
   reclaimed.push(...(await reclaimStrays(options, kept, jails)));
-  return { machines, left, reclaimed };
+  return {
+    machines: adopted.map(({ machine }) => machine),
+    left,
+    reclaimed,
+    verify: () => {
+      for (const found of adopted) void verify(options, found);
+    },
+  };
+}
+
+async function verify({ host, flushMs, log }: AdoptOptions, { machine, agent }: Adopted): Promise<void> {
+  await sleep(verifyAfterMs, undefined, { ref: false });
+  const { agentVersion } = host.image;
+  const stalled = () => machine.stalled();
+  const reason = await verifyGuest({ id: machine.id, agent, agentVersion, stalled, log });
+  if (reason !== undefined) await machine.evict(reason, { flushMs });
 }
 
 /** A machine that runs, is wanted, and whose record is of a newer version. */
@@ -123,8 +156,11 @@ async function reclaimStrays(
   return strays;
 }
 
-/** @returns undefined when the machine is not wanted, not alive, or not what its record says */
-async function adopt(options: AdoptOptions, record: MachineRecord): Promise<RunningMachine | undefined> {
+/**
+ * The guest need not answer: a machine that is paused because the disk is full cannot, see `verifyGuest`.
+ * @returns undefined when the machine is not wanted or not alive
+ */
+async function adopt(options: AdoptOptions, record: MachineRecord): Promise<Adopted | undefined> {
   const { host, log } = options;
   const { machineId: id, process } = record;
   if (record.phase !== "claimed" || id === undefined || process === undefined) return undefined;
@@ -137,10 +173,6 @@ async function adopt(options: AdoptOptions, record: MachineRecord): Promise<Runn
     const agent = connectAgent(vm.controlSocket);
     let caCertificatePem: string | undefined;
     try {
-      await agent.ready(answerDeadlineMs);
-      const { state } = await agent.machine.hello({}, { timeoutMs: answerDeadlineMs });
-      if (state !== agentContract.HelloResponse_State.CONFIGURED)
-        throw new CaissonError("invalid_state", "The guest was not configured before its node ended.");
       caCertificatePem = await attachEgress(options, wanted, vm.egressSocket);
     } catch (error) {
       agent.end();
@@ -148,8 +180,10 @@ async function adopt(options: AdoptOptions, record: MachineRecord): Promise<Runn
       throw error;
     }
     const holdings = Holdings.open(host, record);
-    return new RunningMachine({
+    const machine = new RunningMachine({
       id,
+      owner: wanted.owner,
+      flushMs: options.flushMs,
       vm,
       agent,
       holdings,
@@ -157,6 +191,7 @@ async function adopt(options: AdoptOptions, record: MachineRecord): Promise<Runn
       onEnd: () => options.onEnd(id),
       log,
     });
+    return { machine, agent };
   } catch (error) {
     log.warn({ err: error, machine: id }, "adopting a running machine failed; it is ended");
     return undefined;

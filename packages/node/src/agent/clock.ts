@@ -1,4 +1,5 @@
-/** The wall clock of the host in nanoseconds since the Unix epoch, the unit of the agent's contract. */
+/** The wall clock of the host in nanoseconds since the Unix epoch, the unit of the agent's contract. As it is now: it may have been set. */
 export function unixNanos(): bigint {
-  return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e6));
+  // oxlint-disable-next-line no-restricted-properties
+  return BigInt(Date.now()) * 1_000_000n;
 }

@@ -130,6 +130,8 @@ export interface Vm {
   diskGenerations(): Promise<ReadonlyMap<string, number>>;
   /** Saves the state of the paused machine into its template. */
   save(): Promise<void>;
+  /** Whether the monitor paused the machine because the host's disk is full. It goes on by itself when there is space. */
+  stalled(): Promise<boolean>;
   /** The last bytes that the guest wrote to its console. */
   console(): Promise<string>;
   /**

@@ -23,6 +23,7 @@ export interface HandOutOptions {
   /** The images of the disks in `spec`. */
   readonly disks: MachineDisks;
   readonly egress: Pick<EgressGuard, "attach">;
+  readonly flushMs: number;
   readonly onEnd: () => Promise<void>;
   readonly log: Logger;
   readonly signal?: AbortSignal;
@@ -65,6 +66,8 @@ export async function handOut(options: HandOutOptions): Promise<RunningMachine> 
   );
   const machine = new RunningMachine({
     id: spec.id,
+    owner: spec.owner,
+    flushMs: options.flushMs,
     vm,
     agent,
     holdings,

@@ -13,13 +13,15 @@ import { guestError } from "./guest-error.ts";
 
 /** File systems stay frozen at most this long; then the agent thaws them itself. */
 const freezeMs = 15_000;
-/** Longest wait for a guest to write its cached data to disks that outlive it. */
-const flushMs = 3000;
 /** Between attempts to give back what an ended machine held. */
 const retryMs = 5000;
 
 export interface RunningMachineOptions {
   readonly id: string;
+  /** See `MachineSpec.owner`. */
+  readonly owner: string | undefined;
+  /** Longest wait for a guest to write its cached data to disks that outlive it, milliseconds. */
+  readonly flushMs: number;
   readonly vm: Vm;
   readonly agent: AgentClient;
   readonly holdings: Holdings;
@@ -32,28 +34,34 @@ export interface RunningMachineOptions {
 
 export class RunningMachine {
   readonly id: string;
+  /** Machines with the same owner share one part of the node's memory. */
+  readonly owner: string;
   readonly agent: Agent;
   readonly caCertificatePem: string | undefined;
   /** Resolves when the machine has ended and everything it held on the host has been given back. */
   readonly exited: Promise<MachineExit>;
   readonly #options: RunningMachineOptions;
   readonly #exit = Promise.withResolvers<MachineExit>();
-  #stopping: Promise<void> | undefined;
+  /** Disks whose last writes the guest has not confirmed; undefined: it was not asked. */
+  #unwritten: readonly string[] | undefined;
+  #ending = false;
+  #stopping: Promise<MachineExit> | undefined;
   #finishing: Promise<void> | undefined;
   #lastCpuMicros = 0;
 
   constructor(options: RunningMachineOptions) {
     this.#options = options;
     this.id = options.id;
+    this.owner = options.owner ?? options.id;
     this.agent = options.agent;
     this.caCertificatePem = options.caCertificatePem;
     this.exited = this.#exit.promise;
     void this.#watch();
-    void options.agent.flooded.then((detail) => this.evict(detail));
+    void options.agent.flooded.then((detail) => this.evict(detail, { flushMs: 0 }));
   }
 
   /** Ends the machine at once and gives everything back. Idempotent; can be called again after it failed. */
-  stop(): Promise<void> {
+  stop(): Promise<MachineExit> {
     this.#stopping ??= this.#stop().catch((error: unknown) => {
       this.#stopping = undefined;
       throw error;
@@ -64,13 +72,16 @@ export class RunningMachine {
   /**
    * Ends the machine because it may not go on. `exited` resolves with the reason.
    * @param detail for its owner
+   * @param options.flushMs the time that the guest gets to write its volumes; 0: it is not asked
    */
-  evict(detail: string): void {
-    this.#options.vm
-      .stop({ reason: "evicted", detail })
-      .catch((error: unknown) =>
-        this.#options.log.error({ err: error, machine: this.id }, "a machine cannot be ended"),
-      );
+  async evict(detail: string, { flushMs }: { readonly flushMs: number }): Promise<void> {
+    this.#ending = true;
+    try {
+      if (flushMs > 0) await this.#flush(flushMs);
+      await this.#options.vm.stop({ reason: "evicted", detail });
+    } catch (error) {
+      this.#options.log.error({ err: error, machine: this.id }, "a machine cannot be ended");
+    }
   }
 
   async usage(): Promise<MachineUsage> {
@@ -180,6 +191,25 @@ export class RunningMachine {
     return images;
   }
 
+  /** Whether its end has begun. */
+  get ending(): boolean {
+    return this.#ending;
+  }
+
+  /** MiB, as its owner asked for. */
+  get memory(): number {
+    return this.#options.holdings.record.memory;
+  }
+
+  get vcpus(): number {
+    return this.#options.holdings.record.vcpus;
+  }
+
+  /** See `Vm.stalled`. */
+  stalled(): Promise<boolean> {
+    return this.#options.vm.stalled();
+  }
+
   /** Disconnects from the machine without ending it. */
   release(): void {
     this.#options.agent.end();
@@ -192,13 +222,38 @@ export class RunningMachine {
     return disk;
   }
 
-  async #stop(): Promise<void> {
-    const { holdings, vm } = this.#options;
-    if (holdings.record.disks.some((disk) => !disk.readOnly)) {
-      await this.agent.machine.shutdown({}, { timeoutMs: flushMs }).catch(() => undefined);
-    }
+  async #stop(): Promise<MachineExit> {
+    const { vm } = this.#options;
+    this.#ending = true;
+    await this.#flush(this.#options.flushMs);
     await vm.stop();
     await this.#finish(await vm.exited);
+    return this.exited;
+  }
+
+  /** Has the guest write what it holds in memory to disks that outlive it. */
+  async #flush(flushMs: number): Promise<void> {
+    const { log } = this.#options;
+    const disks = this.#writable();
+    if (disks.length === 0) return;
+    // Until it has confirmed.
+    this.#unwritten = disks;
+    const began = performance.now();
+    try {
+      await this.agent.machine.shutdown({}, { timeoutMs: Math.max(1, flushMs) });
+      this.#unwritten = [];
+    } catch (error) {
+      const waitedMs = Math.round(performance.now() - began);
+      log.warn(
+        { err: error, machine: this.id, disks, waitedMs },
+        "a machine ends before it confirmed that its volumes are written; their last writes may be missing",
+      );
+    }
+  }
+
+  /** Serials of the disks that it writes to and that outlive it. */
+  #writable(): readonly string[] {
+    return this.#options.holdings.record.disks.filter(({ readOnly }) => !readOnly).map(({ serial }) => serial);
   }
 
   /** Nobody calls `stop` for a machine that ends by itself. So this is repeated until nothing is left. */
@@ -229,8 +284,10 @@ export class RunningMachine {
     this.#lastCpuMicros = Math.max(this.#lastCpuMicros, (await this.#cpuMicros().catch(() => undefined)) ?? 0);
     agent.end();
     await onEnd();
+    // A guest that powers itself off has written everything before.
+    const unwritten = this.#unwritten ?? (exit.reason === "stopped" ? [] : this.#writable());
     await holdings.giveBack();
-    this.#exit.resolve(exit);
+    this.#exit.resolve(unwritten.length === 0 ? exit : { ...exit, unwritten });
   }
 
   async #cpuMicros(): Promise<number | undefined> {

@@ -98,6 +98,17 @@ export class Pool {
     return this.prepared.claim(id);
   }
 
+  /** Ends one machine, because memory is short. @returns whether there was one */
+  async shed(): Promise<boolean> {
+    if (this.prepared.size > 0) {
+      await this.prepared.shed();
+      return true;
+    }
+    const clone = this.#clones.pop();
+    await this.#discard(clone);
+    return clone !== undefined;
+  }
+
   /** Ends all clones and stops filling. */
   async close(): Promise<void> {
     this.#closing.abort();

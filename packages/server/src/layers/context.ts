@@ -27,7 +27,7 @@ export interface VolumeContext {
   /** Whether a sandbox has a running machine on this node. */
   readonly running: (sandboxId: string) => boolean;
   /** While a sandbox ends: resolves when its machine has ended and its disks are released. */
-  readonly ending: (sandboxId: string) => Promise<void> | undefined;
+  readonly ending: (sandboxId: string) => Promise<unknown> | undefined;
   /** Keys: `volume:<id>` while a volume is attached, detached or changed; `graph` while images and rows of layers change together. */
   readonly locks: KeyedLock;
   readonly log: Logger;

@@ -238,9 +238,11 @@ export class Sandboxes implements WorkloadOwner {
 
   async #record(id: string, { reason, stoppedAt }: End): Promise<void> {
     const { store, workloads, log } = this.#options;
-    await store.move(id, "stopping", { reason, stopped_at: stoppedAt });
+    const unwritten = workloads.unwritten(id);
+    const lost = unwritten.length === 0 ? "" : "; the last writes to its volumes may be missing";
+    await store.move(id, "stopping", { reason: `${reason.slice(0, 400)}${lost}`, stopped_at: stoppedAt });
     await workloads.giveBack(id);
-    if (await store.move(id, "stopped")) log.info({ sandbox: id, reason }, "sandbox ended");
+    if (await store.move(id, "stopped")) log.info({ sandbox: id, reason, unwritten }, "sandbox ended");
   }
 
   /** A session ends with the connection that created it. */

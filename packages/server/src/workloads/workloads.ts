@@ -56,6 +56,8 @@ export class Workloads {
   /** From the first call of `kill` until everything was given back. */
   readonly #ending = new Map<string, PromiseWithResolvers<void>>();
   readonly #killing = new Map<string, Promise<void>>();
+  /** See `unwritten`, until everything was given back. */
+  readonly #unwritten = new Map<string, readonly string[]>();
   /** Organisations of workloads that run or ended a moment ago. */
   readonly #orgs = new Map<string, string>();
   /** Whose machine is being started: resources are given back when that has come to an end, and not by an `end` before. */
@@ -135,6 +137,7 @@ export class Workloads {
     for (const resource of this.#resources) Object.assign(held, await resource.acquire?.(plan, { afresh }));
     return {
       id,
+      owner: plan.orgId,
       memory,
       vcpus,
       // The last part alone: a host name may not hold `_`.
@@ -167,6 +170,7 @@ export class Workloads {
     this.#running.set(id, workload);
     this.#node.machines.waitExit(id).then(
       (exit) => {
+        this.#remember(id, exit);
         if (this.#running.get(id) === workload && !end.signal.aborted) this.#owners.get(kind)?.exited(workload, exit);
       },
       (error: unknown) => this.#log.error({ err: error, workload: id }, "the end of a machine will not be noticed"),
@@ -193,10 +197,19 @@ export class Workloads {
       workload.end.abort();
       await this.#announce(workload);
     }
-    await this.#node.machines.stop(id);
+    this.#remember(id, await this.#node.machines.stop(id));
     this.#running.delete(id);
     this.#left.delete(id);
     setTimeout(() => this.#orgs.delete(id), lateEvents).unref();
+  }
+
+  #remember(id: string, { unwritten }: MachineExit): void {
+    if (unwritten !== undefined) this.#unwritten.set(id, unwritten);
+  }
+
+  /** After `kill`, before `giveBack`: serials of the disks whose last writes may be missing, see `MachineExit`. */
+  unwritten(id: string): readonly string[] {
+    return this.#unwritten.get(id) ?? [];
   }
 
   async #announce(workload: Workload): Promise<void> {
@@ -222,6 +235,7 @@ export class Workloads {
     if (this.#starting.has(id))
       throw new CaissonError("unavailable", `Workload ${id} is still being started. Try again.`);
     await this.#release(id);
+    this.#unwritten.delete(id);
     this.#ending.get(id)?.resolve();
     this.#ending.delete(id);
   }
@@ -236,7 +250,11 @@ export class Workloads {
     for (const [kind, owner] of this.#owners)
       for (const workload of await owner.wanted()) wanted.set(workload.id, { ...workload, kind });
     const report = await this.#node.start({
-      wanted: [...wanted.values()].map(({ id, egress }) => ({ id, ...(egress === undefined ? {} : { egress }) })),
+      wanted: [...wanted.values()].map(({ id, orgId, egress }) => ({
+        id,
+        owner: orgId,
+        ...(egress === undefined ? {} : { egress }),
+      })),
       signal,
     });
     for (const machine of report.adopted) {

@@ -42,7 +42,8 @@ export function resumeWhenRoom(qmp: Qmp, directory: string, freeBytes = hostFree
   );
 }
 
-async function isStalled(qmp: Qmp): Promise<boolean> {
+/** Whether QEMU paused the machine because a write failed for lack of space. */
+export async function isStalled(qmp: Qmp): Promise<boolean> {
   return ((await qmp.execute("query-status")) as { status?: unknown }).status === "io-error";
 }
 

@@ -11,6 +11,7 @@ import {
   type VmExit,
 } from "../driver.ts";
 import { ids, jailPaths, nodeName, parseNodeName, qcow2Chain } from "./command-line.ts";
+import { isStalled } from "./full-disk.ts";
 import { migrate } from "./migration.ts";
 import type { Qmp } from "./qmp.ts";
 
@@ -168,6 +169,10 @@ export class QemuVm implements Vm {
     );
     // Written by the guest: nothing in it may steer a terminal.
     return typeof text === "string" ? text.replaceAll(/[^\n\x20-\x7e]/g, "") : "";
+  }
+
+  stalled(): Promise<boolean> {
+    return isStalled(this.#qmp);
   }
 
   async stop(why: VmExit = { reason: "stopped", detail: "ended by the platform" }): Promise<void> {
