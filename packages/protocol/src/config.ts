@@ -46,7 +46,7 @@ const sandbox = z
       .number()
       .min(0)
       .max(600)
-      .default(7)
+      .default(6)
       .describe(
         "How long a sandbox that ends may take to write what its programs left in memory to its volumes, seconds. Clients wait 10 s for the end.",
       ),
