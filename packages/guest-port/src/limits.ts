@@ -73,7 +73,7 @@ export const egressLimits: PortLimits = {
   overhead: { burst: 4 * MiB, perSecond: MiB },
   chunks: { burst: 100_000, perSecond: 10_000 },
   connections: { burst: 60, perSecond: 1 },
-  stale: { burst: 512 * MiB, perSecond: 4 * MiB },
+  stale: { burst: 160 * MiB, perSecond: 4 * MiB },
   late: { burst: 256 * MiB, perSecond: 16 * MiB },
   perStream: 0,
   window: 256 * 1024,
