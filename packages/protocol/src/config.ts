@@ -289,7 +289,9 @@ const volumes = z
       .int()
       .min(0)
       .default(500e9)
-      .describe("Largest sum of the capacities of one organisation's volumes, bytes."),
+      .describe(
+        "Most bytes that one organisation can store: the capacities of its volumes, and what the images of its snapshots and deleted volumes take.",
+      ),
     reclaimAfter: z
       .int()
       .min(0)

@@ -101,6 +101,25 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
       assert.ok(refused.every(({ reason }) => (reason as { code: string }).code === "resource_exhausted"));
     });
 
+    test("the disks of an organisation's live sandboxes are bounded together; one that ends or fails gives its part back", async () => {
+      const disks = await new Tokens(db).createOrg("disks");
+      const limit = { sandboxes: 10, writableBytes: 1000 };
+      const sized = (writable_bytes: number) => row({ org_id: disks.id, writable_bytes });
+      const first = sized(600);
+      await store.insert(first, limit);
+      await assert.rejects(store.insert(sized(600), limit), {
+        code: "resource_exhausted",
+        message: /can take 600 bytes.* 600 more; the limit for all is 1000/,
+      });
+      await store.insert(sized(400), limit);
+      await store.insert(sized(0), limit);
+      await store.move(first.id, "stopping");
+      await assert.rejects(store.insert(sized(600), limit), { code: "resource_exhausted" });
+      await store.move(first.id, "stopped");
+      const outcomes = await Promise.allSettled(Array.from({ length: 5 }, () => store.insert(sized(300), limit)));
+      assert.equal(outcomes.filter(({ status }) => status === "fulfilled").length, 2);
+    });
+
     test("the overdue are found, and only they", async () => {
       const ids = { past: newId("sbx", "ord"), future: newId("sbx", "ord"), session: newId("sbx", "ord") };
       await store.insert(row({ id: ids.past, stop_at: 1000 }), limitOf(1000));

@@ -42,13 +42,14 @@ export function newLayerId(): LayerId {
 /** A row in state `creating`. It is written before the image, so that recovery after a crash knows about the image. */
 export function plannedLayer(
   ctx: Pick<VolumeContext, "nodeId">,
-  layer: Pick<LayerRow, "id" | "parent" | "kind">,
+  layer: Pick<LayerRow, "id" | "parent" | "kind" | "org_id">,
 ): NewLayer {
   return {
     ...layer,
     node_id: ctx.nodeId,
     state: "creating",
     sealed: 0,
+    bytes: null,
     formatted_bytes: 0,
     generation: 0,
     checksum: null,

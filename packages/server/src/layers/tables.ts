@@ -18,10 +18,14 @@ export interface LayerTable {
   id: string;
   /** The node that stores its image. Null in the database: written before there were nodes. */
   node_id: string;
+  /** Whose data it holds. Null: the built-in image, which all organisations share. */
+  org_id: string | null;
   parent: string | null;
   kind: LayerKind;
   state: LayerState;
   sealed: number;
+  /** What its image takes on the disk, when it no longer changes: sealed, or the head of a deleted volume. Null before. */
+  bytes: number | null;
   /** Bytes of data of the fresh file system, in a layer without parent; otherwise 0. */
   formatted_bytes: number;
   /** Grows when a machine gets the layer for writing. Copies that were made before are then stale. */

@@ -4,6 +4,7 @@ import { checkChain, layerChain, writtenLayers, type VolumeContext } from "./con
 import { findDamaged, guarded } from "./damage.ts";
 import type { Collapse } from "./planner.ts";
 import { forgetUnused } from "./remove.ts";
+import { bytesOfCollapse, recordBytes, storedBytes } from "./stored-bytes.ts";
 
 /**
  * Puts a layer over another ancestor, so that its chain becomes shorter.
@@ -22,6 +23,12 @@ export async function collapseLayer(
   if (free - needed < ctx.config.volumes.minFreeDisk) return false;
   await checkChain(ctx, layer);
   const chain = await layerChain(db, layer);
+  const between = chain.slice(1, onto === null ? undefined : chain.findIndex(({ id }) => id === onto));
+  // The head of a volume counts with its capacity already.
+  if (before.sealed === 1 && before.org_id !== null) {
+    const more = await bytesOfCollapse(db, between);
+    if (more > 0 && (await storedBytes(db, before.org_id)).total + more > ctx.config.volumes.maxBytes) return false;
+  }
   const written = await writtenLayers(ctx);
   if (chain.some(({ id }) => written.has(id))) return false;
   const copy = await layers.copy(
@@ -57,6 +64,7 @@ export async function collapseLayer(
         })
         .where("id", "=", layer)
         .execute();
+      if (before.sealed === 1) await recordBytes(ctx, db, layer);
       return true;
     });
   try {

@@ -3,6 +3,7 @@ import type { Slice } from "../kernel/slice.ts";
 import { serviceKey } from "../kernel/services.ts";
 import { nodesService } from "../nodes/index.ts";
 import { secretStore } from "../secrets/index.ts";
+import { volumesService } from "../volumes/index.ts";
 import { workloads as workloadsService } from "../workloads/index.ts";
 import { bounds, nodes as nodeColumn } from "./migrations.ts";
 import { removeEnded } from "./retention.ts";
@@ -36,7 +37,15 @@ export const sandboxesSlice: Slice = {
     const workloads = services.use(workloadsService);
     const store = new SandboxStore(db, { nodeId: nodes.id, lockRows });
     nodes.onFirstNode((nodeId) => store.claim(nodeId));
-    const sandboxes = new Sandboxes({ config, nodes, workloads, secrets: services.use(secretStore), store, log });
+    const sandboxes = new Sandboxes({
+      config,
+      nodes,
+      workloads,
+      secrets: services.use(secretStore),
+      volumes: services.use(volumesService),
+      store,
+      log,
+    });
     workloads.own("sandbox", sandboxes);
     services.provide(sandboxesService, sandboxes);
     return {

@@ -40,7 +40,9 @@ before(async () => {
   const nodes = new Nodes({ db, id: node.id, region: "ord" });
   const workloads = new Workloads({ node, log });
   const secrets = new SecretStore(db, createSealer(randomBytes(32)));
-  sandboxes = new Sandboxes({ config, nodes, workloads, secrets, store, log });
+  // No sandbox here has a root of its own.
+  const volumes = { writableBytes: async () => config.sandbox.diskBytes };
+  sandboxes = new Sandboxes({ config, nodes, workloads, secrets, volumes, store, log });
   workloads.own("sandbox", sandboxes);
 });
 

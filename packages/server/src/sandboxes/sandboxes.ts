@@ -33,6 +33,7 @@ export interface SandboxesOptions {
   readonly nodes: Nodes;
   readonly workloads: Workloads;
   readonly secrets: SecretStore;
+  readonly volumes: { writableBytes(orgId: string, root: string | undefined): Promise<number> };
   readonly store: SandboxStore;
   readonly log: Logger;
 }
@@ -114,7 +115,7 @@ export class Sandboxes implements WorkloadOwner {
   }
 
   async #create(id: string, org: Org, request: CreateRequest, signal: AbortSignal): Promise<LiveSandbox> {
-    const { config, nodes, store, workloads, log } = this.#options;
+    const { config, nodes, store, volumes, workloads, log } = this.#options;
     const policy = request.allowNet === undefined ? {} : { allow: request.allowNet };
     const secrets = bindSecrets(withoutNulls(request.secrets));
     validateEgress(policy, secrets);
@@ -127,7 +128,7 @@ export class Sandboxes implements WorkloadOwner {
       region,
       labels: JSON.stringify(request.labels),
       memory: request.memory,
-      writable_bytes: config.sandbox.diskBytes,
+      writable_bytes: await volumes.writableBytes(org.id, request.root),
       session: request.session ? 1 : 0,
       allow_net: request.allowNet === undefined ? null : JSON.stringify(request.allowNet),
       created_at: Date.now(),
@@ -150,7 +151,7 @@ export class Sandboxes implements WorkloadOwner {
           vcpus,
           env: { DENO_DEPLOY_ORGANIZATION_ID: org.id, ...request.env },
           egress: { policy, secrets },
-          disks: { root: request.root, volumes: request.volumes },
+          disks: { root: request.root, volumes: request.volumes, writableBytes: row.writable_bytes },
         },
         signal,
       );

@@ -87,7 +87,7 @@ export async function createVolume(ctx: VolumeContext, orgId: string, request: V
     await undoCreate(ctx, volume).catch((cause: unknown) =>
       ctx.log.error(
         { err: cause, volume: volume.id },
-        "an unfinished volume could not be removed; the next start of the server removes it",
+        "an unfinished volume could not be removed; it will be tried again",
       ),
     );
     throw error;
@@ -124,7 +124,7 @@ async function plan(
   };
   await ctx.db.transaction().execute(async (trx) => {
     await lockOrg(ctx, trx, orgId);
-    await checkQuota(ctx, trx, orgId, request.capacity);
+    await checkQuota(ctx, trx, orgId, { what: "volume", bytes: request.capacity });
     await takeSlug(trx, orgId, request.slug, row.id);
     // Checked here, because from now on this row keeps the parent from being removed.
     if (parent !== null) {
@@ -142,7 +142,7 @@ async function plan(
     }
     await trx
       .insertInto("layers")
-      .values(plannedLayer(ctx, { id: row.head, parent, kind: bootable ? "root" : "plain" }))
+      .values(plannedLayer(ctx, { id: row.head, parent, kind: bootable ? "root" : "plain", org_id: orgId }))
       .execute();
     await trx.insertInto("volumes").values(row).execute();
   });
@@ -159,7 +159,7 @@ async function builtinLayer(ctx: VolumeContext, capacity: number): Promise<Layer
     if (found === undefined)
       await ctx.db
         .insertInto("layers")
-        .values(plannedLayer(ctx, { id, parent: null, kind: "builtin" }))
+        .values(plannedLayer(ctx, { id, parent: null, kind: "builtin", org_id: null }))
         .execute();
     await ctx.layers.remove(id);
     await ctx.layers.format(id, capacity);

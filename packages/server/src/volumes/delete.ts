@@ -4,6 +4,8 @@
  */
 import { CaissonError } from "@caisson/protocol";
 import { waitForEnd, type VolumeContext } from "../layers/context.ts";
+import { verdictOn } from "../layers/damage.ts";
+import { recordBytes } from "../layers/stored-bytes.ts";
 import type { VolumeRow } from "../layers/tables.ts";
 import { requireSnapshot, requireVolume } from "./lookup.ts";
 import { checkSlug, takeSlug } from "./slug.ts";
@@ -25,6 +27,10 @@ export async function deleteVolume(ctx: VolumeContext, orgId: string, idOrSlug: 
         .where("attached_to", "is", null)
         .executeTakeFirstOrThrow();
       if (numUpdatedRows !== 1n) throw attached(volume);
+      // A damaged image is deleted like any other.
+      await recordBytes(ctx, trx, volume.head).catch((error: unknown) => {
+        if (verdictOn(error) === "other") throw error;
+      });
       await trx.deleteFrom("volume_slugs").where("owner", "=", id).execute();
     });
     ctx.log.info({ volume: id, slug: volume.slug }, "volume deleted");

@@ -5,14 +5,21 @@ import { serviceKey } from "../kernel/services.ts";
 import type { Slice } from "../kernel/slice.ts";
 import { nodesService } from "../nodes/index.ts";
 import { workloads as workloadsService } from "../workloads/index.ts";
-import { damage as damageTables, holders, nodes as nodeColumns, volumes as volumeTables } from "./migrations.ts";
+import {
+  damage as damageTables,
+  holders,
+  layerBytes,
+  layerOrgs,
+  nodes as nodeColumns,
+  volumes as volumeTables,
+} from "./migrations.ts";
 import { claimRows } from "./recover.ts";
 import { volumeRoutes } from "./routes.ts";
 import { Volumes } from "./volumes.ts";
 
 export type { CheckReport, Fault } from "./check.ts";
 
-export const volumesService = serviceKey<Pick<Volumes, "damaged">>("volumes");
+export const volumesService = serviceKey<Pick<Volumes, "damaged" | "writableBytes">>("volumes");
 
 /** Milliseconds between two passes of the background work. */
 const interval = 5_000;
@@ -24,6 +31,8 @@ export const volumesSlice: Slice = {
     "2026-12-01-volume-nodes": { up: nodeColumns },
     "2026-12-02-damage": { up: damageTables },
     "2026-12-02-layer-holders": { up: holders },
+    "2026-12-02-layer-1-orgs": { up: layerOrgs },
+    "2026-12-02-layer-2-bytes": { up: layerBytes },
   },
   setup({ db, config, lockRows, log, node, services, publicUrl }) {
     const nodes = services.use(nodesService);

@@ -5,12 +5,13 @@
 import type { LayerId } from "@caisson/protocol";
 import { layerChain, type VolumeContext } from "../layers/context.ts";
 import { settleCopies } from "../layers/copies.ts";
-import { clearDamage, findDamaged, verdictOn } from "../layers/damage.ts";
+import { clearDamage, findDamaged, guarded, verdictOn } from "../layers/damage.ts";
 import { inspectLayer, inspectLayers, inspectMarked } from "../layers/inspect.ts";
 import { planLayers, type Collapse, type Plan } from "../layers/planner.ts";
 import { removeLayer } from "../layers/remove.ts";
 import { refreshVolume } from "../layers/sizes.ts";
 import { archiveOne, collapseLayer } from "../layers/upkeep.ts";
+import { undoCreate } from "./create-volume.ts";
 import { settleVolume } from "./take-snapshot.ts";
 
 /** Deeper chains are flattened. Reads through 16 layers are as fast as through one; through 50 they are about half as fast. */
@@ -18,6 +19,8 @@ const maxDepth = 16;
 
 /** Milliseconds. Longer than any request takes. */
 const unclearAfter = 60_000;
+/** Milliseconds. Longer than the creation of a volume takes: its tools are ended after some minutes. */
+const undoneAfter = 15 * 60_000;
 
 /** Milliseconds. */
 const inspectAllInterval = 3_600_000;
@@ -44,6 +47,7 @@ export class Janitor {
   /** One pass. @returns whether something was changed, so that another pass may find more to do */
   async run(signal: AbortSignal): Promise<boolean> {
     await this.#settle();
+    await this.#undo();
     await this.#inspect(signal);
     let changed = (await this.#reclaim()) > 0;
     const damaged = (await findDamaged(this.#ctx)).layers;
@@ -84,6 +88,19 @@ export class Janitor {
           ),
       ),
     );
+  }
+
+  /** Removes volumes whose creation failed and could not be undone then: they count against the limit of their organisation. */
+  async #undo(): Promise<void> {
+    const failed = await this.#ctx.db
+      .selectFrom("volumes")
+      .select(["id", "head"])
+      .where("node_id", "=", this.#ctx.nodeId)
+      .where("state", "=", "creating")
+      .where("created_at", "<", Date.now() - undoneAfter)
+      .execute();
+    for (const volume of failed)
+      await guarded(this.#ctx, { subject: volume.id, kind: "volume" }, () => undoCreate(this.#ctx, volume));
   }
 
   /** Looks for damage: all images and copies at rest once an hour, marked images once a minute. */

@@ -67,7 +67,12 @@ export async function acquireDisks(
   }
   if (root?.volume !== undefined) await requireSound(ctx, "volume", root.volume, root.volume.head);
   if (root?.snapshot !== undefined) await requireSound(ctx, "snapshot", root.snapshot, root.snapshot.layer);
-  if (root?.snapshot !== undefined) await requireDiskSpace(ctx);
+  if (root?.snapshot !== undefined) {
+    await requireDiskSpace(ctx);
+    // The name may mean another snapshot than a moment ago.
+    if (root.snapshot.capacity > (request.writableBytes ?? Infinity))
+      throw new CaissonError("invalid_state", `The snapshot \`${root.snapshot.slug}\` was just replaced. Try again.`);
+  }
   await waitForEnd(ctx, taken);
   return ctx.locks.runAll(
     taken.map(({ id }) => `volume:${id}`),
@@ -199,7 +204,10 @@ async function planThrowAway(
   await trx
     .insertInto("layers")
     // `ready` before its file exists: only its sandbox uses it, and recovery after a crash removes both.
-    .values({ ...plannedLayer(ctx, { id, parent: snapshot.layer, kind: "ephemeral" }), state: "ready" })
+    .values({
+      ...plannedLayer(ctx, { id, parent: snapshot.layer, kind: "ephemeral", org_id: snapshot.org_id }),
+      state: "ready",
+    })
     .execute();
   await trx
     .insertInto("disk_leases")

@@ -111,5 +111,31 @@ export async function holders(db: Kysely<unknown>): Promise<void> {
     where snapshots.layer = layers.id and snapshots.created_at >= disk_leases.created_at limit 1)`.execute(db);
 }
 
+/** Whose data a layer holds. */
+export async function layerOrgs(db: Kysely<unknown>): Promise<void> {
+  await db.schema.createIndex("volumes_head").ifNotExists().on("volumes").column("head").execute();
+  await db.schema.createIndex("snapshots_layer").ifNotExists().on("snapshots").column("layer").execute();
+  await db.schema.alterTable("layers").addColumn("org_id", "text").execute();
+}
+
+/** What images take. Layers of before get the organisation of the volumes and snapshots that need them. */
+export async function layerBytes(db: Kysely<unknown>): Promise<void> {
+  await db.schema.createIndex("layers_org").ifNotExists().on("layers").column("org_id").execute();
+  await sql`update layers set org_id = coalesce(
+    (select org_id from volumes where volumes.head = layers.id),
+    (select org_id from snapshots where snapshots.layer = layers.id limit 1),
+    (select org_id from snapshots where snapshots.next_head = layers.id limit 1),
+    (select snapshots.org_id from snapshots where snapshots.layer = layers.parent limit 1)
+  ) where kind <> 'builtin'`.execute(db);
+  for (let changed = 1n; changed > 0n;) {
+    const { numAffectedRows = 0n } = await sql`update layers set org_id =
+      (select child.org_id from layers child where child.parent = layers.id and child.org_id is not null limit 1)
+      where org_id is null and kind <> 'builtin' and exists
+      (select 1 from layers child where child.parent = layers.id and child.org_id is not null)`.execute(db);
+    changed = numAffectedRows;
+  }
+  await db.schema.alterTable("layers").addColumn("bytes", "bigint").execute();
+}
+
 /** Tables whose rows belong to one node. */
 export const tablesOfNodes = ["layers", "volumes", "snapshots", "disk_leases"] as const;

@@ -172,7 +172,7 @@ async function continueOver(ctx: RepairContext, row: LayerRow): Promise<void> {
   if (volume !== undefined) {
     await db
       .insertInto("layers")
-      .values(plannedLayer(ctx, { id: next, parent: row.id, kind: row.kind }))
+      .values(plannedLayer(ctx, { id: next, parent: row.id, kind: row.kind, org_id: row.org_id }))
       .execute();
     await layers.overlay(next, row.id);
   }

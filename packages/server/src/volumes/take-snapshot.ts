@@ -14,6 +14,7 @@ import {
 } from "../layers/context.ts";
 import { requireSound } from "../layers/inspect.ts";
 import { measureSizes, refreshVolume } from "../layers/sizes.ts";
+import { recordBytes } from "../layers/stored-bytes.ts";
 import type { SnapshotRow, VolumeRow } from "../layers/tables.ts";
 import { requireVolume } from "./lookup.ts";
 import { checkQuota } from "./quota.ts";
@@ -42,7 +43,9 @@ export async function takeSnapshot(
     const volume = await requireVolume(ctx.db, orgId, id);
     await requireSound(ctx, "volume", volume, volume.head);
     const disk = await diskOf(ctx, volume);
-    const { snapshot, next } = await plan(ctx, volume, slug);
+    // A guest goes on writing until its file system is frozen, and then writes what it holds in memory.
+    const bytes = disk === undefined ? ((await ctx.layers.stat(volume.head))?.fileBytes ?? 0) : volume.capacity;
+    const { snapshot, next } = await plan(ctx, volume, slug, bytes);
     try {
       await ctx.layers.overlay(next, volume.head);
       if (disk !== undefined) await ctx.machines.overlayDisk(disk.machine, disk.serial, next);
@@ -104,6 +107,7 @@ async function plan(
   ctx: VolumeContext,
   volume: VolumeRow,
   slug: string,
+  bytes: number,
 ): Promise<{ snapshot: SnapshotRow; next: LayerId }> {
   const next = newLayerId();
   const snapshot: SnapshotRow = {
@@ -126,11 +130,18 @@ async function plan(
   };
   await ctx.db.transaction().execute(async (trx) => {
     await lockOrg(ctx, trx, volume.org_id);
-    await checkQuota(ctx, trx, volume.org_id, 0);
+    await checkQuota(ctx, trx, volume.org_id, { what: "snapshot", bytes });
     await takeSlug(trx, volume.org_id, slug, snapshot.id);
     await trx
       .insertInto("layers")
-      .values(plannedLayer(ctx, { id: next, parent: volume.head, kind: volume.bootable === 1 ? "root" : "plain" }))
+      .values(
+        plannedLayer(ctx, {
+          id: next,
+          parent: volume.head,
+          kind: volume.bootable === 1 ? "root" : "plain",
+          org_id: volume.org_id,
+        }),
+      )
       .execute();
     await trx.insertInto("snapshots").values(snapshot).execute();
   });
@@ -151,6 +162,7 @@ async function finish(ctx: VolumeContext, snapshot: SnapshotRow, next: LayerId):
       .set({ sealed: 1, held_by: lease?.sandbox ?? null })
       .where("id", "=", snapshot.layer)
       .execute();
+    await recordBytes(ctx, trx, snapshot.layer);
     await trx.updateTable("layers").set({ state: "ready" }).where("id", "=", next).execute();
     await trx.updateTable("volumes").set({ head: next }).where("id", "=", snapshot.volume).execute();
     await trx.updateTable("disk_leases").set({ layer: next }).where("volume", "=", snapshot.volume).execute();

@@ -3,6 +3,7 @@ import type { MachineSpec, NodeMachines } from "@caisson/protocol";
 import type { VolumeContext } from "../layers/context.ts";
 import { findDamaged } from "../layers/damage.ts";
 import { refreshVolume } from "../layers/sizes.ts";
+import { recordMissingBytes } from "../layers/stored-bytes.ts";
 import type { SnapshotRow, VolumeRow } from "../layers/tables.ts";
 import type { AcquireOptions, Resource, WorkloadPlan } from "../workloads/index.ts";
 import { checkVolumes, type CheckReport } from "./check.ts";
@@ -11,6 +12,8 @@ import { deleteSnapshot, deleteVolume, restoreVolume } from "./delete.ts";
 import { Janitor } from "./janitor.ts";
 import { acquireDisks, releaseDisks } from "./leases.ts";
 import {
+  findSnapshot,
+  findVolume,
   listSnapshots,
   listVolumes,
   requireSnapshot,
@@ -71,6 +74,7 @@ export class Volumes implements Resource {
     const { undone, settled, released } = report;
     if (undone.length + settled.length + released.length > 0)
       this.#ctx.log.info(report, "volumes were recovered after a restart");
+    await recordMissingBytes(this.#ctx);
     await this.#count(true);
     return report;
   }
@@ -139,6 +143,17 @@ export class Volumes implements Resource {
   async deleteSnapshot(orgId: string, idOrSlug: string): Promise<void> {
     // In this order. Otherwise a machine could be prepared on the snapshot in between.
     await this.#prepared.drop(await deleteSnapshot(this.#ctx, orgId, idOrSlug));
+  }
+
+  /**
+   * The most that the layer which is removed with a workload can take, bytes. 0 when its root is a volume, or does not exist.
+   * @param root id or slug of a volume or snapshot
+   */
+  async writableBytes(orgId: string, root: string | undefined): Promise<number> {
+    const { db, config } = this.#ctx;
+    if (root === undefined) return config.sandbox.diskBytes;
+    if ((await findVolume(db, orgId, root)) !== undefined) return 0;
+    return (await findSnapshot(db, orgId, root))?.capacity ?? 0;
   }
 
   /** Disks for a new workload. See `acquireDisks`. */

@@ -7,6 +7,8 @@ export type WorkloadKind = "sandbox";
 export interface DiskRequest {
   /** Id or slug of a bootable volume, or of a snapshot of one. */
   readonly root?: string | undefined;
+  /** What was counted for the layer that is removed with the workload, bytes. A snapshot as root may not be larger. */
+  readonly writableBytes?: number | undefined;
   readonly volumes: readonly { readonly volume: string; readonly path: string }[];
 }
 
