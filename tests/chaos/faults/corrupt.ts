@@ -31,7 +31,7 @@ type Choose = (world: World, random: Random) => Damage | undefined;
 function corrupting(what: string, choose: Choose): Fault {
   return {
     name: `corrupt-${what}`,
-    touches: ["service", "server", "worker", "clock", "disk", "machine"],
+    touches: ["service", "start", "server", "worker", "clock", "disk", "machine"],
     hold: [0, 500],
     available: always,
     async inject(world, random): Promise<Injected> {
@@ -125,7 +125,7 @@ export const corruptRecord = corrupting("record", chooseRecord);
 /** Without its key the server cannot read secrets: it refuses to start, and what runs goes on until the key is back. */
 export const corruptKey: Fault = {
   name: "corrupt-key",
-  touches: ["service", "server", "worker", "clock", "disk"],
+  touches: ["service", "start", "server", "worker", "clock", "disk"],
   hold: [0, 200],
   available: always,
   async inject(world) {

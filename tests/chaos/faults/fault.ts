@@ -2,8 +2,21 @@
 import type { Random } from "../random.ts";
 import type { World } from "../world/world.ts";
 
-/** What a fault acts on. Two faults of one round never act on the same. `service`: nobody is served while it holds. */
-export type Target = "service" | "server" | "worker" | "machine" | "client" | "disk" | "database" | "clock" | "memory";
+/**
+ * What a fault acts on. Two faults of one round never act on the same. `service`: nobody is served while it holds.
+ * `start`: the server is started, or refuses to.
+ */
+export type Target =
+  | "service"
+  | "start"
+  | "server"
+  | "worker"
+  | "machine"
+  | "client"
+  | "disk"
+  | "database"
+  | "clock"
+  | "memory";
 
 export interface Fault {
   /** Begins with its kind: kill, leave, stop, fill, lock, corrupt, take, shift, flood. */

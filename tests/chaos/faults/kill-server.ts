@@ -3,7 +3,7 @@ import { always, type Fault } from "./fault.ts";
 
 export const killServer: Fault = {
   name: "kill-server",
-  touches: ["service", "server", "worker", "clock"],
+  touches: ["service", "start", "server", "worker", "clock"],
   hold: [0, 500],
   available: always,
   async inject(world) {
@@ -16,7 +16,7 @@ export const killServer: Fault = {
 /** Kills it once more while it starts: in the middle of migrations, adoption, or the first machines. */
 export const killServerStarting: Fault = {
   name: "kill-server-starting",
-  touches: ["service", "server", "worker", "clock"],
+  touches: ["service", "start", "server", "worker", "clock"],
   hold: [0, 200],
   available: always,
   async inject(world, random) {

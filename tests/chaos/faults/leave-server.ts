@@ -3,7 +3,7 @@ import { always, type Fault } from "./fault.ts";
 /** The stop before an upgrade: the server ends sessions and leaves the other sandboxes to the next one. */
 export const leaveServer: Fault = {
   name: "leave-server",
-  touches: ["service", "server", "worker", "clock"],
+  touches: ["service", "start", "server", "worker", "clock"],
   hold: [0, 500],
   available: always,
   async inject(world) {

@@ -14,7 +14,8 @@ setTimeout(() => undefined, 60000);`;
 /** Another process holds the write lock, as a backup or an operator at a terminal would. */
 export const lockDatabase: Fault = {
   name: "lock-database",
-  touches: ["database"],
+  // A server does not start while its database is locked: it says so and ends.
+  touches: ["database", "start"],
   hold: [500, 8000],
   available: always,
   async inject(world) {

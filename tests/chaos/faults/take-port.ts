@@ -5,7 +5,7 @@ import { always, type Fault } from "./fault.ts";
 /** After the server was killed, another program has its port: the start fails, and must not end what survived. */
 export const takePort: Fault = {
   name: "take-port",
-  touches: ["service", "server", "worker", "clock"],
+  touches: ["service", "start", "server", "worker", "clock"],
   hold: [0, 200],
   available: always,
   async inject(world, random) {
