@@ -14,7 +14,10 @@ export function flooding(what: string, flood: (client: WireClient, random: Rando
     hold: [500, 2000],
     available: always,
     async inject(world, random): Promise<Injected> {
-      const client = await WireClient.open({ env: world.env, config: { memory_mb: 768, volumes: [] } });
+      const opened = await WireClient.open({ env: world.env, config: { memory_mb: 768, volumes: [] } }).catch(String);
+      // Beside a full disk nobody gets a sandbox.
+      if (typeof opened === "string") return { detail: `no sandbox for it: ${opened}`, heal: () => Promise.resolve() };
+      const client = opened;
       const detail = await flood(client, random);
       return { detail, heal: () => Promise.resolve(client.socket.terminate()) };
     },
