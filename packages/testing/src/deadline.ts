@@ -45,3 +45,9 @@ export async function until<T>(
 export function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
+
+/**
+ * How long one tenant may keep others waiting, milliseconds, in tests that run beside others: a busy host takes the processor away for
+ * that long, and the faults that such a test finds take longer. `CAISSON_TEST_PAUSE=250` has the documented bound, for a quiet host.
+ */
+export const longestPause = Number(process.env["CAISSON_TEST_PAUSE"] ?? 2500);

@@ -20,7 +20,7 @@ import { migrations } from "./slices.ts";
 const log = pino({ level: "silent" });
 const config = configSchema.parse({ limits: { endedSandboxes: 1_000_000 }, sandbox: { retentionDays: 10_000 } });
 /** The longest that anything may wait, milliseconds. */
-const quick = 250;
+const quick = 1000;
 const many = { SQLite: 200_000, PostgreSQL: 100_000 };
 
 for (const kind of ["SQLite", "PostgreSQL"] as const) {
