@@ -64,7 +64,7 @@ async function lock(path: string, milliseconds: number): Promise<{ unlocked: Pro
 }
 
 /** The longest time for which the event loop stood still, milliseconds. */
-async function longestPause(work: () => Promise<unknown>): Promise<number> {
+async function pauseDuring(work: () => Promise<unknown>): Promise<number> {
   const delay = monitorEventLoopDelay({ resolution: 5 });
   await sleep(20);
   delay.enable();
@@ -79,7 +79,7 @@ test("a lock of another process delays writes alone: neither reads nor the event
   await lock(path, 1500);
   let readMilliseconds = 0;
   const started = performance.now();
-  const pause = await longestPause(async () => {
+  const pause = await pauseDuring(async () => {
     const written = db.updateTable("counters").set({ value: 7 }).execute();
     await sleep(50);
     const before = performance.now();
@@ -156,7 +156,7 @@ const count = (to: number) =>
 test("a statement that takes long holds up neither the event loop nor its caller", async (t) => {
   const { db } = await open(t, { statementTimeout: 300 });
   const started = performance.now();
-  const pause = await longestPause(() =>
+  const pause = await pauseDuring(() =>
     assert.rejects(db.selectFrom(count(4_000_000).as("counted")).select("n").execute(), {
       code: "unavailable",
       message: /did not answer within 300 ms/,
