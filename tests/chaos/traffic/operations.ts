@@ -1,5 +1,5 @@
 /** What a client does: one function for each operation, on the official client. */
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { Client, Sandbox } from "@deno/sandbox";
 import { type Call, countPath, labelName, mountPath, upstreamHost, upstreamKey } from "./messages.ts";
 
@@ -84,8 +84,10 @@ async function inside(call: Inside, sandbox: Sandbox): Promise<string | undefine
     }
     case "file": {
       const bytes = randomBytes(100_000);
-      await sandbox.fs.writeFile("/tmp/file", bytes);
-      return right(bytes.equals(await sandbox.fs.readFile("/tmp/file")), "a file has other bytes than were written");
+      // A name of its own: the other actor may do the same at the same time.
+      const path = `/tmp/file-${randomUUID()}`;
+      await sandbox.fs.writeFile(path, bytes);
+      return right(bytes.equals(await sandbox.fs.readFile(path)), "a file has other bytes than were written");
     }
     case "count": {
       const child = await sandbox.spawn("bash", { args: ["-c", counter], stdout: "null", stderr: "null" });
