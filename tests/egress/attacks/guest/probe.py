@@ -371,12 +371,27 @@ def web_socket(host, path="/", headers=(), frames=(), wait=1.5):
             data += chunk
         for frame in frames:
             sock.sendall(frame)
+            # A server that echoes stops reading when nobody reads its echo, and then this would wait for itself.
+            data += waiting(sock)
+            sock.settimeout(6)
     except OSError as error:
         say(f"[{type(error).__name__}: {error}]")
     start, split, rest = data.partition(b"\r\n\r\n")
     rest += hear(sock, first=wait, idle=wait)
     say(start + split, *(ws_payloads(rest) if b" 101 " in start else [rest]))
     sock.close()
+
+
+def waiting(sock):
+    """What has already arrived."""
+    data = b""
+    sock.settimeout(0)
+    try:
+        while chunk := sock.recv(65536):
+            data += chunk
+    except (BlockingIOError, ssl.SSLWantReadError):
+        pass
+    return data
 
 
 def ws_payloads(data):
