@@ -9,6 +9,7 @@ import { bootImage } from "./setup/steps/boot-image.mjs";
 import { debianPackages } from "./setup/steps/debian-packages.mjs";
 import { guestAgent } from "./setup/steps/guest-agent.mjs";
 import { npmPackages } from "./setup/steps/npm-packages.mjs";
+import { sshCrypto } from "./setup/steps/ssh-crypto.mjs";
 
 const purpose = process.argv[process.argv.indexOf("--for") + 1];
 
@@ -18,7 +19,7 @@ if (purpose !== "start" && purpose !== "demo" && purpose !== "test") {
 }
 
 try {
-  await runSteps([debianPackages(purpose), npmPackages(), guestAgent(), baseImage(), bootImage()]);
+  await runSteps([debianPackages(purpose), npmPackages(), sshCrypto(), guestAgent(), baseImage(), bootImage()]);
 } catch (error) {
   if (!(error instanceof SetupFailure)) throw error;
   console.error(`\nThe set-up failed at: ${error.step ?? "the start"}`);

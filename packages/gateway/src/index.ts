@@ -1,2 +1,3 @@
-/** @module Public addresses of ports inside sandboxes: TLS, names, and requests that are forwarded into a guest. */
+/** @module Ways into sandboxes from outside: HTTPS for exposed ports, and SSH. */
 export { createGateway, type GatewayOptions } from "./gateway.ts";
+export { createSshGateway, type SshGatewayOptions } from "./ssh/gateway.ts";

@@ -52,6 +52,7 @@ export async function startPlatform({ home, cache, config, log, signal }: Platfo
       key,
       node,
       gateway: gateway.http,
+      ssh: gateway.ssh,
       databaseUrl,
       log: log.child({ part: "server" }),
       signal,

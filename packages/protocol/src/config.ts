@@ -326,6 +326,23 @@ const database = z
   })
   .prefault({});
 
+const ssh = z
+  .strictObject({
+    enabled: z.boolean().default(true).describe("`false` turns SSH off."),
+    host: z.string().default("127.0.0.1").describe("Address on which SSH is served. Its port is `sshPort`."),
+    publicHost: z
+      .string()
+      .optional()
+      .describe("Hostname that clients get for SSH. Default: `gateway.domain` when it is not `localhost`, else `ssh.host`."),
+    publicPort: z
+      .int()
+      .min(1)
+      .max(65535)
+      .optional()
+      .describe("Port that clients get for SSH. Default: the port that the gateway listens on."),
+  })
+  .prefault({});
+
 export const configSchema = z.strictObject({
   host: z.string().default("127.0.0.1").describe("Address on which the API listens."),
   port: z
@@ -347,7 +364,7 @@ export const configSchema = z.strictObject({
     .min(0)
     .max(65535)
     .default(2222)
-    .describe("Reserved for SSH, which is not available yet. `CAISSON_SSH_PORT` overrides it."),
+    .describe("Port on which the gateway serves SSH; 0 picks a free one. `CAISSON_SSH_PORT` overrides it."),
   publicUrl: z
     .url()
     .optional()
@@ -378,6 +395,7 @@ export const configSchema = z.strictObject({
   limits,
   egress,
   gateway,
+  ssh,
   volumes,
   database,
 });

@@ -1,5 +1,6 @@
 /** Gateway: public addresses of what runs inside machines. What the control plane and the gateway ask of each other. */
 import type { Duplex } from "node:stream";
+import type { Agent } from "./agent.ts";
 
 /**
  * Answers where a name leads. Asked for every visit and never cached: finding a route may take a while, since what it leads to may have
@@ -47,6 +48,37 @@ export interface HttpGateway {
   labelOf(address: string): string | undefined;
   /** Must not throw. */
   onVisit(listener: (visit: Visit) => void): void;
+  /** Takes no more connections and cuts those that are open. */
+  close(): Promise<void>;
+}
+
+/** A machine that a user name of SSH leads to. */
+export interface SshRoute {
+  readonly workloadId: string;
+  readonly agent: Agent;
+  /** Aborted when the name no longer leads here. */
+  readonly ended: AbortSignal;
+}
+
+/** One SSH connection that was logged in, when it is over. */
+export interface SshVisit {
+  readonly workloadId: string;
+  /** Bytes of the connection in either direction, as the client's side counts them. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
+export interface SshGateway {
+  /** `SHA256:...`, as OpenSSH prints it. */
+  readonly fingerprint: string;
+  /** As in `known_hosts`, without a hostname. */
+  readonly publicKey: string;
+  /** Listens. The names of the directory are user names. @throws CaissonError `unavailable` */
+  listen(directory: RouteDirectory<SshRoute>): Promise<void>;
+  /** Where clients connect. */
+  address(): { readonly hostname: string; readonly port: number };
+  /** Must not throw. */
+  onVisit(listener: (visit: SshVisit) => void): void;
   /** Takes no more connections and cuts those that are open. */
   close(): Promise<void>;
 }

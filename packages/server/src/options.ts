@@ -1,5 +1,5 @@
 /** What the composition root gives the server, and what it gets. */
-import type { Config, HttpGateway, SandboxNode } from "@caisson/protocol";
+import type { Config, HttpGateway, SandboxNode, SshGateway } from "@caisson/protocol";
 import type { Logger } from "pino";
 
 export interface ServerOptions {
@@ -11,6 +11,8 @@ export interface ServerOptions {
   readonly node: SandboxNode;
   /** Serves exposed ports. Absent: ports cannot be exposed. */
   readonly gateway?: HttpGateway | undefined;
+  /** Serves SSH. Absent: there is none. */
+  readonly ssh?: SshGateway | undefined;
   /** `postgres://...`; absent: SQLite in `home`. */
   readonly databaseUrl?: string | undefined;
   readonly log: Logger;

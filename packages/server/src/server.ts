@@ -18,7 +18,7 @@ import { migrations, slices } from "./slices.ts";
 
 /** Opens the store. Nothing runs and nothing listens before `start`. @throws CaissonError when that is not possible */
 export async function createServer(options: ServerOptions): Promise<CaissonServer> {
-  const { home, config, key, node, gateway, databaseUrl, signal = new AbortController().signal } = options;
+  const { home, config, key, node, gateway, ssh, databaseUrl, signal = new AbortController().signal } = options;
   const { reserveBytes } = config.database;
   const log = boundedLog(options.log);
   const db = await openDatabase({ home, url: databaseUrl, migrations, reserveBytes, log });
@@ -37,6 +37,7 @@ export async function createServer(options: ServerOptions): Promise<CaissonServe
       sealer: createSealer(key),
       node,
       gateway,
+      ssh,
       metrics: new Registry(),
       log,
       services: new Services(),

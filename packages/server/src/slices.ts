@@ -9,6 +9,7 @@ import { previewsSlice } from "./previews/index.ts";
 import { rpcSlice } from "./rpc/index.ts";
 import { sandboxesSlice } from "./sandboxes/index.ts";
 import { secretsSlice } from "./secrets/index.ts";
+import { sshSlice } from "./ssh/index.ts";
 import { usageSlice } from "./usage/index.ts";
 import { volumesSlice } from "./volumes/index.ts";
 import { workloadsSlice } from "./workloads/index.ts";
@@ -24,6 +25,7 @@ export const slices: readonly Slice[] = [
   sandboxesSlice,
   rpcSlice,
   previewsSlice,
+  sshSlice,
   operationsSlice,
 ];
 

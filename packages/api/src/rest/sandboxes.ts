@@ -16,6 +16,23 @@ export const exposeResponse = z
   })
   .meta({ id: "ExposeResponse" });
 
+export const exposeSshResponse = z
+  .object({
+    hostname: z.string(),
+    username: z.string().describe("The credential. Whoever has it can log in; there is no password."),
+    port: z.int(),
+  })
+  .meta({ id: "ExposeSshResponse" });
+
+export const sshHostKey = z
+  .object({
+    hostname: z.string(),
+    port: z.int(),
+    publicKey: z.string().describe("As in `known_hosts`: type and base64."),
+    fingerprint: z.string().describe("As OpenSSH prints it: `SHA256:...`."),
+  })
+  .meta({ id: "SshHostKey" });
+
 export const sandboxSchema = z
   .object({
     id: z.string(),

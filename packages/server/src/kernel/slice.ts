@@ -4,7 +4,7 @@
  */
 import type { Duplex } from "node:stream";
 import type { IncomingMessage } from "node:http";
-import type { Config, HttpGateway, SandboxNode } from "@caisson/protocol";
+import type { Config, HttpGateway, SandboxNode, SshGateway } from "@caisson/protocol";
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Migration } from "kysely";
 import type { Logger } from "pino";
@@ -25,6 +25,8 @@ export interface Kernel {
   readonly node: SandboxNode;
   /** Serves exposed ports. Absent: ports cannot be exposed. */
   readonly gateway: HttpGateway | undefined;
+  /** Serves SSH. Absent: there is none. */
+  readonly ssh: SshGateway | undefined;
   readonly metrics: Registry;
   readonly log: Logger;
   /** What slices offer each other. */

@@ -20,16 +20,13 @@ const exposeHttp = createRoute({
   },
 });
 
-const title = { ssh: "SSH", vscode: "VS Code" } as const;
-
-const exposeOther = (what: "ssh" | "vscode") =>
-  createRoute({
-    method: "post",
-    path: `/api/v3/sandbox/{id}/expose/${what}`,
-    summary: `Not supported yet: ${title[what]} from outside`,
-    request: { params },
-    responses: refusals(401, 403, 404, 413, 501),
-  });
+const exposeVscode = createRoute({
+  method: "post",
+  path: "/api/v3/sandbox/{id}/expose/vscode",
+  summary: "Not supported yet: VS Code from outside",
+  request: { params },
+  responses: refusals(401, 403, 404, 413, 501),
+});
 
 export interface PreviewRoutesContext {
   readonly sandboxes: Sandboxes;
@@ -46,10 +43,9 @@ export function previewRoutes({
       const sandbox = await sandboxes.find(c.get("org").id, c.req.valid("param").id);
       return c.json({ domain: await previews.reserve(sandbox) }, 200);
     });
-    for (const what of ["ssh", "vscode"] as const)
-      app.openapi(exposeOther(what), async (c) => {
-        await sandboxes.row(c.get("org").id, c.req.valid("param").id);
-        throw new CaissonError("unsupported", `${title[what]} from outside is not supported yet.`);
-      });
+    app.openapi(exposeVscode, async (c) => {
+      await sandboxes.row(c.get("org").id, c.req.valid("param").id);
+      throw new CaissonError("unsupported", "VS Code from outside is not supported yet.");
+    });
   };
 }

@@ -1,0 +1,131 @@
+/** One session channel: a shell, a command or a subsystem, with or without a terminal. */
+import { pipeline } from "node:stream/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { errnoOf, type SshRoute } from "@caisson/protocol";
+import type { Logger } from "pino";
+import type { PseudoTtyInfo, ServerChannel, Session } from "ssh2";
+import { platformFailure, reportExit } from "./exit.ts";
+import { sshLimits } from "./limits.ts";
+
+/** The programs of subsystems. Clients that copy files use the guest's own programs, so nothing here knows SFTP. */
+const subsystems: Readonly<Record<string, string>> = { sftp: "/usr/lib/openssh/sftp-server" };
+const shell = "/bin/bash";
+/** Names of variables that a client may not set: they change what the login shell loads. */
+const variableName = /^(?!LD_)[A-Za-z_][A-Za-z0-9_]{0,127}$/;
+
+interface Program {
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+export interface SessionOptions {
+  readonly session: Session;
+  readonly route: SshRoute;
+  readonly log: Logger;
+}
+
+/** Answers the requests of a session. What has no listener here is refused by the library: agent and X11 forwarding. */
+export function serveSession({ session, route, log }: SessionOptions): void {
+  const { agent } = route;
+  const env: Record<string, string> = {};
+  let terminal: PseudoTtyInfo | undefined;
+  let started: Promise<number> | undefined;
+
+  session.on("pty", (accept, _reject, info) => {
+    terminal = info;
+    accept?.();
+  });
+  session.on("env", (accept, reject, { key, val }) => {
+    const known = Object.hasOwn(env, key) || Object.keys(env).length < sshLimits.variables;
+    if (!variableName.test(key) || val.includes("\0") || Buffer.byteLength(val) > sshLimits.variableBytes || !known)
+      return void reject?.();
+    env[key] = val;
+    accept?.();
+  });
+  session.on("window-change", (accept, _reject, info) => {
+    terminal = terminal === undefined ? undefined : { ...terminal, ...info };
+    accept?.();
+    void started
+      ?.then((pid) => agent.processes.resizeTerminal({ pid, ...sizeOf(info) }))
+      .catch((error: unknown) => log.debug({ err: error }, "a terminal was not resized"));
+  });
+  session.on("signal", (accept, _reject, { name }) => {
+    accept?.();
+    void started
+      ?.then((pid) => agent.processes.kill({ pid, signal: `SIG${name}` }))
+      .catch((error: unknown) => log.debug({ err: error }, "a signal was not sent"));
+  });
+  session.on("shell", (accept) => begin(accept(), { command: shell, args: ["-l"] }));
+  session.on("exec", (accept, reject, { command }) => {
+    if (command.includes("\0") || Buffer.byteLength(command) > sshLimits.commandBytes) return void reject?.();
+    begin(accept(), { command: shell, args: ["-c", command] });
+  });
+  session.on("subsystem", (accept, reject, { name }) => {
+    const command = Object.hasOwn(subsystems, name) ? subsystems[name] : undefined;
+    if (command === undefined) return void reject?.();
+    begin(accept(), { command, args: [] });
+  });
+
+  function begin(channel: ServerChannel, program: Program): void {
+    const running = run(channel, program);
+    started = running.then(({ pid }) => pid);
+    started.catch(() => undefined);
+    running
+      .then(({ done }) => done)
+      .catch((error: unknown) => {
+        if (!route.ended.aborted) log.info({ err: error }, "an SSH session failed");
+        if (channel.writable) channel.stderr.write(`caisson: ${textOf(error)}\r\n`);
+        channel.exit(platformFailure);
+        channel.end();
+      });
+  }
+
+  async function run(
+    channel: ServerChannel,
+    { command, args }: Program,
+  ): Promise<{ readonly pid: number; readonly done: Promise<void> }> {
+    const { pid, stdinStream, stdoutStream, stderrStream } = await agent.processes.spawn({
+      command,
+      args: [...args],
+      env,
+      stdin: true,
+      stdout: true,
+      stderr: terminal === undefined,
+      ...(terminal === undefined ? {} : { terminal: { type: termOf(terminal), ...sizeOf(terminal) } }),
+    });
+    const ended = agent.processes.wait({ pid });
+    // The client disconnects: the terminal hangs up, and so do programs without one.
+    channel.once("close", () => {
+      agent.processes.kill({ pid, signal: "SIGHUP" }).catch(() => undefined);
+    });
+    pipeline(channel, agent.writeStream(stdinStream)).catch(() => undefined);
+    const outputs = [pipeline(agent.readStream(stdoutStream), channel, { end: false })];
+    if (stderrStream !== 0n) outputs.push(pipeline(agent.readStream(stderrStream), channel.stderr, { end: false }));
+    const flushed = Promise.allSettled(outputs);
+    return {
+      pid,
+      done: (async () => {
+        const { code, signal } = await ended;
+        // A program in the background may keep the output open. sshd does not wait for it either once the terminal is closed.
+        await (terminal === undefined ? flushed : Promise.race([flushed, sleep(sshLimits.drain)]));
+        reportExit(channel, { code, signal });
+        channel.end();
+      })(),
+    };
+  }
+}
+
+function sizeOf({ rows, cols }: { readonly rows: number; readonly cols: number }): { rows: number; columns: number } {
+  const bounded = (value: number, usual: number) => (value === 0 ? usual : Math.min(value, 10_000));
+  return { rows: bounded(rows, 24), columns: bounded(cols, 80) };
+}
+
+function termOf(info: PseudoTtyInfo): string {
+  const { term } = info as unknown as { readonly term?: string };
+  return term !== undefined && /^[\w.+-]{1,64}$/.test(term) ? term : "xterm";
+}
+
+function textOf(error: unknown): string {
+  const errno = errnoOf(error);
+  return errno === undefined ? "The sandbox did not start the program." : `The program could not be started (${errno}).`;
+}

@@ -1,0 +1,63 @@
+/** OpenSSH's own programs as a user calls them. */
+import { spawn } from "node:child_process";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export interface SshAddress {
+  readonly hostname: string;
+  readonly username: string;
+  readonly port: number;
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export class OpenSsh {
+  readonly #config: string;
+
+  /** @param hostKey type and base64: the host key is checked */
+  constructor({ hostname, username, port }: SshAddress, hostKey: string) {
+    const directory = mkdtempSync(join(tmpdir(), "caisson-ssh-"));
+    this.#config = join(directory, "config");
+    const knownHosts = join(directory, "known_hosts");
+    writeFileSync(knownHosts, `[${hostname}]:${port} ${hostKey}\n`);
+    writeFileSync(
+      this.#config,
+      [
+        `Host sandbox`,
+        `  HostName ${hostname}`,
+        `  User ${username}`,
+        `  Port ${port}`,
+        `  UserKnownHostsFile ${knownHosts}`,
+        `  StrictHostKeyChecking yes`,
+        `  IdentityFile none`,
+        `  BatchMode yes`,
+        `  LogLevel ERROR`,
+        "",
+      ].join("\n"),
+    );
+  }
+
+  /** @param program `ssh`, `scp` or `sftp`. The arguments name the sandbox `sandbox` */
+  run(program: "ssh" | "scp" | "sftp", args: readonly string[], input = ""): Promise<Ended> {
+    const child = spawn(program, ["-F", this.#config, ...args], { timeout: 60_000 });
+    let [stdout, stderr] = ["", ""];
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+    child.stdin.on("error", () => undefined);
+    child.stdin.end(input);
+    return new Promise((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", (code) => resolve({ code, stdout, stderr }));
+    });
+  }
+
+  /** Starts `ssh` and leaves it running. The caller ends it. */
+  start(args: readonly string[]) {
+    return spawn("ssh", ["-F", this.#config, ...args], { stdio: ["pipe", "pipe", "inherit"] });
+  }
+}
