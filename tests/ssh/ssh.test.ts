@@ -40,7 +40,7 @@ const ssh = (...args: string[]) => client.run("ssh", ["sandbox", ...args]);
 
 test("a command has its output, its errors and its exit code", async () => {
   assert.deepEqual(await ssh("echo out; echo err >&2; exit 7"), { code: 7, stdout: "out\n", stderr: "err\n" });
-  assert.deepEqual(await ssh("id -un; pwd; uname -n"), { code: 0, stdout: (await ssh("whoami; echo ~; hostname")).stdout, stderr: "" });
+  assert.equal((await ssh("id -un; pwd")).stdout, "app\n/home/app\n");
   assert.equal((await ssh("kill -KILL $$")).code, 255);
   assert.equal((await ssh("/no/such/program")).code, 127);
 });

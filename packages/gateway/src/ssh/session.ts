@@ -1,5 +1,6 @@
 /** One session channel: a shell, a command or a subsystem, with or without a terminal. */
-import { pipeline } from "node:stream/promises";
+import type { Readable, Writable } from "node:stream";
+import { finished } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf, type SshRoute } from "@caisson/protocol";
 import type { Logger } from "pino";
@@ -98,10 +99,10 @@ export function serveSession({ session, route, log }: SessionOptions): void {
     channel.once("close", () => {
       agent.processes.kill({ pid, signal: "SIGHUP" }).catch(() => undefined);
     });
-    pipeline(channel, agent.writeStream(stdinStream)).catch(() => undefined);
-    const outputs = [pipeline(agent.readStream(stdoutStream), channel, { end: false })];
-    if (stderrStream !== 0n) outputs.push(pipeline(agent.readStream(stderrStream), channel.stderr, { end: false }));
-    const flushed = Promise.allSettled(outputs);
+    feed(channel, agent.writeStream(stdinStream));
+    const outputs = [drain(agent.readStream(stdoutStream), channel)];
+    if (stderrStream !== 0n) outputs.push(drain(agent.readStream(stderrStream), channel.stderr));
+    const flushed = Promise.all(outputs);
     return {
       pid,
       done: (async () => {
@@ -113,6 +114,24 @@ export function serveSession({ session, route, log }: SessionOptions): void {
       })(),
     };
   }
+}
+
+// Not `pipeline`: it destroys the channel when one stream fails, and the exit status would be lost.
+
+/** A program that ends before its input does is no error: what the client still sends is dropped. */
+function feed(channel: ServerChannel, input: Writable): void {
+  input.on("error", () => {
+    channel.unpipe(input);
+    channel.resume();
+  });
+  channel.once("close", () => input.destroy());
+  channel.pipe(input);
+}
+
+/** Never rejects. Resolves when everything was given to the channel. */
+async function drain(output: Readable, target: Writable): Promise<void> {
+  output.pipe(target, { end: false });
+  await finished(output, { writable: false }).catch(() => undefined);
 }
 
 function sizeOf({ rows, cols }: { readonly rows: number; readonly cols: number }): { rows: number; columns: number } {
