@@ -63,6 +63,12 @@ export const rows: readonly Row[] = [
   { row: 8, area: "volumes", what: "Create with a root snapshot" },
   { row: 9, area: "volumes", what: "Create with mounted volumes" },
   {
+    row: 12,
+    area: "exposure",
+    what: "Create with SSH",
+    exceptions: { py: clientBug("`ssh` stays None: the client asks for SSH and never for the address") },
+  },
+  {
     row: 13,
     area: "exposure",
     what: "Create with an exposed port",
@@ -128,6 +134,7 @@ export const rows: readonly Row[] = [
     exceptions: { py: partly("the client offers neither a request body nor the response's body") },
   },
   { row: 38, area: "exposure", what: "Expose a port over HTTPS" },
+  { row: 40, area: "exposure", what: "Expose SSH" },
   { row: 39, area: "exposure", what: "Expose a Deno process over HTTPS" },
   { row: 42, area: "environment", what: "Environment: get" },
   { row: 43, area: "environment", what: "Environment: set" },

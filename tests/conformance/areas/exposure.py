@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import ssl
+import subprocess
 import time
 from urllib.parse import urlsplit
 
@@ -53,6 +54,25 @@ async def answered(url, *args):
 async def port(context):
     async with context.mode.create(port=8080) as sandbox:
         assert sandbox.url is None
+
+
+@area.scenario(12, "client bug: no address comes back")
+async def create_with_ssh(context):
+    async with context.mode.create(ssh=True) as sandbox:
+        assert sandbox.ssh is None
+
+
+@area.scenario(40, "a login with the user name alone")
+async def expose_ssh(context):
+    address = await settle(context.sandbox.expose_ssh())
+    get = (lambda key: address[key]) if isinstance(address, dict) else (lambda key: getattr(address, key))
+    options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes"]
+    command = ["ssh", *[part for option in options for part in ("-o", option)], "-p", str(get("port"))]
+    target = f"{get('username')}@{get('hostname')}"
+    done = await asyncio.to_thread(
+        subprocess.run, [*command, target, "id -un"], stdin=subprocess.DEVNULL, capture_output=True, timeout=30
+    )
+    assert (done.returncode, done.stdout) == (0, b"app\n"), done
 
 
 @area.scenario(38, "method, path, body")

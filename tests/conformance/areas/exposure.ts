@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { Sandbox } from "@deno/sandbox";
 import { rejection, until, type Scenario } from "../runner/scenario.ts";
+import { login } from "../runner/login.ts";
 import { visit } from "../runner/visit.ts";
 
 const program = (port: number, name: string) => `
@@ -32,6 +33,28 @@ const answered = (url: string) =>
 const echoed = async (url: string) => JSON.parse((await answered(url)).body) as Echo;
 
 export const scenarios: readonly Scenario[] = [
+  {
+    row: 12,
+    title: "`ssh` has an address that works from the start",
+    async run() {
+      await using sandbox = await Sandbox.create({ ssh: true });
+      assert.ok(sandbox.ssh !== undefined && sandbox.ssh !== null);
+      assert.equal(await login(sandbox.ssh, "cat /etc/debian_version | head -c 3; id -un"), "13.app\n");
+    },
+  },
+  {
+    row: 40,
+    title: "every call gives another user name; both log in, until the sandbox ends",
+    async run() {
+      const sandbox = await Sandbox.create();
+      const [one, other] = [await sandbox.exposeSsh(), await sandbox.exposeSsh()];
+      assert.notEqual(one.username, other.username);
+      for (const address of [one, other]) assert.equal(await login(address, "echo in; exit 0"), "in\n");
+      await sandbox.kill();
+      await rejection(login(one, "true"));
+      await rejection(sandbox.exposeSsh());
+    },
+  },
   {
     row: 13,
     title: "`url` leads to the port from the start",
