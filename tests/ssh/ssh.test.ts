@@ -64,18 +64,30 @@ test("files come and go by scp, in both protocols, and by sftp", async () => {
   const data = randomBytes(2_000_000);
   await writeFile(join(directory, "data"), data);
   for (const protocol of [[], ["-O"]]) {
-    assert.deepEqual(await client.run("scp", [...protocol, join(directory, "data"), "sandbox:/tmp/copied"]), { code: 0, stdout: "", stderr: "" });
+    assert.deepEqual(await client.run("scp", [...protocol, join(directory, "data"), "sandbox:/tmp/copied"]), {
+      code: 0,
+      stdout: "",
+      stderr: "",
+    });
     assert.deepEqual(Buffer.from(await sandbox.fs.readFile("/tmp/copied")), data);
     const { code } = await client.run("scp", [...protocol, "sandbox:/tmp/copied", join(directory, "back")]);
     assert.deepEqual([code, await readFile(join(directory, "back"))], [0, data]);
   }
-  const { code, stdout } = await client.run("sftp", ["-b", "-", "sandbox"], "mkdir /tmp/made\nput /etc/hostname /tmp/made/name\nls /tmp/made\n");
+  const { code, stdout } = await client.run(
+    "sftp",
+    ["-b", "-", "sandbox"],
+    "mkdir /tmp/made\nput /etc/hostname /tmp/made/name\nls /tmp/made\n",
+  );
   assert.equal(code, 0);
   assert.match(stdout, /\/tmp\/made\/name/);
 });
 
 test("a port of the sandbox is forwarded, and a port of the node is not", async () => {
-  await using server = await sandbox.spawn("python3", { args: ["-m", "http.server", "8123", "--bind", "127.0.0.1"], stdout: "null", stderr: "null" });
+  await using server = await sandbox.spawn("python3", {
+    args: ["-m", "http.server", "8123", "--bind", "127.0.0.1"],
+    stdout: "null",
+    stderr: "null",
+  });
   void server;
   const answered = await until(20_000, "an answer through -W", async () => {
     const { stdout } = await client.run("ssh", ["-W", "localhost:8123", "sandbox"], "GET / HTTP/1.0\r\n\r\n");
@@ -84,13 +96,21 @@ test("a port of the sandbox is forwarded, and a port of the node is not", async 
   assert.match(answered, /SimpleHTTP/);
   // The API of the platform, at the same address from its host's point of view.
   const { port } = new URL(env.DENO_DEPLOY_ENDPOINT);
-  assert.notEqual((await client.run("ssh", ["-W", `127.0.0.1:${port}`, "sandbox"], "GET /healthz HTTP/1.0\r\n\r\n")).code, 0);
+  assert.notEqual(
+    (await client.run("ssh", ["-W", `127.0.0.1:${port}`, "sandbox"], "GET /healthz HTTP/1.0\r\n\r\n")).code,
+    0,
+  );
   const tunnel = client.start(["-N", "-L", "127.0.0.1:18123:localhost:8123", "sandbox"]);
   try {
-    await until(20_000, "the tunnel", () => new Promise<true | undefined>((resolve) => {
-      const socket = connect(18_123, "127.0.0.1", () => (socket.destroy(), resolve(true)));
-      socket.once("error", () => resolve(undefined));
-    }));
+    await until(
+      20_000,
+      "the tunnel",
+      () =>
+        new Promise<true | undefined>((resolve) => {
+          const socket = connect(18_123, "127.0.0.1", () => (socket.destroy(), resolve(true)));
+          socket.once("error", () => resolve(undefined));
+        }),
+    );
     assert.equal((await fetch("http://127.0.0.1:18123/")).status, 200);
   } finally {
     tunnel.kill();

@@ -333,7 +333,9 @@ const ssh = z
     publicHost: z
       .string()
       .optional()
-      .describe("Hostname that clients get for SSH. Default: `gateway.domain` when it is not `localhost`, else `ssh.host`."),
+      .describe(
+        "Hostname that clients get for SSH. Default: `gateway.domain` when it is not `localhost`, else `ssh.host`.",
+      ),
     publicPort: z
       .int()
       .min(1)

@@ -199,8 +199,11 @@ class Gateway implements SshGateway {
 function refuse(connection: Connection, context: AuthContext, attempts: number): void {
   if (attempts > sshLimits.attempts) return void connection.end();
   if (context.method === "keyboard-interactive") {
-    context.prompt([], "Caisson: no running sandbox has this user name.", "It ends with its sandbox. Ask for a new one with exposeSsh().", () =>
-      context.reject(["keyboard-interactive"]),
+    context.prompt(
+      [],
+      "Caisson: no running sandbox has this user name.",
+      "It ends with its sandbox. Ask for a new one with exposeSsh().",
+      () => context.reject(["keyboard-interactive"]),
     );
     return;
   }

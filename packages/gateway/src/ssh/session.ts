@@ -146,5 +146,7 @@ function termOf(info: PseudoTtyInfo): string {
 
 function textOf(error: unknown): string {
   const errno = errnoOf(error);
-  return errno === undefined ? "The sandbox did not start the program." : `The program could not be started (${errno}).`;
+  return errno === undefined
+    ? "The sandbox did not start the program."
+    : `The program could not be started (${errno}).`;
 }
