@@ -170,14 +170,20 @@ class Gateway implements SshGateway {
     let channels = 0;
     const admit = () => channels < sshLimits.channels;
     connection.on("session", (accept, reject) => {
-      if (!admit()) return void reject();
+      if (!admit()) {
+        reject();
+        return;
+      }
       channels++;
       const session = accept();
       session.once("close", () => channels--);
       serveSession({ session, route, log });
     });
     connection.on("tcpip", (accept, reject, info) => {
-      if (!admit()) return void reject();
+      if (!admit()) {
+        reject();
+        return;
+      }
       channels++;
       void forwardIn(info, accept, reject, { route, log }).finally(() => channels--);
     });
@@ -197,7 +203,10 @@ class Gateway implements SshGateway {
 
 /** The library has no other way to say why: a client shows the instruction of a keyboard-interactive login. */
 function refuse(connection: Connection, context: AuthContext, attempts: number): void {
-  if (attempts > sshLimits.attempts) return void connection.end();
+  if (attempts > sshLimits.attempts) {
+    connection.end();
+    return;
+  }
   if (context.method === "keyboard-interactive") {
     context.prompt(
       [],

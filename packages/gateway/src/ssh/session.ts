@@ -38,8 +38,10 @@ export function serveSession({ session, route, log }: SessionOptions): void {
   });
   session.on("env", (accept, reject, { key, val }) => {
     const known = Object.hasOwn(env, key) || Object.keys(env).length < sshLimits.variables;
-    if (!variableName.test(key) || val.includes("\0") || Buffer.byteLength(val) > sshLimits.variableBytes || !known)
-      return void reject?.();
+    if (!variableName.test(key) || val.includes("\0") || Buffer.byteLength(val) > sshLimits.variableBytes || !known) {
+      reject?.();
+      return;
+    }
     env[key] = val;
     accept?.();
   });
@@ -58,12 +60,18 @@ export function serveSession({ session, route, log }: SessionOptions): void {
   });
   session.on("shell", (accept) => begin(accept(), { command: shell, args: ["-l"] }));
   session.on("exec", (accept, reject, { command }) => {
-    if (command.includes("\0") || Buffer.byteLength(command) > sshLimits.commandBytes) return void reject?.();
+    if (command.includes("\0") || Buffer.byteLength(command) > sshLimits.commandBytes) {
+      reject?.();
+      return;
+    }
     begin(accept(), { command: shell, args: ["-c", command] });
   });
   session.on("subsystem", (accept, reject, { name }) => {
     const command = Object.hasOwn(subsystems, name) ? subsystems[name] : undefined;
-    if (command === undefined) return void reject?.();
+    if (command === undefined) {
+      reject?.();
+      return;
+    }
     begin(accept(), { command, args: [] });
   });
 
