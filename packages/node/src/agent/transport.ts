@@ -58,24 +58,10 @@ export function createTransport(connection: AgentConnection): Transport {
   const deadline = (method: { readonly name: string }, timeoutMs: number | undefined) =>
     timeoutMs ?? (unbounded.has(method.name) ? undefined : defaultTimeoutMs);
   return {
-    unary: (method, signal, timeoutMs, header, input, contextValues) =>
-      transportFor(method, contextValues).unary(
-        method,
-        signal,
-        deadline(method, timeoutMs),
-        header,
-        input,
-        contextValues,
-      ),
-    stream: (method, signal, timeoutMs, header, input, contextValues) =>
-      transportFor(method, contextValues).stream(
-        method,
-        signal,
-        deadline(method, timeoutMs),
-        header,
-        input,
-        contextValues,
-      ),
+    unary: (method, signal, timeoutMs, ...rest) =>
+      transportFor(method, rest[2]).unary(method, signal, deadline(method, timeoutMs), ...rest),
+    stream: (method, signal, timeoutMs, ...rest) =>
+      transportFor(method, rest[2]).stream(method, signal, deadline(method, timeoutMs), ...rest),
   };
 }
 

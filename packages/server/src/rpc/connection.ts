@@ -5,7 +5,7 @@ import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
 import type { WebSocket } from "ws";
 import type { Hold } from "../kernel/memory/budget.ts";
-import type { Turns } from "../kernel/memory/turns.ts";
+import type { Turns } from "../kernel/turns.ts";
 import type { LiveSandbox, SandboxConnection } from "../sandboxes/index.ts";
 import type { Methods } from "./call.ts";
 import type { ConnectionState } from "./connection-state.ts";

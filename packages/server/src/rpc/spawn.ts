@@ -3,7 +3,7 @@ import { pipeline } from "node:stream/promises";
 import type { Readable } from "node:stream";
 import type { Spawned, SpawnOptions } from "@caisson/api";
 import { errnoOf, type Agent } from "@caisson/protocol";
-import type { Hold } from "../kernel/memory/budget.ts";
+import { split, type Hold } from "../kernel/memory/budget.ts";
 import { memoryPatience, type Call } from "./call.ts";
 import { OperationFailure, serialiseError } from "./errors.ts";
 import { HoldBack } from "./streams/hold-back.ts";
@@ -24,11 +24,12 @@ export async function spawn(
 ): Promise<Spawned> {
   const { agent, connection, memory, signal } = call;
   const stdin = options.stdinStreamId === undefined ? undefined : connection.inbound.claim(options.stdinStreamId);
-  const holds: Hold[] = [];
+  let holds: Hold[] = [];
   try {
-    for (const output of [options.stdout, options.stderr])
-      if (output === "piped")
-        holds.push(await memory.streams.take(outboundBytes, { signal, deadline: memoryPatience }));
+    const piped = [options.stdout, options.stderr].filter((output) => output === "piped").length;
+    // All at once: whoever holds some must not wait for more.
+    const all = await memory.streams.take(piped * outboundBytes, { signal, deadline: memoryPatience });
+    holds = split(all, piped, outboundBytes);
     const started = await agent.processes.spawn(
       {
         command,

@@ -7,7 +7,7 @@ import { traceHeader } from "../kernel/http/trace.ts";
 import type { Upgrade, UpgradeRoute } from "../kernel/slice.ts";
 import { checkCreateConfig, decodeConfigHeader, type LiveSandbox, type Sandboxes } from "../sandboxes/index.ts";
 import type { Methods } from "./call.ts";
-import type { Turns } from "../kernel/memory/turns.ts";
+import type { Turns } from "../kernel/turns.ts";
 import { Connection, connectionBytes, type ConnectionOptions } from "./connection.ts";
 import type { MemoryLedger } from "./memory/ledger.ts";
 

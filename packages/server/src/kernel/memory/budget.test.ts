@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Budget } from "./budget.ts";
+import { Budget, split } from "./budget.ts";
 
 const never = new AbortController().signal;
 const patient = { signal: never, deadline: 60_000 };
@@ -61,4 +61,15 @@ test("waiting ends with the deadline, with an abort, and at once for what can ne
   held.release();
   (await behind).release();
   assert.equal(budget.used, 0);
+});
+
+test("what was taken at once is given back in parts, each once", () => {
+  const budget = new Budget(10);
+  const [one, two] = split(budget.try(8)!, 2, 4);
+  one!.release();
+  one!.release();
+  assert.equal(budget.used, 4);
+  two!.shrinkTo(0);
+  assert.equal(budget.used, 0);
+  assert.deepEqual(split(budget.try(0)!, 0, 4), []);
 });

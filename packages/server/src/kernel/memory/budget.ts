@@ -14,6 +14,20 @@ export interface Hold {
   release(): void;
 }
 
+/** Divides what was taken at once into equal parts with owners of their own. @param bytes of one part */
+export function split(hold: Hold, parts: number, bytes: number): Hold[] {
+  let left = parts;
+  return Array.from({ length: parts }, () => {
+    let released = false;
+    const release = () => {
+      if (released) return;
+      released = true;
+      hold.shrinkTo(--left * bytes);
+    };
+    return { shrinkTo: (wanted) => (wanted <= 0 ? release() : undefined), release };
+  });
+}
+
 interface Waiter {
   readonly bytes: number;
   readonly grant: () => void;

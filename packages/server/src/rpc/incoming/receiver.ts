@@ -5,7 +5,7 @@
 import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
 import type { Budget, Hold } from "../../kernel/memory/budget.ts";
-import type { Turns } from "../../kernel/memory/turns.ts";
+import type { Turns } from "../../kernel/turns.ts";
 
 /** Bytes of an incomplete frame that need no memory of the sandbox. A frame of a stream is smaller. */
 const freeBytes = 256 * 1024;
@@ -61,11 +61,6 @@ export class Receiver {
       if (!turns.hasTime(orgId)) this.#waitForTurn();
     });
     socket.on("message", (data: Buffer) => this.#onFrame(data));
-  }
-
-  /** Whether reading is stopped. */
-  get stopped(): boolean {
-    return this.#stops > 0;
   }
 
   /** Stops reading until as many `resume` came. */

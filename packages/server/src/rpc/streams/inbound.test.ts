@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { configSchema } from "@caisson/protocol";
 import { OperationFailure } from "../errors.ts";
-import { InboundStream } from "./inbound.ts";
+import { LongText } from "../incoming/long-text.ts";
+import { parseFrame } from "../incoming/parse.ts";
+import { MemoryLedger } from "../memory/ledger.ts";
+import type { LiveSandbox } from "../../sandboxes/index.ts";
+import type { Sender } from "../sender.ts";
+import { InboundStream, InboundStreams } from "./inbound.ts";
 import { Budget } from "../../kernel/memory/budget.ts";
 import { ReceiveBudget } from "./receive-budget.ts";
 
@@ -83,4 +89,45 @@ test("what was handed over as one piece counts as unread until the stream is des
   await sleep(1);
   assert.deepEqual([budget.paused, ended()], [false, 1]);
   budget.close();
+});
+
+/** @param send gets the frames to the client */
+function connection(send: (frame: string) => void = () => undefined) {
+  const ledger = new MemoryLedger(configSchema.parse({}).limits);
+  const memory = ledger.of({ orgId: "org" } as LiveSandbox);
+  const streams = new InboundStreams({ send } as unknown as Sender, { pause() {}, resume() {} }, memory);
+  return { ledger, memory, streams };
+}
+
+test("a connection that ends gives back the memory of every stream, also of those that nobody claimed", async () => {
+  const { ledger, memory, streams } = connection();
+  for (const streamId of [1, 2, 3]) {
+    streams.receive("$sandbox.stream.start", { streamId });
+    streams.receive("$sandbox.stream.enqueue", { streamId, data: "QUJD" });
+  }
+  streams.receive("$sandbox.stream.end", { streamId: 1 });
+  streams.receive("$sandbox.stream.end", { streamId: 2 });
+  const claimed = streams.claim(2);
+  assert.ok(memory.streams.used > 0);
+  streams.close();
+  assert.equal(await content(claimed), "ABC");
+  await sleep(1);
+  assert.deepEqual(ledger.used(), { calls: 0, streams: 0, content: 0 });
+});
+
+test("a long piece is decoded as it is read, in order with the others, and its memory goes with it", async () => {
+  const { ledger, memory, streams } = connection();
+  const data = Buffer.alloc(300_000, "caisson ");
+  streams.receive("$sandbox.stream.start", { streamId: 1 });
+  streams.receive("$sandbox.stream.enqueue", { streamId: 1, data: Buffer.from("<").toString("base64") });
+  const params = { streamId: 1, data: data.toString("base64") };
+  const frame = parseFrame(Buffer.from(JSON.stringify({ jsonrpc: "2.0", method: "$sandbox.stream.enqueue", params })));
+  assert.ok(frame.long instanceof LongText);
+  const long = (frame.value as { params: unknown }).params;
+  assert.ok(streams.receive("$sandbox.stream.enqueue", long, frame.long, memory.content.try(1000)));
+  streams.receive("$sandbox.stream.enqueue", { streamId: 1, data: Buffer.from(">").toString("base64") });
+  streams.receive("$sandbox.stream.end", { streamId: 1 });
+  assert.equal(await content(streams.claim(1)), `<${data.toString()}>`);
+  await sleep(1);
+  assert.deepEqual(ledger.used(), { calls: 0, streams: 0, content: 0 });
 });

@@ -280,7 +280,8 @@ export class InboundStreams {
   close(): void {
     this.#closed = true;
     for (const stream of this.#open.values()) {
-      if (!stream.complete)
+      // A complete stream that a request has is read to its end; nobody will ever read the others.
+      if (!stream.complete || this.#unclaimed.has(stream.streamId))
         stream.destroy(
           new OperationFailure({
             constructorName: "ConnectionAborted",
