@@ -118,6 +118,26 @@ test("a port of the sandbox is forwarded, and a port of the node is not", async 
   }
 });
 
+test("sessions that have ended make room for others, on one connection", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "caisson-mux-"));
+  const control = join(directory, "socket");
+  const master = client.start(["-M", "-N", "-S", control, "sandbox"]);
+  try {
+    await until(20_000, "the control socket", async () =>
+      (await client.run("ssh", ["-S", control, "-O", "check", "sandbox"])).code === 0 ? true : undefined,
+    );
+    // More than a sandbox can have at a time.
+    for (let at = 0; at < 70; at++)
+      assert.deepEqual(await client.run("ssh", ["-S", control, "sandbox", `echo ${at}`]), {
+        code: 0,
+        stdout: `${at}\n`,
+        stderr: "",
+      });
+  } finally {
+    master.kill();
+  }
+});
+
 test("a user name of nobody is refused, and one ends with its sandbox", async () => {
   const address = await expose(sandbox.id);
   const stranger = new OpenSsh({ ...address, username: "a".repeat(32) }, await hostKey());

@@ -16,19 +16,19 @@ export async function forwardIn(
 ): Promise<void> {
   const hosts = destIP === "localhost" || destIP === "" ? ["127.0.0.1", "::1"] : [destIP];
   for (const host of hosts) {
+    const inside = await route.agent.dial(host, destPort).catch((error: unknown) => {
+      log.debug({ err: error }, "a forwarded connection was not made");
+    });
+    if (inside === undefined) continue;
     try {
-      const inside = await route.agent.dial(host, destPort);
       const channel = accept();
-      const stop = () => inside.destroy();
-      channel.once("close", stop);
+      channel.once("close", () => inside.destroy());
       // Each direction ends for itself: a half-closed connection goes on in the other one.
       await Promise.allSettled([pipeline(channel, inside), pipeline(inside, channel)]);
-      channel.off("close", stop);
+    } finally {
       inside.destroy();
-      return;
-    } catch (error) {
-      log.debug({ err: error }, "a forwarded connection was not made");
     }
+    return;
   }
   reject();
 }

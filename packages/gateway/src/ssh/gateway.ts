@@ -51,8 +51,9 @@ class Gateway implements SshGateway {
   readonly #connections = new Set<Connection>();
   /** Not logged in yet, by address. */
   readonly #logins = new Map<string, number>();
-  /** Logged in, by user name. */
-  readonly #users = new Map<string, number>();
+  /** Logged in, and channels of them, by sandbox. */
+  readonly #loggedIn = new Map<string, number>();
+  readonly #channels = new Map<string, number>();
   #directory: RouteDirectory<SshRoute> = { find: () => Promise.resolve(undefined) };
   #server: SshServer | undefined;
   #port: number;
@@ -113,8 +114,8 @@ class Gateway implements SshGateway {
     const all = [...this.#logins.values()].reduce((sum, value) => sum + value, 0);
     if (waiting > sshLimits.loginsPerAddress || all > sshLimits.logins) socket?.destroy();
     let route: SshRoute | undefined;
-    let user = "";
     let attempts = 0;
+    let closed = false;
     const grace = setTimeout(() => connection.end(), sshLimits.login);
     const loggedIn = once(() => {
       clearTimeout(grace);
@@ -124,26 +125,30 @@ class Gateway implements SshGateway {
 
     connection.on("error", (error) => log.debug({ err: error }, "an SSH connection failed"));
     connection.on("authentication", (context) => {
-      void this.#authenticate(context, ++attempts).then((found) => {
-        if (found === undefined) return refuse(connection, context, attempts);
-        if (count(this.#users, context.username, 1) > sshLimits.connectionsPerUser) {
-          count(this.#users, context.username, -1);
+      const login = async () => {
+        const found = await this.#authenticate(context, ++attempts);
+        if (closed || route !== undefined) return;
+        if (found === undefined || (this.#loggedIn.get(found.workloadId) ?? 0) >= sshLimits.connectionsPerSandbox)
           return refuse(connection, context, attempts);
-        }
         route = found;
-        user = context.username;
+        count(this.#loggedIn, found.workloadId, 1);
         found.ended.addEventListener("abort", leave, { once: true });
         loggedIn();
         context.accept();
+      };
+      login().catch((error: unknown) => {
+        log.warn({ err: error }, "an SSH login failed inside the gateway");
+        connection.end();
       });
     });
     connection.on("ready", () => route !== undefined && this.#serve(connection, route));
     connection.once("close", () => {
+      closed = true;
       loggedIn();
       this.#connections.delete(connection);
       if (route === undefined) return;
       route.ended.removeEventListener("abort", leave);
-      count(this.#users, user, -1);
+      count(this.#loggedIn, route.workloadId, -1);
       const visit = {
         workloadId: route.workloadId,
         bytesIn: socket?.bytesRead ?? 0,
@@ -167,25 +172,29 @@ class Gateway implements SshGateway {
 
   #serve(connection: Connection, route: SshRoute): void {
     const log = this.#options.log.child({ workload: route.workloadId });
-    let channels = 0;
-    const admit = () => channels < sshLimits.channels;
+    const { workloadId } = route;
+    const full = () => (this.#channels.get(workloadId) ?? 0) >= sshLimits.channelsPerSandbox;
     connection.on("session", (accept, reject) => {
-      if (!admit()) {
+      if (full()) {
         reject();
         return;
       }
-      channels++;
       const session = accept();
-      session.once("close", () => channels--);
+      const free = once(() => count(this.#channels, workloadId, -1));
+      count(this.#channels, workloadId, 1);
+      session.once("close", free);
+      connection.once("close", free);
       serveSession({ session, route, log });
     });
     connection.on("tcpip", (accept, reject, info) => {
-      if (!admit()) {
+      if (full()) {
         reject();
         return;
       }
-      channels++;
-      void forwardIn(info, accept, reject, { route, log }).finally(() => channels--);
+      count(this.#channels, workloadId, 1);
+      forwardIn(info, accept, reject, { route, log })
+        .catch((error: unknown) => log.debug({ err: error }, "a forwarded connection failed"))
+        .finally(() => count(this.#channels, workloadId, -1));
     });
   }
 

@@ -7,9 +7,9 @@ export const sshLimits = {
   /** Connections that are not logged in: all, and of one address. */
   logins: 256,
   loginsPerAddress: 16,
-  /** Connections of one user name, and channels of one connection. */
-  connectionsPerUser: 32,
-  channels: 64,
+  /** Of one sandbox, under whatever user name. A channel buffers up to 2 MiB of what nobody inside reads. */
+  connectionsPerSandbox: 32,
+  channelsPerSandbox: 64,
   /** An alive message after this long without data; the connection ends after so many without an answer. */
   keepAlive: 15_000,
   keepAlives: 4,

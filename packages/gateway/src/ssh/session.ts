@@ -76,6 +76,8 @@ export function serveSession({ session, route, log }: SessionOptions): void {
   });
 
   function begin(channel: ServerChannel, program: Program): void {
+    // The client may disconnect at any moment; that must not end this process.
+    channel.on("error", (error: unknown) => log.debug({ err: error }, "an SSH channel failed"));
     const running = run(channel, program);
     started = running.then(({ pid }) => pid);
     started.catch(() => undefined);
