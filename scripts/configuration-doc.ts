@@ -59,7 +59,7 @@ exposed ports ([previews](previews.md)).
 
 if (process.argv.includes("--check")) {
   if (readFileSync(path, "utf8") !== text) {
-    console.error("docs/configuration.md does not match packages/protocol/src/config.ts; run: npm run generate");
+    console.error("docs/configuration.md does not match packages/protocol/src/config; run: npm run generate");
     process.exitCode = 1;
   }
 } else {

@@ -1,6 +1,6 @@
 /** @module Definitions that every package shares: errors, identifiers, the agent contract, node and egress interfaces. No I/O. */
 export * from "./agent.ts";
-export * from "./config.ts";
+export * from "./config/index.ts";
 export * from "./egress.ts";
 export * from "./errors.ts";
 export * from "./gateway.ts";
