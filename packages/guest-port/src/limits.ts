@@ -41,7 +41,10 @@ export interface PortLimits {
   readonly late: Rate;
   /** Allowed in addition for each stream that the host opens: heads, trailers, window updates. */
   readonly perStream: number;
-  /** What a stream that the host closes may have sent without being read, bytes. */
+  /**
+   * HTTP/2 window of a stream, bytes: what the guest may send on it before it is read, and so what may still arrive when the host closes
+   * it. The server's accounts of memory count on it.
+   */
   readonly window: number;
 }
 
@@ -65,7 +68,7 @@ export const controlLimits: PortLimits = {
   stale: { burst: 512 * MiB, perSecond: 4 * MiB },
   late: { burst: 256 * MiB, perSecond: 16 * MiB },
   perStream: 2048,
-  window: 2 * MiB,
+  window: 256 * 1024,
 };
 
 /** Egress port: the guest opens the streams, so their heads count as overhead: some 200 bytes per connection. */

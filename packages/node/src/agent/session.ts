@@ -1,13 +1,12 @@
 /** One HTTP/2 session with an agent, over a synchronised socket. The agent may be hostile: everything that it may send is bounded. */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
 import type { Socket } from "node:net";
+import { controlLimits } from "@caisson/guest-port";
 import { CaissonError } from "@caisson/protocol";
 
 /** The name in requests' `:authority`; nothing resolves it. */
 export const agentOrigin = "http://agent";
 
-/** What the guest may send on one stream before it is read: the limit of memory that one stream can take. The server counts on it. */
-const streamWindowBytes = 256 * 1024;
 /** Sum over all streams. Node returns connection-level credit at once, so this limits bursts, not memory. */
 const sessionWindowBytes = 64 * 2 ** 20;
 const maximumHeaderBytes = 16 * 1024;
@@ -26,7 +25,7 @@ export async function openSession(socket: Socket): Promise<ClientHttp2Session> {
     createConnection: () => socket,
     settings: {
       enablePush: false,
-      initialWindowSize: streamWindowBytes,
+      initialWindowSize: controlLimits.window,
       maxFrameSize: 2 ** 20,
       maxHeaderListSize: maximumHeaderBytes,
       // A guest opens no streams here.
