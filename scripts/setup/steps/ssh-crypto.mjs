@@ -3,15 +3,15 @@
  * leaves it out without a word. The headers come from the npm package that Node.js itself came in.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../command.mjs";
+import { SetupFailure } from "../failure.mjs";
 import { root } from "../paths.mjs";
 
 const folder = join(root, "node_modules/ssh2/lib/protocol/crypto");
 const binding = join(folder, "build/Release/sshcrypto.node");
-const stamp = join(folder, "build/caisson-node-version");
 const node = join(root, "node_modules/.bin/node");
 const log = "setup-ssh-crypto";
 
@@ -20,13 +20,19 @@ function nodeVersion() {
   return spawnSync(node, ["--version"], { encoding: "utf8" }).stdout.trim().replace(/^v/, "");
 }
 
+/** A binding of another Node.js is not loaded, or is loaded and then not there. */
+function loads() {
+  const code = "process.exit(typeof require(process.argv[1]).AESGCMCipher === 'function' ? 0 : 1)";
+  return spawnSync(node, ["-e", code, binding], { stdio: "ignore" }).status === 0;
+}
+
 /** @returns {import("../runner.mjs").Step} */
 export function sshCrypto() {
   return {
     name: "SSH cryptography",
     needed() {
-      if (!existsSync(binding) || !existsSync(stamp)) return "not built";
-      return readFileSync(stamp, "utf8") === nodeVersion() ? null : "built for another Node.js";
+      if (!existsSync(binding)) return "not built";
+      return loads() ? null : "built for another Node.js";
     },
     plan: () => ["the headers of Node.js 24 from npm, and a build of the SSH library's native part"],
     async run(progress) {
@@ -44,10 +50,16 @@ export function sshCrypto() {
         await run("tar", ["-xzf", archive, "-C", headers, "package/include"], { log, progress, remedy });
         rmSync(archive);
         const gyp = join(root, "node_modules/node-gyp/bin/node-gyp.js");
-        const options = [`--nodedir=${join(headers, "package")}`, "--real_openssl_major=3"];
-        await run(node, [gyp, "rebuild", ...options], { cwd: folder, log, progress, remedy });
-        mkdirSync(join(folder, "build"), { recursive: true });
-        writeFileSync(stamp, version);
+        const nodedir = join(headers, "package");
+        await run(node, [gyp, "rebuild", `--nodedir=${nodedir}`, "--real_openssl_major=3"], {
+          cwd: folder,
+          // npm passes its own configuration on to what it runs, and node-gyp prefers that to its arguments.
+          env: { npm_config_nodedir: nodedir, npm_package_config_node_gyp_nodedir: nodedir },
+          log,
+          progress,
+          remedy,
+        });
+        if (!loads()) throw new SetupFailure(`Node.js ${version} cannot load what was built: ${binding}`, remedy);
       } finally {
         rmSync(headers, { recursive: true, force: true });
       }
