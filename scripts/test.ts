@@ -158,6 +158,13 @@ function parseGoEvent(line: string): GoEvent | undefined {
   }
 }
 
+/** Why a test failed, short: enough to see the kind of failure where only the end of the output was kept. */
+function firstLines(error: Error): string {
+  const cause = error.cause instanceof Error ? error.cause : error;
+  const lines = cause.message.trim().split("\n").slice(0, 12);
+  return lines.map((line) => `\n      ${line.slice(0, 200)}`).join("");
+}
+
 /** How long each file took, milliseconds. */
 const durations = new Map<string, number>();
 
@@ -170,7 +177,8 @@ async function nodeTests(paths: readonly string[], concurrency: number, limit: n
   const stream = run({ files: paths.map((path) => join(root, path)), concurrency, timeout: limit, execArgv });
   stream.on("test:fail", (event) => {
     if (event.todo === undefined && event.details.error.message !== "test failed") {
-      failures.push(`${event.file === undefined ? "" : `${relative(root, event.file)}: `}${event.name}`);
+      const place = event.file === undefined ? "" : `${relative(root, event.file)}: `;
+      failures.push(`${place}${event.name}${firstLines(event.details.error)}`);
     }
   });
   const done = new Promise<void>((resolve) => {
