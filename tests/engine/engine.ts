@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
+import { DirectoryBlobs, LocalFiles, LocalLayers } from "@caisson/layers";
 import { createNode, createQemuDriver, type ImageManifest } from "@caisson/node";
 import { type Agent, configSchema, type EgressGuard, type MachineSpec, type SandboxNode } from "@caisson/protocol";
 import { pino } from "pino";
@@ -45,6 +45,7 @@ export async function engine(home: string, options: EngineOptions = {}): Promise
     driver: createQemuDriver(),
     egress: noEgress,
     layers: new LocalLayers(join(home, "volumes"), new DirectoryBlobs(join(home, "blobs"))),
+    files: new LocalFiles(join(home, "apps")),
     log: pino({ level: process.env["LOG"] ?? "silent" }),
   });
 }

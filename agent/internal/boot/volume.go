@@ -63,7 +63,12 @@ func (d *Disks) MountVolume(ctx context.Context, serial, path string, readOnly b
 	if readOnly {
 		flags, data = unix.MS_NOATIME|unix.MS_RDONLY, "noload"
 	}
-	if err := unix.Mount(device, path, "ext4", flags, data); err != nil {
+	err = unix.Mount(device, path, "ext4", flags, data)
+	if err == unix.EINVAL && readOnly {
+		// The files of a revision are an EROFS image.
+		err = unix.Mount(device, path, "erofs", flags, "")
+	}
+	if err != nil {
 		return failure.From(fmt.Errorf("mount volume %s at %s: %w", serial, path, err))
 	}
 	disk, err := openDisk(serial, device, path)

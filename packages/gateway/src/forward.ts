@@ -28,7 +28,11 @@ export function forward({ request, response, visitor, address, route, upgraded }
   const disconnected = new AbortController();
   const client = new Client("http://route.invalid", {
     connect: (_, callback) => {
-      const signal = AbortSignal.any([disconnected.signal, route.ended, AbortSignal.timeout(limits.connect)]);
+      const signal = AbortSignal.any([
+        disconnected.signal,
+        route.ended,
+        AbortSignal.timeout(route.connectTimeout ?? limits.connect),
+      ]);
       route.connect(signal).then(
         (stream) => callback(null, asSocket(stream)),
         (error: unknown) => callback(error as Error, null),
@@ -141,6 +145,7 @@ function whyNot(error: Error): Refusal {
         rule: "no-answer",
         message: "The program in the sandbox did not accept the connection in time.",
       };
+    if (error.code === "resource_exhausted") return { status: 503, rule: "busy", message: error.message };
     return { status: 502, rule: "not-listening", message: error.message };
   }
   if (error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError)

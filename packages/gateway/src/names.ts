@@ -1,7 +1,7 @@
-/** Host names of previews: one label below the gateway's domain. */
+/** Host names below the gateway's domain: one label for a preview of a sandbox's port, `<app>.<org>.app` for an app. */
 
-/** What the server makes; see `packages/server/src/previews`. */
-const labelPattern = /^[a-z0-9]{1,63}$/;
+/** What the server makes; see `packages/server/src/previews` and `serving`. */
+const labelPattern = /^([a-z0-9]{1,63}|[a-z0-9-]{1,63}\.[a-z0-9-]{1,63}\.app)$/;
 
 export interface Names {
   readonly domain: string;

@@ -1,5 +1,5 @@
 /**
- * Runs QEMU's disk tools on images that guests and their monitors wrote. A compromised monitor can write any name into the header of
+ * Runs disk tools on what guests wrote: QEMU's tools on images, which their monitors wrote as well, and mkfs.erofs on trees of files. A compromised monitor can write any name into the header of
  * its image, at any moment, and any structure into the image. So:
  *
  * - the chain is described in full (`imageChain`), and names of backing files in headers mean nothing;
@@ -28,6 +28,8 @@ const output = "/output";
 export interface JailedToolOptions extends Omit<ToolOptions, "descriptor3" | "name"> {
   /** Paths on the host, top first. */
   readonly images: readonly string[];
+  /** A directory of the host with files that the tool reads, at `treeName`, and the bytes in it. */
+  readonly tree?: { readonly path: string; readonly bytes: number };
   /** An existing file that the tool may change. It belongs to our own user again when this returns. */
   readonly output?: string;
 }
@@ -60,16 +62,17 @@ export function asFileName(block: Block | null): string {
 }
 
 export const outputName = output;
+export const treeName = "/tree";
 
 /** @returns the exit code @throws as `runTool` */
 export async function runJailed(
-  program: "qemu-img" | "qemu-storage-daemon",
+  program: "qemu-img" | "qemu-storage-daemon" | "mkfs.erofs",
   args: readonly string[],
   options: JailedToolOptions,
 ): Promise<number> {
-  const { images, output: written, deadline = 60_000, ...rest } = options;
+  const { images, tree, output: written, deadline = 60_000, ...rest } = options;
   const uid = process.getuid?.() === 0 ? firstUid + (runs++ % uids) : undefined;
-  let inputBytes = 0;
+  let inputBytes = tree?.bytes ?? 0;
   for (const path of images) {
     const { mode, size } = await stat(path);
     inputBytes += size;
@@ -79,6 +82,7 @@ export async function runJailed(
   const path = `/usr/bin/${program}`;
   const jail = [...jailBase(path, { directories: ["/images"], endsWithUs: true }), "--seccomp", "3"];
   for (const [index, image] of images.entries()) jail.push("--ro-bind", image, `/images/${index}`);
+  if (tree !== undefined) jail.push("--ro-bind", tree.path, treeName);
   if (written !== undefined) jail.push("--bind", written, output);
   const limits = {
     core: 0,

@@ -38,7 +38,7 @@ export interface Engine {
   readonly pool: Pool;
 }
 
-export interface MachineTableOptions extends Pick<NodeOptions, "config" | "egress" | "layers" | "log"> {
+export interface MachineTableOptions extends Pick<NodeOptions, "config" | "egress" | "files" | "layers" | "log"> {
   /** @throws CaissonError `unavailable` when the node does not run */
   readonly engine: () => Engine;
 }
@@ -268,11 +268,15 @@ export class MachineTable implements NodeMachines {
     return machine;
   }
 
-  async #disks({ root, volumes }: MachineSpec): Promise<MachineDisks> {
-    const { layers } = this.#options;
-    const resolved = await Promise.all(
-      volumes.map(async (volume) => ({ ...(await resolve(layers, volume)), path: volume.path })),
-    );
+  async #disks({ root, volumes, images: mounts = [] }: MachineSpec): Promise<MachineDisks> {
+    const { layers, files } = this.#options;
+    const resolved = await Promise.all([
+      ...volumes.map(async (volume) => ({ ...(await resolve(layers, volume)), path: volume.path })),
+      ...mounts.map(async ({ image, serial, path }) => {
+        const images: [string] = [await files.imagePath(image)];
+        return { images, readOnly: true, serial, path };
+      }),
+    ]);
     if (root === undefined) return { volumes: resolved };
     const images: RootImages = { ...(await resolve(layers, root)), bytes: root.bytes };
     return { root: images, volumes: resolved };

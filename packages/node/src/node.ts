@@ -35,6 +35,7 @@ class Node implements SandboxNode {
   readonly id: string;
   readonly machines: MachineTable;
   readonly layers: NodeOptions["layers"];
+  readonly files: NodeOptions["files"];
   readonly #options: NodeOptions;
   readonly #events = new EgressEvents();
   #started: Started | undefined;
@@ -45,14 +46,15 @@ class Node implements SandboxNode {
     this.#options = options;
     this.id = options.id;
     this.layers = options.layers;
+    this.files = options.files;
     this.machines = new MachineTable({ ...options, engine: () => this.#running() });
     options.egress.onFlood((id, detail) => this.machines.evict(id, detail));
     options.egress.onEvents((events, lost) => this.#events.add(events, lost));
   }
 
   async start({ wanted, signal }: Parameters<SandboxNode["start"]>[0]): Promise<AdoptionReport> {
-    const { home, cache, image, config, driver, egress, layers, log } = this.#options;
-    await layers.open();
+    const { home, cache, image, config, driver, egress, layers, files, log } = this.#options;
+    await Promise.all([layers.open(), files.open()]);
     const [directories, cgroups, accelerator] = await Promise.all([
       prepareDirectories(home),
       detectCgroups({ allowNone: config.allowWithoutCgroups, log }),

@@ -1,5 +1,5 @@
 /** What a node needs. The platform provides it. */
-import type { Config, EgressGuard, LayerStore, NodeId } from "@caisson/protocol";
+import type { Config, EgressGuard, FileStore, LayerStore, NodeId } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { VmDriver } from "./driver/driver.ts";
 
@@ -24,5 +24,6 @@ export interface NodeOptions {
   readonly driver: VmDriver;
   readonly egress: Pick<EgressGuard, "attach" | "detach" | "onEvents" | "onFlood">;
   readonly layers: LayerStore;
+  readonly files: FileStore;
   readonly log: Logger;
 }

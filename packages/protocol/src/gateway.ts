@@ -24,6 +24,8 @@ export interface HttpRoute {
    * @throws CaissonError `unavailable`, `timeout`, `cancelled`, with a message for the visitor
    */
   connect(signal: AbortSignal): Promise<Duplex>;
+  /** Longest wait for `connect`, milliseconds: what it leads to may have to be started first. Default 10 s. */
+  readonly connectTimeout?: number;
   /** Aborted when the name no longer leads here. */
   readonly ended: AbortSignal;
 }

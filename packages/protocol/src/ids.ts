@@ -4,7 +4,8 @@ import { randomBytes } from "node:crypto";
 /** Digits and lower-case letters without i, l and o: the alphabet that the official JavaScript client checks. */
 const alphabet = "0123456789abcdefghjkmnpqrstuvwxyz";
 
-export type IdKind = "sbx" | "vol" | "snp";
+/** `ins`: an instance of an app; `bld`: a build. */
+export type IdKind = "sbx" | "vol" | "snp" | "ins" | "bld";
 
 /** @param region three lower-case letters */
 export function newId(kind: IdKind, region: string): string {

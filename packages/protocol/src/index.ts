@@ -3,6 +3,7 @@ export * from "./agent.ts";
 export * from "./config/index.ts";
 export * from "./egress.ts";
 export * from "./errors.ts";
+export * from "./files.ts";
 export * from "./gateway.ts";
 export * from "./ids.ts";
 export * from "./layers.ts";

@@ -5,6 +5,7 @@
  */
 import type { Agent } from "./agent.ts";
 import type { EgressEvent, EgressPolicy, SecretBinding } from "./egress.ts";
+import type { ImageId, NodeFiles } from "./files.ts";
 import type { LayerId, NodeLayers } from "./layers.ts";
 
 /** Of one installation of the node software; stable over restarts. */
@@ -34,6 +35,15 @@ export interface VolumeMount extends DiskAttachment {
   readonly path: string;
 }
 
+/** An image of files (`NodeFiles.pack`) that is attached read-only. */
+export interface ImageMount {
+  readonly image: ImageId;
+  /** Unique within the machine, as of a `DiskAttachment`. */
+  readonly serial: string;
+  /** Absolute path inside the machine. */
+  readonly path: string;
+}
+
 export interface EgressSpec {
   readonly policy: EgressPolicy;
   readonly secrets: readonly SecretBinding[];
@@ -54,6 +64,7 @@ export interface MachineSpec {
   /** Name of a machine that was prepared on the same `root`; only that one can be used then. See `NodeMachines.prepare`. */
   readonly prepared?: string;
   readonly volumes: readonly VolumeMount[];
+  readonly images?: readonly ImageMount[];
   readonly egress: EgressSpec;
 }
 
@@ -181,6 +192,7 @@ export interface SandboxNode {
   start(options: { readonly wanted: readonly WantedMachine[]; readonly signal?: AbortSignal }): Promise<AdoptionReport>;
   readonly machines: NodeMachines;
   readonly layers: NodeLayers;
+  readonly files: NodeFiles;
   /** What leaves sandboxes, in batches, until the signal aborts. One reader; what nobody reads is bounded and counted as lost. */
   egressEvents(options: { readonly signal: AbortSignal }): AsyncIterable<EgressBatch>;
   status(): Promise<NodeStatus>;

@@ -13,6 +13,7 @@ import {
   CaissonError,
   type EgressBatch,
   type EgressEvent,
+  type FileStore,
   type LayerStore,
   type MachineExit,
   type MachineInfo,
@@ -49,13 +50,22 @@ export class HostNode implements SandboxNode {
   #events: EgressEvent[] = [];
   #wake = Promise.withResolvers<void>();
 
-  constructor(agent: string, layers: LayerStore) {
+  readonly #files: FileStore | undefined;
+
+  constructor(agent: string, layers: LayerStore, files?: FileStore) {
     this.layers = layers;
+    this.#files = files;
     this.machines = new HostMachines(agent);
+  }
+
+  get files(): FileStore {
+    if (this.#files === undefined) throw new CaissonError("unsupported", "This node stores no files of apps.");
+    return this.#files;
   }
 
   async start(): Promise<AdoptionReport> {
     await this.layers.open();
+    await this.#files?.open();
     return { adopted: [], reclaimed: [] };
   }
 

@@ -5,7 +5,7 @@ import { createNode, createQemuDriver } from "@caisson/node";
 import type { Config, NodeId, SandboxNode } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { ownImage } from "../image.ts";
-import { openLayers } from "./layers.ts";
+import { openFiles, openLayers } from "./layers.ts";
 
 export interface NodePlace {
   readonly home: string;
@@ -37,6 +37,7 @@ export async function openNode({ home, cache, config, nodeId, seed, log }: NodeP
     driver: createQemuDriver(),
     egress,
     layers: openLayers(home),
+    files: openFiles(home),
     log: log.child({ part: "node" }),
   });
   return {

@@ -1,6 +1,7 @@
 /** @module Makes ports of sandboxes public under names of the gateway. */
 import { rpcMethods } from "@caisson/api";
 import { Counter } from "prom-client";
+import { RouteDirectories, routeDirectories } from "../kernel/routes.ts";
 import type { Slice } from "../kernel/slice.ts";
 import { method, methodTable } from "../rpc/index.ts";
 import { sandboxesService } from "../sandboxes/index.ts";
@@ -20,6 +21,8 @@ export const previewsSlice: Slice = {
     const { namesPerSandbox } = config.gateway;
     const previews = new Previews({ store: new PreviewStore(db), gateway, namesPerSandbox });
     workloads.register(previews);
+    const routes = new RouteDirectories(previews);
+    services.provide(routeDirectories, routes);
     services.use(methodTable).register({
       // Binds a reserved name to a port or to a Deno process of this sandbox (wire contract 4.7).
       exposeHttp: method(rpcMethods.exposeHttp, ({ domain, port, pid }, { sandbox }) =>
@@ -39,7 +42,7 @@ export const previewsSlice: Slice = {
     });
     return {
       routes: previewRoutes({ sandboxes: services.use(sandboxesService), previews }),
-      listen: () => gateway?.listen(previews) ?? Promise.resolve(),
+      listen: () => gateway?.listen(routes) ?? Promise.resolve(),
       start: async () => previews.open(),
       stop: () => gateway?.close() ?? Promise.resolve(),
     };

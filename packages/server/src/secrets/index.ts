@@ -1,4 +1,4 @@
-/** @module Secrets of workloads, encrypted at rest. */
+/** @module Secrets of sandboxes, encrypted at rest. */
 import { serviceKey } from "../kernel/services.ts";
 import type { Slice } from "../kernel/slice.ts";
 import { workloads } from "../workloads/index.ts";
@@ -12,8 +12,9 @@ export const secretsSlice: Slice = {
     const secrets = new SecretStore(db, sealer);
     services.use(workloads).register({
       name: "secrets",
-      async acquire({ id, egress }) {
-        await secrets.insert(id, egress.secrets);
+      async acquire({ id, kind, egress }) {
+        // Those of apps are stored with their revision.
+        if (kind === "sandbox") await secrets.insert(id, egress.secrets);
         return {};
       },
       release: (workloadId) => secrets.remove(workloadId),

@@ -16,6 +16,7 @@ export interface UsageIncrement {
   readonly bytesIn: number;
 }
 
+/** Only sandboxes have rows of their own. What instances and builds of apps use is added to the month of their organisation at once. */
 export async function addUsage(db: UsageDatabase, increment: UsageIncrement): Promise<void> {
   const values = {
     cpu_micros: Math.max(0, Math.round(increment.cpuMicros)),
@@ -24,6 +25,19 @@ export async function addUsage(db: UsageDatabase, increment: UsageIncrement): Pr
     bytes_out: increment.bytesOut,
     bytes_in: increment.bytesIn,
   };
+  if (/^(ins|bld)_/.test(increment.workloadId)) {
+    await addMonth(db, {
+      org_id: increment.orgId,
+      month: new Date().toISOString().slice(0, 7),
+      workloads: 0,
+      cpu_micros: values.cpu_micros,
+      memory_mib_seconds: Math.round(values.memory_byte_seconds / mebibyte),
+      disk_mib_seconds: Math.round(values.disk_byte_seconds / mebibyte),
+      bytes_out: values.bytes_out,
+      bytes_in: values.bytes_in,
+    });
+    return;
+  }
   const added = (column: keyof typeof values) => sql<number>`${sql.ref(`usage.${column}`)} + ${values[column]}`;
   await db
     .insertInto("usage")

@@ -1,7 +1,7 @@
-/** One kind of thing to a node: a machine with its disks, secrets, meters and names. A sandbox is one; builds and instances of apps are others. */
-import type { Agent, EgressSpec } from "@caisson/protocol";
+/** One kind of thing to a node: a machine with its disks, secrets, meters and names. A sandbox is one, an instance of an app and a build are others. */
+import type { Agent, EgressSpec, ImageMount } from "@caisson/protocol";
 
-export type WorkloadKind = "sandbox";
+export type WorkloadKind = "sandbox" | "instance" | "build";
 
 /** A disk by the name that its owner uses. */
 export interface DiskRequest {
@@ -24,6 +24,8 @@ export interface WorkloadPlan {
   readonly env: Readonly<Record<string, string>>;
   readonly egress: EgressSpec;
   readonly disks: DiskRequest;
+  /** Files of apps. */
+  readonly images?: readonly ImageMount[];
 }
 
 /** A workload whose machine runs. */

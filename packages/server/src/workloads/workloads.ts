@@ -131,7 +131,7 @@ export class Workloads {
   }
 
   async #acquire(plan: WorkloadPlan, afresh: boolean): Promise<MachineSpec> {
-    const { id, memory, vcpus, env, egress } = plan;
+    const { id, memory, vcpus, env, egress, images = [] } = plan;
     const placeholders = egress.secrets.map(({ name, placeholder }) => [name, placeholder]);
     const held: Partial<MachineSpec> = {};
     for (const resource of this.#resources) Object.assign(held, await resource.acquire?.(plan, { afresh }));
@@ -144,6 +144,7 @@ export class Workloads {
       hostname: id.slice(id.lastIndexOf("_") + 1),
       env: { ...env, ...Object.fromEntries(placeholders) },
       volumes: [],
+      images,
       egress,
       ...held,
     };

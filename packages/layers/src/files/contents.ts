@@ -1,0 +1,119 @@
+/** Contents of files by their SHA-256: `<directory>/<two digits>/<digest>`. Equal contents are stored once. */
+import { createHash, randomUUID } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import { link, mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import { Transform, type Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { CaissonError, type StoredContent } from "@caisson/protocol";
+import { runTool } from "../tool.ts";
+
+const digestPattern = /^[0-9a-f]{64}$/;
+
+export class Contents {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  async open(): Promise<void> {
+    await rm(this.#drafts, { recursive: true, force: true });
+    await mkdir(this.#drafts, { recursive: true, mode: 0o700 });
+  }
+
+  get #drafts(): string {
+    return join(this.#directory, "drafts");
+  }
+
+  async put(
+    content: Readable,
+    { maxBytes, signal }: { readonly maxBytes: number; readonly signal?: AbortSignal },
+  ): Promise<StoredContent> {
+    const draft = join(this.#drafts, randomUUID());
+    const hash = createHash("sha256");
+    let bytes = 0;
+    const count = new Transform({
+      transform(chunk: Buffer, _, callback) {
+        bytes += chunk.length;
+        if (bytes > maxBytes)
+          return callback(new CaissonError("resource_exhausted", `A file has more than ${maxBytes} bytes.`));
+        hash.update(chunk);
+        callback(null, chunk);
+      },
+    });
+    try {
+      // Readable by the jailed tool, through the tree that it gets. Only we can enter the directory.
+      await pipeline(content, count, createWriteStream(draft, { flags: "wx", mode: 0o444 }), {
+        ...(signal === undefined ? {} : { signal }),
+      });
+      const digest = hash.digest("hex");
+      const path = this.path(digest);
+      await mkdir(join(path, ".."), { recursive: true, mode: 0o700 });
+      const known = await stat(path).catch(ignoreMissing);
+      // One of the wrong size was cut off by a power failure.
+      if (known?.size === bytes) await utimes(path, new Date(), new Date());
+      else await rename(draft, path);
+      return { digest, bytes };
+    } catch (error) {
+      throw (error as NodeJS.ErrnoException).code === "ENOSPC" ? diskFull(error) : error;
+    } finally {
+      await rm(draft, { force: true });
+    }
+  }
+
+  /** One call for all: a flush of each small file would take longer than everything else. */
+  async flush(): Promise<void> {
+    await runTool("sync", ["-f", this.#directory]);
+  }
+
+  async read(digest: string): Promise<Readable> {
+    const path = this.path(digest);
+    if ((await stat(path).catch(ignoreMissing)) === undefined) throw missing(digest);
+    return createReadStream(path);
+  }
+
+  /** Gives the content another name. @throws CaissonError `not_found` */
+  async linkTo(digest: string, target: string): Promise<void> {
+    await link(this.path(digest), target).catch((error: NodeJS.ErrnoException) => {
+      throw error.code === "ENOENT" ? missing(digest) : error;
+    });
+  }
+
+  async prune(needed: ReadonlySet<string>, age: number): Promise<number> {
+    let removed = 0;
+    const before = Date.now() - age;
+    for (const part of await readdir(this.#directory)) {
+      if (!/^[0-9a-f]{2}$/.test(part)) continue;
+      for (const name of await readdir(join(this.#directory, part))) {
+        if (needed.has(name)) continue;
+        const path = join(this.#directory, part, name);
+        const found = await stat(path).catch(ignoreMissing);
+        if (found === undefined || found.mtimeMs > before) continue;
+        await rm(path, { force: true });
+        removed++;
+      }
+    }
+    return removed;
+  }
+
+  path(digest: string): string {
+    if (!digestPattern.test(digest))
+      throw new CaissonError("invalid_argument", "The name of a content must be a SHA-256 in hexadecimal.");
+    return join(this.#directory, digest.slice(0, 2), digest);
+  }
+}
+
+export function diskFull(cause: unknown): CaissonError {
+  return new CaissonError("resource_exhausted", "The disk of the node that stores the files of apps is full.", {
+    cause,
+  });
+}
+
+function missing(digest: string): CaissonError {
+  return new CaissonError("not_found", `The content ${digest} is not stored on this node.`);
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== "ENOENT") throw error;
+}

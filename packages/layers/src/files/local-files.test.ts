@@ -1,0 +1,87 @@
+/** Contents and images of files: real tools, real files. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
+import { afterEach, beforeEach, test } from "node:test";
+import type { TreeEntry } from "@caisson/protocol";
+import { LocalFiles } from "./local-files.ts";
+
+let directory: string;
+let files: LocalFiles;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "caisson-files-"));
+  files = new LocalFiles(directory);
+  await files.open();
+});
+afterEach(() => rm(directory, { recursive: true }));
+
+const put = (content: string) => files.put(Readable.from([Buffer.from(content)]), { maxBytes: 100 });
+const file = async (path: string, content: string, executable = false): Promise<TreeEntry> => ({
+  kind: "file",
+  path,
+  executable,
+  ...(await put(content)),
+});
+
+test("equal contents are stored once, are read back, and those that nobody needs are removed", async () => {
+  const [one, same, other] = [await put("one"), await put("one"), await put("other")];
+  assert.equal(one.digest, same.digest);
+  await files.flush();
+  assert.equal(await text(await files.read(one.digest)), "one");
+  assert.equal(await files.prune(new Set([one.digest]), 60_000), 0, "it may belong to a deployment in progress");
+  assert.equal(await files.prune(new Set([one.digest]), -1), 1);
+  await assert.rejects(files.read(other.digest), { code: "not_found" });
+  await assert.rejects(put("x".repeat(101)), { code: "resource_exhausted" });
+  assert.deepEqual(await readdir(join(directory, "contents/drafts")), []);
+});
+
+test("an image has the tree, belongs to the user of guests, and is the same each time", async () => {
+  const tree: TreeEntry[] = [
+    { kind: "directory", path: "sub" },
+    await file("sub/main.ts", "hello"),
+    await file("run", "#!", true),
+    { kind: "symlink", path: "link", target: "../../etc/passwd" },
+  ];
+  assert.ok((await files.pack("one", tree)) > 0);
+  await files.pack("two", tree.toReversed());
+  const raw = (id: string) => {
+    const target = join(directory, `${id}.raw`);
+    spawnSync("qemu-img", ["convert", "-O", "raw", join(directory, "images", `${id}.qcow2`), target]);
+    return target;
+  };
+  assert.equal(spawnSync("cmp", [raw("one"), raw("two")]).status, 0);
+  const dump = (path: string) => spawnSync("dump.erofs", ["--path", path, raw("one")], { encoding: "utf8" }).stdout;
+  assert.match(dump("/sub/main.ts"), /Size: 5 .*\n[^]*Uid: 1000 +Gid: 1000 +Access: 0444/);
+  assert.match(dump("/run"), /Access: 0555/);
+  assert.deepEqual((await files.images()).toSorted(), ["one", "two"]);
+  await files.removeImage("one");
+  await assert.rejects(files.imagePath("one"), { code: "not_found" });
+  assert.deepEqual(await readdir(join(directory, "drafts")), []);
+});
+
+test("a tree that leads out of itself is refused before anything is written", async () => {
+  const inner = await file("link/escaped", "x");
+  const bad: TreeEntry[][] = [
+    [{ kind: "symlink", path: "link", target: "/tmp" }, inner],
+    [inner],
+    [await file("../up", "x")],
+    [await file("/abs", "x")],
+    [await file("a//b", "x")],
+    [await file("a\0b", "x")],
+    [await file("n".repeat(256), "x")],
+    [{ kind: "directory", path: "." }],
+    [await file("twice", "x"), { kind: "directory", path: "twice" }],
+    [{ kind: "symlink", path: "empty", target: "" }],
+  ];
+  for (const tree of bad) await assert.rejects(files.pack("bad", tree), { code: "invalid_argument" });
+  await assert.rejects(
+    files.pack("bad", [{ kind: "file", path: "a", digest: "0".repeat(64), bytes: 1, executable: false }]),
+    { code: "not_found" },
+  );
+  await assert.rejects(files.pack("../x", []), { code: "invalid_argument" });
+  assert.deepEqual(await files.images(), []);
+});
