@@ -3,18 +3,7 @@
  * another, and one that is stopped for an upgrade. Only SIGTERM ends it.
  */
 import assert from "node:assert/strict";
-import {
-  copyFile,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  symlink,
-  truncate,
-  writeFile,
-} from "node:fs/promises";
+import { copyFile, mkdtemp, readdir, readFile, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -91,16 +80,6 @@ const failures: Record<string, Failure> = {
     prepare: async (_, scratch) => ({ env: { CAISSON_CACHE: join(scratch, "empty") } }),
     says: /base image of this version is not built.*node scripts\/setup\.mjs --for start/,
   },
-  "templates cannot be made, after machines were adopted": {
-    prepare: async (_, scratch) => {
-      const cache = join(scratch, "cache");
-      await mkdir(cache);
-      await symlink(join(realCache, "images"), join(cache, "images"));
-      await writeFile(join(cache, "templates"), "");
-      return { env: { CAISSON_CACHE: cache } };
-    },
-    says: /did not start/,
-  },
 };
 
 test("a sandbox outlives failed starts and an upgrade, and SIGTERM ends it", { timeout: 240_000 }, async (context) => {
@@ -145,6 +124,21 @@ test("a sandbox outlives failed starts and an upgrade, and SIGTERM ends it", { t
       assert.deepEqual({ ...row }, { phase: "running", reason: null });
     });
   }
+
+  await context.test("templates cannot be made: it is served, and creations are refused", async () => {
+    const scratch = await mkdtemp(join(tmpdir(), "csn-scratch-"));
+    await symlink(join(realCache, "images"), join(scratch, "images"));
+    await writeFile(join(scratch, "templates"), "");
+    const server = await startPlatform({ home, env: { CAISSON_CACHE: scratch } });
+    Object.assign(process.env, server.env);
+    const connected = await Sandbox.connect(keeper.id);
+    assert.equal(await connected.fs.readTextFile("/home/app/kept"), "before");
+    connected.closed.catch(() => undefined);
+    await assert.rejects(Sandbox.create(), { status: 500 });
+    assert.match(server.output(), /its template cannot be built/);
+    await server.leave();
+    await rm(scratch, { recursive: true });
+  });
 
   await context.test("its record is of a newer version", async () => {
     const [key = ""] = await readdir(join(home, "run"));

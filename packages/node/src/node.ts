@@ -23,6 +23,12 @@ import { TemplateStore } from "./template/store.ts";
 
 const firstCloneDeadlineMs = 15_000;
 
+interface Preparation {
+  readonly clones: Clones;
+  readonly templates: TemplateStore;
+  readonly pool: Pool;
+}
+
 interface Started extends Engine {
   readonly accelerator: Accelerator;
 }
@@ -93,11 +99,12 @@ class Node implements SandboxNode {
     });
     for (const machine of adopted) this.machines.adopt(machine);
     for (const machine of left) this.machines.leave(machine);
-    const { vcpus, memoryMin, memoryDefault } = config.sandbox;
-    for (const memory of [memoryDefault, memoryMin]) await clones.template(clones.shape(vcpus, memory), signal);
-    await templates.prune();
-    pool.start();
-    await pool.firstClone(firstCloneDeadlineMs);
+    // Whoever is connected to an adopted machine must not wait for a template: an upgrade may have to build it first.
+    if (adopted.length > 0) void this.#prepareBeside({ clones, templates, pool });
+    else {
+      await this.#prepare({ clones, templates, pool }, signal);
+      await pool.firstClone(firstCloneDeadlineMs);
+    }
     const { memoryReserve: reserve } = config.sandbox;
     const machines = () => this.machines.watched();
     void watchMemory({ reserve, shed: () => pool.shed(), machines, log }, this.#closed.signal);
@@ -107,6 +114,27 @@ class Node implements SandboxNode {
       reclaimed,
       ...(left.length === 0 ? {} : { left: left.map(({ id }) => id) }),
     };
+  }
+
+  /** Templates of the sizes that are asked for most, then the pool. @throws CaissonError when a template cannot be made */
+  async #prepare({ clones, templates, pool }: Preparation, signal?: AbortSignal): Promise<void> {
+    const { vcpus, memoryMin, memoryDefault } = this.#options.config.sandbox;
+    for (const memory of [memoryDefault, memoryMin]) await clones.template(clones.shape(vcpus, memory), signal);
+    await templates.prune();
+    pool.start();
+  }
+
+  /** The same while machines are served. Every creation tries again what failed here, and is refused with the reason. */
+  async #prepareBeside(preparation: Preparation): Promise<void> {
+    const { signal } = this.#closed;
+    await this.#prepare(preparation, signal).catch((error: unknown) => {
+      if (signal.aborted) return;
+      this.#options.log.error(
+        { err: error },
+        "No machine can be made: its template cannot be built. Adopted machines run on.",
+      );
+      preparation.pool.start();
+    });
   }
 
   egressEvents({ signal }: { readonly signal: AbortSignal }): AsyncIterable<EgressBatch> {
