@@ -9,7 +9,7 @@ import { configSchema } from "@caisson/protocol";
 import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
 import { openDatabase } from "../../packages/server/src/kernel/database/open.ts";
 import type { VolumeContext } from "../../packages/server/src/layers/context.ts";
-import { KeyedLock } from "../../packages/server/src/layers/keyed-lock.ts";
+import { KeyedLock } from "../../packages/server/src/kernel/keyed-lock.ts";
 import type { VolumeDatabase } from "../../packages/server/src/layers/tables.ts";
 import { migrations } from "../../packages/server/src/slices.ts";
 import { checkVolumes } from "../../packages/server/src/volumes/check.ts";

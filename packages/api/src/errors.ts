@@ -40,6 +40,15 @@ export const detailCodes = [
   "NOT_BOOTABLE",
   "BASE_IMAGE_CHANGED",
   "DISK_FULL",
+  "APP_NOT_FOUND",
+  "APP_LIMIT_REACHED",
+  "LAYER_NOT_FOUND",
+  "LAYER_LIMIT_REACHED",
+  "ENV_VAR_LIMIT_REACHED",
+  "REVISION_NOT_FOUND",
+  "REVISION_LIMIT_REACHED",
+  "REVISION_ACTIVE",
+  "REVISION_BUILDING",
 ] as const;
 
 export type DetailCode = (typeof detailCodes)[number];

@@ -4,10 +4,17 @@
  */
 export { check, type Checked } from "./check.ts";
 export * from "./errors.ts";
+export * from "./rest/app-config.ts";
+export * from "./rest/apps.ts";
 export * from "./rest/audit.ts";
 export * from "./rest/create-config.ts";
+export * from "./rest/env-vars.ts";
 export * from "./rest/error.ts";
 export * from "./rest/health.ts";
+export * from "./rest/layers.ts";
+export * from "./rest/progress.ts";
+export * from "./rest/revisions.ts";
+export * from "./rest/runtime-logs.ts";
 export * from "./rest/sandboxes.ts";
 export * from "./rest/volumes.ts";
 export * from "./rpc/common.ts";

@@ -12,7 +12,7 @@ import { sql } from "kysely";
 import { pino } from "pino";
 import { createServer, type CaissonServer } from "./index.ts";
 import { openDatabase, type AnyDatabase } from "./kernel/database/open.ts";
-import { filterKey } from "./sandboxes/label-index.ts";
+import { filterKey } from "./kernel/labels/filter-keys.ts";
 import { removeEnded } from "./sandboxes/retention.ts";
 import { SandboxStore } from "./sandboxes/store.ts";
 import { migrations } from "./slices.ts";

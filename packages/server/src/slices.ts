@@ -1,11 +1,13 @@
 /** Every capability of the server. A slice may use the services of those before it. */
 import type { Migration } from "kysely";
 import type { Slice } from "./kernel/slice.ts";
+import { appsSlice } from "./apps/index.ts";
 import { auditSlice } from "./audit/index.ts";
 import { nodesSlice } from "./nodes/index.ts";
 import { operationsSlice } from "./operations/index.ts";
 import { orgsSlice } from "./orgs/index.ts";
 import { previewsSlice } from "./previews/index.ts";
+import { revisionsSlice } from "./revisions/index.ts";
 import { rpcSlice } from "./rpc/index.ts";
 import { sandboxesSlice } from "./sandboxes/index.ts";
 import { secretsSlice } from "./secrets/index.ts";
@@ -26,6 +28,8 @@ export const slices: readonly Slice[] = [
   rpcSlice,
   previewsSlice,
   sshSlice,
+  appsSlice,
+  revisionsSlice,
   operationsSlice,
 ];
 

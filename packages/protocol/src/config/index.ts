@@ -1,5 +1,6 @@
 /** The configuration file `$CAISSON_HOME/config.json`: every key with its unit and default. Unknown keys are refused. */
 import { z } from "zod";
+import { apps } from "./apps.ts";
 import { egress } from "./egress.ts";
 import { api, gateway, ssh } from "./inward.ts";
 import { limits } from "./limits.ts";
@@ -62,6 +63,7 @@ export const configSchema = z.strictObject({
   gateway,
   ssh,
   volumes,
+  apps,
   database,
 });
 

@@ -10,7 +10,7 @@ import {
   type NodeMachines,
 } from "@caisson/protocol";
 import type { Logger } from "pino";
-import type { KeyedLock } from "./keyed-lock.ts";
+import type { KeyedLock } from "../kernel/keyed-lock.ts";
 import type { LayerRow, NewLayer, VolumeDatabase, VolumeTransaction } from "./tables.ts";
 
 export interface VolumeContext {

@@ -2,6 +2,7 @@
 import { check, createConfigSchema, type CreateConfig } from "@caisson/api";
 import { CaissonError, type Config } from "@caisson/protocol";
 import { z } from "zod";
+import { faultOfLabels } from "../kernel/labels/check.ts";
 
 /** A checked request. */
 export interface CreateRequest {
@@ -31,7 +32,8 @@ export function checkCreateConfig(raw: unknown, config: Config, now: number): Cr
   const { memoryMin, memoryMax } = config.sandbox;
   if (memory < memoryMin || memory > memoryMax)
     throw invalid(`memory must be ${memoryMin} to ${memoryMax} MiB, not ${memory}`);
-  checkLabels(labels ?? {});
+  const labelFault = faultOfLabels(labels ?? {});
+  if (labelFault !== undefined) throw invalid(labelFault);
   return {
     ...readLifetime(parsed.data, config, now),
     memory,
@@ -69,17 +71,6 @@ export function checkStopAt(stopAt: number, config: Config, now: number, toleran
   const latest = now + maxTimeout * 1000;
   if (stopAt > latest + tolerance) throw invalid(`a sandbox may end at most ${maxTimeout / 60} minutes from now`);
   return Math.min(stopAt, latest);
-}
-
-function checkLabels(labels: Readonly<Record<string, string>>): void {
-  const entries = Object.entries(labels);
-  if (entries.length > 5) throw invalid(`at most 5 labels are allowed, not ${entries.length}`);
-  for (const [key, value] of entries) {
-    if (key === "" || Buffer.byteLength(key) > 64)
-      throw invalid(`the key of a label has 1 to 64 bytes: ${JSON.stringify(key.slice(0, 80))}`);
-    if (Buffer.byteLength(value) > 128)
-      throw invalid(`the value of label ${JSON.stringify(key)} has more than 128 bytes`);
-  }
 }
 
 function invalid(message: string): CaissonError {

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { checkCreateConfig } from "./create-request.ts";
 import { parseCapacity } from "../volumes/capacity.ts";
 import { decodeConfigHeader } from "./config-header.ts";
-import { parsePythonDict, readLabelFilter } from "./labels.ts";
+import { parsePythonDict, readLabelFilter } from "../kernel/labels/read-filter.ts";
 import { nextLink, readPage } from "../kernel/http/pagination.ts";
 
 interface Input {

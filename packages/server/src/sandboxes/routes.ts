@@ -7,7 +7,7 @@ import { decodeCursor, encodeCursor } from "../kernel/http/cursor.ts";
 import { linkHeader, nextLink, pageParameters, readPage } from "../kernel/http/pagination.ts";
 import { refusals } from "../kernel/http/refusals.ts";
 import type { End } from "./ends.ts";
-import { readLabelFilter } from "./labels.ts";
+import { readLabelFilter } from "../kernel/labels/read-filter.ts";
 import type { Sandboxes } from "./sandboxes.ts";
 import type { SandboxRow, SandboxStore } from "./store.ts";
 

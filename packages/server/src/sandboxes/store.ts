@@ -1,7 +1,8 @@
 /** Rows of sandboxes. Every change of phase is one guarded UPDATE, so two writers cannot both win. */
 import { CaissonError, type NodeId } from "@caisson/protocol";
 import type { Selectable } from "kysely";
-import { filterKey, labelRows } from "./label-index.ts";
+import { filterKey } from "../kernel/labels/filter-keys.ts";
+import { labelRows } from "./label-index.ts";
 import { livePhases, sourcesOf, type Phase } from "./phases.ts";
 import type { SandboxDatabase, SandboxesTable } from "./tables.ts";
 

@@ -1,5 +1,5 @@
 /** @module Volumes and snapshots: database rows, rules and background work. The images are on nodes. */
-import { KeyedLock } from "../layers/keyed-lock.ts";
+import { KeyedLock } from "../kernel/keyed-lock.ts";
 import type { VolumeContext } from "../layers/context.ts";
 import { serviceKey } from "../kernel/services.ts";
 import type { Slice } from "../kernel/slice.ts";

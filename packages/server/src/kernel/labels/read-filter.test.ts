@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parsePythonDict, readLabelFilter } from "./labels.ts";
+import { parsePythonDict, readLabelFilter } from "./read-filter.ts";
 
 test("both clients' ways to filter by labels are read", () => {
   assert.deepEqual(readLabelFilter(new URLSearchParams("labels[a]=b&labels[c%20d]=&limit=3")), { a: "b", "c d": "" });

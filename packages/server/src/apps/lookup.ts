@@ -1,0 +1,59 @@
+/** Finds apps and layers of configuration by id or slug. */
+import { CaissonError } from "@caisson/protocol";
+import type { AppRow, AppTransaction, ConfigLayerRow } from "./tables.ts";
+
+export function findApp(db: AppTransaction, orgId: string, idOrSlug: string): Promise<AppRow | undefined> {
+  return db
+    .selectFrom("apps")
+    .selectAll()
+    .where("org_id", "=", orgId)
+    .where("deleted_at", "is", null)
+    .where((eb) => eb.or([eb("id", "=", idOrSlug), eb("slug", "=", idOrSlug)]))
+    .executeTakeFirst();
+}
+
+/** @throws CaissonError `not_found` (APP_NOT_FOUND) */
+export async function requireApp(db: AppTransaction, orgId: string, idOrSlug: string): Promise<AppRow> {
+  const app = await findApp(db, orgId, idOrSlug);
+  if (app === undefined)
+    throw new CaissonError("not_found", `No such app: \`${idOrSlug.slice(0, 64)}\`.`, { wireCode: "APP_NOT_FOUND" });
+  return app;
+}
+
+export function findLayer(db: AppTransaction, orgId: string, idOrSlug: string): Promise<ConfigLayerRow | undefined> {
+  return db
+    .selectFrom("config_layers")
+    .selectAll()
+    .where("org_id", "=", orgId)
+    .where((eb) => eb.or([eb("id", "=", idOrSlug), eb("slug", "=", idOrSlug)]))
+    .executeTakeFirst();
+}
+
+/** @throws CaissonError `not_found` (LAYER_NOT_FOUND) */
+export async function requireLayer(db: AppTransaction, orgId: string, idOrSlug: string): Promise<ConfigLayerRow> {
+  const layer = await findLayer(db, orgId, idOrSlug);
+  if (layer === undefined)
+    throw new CaissonError("not_found", `No such layer: \`${idOrSlug.slice(0, 64)}\`.`, {
+      wireCode: "LAYER_NOT_FOUND",
+    });
+  return layer;
+}
+
+/**
+ * The layers that a request names, in its order.
+ * @throws CaissonError `invalid_argument` when one is named twice, `not_found`
+ */
+export async function requireLayers(
+  db: AppTransaction,
+  orgId: string,
+  named: readonly string[],
+): Promise<ConfigLayerRow[]> {
+  const layers: ConfigLayerRow[] = [];
+  for (const idOrSlug of named) {
+    const layer = await requireLayer(db, orgId, idOrSlug);
+    if (layers.some(({ id }) => id === layer.id))
+      throw new CaissonError("invalid_argument", `The layer \`${layer.slug}\` is named twice in \`layers\`.`);
+    layers.push(layer);
+  }
+  return layers;
+}

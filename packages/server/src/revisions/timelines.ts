@@ -1,0 +1,174 @@
+/** Timelines: what serves which revision. Production, one for each git branch, and one preview for each revision that wants one. */
+import type { EnvContext } from "@caisson/api";
+import { CaissonError } from "@caisson/protocol";
+import { randomUUID } from "node:crypto";
+import type { TimelineName } from "./progress.ts";
+import type { RevisionDatabase, RevisionRow, TimelineRow } from "./tables.ts";
+
+const revisionPartition = "deno.revision.id";
+const branchPartition = "git.branch";
+
+export const production: TimelineName = { slug: "production", partition: {} };
+
+export function previewOf(revisionId: string): TimelineName {
+  return { slug: "preview", partition: { [revisionPartition]: revisionId } };
+}
+
+export function branchTimeline(branch: string): TimelineName {
+  return { slug: "git-branch", partition: { [branchPartition]: branch } };
+}
+
+/** The timelines that a revision goes to. */
+export function timelinesFor(revision: Pick<RevisionRow, "id" | "production" | "preview" | "branch">): TimelineName[] {
+  return [
+    ...(revision.production === 1 ? [production] : []),
+    ...(revision.branch === null ? [] : [branchTimeline(revision.branch)]),
+    ...(revision.preview === 1 ? [previewOf(revision.id)] : []),
+  ];
+}
+
+/** `production`, `preview/<revision>` or `git-branch/<branch>`: unique in an app, and the value of `DENO_TIMELINE`. */
+export function keyOf({ slug, partition }: TimelineName): string {
+  return [slug, ...Object.values(partition)].join("/");
+}
+
+/** Which environment variables apply. */
+export function contextOf({ slug }: Pick<TimelineName, "slug">): Exclude<EnvContext, "build"> {
+  return slug === "production" ? "production" : "development";
+}
+
+export function nameOf({ slug, partition }: Pick<TimelineRow, "slug" | "partition">): TimelineName {
+  return { slug, partition: JSON.parse(partition) as Record<string, string> };
+}
+
+export interface Activation {
+  /** What it served before. Undefined: it is new. */
+  readonly former: string | undefined;
+  /** The timeline is pinned to another revision, so that nothing changed. */
+  readonly blocked: boolean;
+}
+
+export class Timelines {
+  readonly #db: RevisionDatabase;
+  readonly #lockRows: boolean;
+
+  constructor(db: RevisionDatabase, lockRows: boolean) {
+    this.#db = db;
+    this.#lockRows = lockRows;
+  }
+
+  /** What a timeline serves. @param key see `keyOf` */
+  find(appId: string, key: string): Promise<TimelineRow | undefined> {
+    return this.#db
+      .selectFrom("timelines")
+      .selectAll()
+      .where("app_id", "=", appId)
+      .where("key", "=", key)
+      .executeTakeFirst();
+  }
+
+  /** Those that serve a revision. */
+  of(revisionId: string): Promise<TimelineRow[]> {
+    return this.#db
+      .selectFrom("timelines")
+      .selectAll()
+      .where("revision_id", "=", revisionId)
+      .orderBy("key", "desc")
+      .execute();
+  }
+
+  /** All of an app, newest first. */
+  list(
+    appId: string,
+    limit: number,
+    before?: { readonly createdAt: number; readonly id: string },
+  ): Promise<TimelineRow[]> {
+    let query = this.#db
+      .selectFrom("timelines")
+      .selectAll()
+      .where("app_id", "=", appId)
+      .orderBy("created_at", "desc")
+      .orderBy("id", "desc")
+      .limit(limit);
+    if (before !== undefined)
+      query = query.where((eb) => eb(eb.refTuple("created_at", "id"), "<", eb.tuple(before.createdAt, before.id)));
+    return query.execute();
+  }
+
+  /** Revisions that it served, newest first, the present one included. */
+  async history(timelineId: string, limit: number): Promise<{ revisionId: string; at: number }[]> {
+    return this.#db
+      .selectFrom("timeline_history")
+      .select(["revision_id as revisionId", "at"])
+      .where("timeline_id", "=", timelineId)
+      .orderBy("seq", "desc")
+      .limit(limit)
+      .execute();
+  }
+
+  /**
+   * From now on the timeline serves this revision: one transaction. The revision must have succeeded, and not be deleted.
+   * @param options `pin`: pins or unpins it as well. `force`: also when it is pinned to another revision
+   * @throws CaissonError `invalid_state`
+   */
+  async activate(
+    { id, app_id, org_id }: Pick<RevisionRow, "id" | "app_id" | "org_id">,
+    name: TimelineName,
+    { pin, force = pin !== undefined }: { readonly pin?: boolean; readonly force?: boolean } = {},
+  ): Promise<Activation> {
+    const now = Date.now();
+    return this.#db.transaction().execute(async (trx) => {
+      let revisions = trx.selectFrom("revisions").select(["status", "deleted_at"]).where("id", "=", id);
+      if (this.#lockRows) revisions = revisions.forUpdate();
+      const revision = await revisions.executeTakeFirst();
+      if (revision === undefined || revision.deleted_at !== null || revision.status === "failed")
+        throw new CaissonError("invalid_state", `Revision ${id} cannot be served: it has failed, or was deleted.`);
+      let rows = trx.selectFrom("timelines").selectAll().where("app_id", "=", app_id).where("key", "=", keyOf(name));
+      if (this.#lockRows) rows = rows.forUpdate();
+      const row = await rows.executeTakeFirst();
+      if (row !== undefined && row.pinned === 1 && row.revision_id !== id && !force)
+        return { former: row.revision_id, blocked: true };
+      const pinned = pin === undefined ? (row?.pinned ?? 0) : pin ? 1 : 0;
+      const timelineId = row?.id ?? randomUUID();
+      if (row === undefined)
+        await trx
+          .insertInto("timelines")
+          .values({
+            id: timelineId,
+            org_id,
+            app_id,
+            key: keyOf(name),
+            slug: name.slug,
+            partition: JSON.stringify(name.partition),
+            context: contextOf(name),
+            revision_id: id,
+            pinned,
+            created_at: now,
+            changed_at: now,
+          })
+          .execute();
+      else
+        await trx
+          .updateTable("timelines")
+          .set({ revision_id: id, pinned, ...(row.revision_id === id ? {} : { changed_at: now }) })
+          .where("id", "=", timelineId)
+          .execute();
+      if (row?.revision_id !== id) {
+        const last = await trx
+          .selectFrom("timeline_history")
+          .select((eb) => eb.fn.max("seq").as("seq"))
+          .where("timeline_id", "=", timelineId)
+          .executeTakeFirstOrThrow();
+        await trx
+          .insertInto("timeline_history")
+          .values({ timeline_id: timelineId, seq: (last.seq ?? 0) + 1, revision_id: id, at: now })
+          .execute();
+      }
+      return { former: row?.revision_id, blocked: false };
+    });
+  }
+
+  async unpin(timelineId: string): Promise<void> {
+    await this.#db.updateTable("timelines").set({ pinned: 0 }).where("id", "=", timelineId).execute();
+  }
+}
