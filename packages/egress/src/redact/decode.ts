@@ -30,6 +30,8 @@ const known: Record<string, Encoding> = {
 };
 
 const maxLayers = 3;
+/** Some stores return what an upload said, although it does not describe the stored bytes: a framing of the upload, or a character set. */
+const plain = new Set(["", "identity", "none", "binary", "aws-chunked", "utf-8", "utf8", "us-ascii", "iso-8859-1"]);
 
 /** The encodings named by `content-encoding`, in the order they were applied; undefined when one is unknown. */
 export function knownEncodings(header: string | undefined): readonly string[] | undefined {
@@ -37,7 +39,7 @@ export function knownEncodings(header: string | undefined): readonly string[] | 
     .toLowerCase()
     .split(",")
     .map((encoding) => encoding.trim())
-    .filter((encoding) => encoding !== "" && encoding !== "identity");
+    .filter((encoding) => !plain.has(encoding));
   return encodings.length <= maxLayers && encodings.every((encoding) => Object.hasOwn(known, encoding))
     ? encodings
     : undefined;

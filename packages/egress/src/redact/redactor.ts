@@ -16,11 +16,11 @@ interface Replacement {
 }
 
 /**
- * `text`: the last token is held back until it is complete. `messages`: each with its length before it, see `MessageRewriter`. `unknown`: held
+ * `text`: the last token is held back until it is complete. `sized`: the same, and lengths do not change. `messages`: each with its length before it, see `MessageRewriter`. `unknown`: held
  * bytes are given out by `idle` in any place, since the other side may be waiting for them; lengths do not change, since the protocol may
  * count the bytes.
  */
-export type StreamKind = "text" | "messages" | "unknown";
+export type StreamKind = "text" | "sized" | "messages" | "unknown";
 
 export interface Redactor {
   /** False when the sandbox has no secret and nothing needs to be looked at. */
@@ -31,6 +31,22 @@ export interface Redactor {
   inName(name: string): boolean;
   /** For one body. */
   stream(kind: StreamKind): Rewriter;
+  /** Whether a text in Latin-1, such as a header, holds a value. */
+  finds(text: string): boolean;
+  /**
+   * For one body that must not change: bytes go on as they came, held back for a short pause at most.
+   * The rewriter throws SecretReturned before the end of a value goes on.
+   */
+  watch(): Rewriter;
+}
+
+/** A value was found where nothing may be rewritten. */
+export class SecretReturned extends Error {
+  constructor() {
+    super(
+      "The answer holds the value of a secret, and this host is not one that the secret is for. The proxy ended the connection. Remove the value at the host, or add the host to the secret's `hosts`.",
+    );
+  }
 }
 
 export function createRedactor(secrets: readonly Pick<SecretBinding, "placeholder" | "value">[]): Redactor {
@@ -60,11 +76,18 @@ export function createRedactor(secrets: readonly Pick<SecretBinding, "placeholde
     inName: (name) => inNames.find(small(name)) !== undefined,
     stream(kind) {
       if (kind === "text") return new StreamRewriter(matcher, replace, holding);
+      if (kind === "sized") return new StreamRewriter(matcher, sameLength, holding);
       const lettingGo = new StreamRewriter(matcher, sameLength, holding, Number.POSITIVE_INFINITY);
       return kind === "messages" ? new MessageRewriter(lettingGo) : lettingGo;
     },
+    finds: (text) => matcher.find(Buffer.from(text, "latin1")) !== undefined || inNames.find(small(text)) !== undefined,
+    watch: () => new StreamRewriter(matcher, refuse, holding, Number.POSITIVE_INFINITY),
   };
 }
+
+const refuse = (): never => {
+  throw new SecretReturned();
+};
 
 const small = (text: string): Buffer => Buffer.from(text.toLowerCase(), "latin1");
 

@@ -21,6 +21,10 @@ const kept = (name: string, ask: string, more: Partial<Attack> = {}): Attack => 
   ...more,
 });
 
+/** A host that no secret is for has the value; what it answers is not changed, so the answer ends. */
+const fromOther = (name: string, ask: string, more: Partial<Attack> = {}): Attack =>
+  kept(name, ask, { verdict: "refused", rule: "secret-returned", ...more });
+
 export const redaction: AttackTable = {
   title: "An approved host hands the key back",
   prefix: "r",
@@ -114,7 +118,13 @@ say(b"".join(parts))`,
       { told: /before \S/ },
     ),
     kept("kept, asked for without TLS", `request(HOST, "/stored?name=" + ID, scheme="http")`, { told: /before \S/ }),
-    kept("kept, handed out by another allowed host", `request(OTHER, "/stored?name=" + ID)`, { told: /before \S/ }),
+    fromOther("kept, handed out by another allowed host", `request(OTHER, "/stored?name=" + ID)`),
+    fromOther(
+      "the same, compressed as the program asks for",
+      `shell("curl -sS -m 8 --compressed 'https://%s/stored?coding=gzip&name=%s'" % (OTHER, ID))`,
+    ),
+    fromOther("the same, without a length", `request(OTHER, "/stored?split=4096&name=" + ID)`),
+    fromOther("the same, in Base64", `request(OTHER, "/stored?as=base64&name=" + ID)`),
     kept(
       "kept, handed out by a protocol that is not HTTP",
       String.raw`talk(tcp(HOST, 9000), "\0", "stored %s\n" % ID, pause=0.5)`,

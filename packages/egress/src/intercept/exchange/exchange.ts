@@ -16,6 +16,8 @@ import { requestRecord, type RequestRecord } from "../model/request-record.ts";
 import { BodyBudget } from "../request/body-budget.ts";
 import { checkRequest } from "../request/check.ts";
 import { dropRest, leaveRest } from "../request/rest-of-body.ts";
+import type { Relay } from "../response/relay.ts";
+import { UnchangedRelay } from "../response/unchanged-relay.ts";
 import { ResponseRelay } from "../response/response-relay.ts";
 import { relayWebSocket } from "../websocket/relay.ts";
 import { brokeOff, isRepeatable, send } from "./send.ts";
@@ -39,7 +41,7 @@ class Exchange implements UpstreamHandler {
   #substituted: SubstitutedRequest | undefined;
   #origin: Origin | undefined;
   /** Exists from the first attempt to send on. */
-  #relay: ResponseRelay | undefined;
+  #relay: Relay | undefined;
   /** How often the request may be sent once more. */
   #repeats = 0;
 
@@ -95,11 +97,10 @@ class Exchange implements UpstreamHandler {
   }
 
   #begin(): void {
-    const { principal } = this.#connection;
+    const { principal, host } = this.#connection;
     this.#repeats = isRepeatable(this.#request) ? 1 : 0;
-    this.#relay = new ResponseRelay(this.#request.method, principal.redactor, this.#reply, (error) =>
-      this.#relayed(error),
-    );
+    const Kind = principal.vault.learns(host) ? ResponseRelay : UnchangedRelay;
+    this.#relay = new Kind(this.#request.method, principal.redactor, this.#reply, (error) => this.#relayed(error));
   }
 
   /** @throws UpstreamFailure */

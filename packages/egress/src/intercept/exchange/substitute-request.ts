@@ -32,7 +32,7 @@ export async function substituteRequest({
   record,
   bodyBudget,
 }: Substitution): Promise<SubstitutedRequest> {
-  const { vault, redactor } = connection.principal;
+  const { vault } = connection.principal;
   const { host, port, scheme } = connection;
   const destination: Destination = { host, port, scheme };
   const substituted = substituteHead(vault, destination, head);
@@ -54,7 +54,7 @@ export async function substituteRequest({
       target: substituted.target,
       authority: formatHostAndPort(host, port === (scheme === "https" ? 443 : 80) ? undefined : port),
       headers: requestHeaders(substituted.headers, {
-        reads: redactor.active,
+        reads: vault.learns(host),
         bodyLength: body.length,
         websocket,
       }),

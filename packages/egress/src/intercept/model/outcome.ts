@@ -12,6 +12,7 @@ export type RefusalRule =
   | "upgrade-refused"
   | "malformed-request"
   | "unreadable-response"
+  | "secret-returned"
   | "body-timeout"
   | "too-many-requests"
   | "byte-budget";

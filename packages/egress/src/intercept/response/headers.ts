@@ -3,7 +3,7 @@ import { endToEnd, type HeaderList } from "@caisson/http1";
 import type { Redactor } from "../../redact/redactor.ts";
 
 /** These describe the encoded body; they are wrong once it was decoded. */
-const ofEncodedBody = new Set(["content-encoding", "content-length", "accept-ranges"]);
+const ofEncodedBody = new Set(["content-encoding", "content-length"]);
 
 /**
  * Digests of the body as the upstream sent it. Clients that check them would take a redacted body for damaged, and with them a guest that
@@ -18,6 +18,8 @@ export function responseHeaders(headers: HeaderList, redactor: Redactor, decoded
   const kept = endToEnd(headers)
     // `host` has no meaning in a response. Alternative services are other protocols and hosts that the sandbox cannot reach.
     .filter(([name]) => name !== "host" && name !== "alt-svc")
+    // No request asks this host for a range.
+    .filter(([name]) => !(redactor.active && name === "accept-ranges"))
     .filter(([name]) => !(decoded && ofEncodedBody.has(name)))
     .filter(([name]) => !(redactor.active && ofUnredactedBody.has(name)));
   // One search over all fields finds nothing, nearly always; a value in one of them is in the whole.

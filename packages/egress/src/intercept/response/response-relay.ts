@@ -3,26 +3,24 @@ import type { Redactor } from "../../redact/redactor.ts";
 import { Paced, tokenPatience } from "../../redact/paced.ts";
 import { createDecoder, knownEncodings, type Decoder } from "../../redact/decode.ts";
 import { UpstreamFailure } from "../../upstream/failure.ts";
-import type { UpstreamCall, UpstreamHandler } from "../../upstream/request.ts";
+import type { UpstreamCall } from "../../upstream/request.ts";
 import { headerValue, listValue, type HeaderList } from "@caisson/http1";
 import type { GuestReply } from "../model/guest.ts";
 import { hasMessages } from "../model/media-types.ts";
 import { responseHeaders } from "./headers.ts";
+import type { Relay } from "./relay.ts";
 import { RequestRefused } from "../model/outcome.ts";
-import { hasTransferEncoding, hasForeignCharset, hidesMessages, isPart } from "./unreadable.ts";
+import { hasTransferEncoding, hasForeignCharset, hidesMessages, isPart, isStored } from "./unreadable.ts";
 
-/** A body with a Content-Length up to this is collected, so that its length after redaction can be sent. */
+/**
+ * A body with a Content-Length up to this is collected, so that its length after redaction can be sent. In a longer one, replacements are as
+ * long as what they replace.
+ */
 const collectLimit = 64 * 1024;
 /** Milliseconds without data after which the last characters of a text are sent, although they may become a secret. */
 const textPatience = 25;
 
-export interface RelayResult {
-  readonly status: number;
-  readonly bytesIn: number;
-}
-
-export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
-  /** Set right after the call was made. */
+export class ResponseRelay implements Relay {
   call: UpstreamCall | undefined;
   bytesIn = 0;
   status = 0;
@@ -56,36 +54,40 @@ export class ResponseRelay implements Omit<UpstreamHandler, "upgraded"> {
   head(status: number, headers: HeaderList, ended: boolean): void {
     if (this.#over) return;
     this.status = status;
-    const reads = this.#redactor.active;
     const bodyless = ended || this.#method === "HEAD" || status === 204 || status === 304;
     const refuse = (why: string): void => this.fail(new RequestRefused(502, "unreadable-response", why));
     // This header is not forwarded, so the guest would take the encoded bytes for the body.
     if (!bodyless && hasTransferEncoding(headers))
       return refuse("The response has a Transfer-Encoding that was not requested.");
-    if (reads && !bodyless && isPart(status, headers))
+    if (!bodyless && isPart(status, headers))
       return refuse("The response is a part of a resource, which cannot be searched for secrets.");
-    if (reads && !bodyless && hasForeignCharset(headers))
+    if (!bodyless && hasForeignCharset(headers))
       return refuse("The response is in a character set that cannot be searched for secrets.");
-    const encodings = reads && !bodyless ? knownEncodings(listValue(headers, "content-encoding")) : [];
-    if (encodings === undefined || (reads && hidesMessages(headers)) || (encodings.length > 0 && status === 206))
+    const encodings = bodyless ? [] : knownEncodings(listValue(headers, "content-encoding"));
+    if (encodings === undefined || hidesMessages(headers) || (encodings.length > 0 && status === 206))
       return refuse("The response has a Content-Encoding that cannot be searched for secrets.");
     this.#headers = responseHeaders(headers, this.#redactor, encodings.length > 0);
-    // Without a body the length is that of the unredacted one; with a body the length after redaction is sent, or none.
-    if (reads && (this.#method === "HEAD" || status === 304))
-      this.#headers = this.#headers.filter(([name]) => name !== "content-length");
-    if (bodyless || !reads) {
-      this.#reply.head(status, this.#headers, { ended: bodyless });
+    const length = headerValue(this.#headers, "content-length");
+    const long = length !== undefined && Number(length) > collectLimit;
+    if (bodyless) {
+      // Of a short body the length would say how long a value in it is.
+      if (!long && !isStored(headers)) this.#dropLength();
+      this.#reply.head(status, this.#headers, { ended: true });
       return;
     }
     const give = (pieces: readonly Buffer[]): void => this.#give(pieces);
-    this.#searched = hasMessages(headers)
+    const messages = hasMessages(headers);
+    this.#searched = messages
       ? new Paced(this.#redactor.stream("messages"), tokenPatience, give)
-      : new Paced(this.#redactor.stream("text"), textPatience, give);
+      : new Paced(this.#redactor.stream(long ? "sized" : "text"), textPatience, give);
     if (encodings.length > 0) this.#decode(encodings);
-    const length = headerValue(this.#headers, "content-length");
-    if (!hasMessages(headers)) this.#headers = this.#headers.filter(([name]) => name !== "content-length");
-    if (length !== undefined && Number(length) <= collectLimit) this.#collected = [];
+    if (!messages && !long) this.#dropLength();
+    if (length !== undefined && !long) this.#collected = [];
     else this.#reply.head(status, this.#headers, { ended: false });
+  }
+
+  #dropLength(): void {
+    this.#headers = this.#headers.filter(([name]) => name !== "content-length");
   }
 
   data(chunk: Buffer): void {

@@ -6,6 +6,11 @@ export function hasTransferEncoding(headers: HeaderList): boolean {
   return !/^(chunked)?$/i.test(listValue(headers, "transfer-encoding").trim());
 }
 
+/** Whether the host serves a stored object, in whose length nothing can be read that a request has put there. */
+export function isStored(headers: HeaderList): boolean {
+  return /\bbytes\b/i.test(listValue(headers, "accept-ranges"));
+}
+
 /** Whether messages inside the body are compressed (gRPC, Connect), or the body is only a difference (RFC 3229). */
 export function hidesMessages(headers: HeaderList): boolean {
   return ["grpc-encoding", "connect-content-encoding", "im"].some(

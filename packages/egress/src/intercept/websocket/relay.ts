@@ -1,6 +1,7 @@
 /** WebSocket after the handshake: frames are parsed and written again, so that their content can be checked and redacted. */
 import type { Duplex } from "node:stream";
 import { UpstreamFailure } from "../../upstream/failure.ts";
+import { SecretReturned, type Redactor } from "../../redact/redactor.ts";
 import type { StreamRewriter } from "../../redact/stream-rewriter.ts";
 import { headerValue, type HeaderList } from "@caisson/http1";
 import { planBody, SecretRefused } from "../../secrets/substitute.ts";
@@ -55,6 +56,8 @@ export function relayWebSocket({ connection, request, reply, socket, headers, re
     }
     if (error instanceof SecretRefused)
       record.done({ verdict: "refused", rule: error.rule, status: 101, detail: error.message });
+    else if (error instanceof SecretReturned)
+      record.done({ verdict: "refused", rule: "secret-returned", status: 101, detail: error.message });
     else if (error instanceof FrameError)
       record.done({ verdict: "refused", rule: "malformed-frame", status: 101, detail: error.message });
     else record.done({ verdict: "allowed", rule: "allowed", status: 101 });
@@ -71,10 +74,16 @@ export function relayWebSocket({ connection, request, reply, socket, headers, re
     from: socket,
     to: guest,
     fromClient: false,
-    rewriter: redactor.active ? () => redactor.stream("text") : undefined,
+    rewriter: fromUpstream(redactor, vault.learns(host)),
     count: (bytes) => (record.bytesIn += bytes),
     finish,
   });
+}
+
+/** Values become placeholders where the host may know one; elsewhere frames go on as they are, and a value ends the connection. */
+function fromUpstream(redactor: Redactor, learns: boolean): (() => Rewriter) | undefined {
+  if (!redactor.active) return undefined;
+  return learns ? () => redactor.stream("text") : () => redactor.watch();
 }
 
 /** Data of the guest is parsed frame by frame in any case: after the handshake no other protocol is allowed. */
@@ -103,7 +112,7 @@ function direction({ from, to, fromClient, rewriter, count, finish }: Direction)
       to.uncork();
       if (!flows) from.pause();
     } catch (error) {
-      const violation = error instanceof SecretRefused ? 1008 : 1002;
+      const violation = error instanceof FrameError ? 1002 : 1008;
       const reason = Buffer.concat([
         Buffer.from([violation >> 8, violation & 255]),
         Buffer.from((error as Error).message.slice(0, 120).replace(/[^\x20-\x7e]/g, "?")),
