@@ -67,7 +67,7 @@ const routes: Record<string, Route> = {
   "/value": (response) => response.end(`<${value}>`),
   "/value-length": (response) => response.end(`${"a b ".repeat(30_000)}${value} and more`),
   "/value-bytes": (response) => {
-    for (const byte of Buffer.from(`${value}`)) response.write(Buffer.from([byte]));
+    for (const byte of Buffer.from(value)) response.write(Buffer.from([byte]));
     response.end();
   },
   "/value-gzip": coded("gzip", gzipSync(`${"words ".repeat(20_000)} ${value} more`)),
@@ -245,7 +245,7 @@ test("a value in messages of a WebSocket ends it", async () => {
   const web = new WebSocket("wss://files.test/", { createConnection: () => socket });
   web.on("error", () => {});
   const arrived: string[] = [];
-  web.on("message", (data) => void arrived.push(String(data)));
+  web.on("message", (data) => void arrived.push((data as Buffer).toString()));
   const [code] = await new Promise<[number]>((resolve) => web.once("close", (...why) => resolve([why[0]])));
   assert.deepEqual([code, arrived], [1008, []]);
   await harness.event((event) => event.protocol === "websocket" && event.rule === "secret-returned");
