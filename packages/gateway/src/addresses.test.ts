@@ -8,6 +8,7 @@ import { configSchema, type HttpGateway } from "@caisson/protocol";
 import { until } from "@caisson/testing";
 import { pino } from "pino";
 import { createGateway } from "./index.ts";
+import { listen } from "./testing/listen.ts";
 
 async function withGateway(
   trustedProxies: readonly string[],
@@ -34,7 +35,7 @@ async function withGateway(
     log: pino({ level: "silent" }),
   });
   const { signal } = new AbortController();
-  await gateway.listen({
+  await listen(gateway, {
     find: async () => ({ workloadId: "s", ended: signal, connect: async () => connect(inside, "127.0.0.1") }),
   });
   const port = Number(gateway.addressOf("abc").split(":")[1]);

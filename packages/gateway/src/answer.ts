@@ -1,7 +1,7 @@
 /** Answers of the gateway itself. */
 import type { ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { answerOnSocket, type HeaderList } from "@caisson/http1";
+import { answerOnSocket, headerList, type HeaderList } from "@caisson/http1";
 import { limits } from "./limits.ts";
 
 export interface Refusal {
@@ -12,8 +12,8 @@ export interface Refusal {
   readonly message: string;
 }
 
-const headersOf = ({ rule }: Refusal): HeaderList => [
-  ["content-type", "text/plain; charset=utf-8"],
+export const answerHeaders = ({ rule }: Refusal, contentType: string): HeaderList => [
+  ["content-type", contentType],
   ["cache-control", "no-store"],
   ["x-content-type-options", "nosniff"],
   // The rule that decided. A program in a sandbox can send this header too, so it proves nothing.
@@ -27,17 +27,24 @@ export function refuse(response: ServerResponse, refusal: Refusal): void {
     response.destroy();
     return;
   }
-  const text = `${refusal.message}\n`;
+  const [type, body] = bodyOf(refusal, headerList(response.req.rawHeaders));
   // The rest of the request is not read, so the connection cannot go on.
   const framing: HeaderList = [
-    ["content-length", String(Buffer.byteLength(text))],
+    ["content-length", String(body.length)],
     ["connection", "close"],
   ];
-  response.writeHead(refusal.status, [...headersOf(refusal), ...framing].flat());
-  response.end(text);
+  response.writeHead(refusal.status, [...answerHeaders(refusal, type), ...framing].flat());
+  response.end(body);
 }
+
+/** The text of an answer of our own, and its type. */
+export function bodyOf(refusal: Refusal, _asked: HeaderList): [type: string, body: Buffer] {
+  return [plainText, Buffer.from(`${refusal.message}\n`)];
+}
+
+const plainText = "text/plain; charset=utf-8";
 
 /** For requests that the parser rejected: they have no response object. */
 export function refuseOnSocket(socket: Duplex, refusal: Refusal): void {
-  answerOnSocket(socket, refusal.status, headersOf(refusal), `${refusal.message}\n`, limits.linger);
+  answerOnSocket(socket, refusal.status, answerHeaders(refusal, plainText), `${refusal.message}\n`, limits.linger);
 }

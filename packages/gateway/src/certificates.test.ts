@@ -11,6 +11,7 @@ import { createGatewayAuthority } from "@caisson/egress";
 import { configSchema } from "@caisson/protocol";
 import { pino } from "pino";
 import { createGateway } from "./index.ts";
+import { listen } from "./testing/listen.ts";
 
 let directory: string;
 const cert = () => join(directory, "cert.pem");
@@ -58,7 +59,7 @@ async function trusts(port: number, ca: string): Promise<boolean> {
 
 test("missing files stop the start and are named", async () => {
   await assert.rejects(
-    gatewayOf().listen({ find: async () => undefined }),
+    listen(gatewayOf(), { find: async () => undefined }),
     /gateway\.cert and gateway\.key cannot be used: ENOENT/,
   );
 });
@@ -67,7 +68,7 @@ test("a key for another certificate stops it, too", async () => {
   await write(authority);
   await writeFile(key(), (await other!.issue(["x.example"])).key);
   await assert.rejects(
-    gatewayOf().listen({ find: async () => undefined }),
+    listen(gatewayOf(), { find: async () => undefined }),
     /gateway\.cert and gateway\.key cannot be used: .*mismatch/,
   );
 });
@@ -75,7 +76,7 @@ test("a key for another certificate stops it, too", async () => {
 test("a renewed certificate is used without a restart, a broken one is not", async () => {
   await write(authority);
   const gateway = gatewayOf();
-  await gateway.listen({ find: async () => undefined });
+  await listen(gateway, { find: async () => undefined });
   try {
     const port = Number(gateway.addressOf("abc").split(":")[1]);
     assert.equal(await trusts(port, authority!.certificatePem), true);

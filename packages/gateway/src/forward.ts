@@ -1,20 +1,21 @@
 /**
- * One request into a sandbox and its answer back. Each has a connection of its own: surplus bytes of a program inside can never
- * become the answer to another visitor.
+ * One request into a sandbox and its answer back, by HTTP/1.1. Each has a connection of its own: surplus bytes of a program inside can
+ * never become the answer to another visitor.
  */
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { headerList, type HeaderList } from "@caisson/http1";
 import { CaissonError, type HttpRoute } from "@caisson/protocol";
 import { Client, errors, type Dispatcher } from "undici";
-import { refuse, type Refusal } from "./answer.ts";
+import { asSocket } from "./as-socket.ts";
+import type { Exchange } from "./exchange.ts";
 import { requestHeaders, responseHeaders } from "./headers.ts";
 import { limits } from "./limits.ts";
 import type { Address } from "./route.ts";
+import { passedTrailers } from "./trailers.ts";
+import { whyNot } from "./why-not.ts";
 
 export interface Forwarding {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly exchange: Exchange;
   /** Address of the client. */
   readonly visitor: string;
   readonly address: Address;
@@ -23,7 +24,7 @@ export interface Forwarding {
   readonly upgraded?: (inside: Duplex, headers: HeaderList) => void;
 }
 
-export function forward({ request, response, visitor, address, route, upgraded }: Forwarding): void {
+export function forward({ exchange, visitor, address, route, upgraded }: Forwarding): void {
   const { host, authority } = address;
   const disconnected = new AbortController();
   const client = new Client("http://route.invalid", {
@@ -55,18 +56,18 @@ export function forward({ request, response, visitor, address, route, upgraded }
     client.destroy(reason).catch(() => undefined);
   };
   const fail = (error: Error) => {
-    refuse(response, whyNot(error));
+    exchange.refuse(whyNot(error));
     end(error);
   };
-  const whole = () => {
+  const whole = (trailers: HeaderList = []) => {
     if (over) return;
-    response.end();
+    exchange.end(trailers);
     end(null);
   };
   const onEnded = () => fail(new CaissonError("gone", "The sandbox has ended."));
   route.ended.addEventListener("abort", onEnded, { once: true });
-  response.on("drain", () => controller?.resume());
-  response.once("close", () => {
+  exchange.onDrain(() => controller?.resume());
+  exchange.onClose(() => {
     if (!over) end(new Error("The visitor has disconnected."));
   });
   const handler: Dispatcher.DispatchHandler = {
@@ -79,9 +80,9 @@ export function forward({ request, response, visitor, address, route, upgraded }
       const headers = responseHeaders(rawOf(controller), status, host);
       if (headers.length > limits.headerFields) return fail(new errors.HeadersOverflowError());
       const length = headers.find(([name]) => name === "content-length")?.[1];
-      if (length !== undefined && request.method !== "HEAD") remaining = Number(length);
+      if (length !== undefined && exchange.method !== "HEAD") remaining = Number(length);
       try {
-        response.writeHead(status, headers.flat());
+        exchange.begin(status, headers);
       } catch (error) {
         fail(error as Error);
       }
@@ -89,9 +90,9 @@ export function forward({ request, response, visitor, address, route, upgraded }
     onResponseData(_, chunk) {
       if (over) return;
       if (remaining !== undefined) remaining -= chunk.length;
-      if (!response.write(chunk)) controller?.pause();
+      if (!exchange.write(chunk)) controller?.pause();
     },
-    onResponseEnd: whole,
+    onResponseEnd: () => whole(passedTrailers(rawTrailersOf(controller), limits.trailerFields)),
     onRequestUpgrade(_, __, ___, socket) {
       const headers = responseHeaders(rawOf(controller), 101, host);
       // Not `end`: the connection belongs to the callee now, and the client no longer uses it.
@@ -108,16 +109,12 @@ export function forward({ request, response, visitor, address, route, upgraded }
     },
   };
   try {
-    const headers = requestHeaders(headerList(request.rawHeaders), {
-      address: visitor,
-      authority,
-    });
     client.dispatch(
       {
-        path: request.url ?? "/",
-        method: request.method ?? "GET",
-        headers: headers.flat(),
-        body: hasBody(request) ? request : null,
+        path: exchange.target,
+        method: exchange.method,
+        headers: requestHeaders(exchange.headers, { address: visitor, authority }).flat(),
+        body: exchange.body ?? null,
         ...(upgraded !== undefined && { upgrade: "websocket" }),
       },
       handler,
@@ -127,41 +124,11 @@ export function forward({ request, response, visitor, address, route, upgraded }
   }
 }
 
-function hasBody({ headers }: IncomingMessage): boolean {
-  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
-}
-
 /** The bytes as they came: decoded as UTF-8, as undici does for its own users, they could not be sent on unchanged. */
 function rawOf(controller: unknown): HeaderList {
   return headerList((controller as { rawHeaders?: Buffer[] | null } | undefined)?.rawHeaders ?? []);
 }
 
-function whyNot(error: Error): Refusal {
-  if (error instanceof CaissonError) {
-    if (error.code === "gone") return { status: 410, rule: "sandbox-ended", message: error.message };
-    if (error.code === "timeout")
-      return {
-        status: 504,
-        rule: "no-answer",
-        message: "The program in the sandbox did not accept the connection in time.",
-      };
-    if (error.code === "resource_exhausted") return { status: 503, rule: "busy", message: error.message };
-    return { status: 502, rule: "not-listening", message: error.message };
-  }
-  if (error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError)
-    return { status: 504, rule: "no-answer", message: "The program in the sandbox did not answer in time." };
-  return {
-    status: 502,
-    rule: "bad-answer",
-    message: "The program in the sandbox did not send a valid HTTP/1.1 answer.",
-  };
-}
-
-/** undici wants a socket; any Duplex with its few extra methods does. */
-function asSocket(stream: Duplex): never {
-  const same = () => stream;
-  for (const name of ["ref", "unref", "setNoDelay", "setKeepAlive", "setTimeout"]) {
-    if (!(name in stream)) Object.defineProperty(stream, name, { value: same });
-  }
-  return stream as never;
+function rawTrailersOf(controller: unknown): HeaderList {
+  return headerList((controller as { rawTrailers?: Buffer[] | null } | undefined)?.rawTrailers ?? []);
 }

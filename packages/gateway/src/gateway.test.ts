@@ -12,6 +12,7 @@ import { CaissonError, configSchema, type HttpGateway, type HttpRoute, type Visi
 import { pino } from "pino";
 import { WebSocket, WebSocketServer } from "ws";
 import { createGateway } from "./index.ts";
+import { listen } from "./testing/listen.ts";
 
 const authority = await createGatewayAuthority(Buffer.alloc(32, 1));
 const ca = authority.certificatePem;
@@ -55,7 +56,7 @@ before(async () => {
   await once(program, "listening");
   gateway = createGateway({ config, port: 0, issue, log });
   gateway.onVisit((visit) => visits.push(visit));
-  await gateway.listen({
+  await listen(gateway, {
     async find(label, options): Promise<HttpRoute | "reserved" | undefined> {
       await finding(options.signal);
       if (label === "new") return "reserved";
@@ -260,7 +261,7 @@ describe("who is meant", { timeout: 30_000 }, () => {
       ["xyz.localhost", "xyz.localhost", 404, "no-such-preview"],
       ["new.localhost", "new.localhost", 404, "not-exposed-yet"],
       ["localhost", "localhost", 421, "foreign-host"],
-      ["a.abc.localhost", "a.abc.localhost", 421, "foreign-host"],
+      ["a.abc.localhost", "a.abc.localhost", 404, "no-such-preview"],
       ["abc.localhost.evil.example", host, 421, "foreign-host"],
       ["127.0.0.1", host, 421, "foreign-host"],
       ["abc.localhost@evil.example", host, 421, "foreign-host"],
@@ -322,7 +323,7 @@ describe("a name whose route takes a while to find", { timeout: 30_000 }, () => 
     assert.equal((await visit("/")).status, 200);
     const failing = createGateway({ config: { ...config, tls: false }, port: 0, issue, log });
     let error: Error = new CaissonError("unavailable", "The app failed to start.");
-    await failing.listen({ find: () => Promise.reject(error) });
+    await listen(failing, { find: () => Promise.reject(error) });
     const at = Number(failing.addressOf("abc").split(":")[1]);
     const ask = async () => {
       const socket = connect(at, "127.0.0.1");
@@ -344,7 +345,7 @@ describe("a name whose route takes a while to find", { timeout: 30_000 }, () => 
     const signals: AbortSignal[] = [];
     const plain = createGateway({ config: { ...config, tls: false }, port: 0, issue, log });
     plain.onVisit((visit) => visits.push(visit));
-    await plain.listen({
+    await listen(plain, {
       find: (_, options) => {
         signals.push(options.signal);
         return new Promise(() => undefined);
@@ -365,7 +366,7 @@ describe("a name whose route takes a while to find", { timeout: 30_000 }, () => 
 
   test("that has ended when it is found leads nowhere", async () => {
     finding = () => Promise.resolve(ended.abort());
-    assert.deepEqual(await refusalOf(), [404, "no-such-preview"]);
+    assert.deepEqual(await refusalOf(), [410, "sandbox-ended"]);
   });
 
   test("one connection cannot ask without end", async () => {
@@ -373,7 +374,7 @@ describe("a name whose route takes a while to find", { timeout: 30_000 }, () => 
     const { promise: never, resolve } = Promise.withResolvers<void>();
     const asked: string[] = [];
     const plain = createGateway({ config: { ...config, tls: false }, port: 0, issue, log });
-    await plain.listen({ find: (label) => (asked.push(label), never.then(() => undefined)) });
+    await listen(plain, { find: (label) => (asked.push(label), never.then(() => undefined)) });
     const socket = connect(Number(plain.addressOf("abc").split(":")[1]), "127.0.0.1");
     socket.on("error", () => undefined).resume();
     socket.write(`GET / HTTP/1.1\r\nhost: ${host}\r\n\r\n`.repeat(200));
@@ -465,7 +466,7 @@ describe("WebSockets", { timeout: 30_000 }, () => {
 
 test("plain HTTP for a proxy in front", async () => {
   const plain = createGateway({ config: { ...config, tls: false }, port: 0, issue, log });
-  await plain.listen({ find: async () => ({ workloadId: "s", ended: ended.signal, connect: dial }) });
+  await listen(plain, { find: async () => ({ workloadId: "s", ended: ended.signal, connect: dial }) });
   const at = Number(plain.addressOf("abc").split(":")[1]);
   const fronted = createGateway({
     config: { ...config, tls: false, publicPort: 443 },
@@ -475,7 +476,7 @@ test("plain HTTP for a proxy in front", async () => {
   });
   assert.equal(fronted.addressOf("abc"), "abc.localhost");
   await assert.rejects(
-    fronted.listen({ find: async () => undefined }),
+    listen(fronted, { find: async () => undefined }),
     /Another program uses that port; set CAISSON_HTTPS_PORT/,
   );
   const socket = connect(at, "127.0.0.1");

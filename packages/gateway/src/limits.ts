@@ -5,8 +5,21 @@ export const limits = {
   /** One request head, from either side. */
   headerBytes: 64 * 1024,
   headerFields: 256,
-  /** Requests of one connection that have no complete answer yet. */
+  /** Characters of a path in the log of visits. */
+  loggedPath: 1024,
+  trailerFields: 64,
+  /** Requests of one connection of HTTP/1.1 that have no complete answer yet. */
   pipelined: 64,
+  /** Streams of one connection of HTTP/2. */
+  streams: 100,
+  /** Bytes of bodies that a visitor may send before they are read: of one stream, and of a connection. */
+  streamWindow: 128 * 1024,
+  connectionWindow: 256 * 1024,
+  /** Frames that cost work and move nothing (PING, SETTINGS) that one connection may send in ten seconds. */
+  idleFrames: 100,
+  /** Resets of streams by the visitor (CVE-2023-44487): at once, and in a second on average. */
+  resetBurst: 200,
+  resetRate: 50,
   /** Until a visitor has sent the head of a request, and until a TLS handshake is over. */
   headers: 20_000,
   handshake: 10_000,

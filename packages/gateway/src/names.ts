@@ -1,34 +1,34 @@
-/** Host names below the gateway's domain: one label for a preview of a sandbox's port, `<app>.<org>.app` for an app. */
+/** Names of the gateway: what is left of its domain. */
 
-/** What the server makes; see `packages/server/src/previews` and `serving`. */
-const labelPattern = /^([a-z0-9]{1,63}|[a-z0-9-]{1,63}\.[a-z0-9-]{1,63}\.app)$/;
+/** DNS labels in lower case (RFC 1123 2.1). One for previews, several for apps: their directories know which are theirs. */
+const namePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,5}$/;
 
 export interface Names {
   readonly domain: string;
-  /** `label.domain`. */
-  host(label: string): string;
-  /** `label.domain:port`, without the port when it is 443. */
-  address(label: string, port: number): string;
-  /** The label in `address`; letter case, a port and one final dot do not matter. Undefined: not below our domain. */
-  label(address: string): string | undefined;
+  /** `name.domain`. */
+  host(name: string): string;
+  /** `name.domain:port`, without the port when it is 443. */
+  address(name: string, port: number): string;
+  /** The name in `address`; letter case, a port and one final dot do not matter. Undefined: not below our domain. */
+  nameIn(address: string): string | undefined;
 }
 
 export function createNames(domain: string): Names {
   const suffix = `.${domain}`;
-  const host = (label: string) => `${label}${suffix}`;
+  const host = (name: string) => `${name}${suffix}`;
   return {
     domain,
     host,
-    address: (label, port) => (port === 443 ? host(label) : `${host(label)}:${port}`),
-    label(address) {
+    address: (name, port) => (port === 443 ? host(name) : `${host(name)}:${port}`),
+    nameIn(address) {
       if (address.length > 300) return undefined;
-      const name = address
+      const whole = address
         .toLowerCase()
         .replace(/:\d{1,5}$/, "")
         .replace(/\.$/, "");
-      if (!name.endsWith(suffix)) return undefined;
-      const label = name.slice(0, -suffix.length);
-      return labelPattern.test(label) ? label : undefined;
+      if (!whole.endsWith(suffix) || whole.length > 253) return undefined;
+      const name = whole.slice(0, -suffix.length);
+      return namePattern.test(name) ? name : undefined;
     },
   };
 }

@@ -1,16 +1,14 @@
 /** Where a request leads. An ambiguous request is refused before any of its bytes are forwarded. */
-import type { IncomingMessage } from "node:http";
-import type { TLSSocket } from "node:tls";
-import { framingFault, headerList, isWebSocketUpgrade, upgradeFault } from "@caisson/http1";
-import { CaissonError, type HttpRoute, type RouteDirectory } from "@caisson/protocol";
+import { CaissonError, type HttpDirectory, type HttpRoute } from "@caisson/protocol";
 import type { Refusal } from "./answer.ts";
+import type { Exchange } from "./exchange.ts";
 import { limits } from "./limits.ts";
 import type { Names } from "./names.ts";
 
 /** The name that a request is addressed to. */
 export interface Address {
-  /** Below the gateway's domain. */
-  readonly label: string;
+  /** What is left of the gateway's domain. */
+  readonly name: string;
   /** Canonical hostname, without port. */
   readonly host: string;
   /** As the visitor wrote it, with the port if there is one. */
@@ -18,56 +16,50 @@ export interface Address {
 }
 
 /** @param tls whether visitors speak TLS with the gateway, and so send the hostname a second time */
-export function addressOf(request: IncomingMessage, names: Names, tls: boolean): Address | Refusal {
-  const headers = headerList(request.rawHeaders);
-  const hosts = headers.filter(([name]) => name === "host");
-  const fault =
-    (hosts.length === 1 ? undefined : "A request must have exactly one Host header.") ??
-    // Also refused: the absolute form, whose host has precedence over the header, and `*`.
-    (request.url?.startsWith("/") === true ? undefined : "The target of a request must be a path.") ??
-    framingFault(headers, request.httpVersion) ??
-    (isWebSocketUpgrade(headers) ? upgradeFault(headers, request.method ?? "") : undefined);
-  if (fault !== undefined) return { status: 400, rule: "malformed-request", message: fault };
-  const authority = hosts[0]![1];
-  const label = names.label(authority);
-  if (label === undefined)
+export function addressOf(exchange: Exchange, names: Names, tls: boolean): Address | Refusal {
+  const { authority } = exchange;
+  if (authority === undefined) return malformed("A request must have exactly one Host header.");
+  // Also refused: the absolute form, whose host has precedence over the header, and `*`.
+  if (!exchange.target.startsWith("/")) return malformed("The target of a request must be a path.");
+  if (exchange.fault !== undefined) return malformed(exchange.fault);
+  const name = names.nameIn(authority);
+  if (name === undefined)
     return {
       status: 421,
       rule: "foreign-host",
       message: "This address serves exposed ports of sandboxes and nothing else.",
     };
-  if (tls) {
-    const servername = (request.socket as TLSSocket & { servername?: string | false }).servername;
-    if (typeof servername !== "string" || names.label(servername) !== label)
-      return {
-        status: 421,
-        rule: "server-name-mismatch",
-        message: "The connection was made for another hostname than the request. Make a new connection.",
-      };
-  }
-  return { label, host: names.host(label), authority };
+  if (tls && (exchange.servername === undefined || names.nameIn(exchange.servername) !== name))
+    return {
+      status: 421,
+      rule: "server-name-mismatch",
+      message: "The connection was made for another hostname than the request. Make a new connection.",
+    };
+  return { name, host: names.host(name), authority };
 }
 
+const malformed = (message: string): Refusal => ({ status: 400, rule: "malformed-request", message });
+
 /**
- * Asks the directory, and waits no longer than a visitor would.
+ * Asks a directory, and waits no longer than a visitor would.
  * @param signal aborts when the visitor has disconnected
  * @param log gets what went wrong inside the platform
  */
 export async function findRoute(
-  directory: RouteDirectory<HttpRoute>,
-  label: string,
+  directory: Pick<HttpDirectory, "find">,
+  name: string,
   signal: AbortSignal,
   log: (error: unknown) => void,
 ): Promise<HttpRoute | Refusal> {
   const deadline = AbortSignal.timeout(limits.find);
   try {
     const route = await unlessAborted(
-      (either) => directory.find(label, { signal: either }),
+      (either) => directory.find(name, { signal: either }),
       AbortSignal.any([signal, deadline]),
     );
     if (route === undefined) return nobodys;
     if (route === "reserved") return reserved;
-    return route.ended.aborted ? nobodys : route;
+    return route === "ended" || route.ended.aborted ? ended : route;
   } catch (error) {
     if (deadline.aborted) return late;
     if (!(error instanceof CaissonError)) {
@@ -81,7 +73,12 @@ export async function findRoute(
 const nobodys: Refusal = {
   status: 404,
   rule: "no-such-preview",
-  message: "Nothing is exposed at this address. It never existed, or its sandbox has ended.",
+  message: "Nothing is exposed at this address. Check the address: it never existed, or it ended long ago.",
+};
+const ended: Refusal = {
+  status: 410,
+  rule: "sandbox-ended",
+  message: "What was served at this address has ended, and the address with it.",
 };
 const reserved: Refusal = {
   status: 404,

@@ -1,6 +1,4 @@
 /** The clients of a listening socket: who they are, and how many connections each of them may hold. */
-import type { EventEmitter } from "node:events";
-import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { AddressShares } from "./address-limits.ts";
 import { addressSet, clientAddress, contains, type AddressSet } from "./addresses.ts";
@@ -30,20 +28,25 @@ export class Clients {
     else socket.once("close", giveBack);
   }
 
-  addressOf(request: IncomingMessage): string {
-    return clientAddress(request.socket.remoteAddress, request.headers["x-forwarded-for"], this.#trusted);
+  /**
+   * @param peer the other end of the connection; undefined when it has disconnected
+   * @param forwardedFor the header `X-Forwarded-For`
+   */
+  addressOf(peer: string | undefined, forwardedFor: string | readonly string[] | undefined): string {
+    return clientAddress(peer, forwardedFor, this.#trusted);
+  }
+
+  /** Whether connections of that other end belong to many clients. */
+  isProxy(peer: string | undefined): boolean {
+    return contains(this.#trusted, clientAddress(peer, undefined, this.#trusted));
   }
 
   /**
    * Counts a request or a WebSocket of a proxy's client, as `connected` counts connections.
-   * @param ending emits `close` when it is over
-   * @returns false: the client holds too many
+   * @returns to be called when it is over; undefined: the client holds too many
    */
-  admit(request: IncomingMessage, ending: EventEmitter): boolean {
-    const { remoteAddress } = request.socket;
-    if (!contains(this.#trusted, clientAddress(remoteAddress, undefined, this.#trusted))) return true;
-    const giveBack = this.#shares.take(this.addressOf(request));
-    if (giveBack !== undefined) ending.once("close", giveBack);
-    return giveBack !== undefined;
+  admit(peer: string | undefined, forwardedFor: string | readonly string[] | undefined): (() => void) | undefined {
+    if (!this.isProxy(peer)) return () => undefined;
+    return this.#shares.take(this.addressOf(peer, forwardedFor));
   }
 }

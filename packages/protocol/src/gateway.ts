@@ -30,24 +30,49 @@ export interface HttpRoute {
   readonly ended: AbortSignal;
 }
 
+/**
+ * Whoever serves names over HTTPS: exposed ports of sandboxes, apps. With several, the first that knows a name answers. A name is what is left of `.<gateway.domain>`: one or several DNS labels in lower
+ * case, so `abc` or `shop.acme.app`. A directory answers undefined, without looking anything up, for names of another form than its own.
+ */
+export interface HttpDirectory extends RouteDirectory<HttpRoute | "ended"> {
+  /**
+   * Whether the name is somebody's or was, so that it may have a certificate. Asked in TLS handshakes, before the client has proved
+   * anything: it must be cheap and must start nothing.
+   */
+  known(name: string, options: { readonly signal: AbortSignal }): Promise<boolean>;
+}
+
 /** One request or WebSocket that reached a machine, when it is over. */
 export interface Visit {
   readonly workloadId: string;
+  /** Left of the gateway's domain. */
+  readonly name: string;
   readonly kind: "request" | "websocket";
+  readonly version: "1.0" | "1.1" | "2";
+  /** Milliseconds since the epoch, at the start. */
+  readonly at: number;
+  readonly durationMs: number;
+  /** Address of the client. */
+  readonly visitor: string;
+  readonly method: string;
+  /** Without the query, which may hold credentials. */
+  readonly path: string;
   /** Of the answer: the program's own, or the gateway's when the program gave none. */
   readonly status: number;
-  /** Bytes of the connection in either direction, as the visitor's side counts them. */
+  /** Why the gateway answered in the program's place. */
+  readonly rule?: string | undefined;
+  /** Bytes in either direction, as the visitor's side counts them; of HTTP/2 without its frames. */
   readonly bytesIn: number;
   readonly bytesOut: number;
 }
 
 export interface HttpGateway {
   /** Listens. @throws CaissonError `unavailable`, `invalid_argument` when certificate files cannot be used */
-  listen(directory: RouteDirectory<HttpRoute>): Promise<void>;
+  listen(directory: HttpDirectory): Promise<void>;
   /** What a visitor writes behind `https://`: the name below the gateway's domain, with the port unless it is 443. */
-  addressOf(label: string): string;
-  /** The label in an address or a hostname: letter case, a port and a final dot do not matter. Undefined: not of our domain. */
-  labelOf(address: string): string | undefined;
+  addressOf(name: string): string;
+  /** The name in an address or a hostname: letter case, a port and a final dot do not matter. Undefined: not of our domain. */
+  nameIn(address: string): string | undefined;
   /** Must not throw. */
   onVisit(listener: (visit: Visit) => void): void;
   /** Takes no more connections and cuts those that are open. */

@@ -5,6 +5,7 @@ import { configSchema, type HttpGateway, type Visit } from "@caisson/protocol";
 import { connectTo } from "@caisson/testing/fuzz";
 import { pino } from "pino";
 import { createGateway } from "../index.ts";
+import { listen } from "./listen.ts";
 
 export class Stage {
   readonly visits: Visit[] = [];
@@ -28,7 +29,7 @@ export class Stage {
       log: pino({ level: "silent" }),
     });
     const { signal } = new AbortController();
-    await gateway.listen({
+    await listen(gateway, {
       find: (label) => Promise.resolve({ workloadId: label, ended: signal, connect: () => stage.connect(label) }),
     });
     const stage = new Stage(gateway);

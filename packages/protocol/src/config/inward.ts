@@ -89,6 +89,7 @@ export const gateway = z
         "PEM file with the certificate chain for `*.<domain>`. Default: certificates signed by this installation's own authority.",
       ),
     key: z.string().optional().describe("PEM file with the private key of `gateway.cert`."),
+    http2: z.boolean().default(true).describe("`false` offers visitors HTTP/1.1 only. gRPC needs HTTP/2."),
     namesPerSandbox: z.int().min(1).default(16).describe("Most hostnames that one sandbox can have."),
     connectionsPerSandbox: z
       .int()

@@ -1,6 +1,6 @@
 /** Public names of sandboxes' ports. They cannot be guessed, are limited per sandbox, and end with it. */
 import { randomBytes } from "node:crypto";
-import { CaissonError, type HttpGateway, type HttpRoute, type RouteDirectory } from "@caisson/protocol";
+import { CaissonError, type HttpDirectory, type HttpGateway, type HttpRoute } from "@caisson/protocol";
 import type { Resource, Workload } from "../workloads/index.ts";
 import { connectInside, type Target } from "./connect.ts";
 import type { PreviewStore } from "./store.ts";
@@ -18,7 +18,7 @@ interface Name {
   target: Target | undefined;
 }
 
-export class Previews implements RouteDirectory<HttpRoute>, Resource {
+export class Previews implements HttpDirectory, Resource {
   readonly name = "previews";
   readonly #options: PreviewsOptions;
   readonly #names = new Map<string, Name>();
@@ -54,6 +54,11 @@ export class Previews implements RouteDirectory<HttpRoute>, Resource {
     };
   }
 
+  async known(label: string): Promise<boolean> {
+    await this.#opened.promise;
+    return this.#names.has(label);
+  }
+
   /**
    * Reserves a new name for this sandbox. It is bound to no port yet.
    * @returns the address without `https://`
@@ -87,7 +92,7 @@ export class Previews implements RouteDirectory<HttpRoute>, Resource {
    * @throws CaissonError `not_found` unless the name was reserved for this very sandbox
    */
   async bind(workloadId: string, address: string, target: Target): Promise<void> {
-    const label = this.#gateway().labelOf(address) ?? "";
+    const label = this.#gateway().nameIn(address) ?? "";
     const name = this.#names.get(label);
     // The same error for a name of another sandbox and for none: only the owner may know that a name exists.
     if (name === undefined || name.workload.id !== workloadId)

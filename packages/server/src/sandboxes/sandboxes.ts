@@ -16,6 +16,7 @@ import type { Nodes } from "../nodes/nodes.ts";
 import { bindSecrets } from "../secrets/placeholders.ts";
 import type { SecretStore } from "../secrets/store.ts";
 import type { WantedWorkload, Workload, WorkloadOwner, Workloads } from "../workloads/index.ts";
+import { developmentServerHosts } from "./development-servers.ts";
 import { checkStopAt, type CreateRequest } from "./create-request.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Ends, within, type End } from "./ends.ts";
@@ -149,7 +150,11 @@ export class Sandboxes implements WorkloadOwner {
           orgId: org.id,
           memory: request.memory,
           vcpus,
-          env: { DENO_DEPLOY_ORGANIZATION_ID: org.id, ...request.env },
+          env: {
+            DENO_DEPLOY_ORGANIZATION_ID: org.id,
+            ...developmentServerHosts(config.gateway.domain),
+            ...request.env,
+          },
           egress: { policy, secrets },
           disks: { root: request.root, volumes: request.volumes, writableBytes: row.writable_bytes },
         },

@@ -58,13 +58,16 @@ export class Gate {
    */
   admit(request: IncomingMessage, ending: EventEmitter): Admission {
     const { authorization } = request.headers;
-    const address = this.clients.addressOf(request);
+    const [peer, forwardedFor] = [request.socket.remoteAddress, request.headers["x-forwarded-for"]];
+    const address = this.clients.addressOf(peer, forwardedFor);
     const key = authorization === undefined ? undefined : createHash("sha256").update(authorization).digest("base64");
     const known = key !== undefined && this.#known.has(key);
     if (!known && !this.#rate.take(address))
       throw new RateLimited("Your address sent too many requests without a valid token. Try again in a second.");
-    if (!this.clients.admit(request, ending))
+    const giveBack = this.clients.admit(peer, forwardedFor);
+    if (giveBack === undefined)
       throw new RateLimited("Too many requests from your address are under way. Try again when some have ended.");
+    ending.once("close", giveBack);
     checkSize(request);
     this.#checkHost(request);
     this.#checkOrigin(request);
