@@ -5,10 +5,8 @@
 import type { EnvContext, LayerReference } from "@caisson/api";
 import type { Sealer } from "../kernel/sealing.ts";
 import { sealContext } from "./env-vars/seal.ts";
+import { includedLayers } from "./includes.ts";
 import type { AppDatabase, EnvVarRow } from "./tables.ts";
-
-/** How deep layers may include layers. */
-export const maxLayerDepth = 8;
 
 export interface EnvironmentRequest {
   readonly appId: string;
@@ -54,32 +52,6 @@ export function layersOfApp(db: AppDatabase, appId: string): Promise<LayerRefere
     .where("app_id", "=", appId)
     .orderBy("position")
     .execute();
-}
-
-/** These layers and what they include, each once, in order of priority: a layer comes before what it includes. */
-export async function includedLayers(db: AppDatabase, ids: readonly string[]): Promise<string[]> {
-  if (ids.length === 0) return [];
-  const includes = new Map<string, string[]>();
-  let wanted = [...new Set(ids)];
-  for (let depth = 0; depth < maxLayerDepth && wanted.length > 0; depth++) {
-    const rows = await db
-      .selectFrom("config_layer_includes")
-      .select(["layer_id", "included_id"])
-      .where("layer_id", "in", wanted)
-      .orderBy("position")
-      .execute();
-    for (const id of wanted) includes.set(id, []);
-    for (const { layer_id, included_id } of rows) includes.get(layer_id)!.push(included_id);
-    wanted = [...new Set(rows.map((row) => row.included_id))].filter((id) => !includes.has(id));
-  }
-  const order: string[] = [];
-  const visit = (id: string) => {
-    if (order.includes(id)) return;
-    order.push(id);
-    for (const included of includes.get(id) ?? []) visit(included);
-  };
-  for (const id of ids) visit(id);
-  return order;
 }
 
 function appliesTo({ contexts }: EnvVarRow, context: EnvContext): boolean {

@@ -2,9 +2,14 @@
 import type { EnvContext, LayerReference } from "@caisson/api";
 import { serviceKey } from "../kernel/services.ts";
 import type { Slice } from "../kernel/slice.ts";
+import { removeAllDeleted } from "./apps.ts";
+import type { AppContext } from "./context.ts";
+import { EnvVarStore } from "./env-vars/store.ts";
 import { Environments, layersOfApp, type EnvironmentRequest } from "./environment.ts";
 import { requireApp, requireLayers } from "./lookup.ts";
 import { up } from "./migrations.ts";
+import { appRoutes } from "./routes/apps.ts";
+import { layerRoutes } from "./routes/layers.ts";
 import type { AppDatabase, AppRow } from "./tables.ts";
 
 export type { AppRow, AppTables } from "./tables.ts";
@@ -35,14 +40,34 @@ export interface AppsService {
 
 export const appsService = serviceKey<AppsService>("apps");
 
+/** Milliseconds. */
+const removalInterval = 10_000;
+
+/** Of the bodies that have environment variables. */
+const largestBody = 2 ** 20;
+
 export const appsSlice: Slice = {
   name: "apps",
   migrations: { "2026-12-04-apps": { up } },
-  setup({ db: anyDb, sealer, services }) {
+  setup({ db: anyDb, config, lockRows, sealer, log, services, publicUrl }) {
     const db = anyDb as AppDatabase;
     const environments = new Environments(db, sealer);
     const deletes: ((app: AppRow) => Promise<void>)[] = [];
     const changes: ((appIds: readonly string[]) => void)[] = [];
+    const ctx: AppContext = {
+      db,
+      lockRows,
+      envVars: new EnvVarStore(sealer),
+      limits: config.apps,
+      log,
+      changed: (appIds) => {
+        for (const listener of changes) listener(appIds);
+      },
+      release: async (app) => {
+        // Those of later slices first: what serves stops before what it served is removed.
+        for (const listener of deletes.toReversed()) await listener(app);
+      },
+    };
     const existing = db.selectFrom("apps").selectAll("apps").where("apps.deleted_at", "is", null);
     services.provide(appsService, {
       require: (orgId, idOrSlug) => requireApp(db, orgId, idOrSlug),
@@ -60,6 +85,19 @@ export const appsSlice: Slice = {
       onDelete: (listener) => void deletes.push(listener),
       onChange: (listener) => void changes.push(listener),
     });
-    return {};
+    return {
+      largeBodies: [{ path: /^\/api\/v2\/(apps|layers)(\/[^/]+)?$/, bytes: largestBody }],
+      routes: (app) => {
+        appRoutes(ctx, publicUrl)(app);
+        layerRoutes(ctx, publicUrl)(app);
+      },
+      background: [
+        {
+          name: "removing deleted apps",
+          interval: removalInterval,
+          run: (signal) => removeAllDeleted(ctx, signal),
+        },
+      ],
+    };
   },
 };

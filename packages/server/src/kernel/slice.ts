@@ -66,12 +66,21 @@ export interface BackgroundTask {
   run(signal: AbortSignal): Promise<void>;
 }
 
+/** Routes whose bodies may be larger than usual. They read them with `readJson`, or as a stream. */
+export interface LargeBody {
+  /** Matches the whole path, without query. */
+  readonly path: RegExp;
+  /** Most bytes. */
+  readonly bytes: number;
+}
+
 /** What a slice adds to the server. Everything is optional. */
 export interface SliceParts {
   /** Routes that need a token. Declared with `@hono/zod-openapi`, so that the API document is made from them. */
   readonly routes?: (app: OpenAPIHono<HttpVariables>) => void;
   /** Routes that need none. */
   readonly publicRoutes?: (app: OpenAPIHono<HttpVariables>) => void;
+  readonly largeBodies?: readonly LargeBody[];
   readonly upgrades?: readonly UpgradeRoute[];
   readonly background?: readonly BackgroundTask[];
   /** Opens listeners of its own. Before anything has started, so what arrives must wait for `start`. */

@@ -1,6 +1,7 @@
 /** The REST interface: what applies to all routes. The routes themselves come from the slices. */
 import { CaissonError } from "@caisson/protocol";
 import { OpenAPIHono } from "@hono/zod-openapi";
+import type { MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Logger } from "pino";
@@ -14,7 +15,7 @@ import { RateLimited, type Gate } from "./gate.ts";
 import type { TokenUses } from "./token-uses.ts";
 import { newTraceId, traceHeader } from "./trace.ts";
 
-/** Largest body of a request, bytes. No route needs more, and a schema makes a fault of every wrong element in it. */
+/** Largest body of a usual request, bytes. A schema makes a fault of every wrong element in it. */
 const maxBody = 64 * 1024;
 
 export interface AppOptions {
@@ -68,14 +69,8 @@ export function createApp({ slices, gate, authenticator, uses, publicUrl, observ
   app.notFound((c) => {
     throw new CaissonError("not_found", `No such route: ${c.req.method} ${c.req.path.slice(0, 200)}.`);
   });
-  app.use(
-    bodyLimit({
-      maxSize: maxBody,
-      onError: () => {
-        throw new CaissonError("too_large", `The body has more than ${maxBody} bytes, the limit.`);
-      },
-    }),
-  );
+  const limitOf = bodyLimits(slices);
+  app.use((c, next) => limitOf(c.req.path)(c, next));
 
   app.use("/api/*", async (c, next) => {
     // All bodies are JSON, whatever a client's library says of them.
@@ -97,6 +92,22 @@ export function createApp({ slices, gate, authenticator, uses, publicUrl, observ
   });
   for (const { routes } of slices) routes?.(app);
   return app;
+}
+
+/** Which middleware limits the body of a request to this path. */
+function bodyLimits(slices: readonly SliceParts[]): (path: string) => MiddlewareHandler {
+  const limit = (bytes: number) =>
+    bodyLimit({
+      maxSize: bytes,
+      onError: () => {
+        throw new CaissonError("too_large", `The body has more than ${bytes} bytes, the limit.`);
+      },
+    });
+  const usual = limit(maxBody);
+  const large = slices
+    .flatMap(({ largeBodies = [] }) => largeBodies)
+    .map(({ path, bytes }) => ({ path, handler: limit(bytes) }));
+  return (path) => large.find((entry) => entry.path.test(path))?.handler ?? usual;
 }
 
 /** Thrown while the body of a client that disconnected is read: no fault of ours, and nobody reads the answer. */
