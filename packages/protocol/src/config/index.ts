@@ -5,6 +5,7 @@ import { egress } from "./egress.ts";
 import { api, gateway, ssh } from "./inward.ts";
 import { limits } from "./limits.ts";
 import { pool, sandbox } from "./machines.ts";
+import { serving } from "./serving.ts";
 import { database, volumes } from "./storage.ts";
 
 export { gatewayConnections } from "./inward.ts";
@@ -64,6 +65,7 @@ export const configSchema = z.strictObject({
   ssh,
   volumes,
   apps,
+  serving,
   database,
 });
 

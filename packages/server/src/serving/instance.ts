@@ -1,0 +1,223 @@
+/** One machine that runs a revision's program. */
+import type { Duplex } from "node:stream";
+import { CaissonError, type Agent, type MachineExit } from "@caisson/protocol";
+import type { Logger } from "pino";
+import type { Workloads, WorkloadPlan } from "../workloads/index.ts";
+import { eachLine, OutputTail } from "./output.ts";
+import type { Program } from "./program.ts";
+
+/** Programs that listen on `localhost` may mean either. */
+const addresses = ["127.0.0.1", "::1"] as const;
+/** Milliseconds between attempts to give back what an ended instance held. */
+const retry = 2_000;
+/** Milliseconds for the last output to arrive after the program has ended. */
+const lastOutput = 1_000;
+
+export type InstanceLog = (level: "info" | "error", message: string) => void;
+
+export interface InstanceOptions {
+  readonly plan: WorkloadPlan;
+  readonly program: Program;
+  readonly workloads: Workloads;
+  /** Milliseconds. */
+  readonly startTimeout: number;
+  readonly stopTimeout: number;
+  /** What the program prints. */
+  readonly print: InstanceLog;
+  readonly log: Logger;
+}
+
+export class Instance {
+  readonly id: string;
+  /** Requests and WebSockets that it serves now. */
+  active = 0;
+  /** It takes no more requests. */
+  retired = false;
+  /** When the last request ended, on the clock of `performance.now`. */
+  idleSince = performance.now();
+  /** Resolves when it listens. @throws CaissonError why it does not */
+  readonly ready: Promise<void>;
+  /** Resolves when its program or its machine has ended, whoever ended it: why, for people. Undefined: we ended it. */
+  readonly ended: Promise<string | undefined>;
+  readonly #options: InstanceOptions;
+  readonly #ended = Promise.withResolvers<string | undefined>();
+  readonly #stop = new AbortController();
+  readonly #tail = new OutputTail();
+  readonly #idle = new Set<() => void>();
+  #agent: Agent | undefined;
+  #pid = 0;
+  #port = 0;
+  #address: (typeof addresses)[number] | undefined;
+  #exited: Promise<string> | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: InstanceOptions) {
+    this.#options = options;
+    this.id = options.plan.id;
+    this.ended = this.#ended.promise;
+    this.ready = this.#start();
+    this.ready.catch(() => undefined);
+  }
+
+  get listening(): boolean {
+    return this.#port > 0 && !this.retired;
+  }
+
+  async #start(): Promise<void> {
+    const { plan, workloads, startTimeout, program } = this.#options;
+    try {
+      const { agent } = await workloads.start(plan, this.#stop.signal);
+      this.#agent = agent;
+      const started = await agent.processes
+        .spawn(
+          { command: program.command, args: [...program.args], cwd: program.cwd, stdout: true, stderr: true },
+          { signal: this.#stop.signal },
+        )
+        .catch((cause: unknown) => {
+          throw new CaissonError("guest_error", `The program ${program.command} could not be started.`, { cause });
+        });
+      this.#pid = started.pid;
+      const output = Promise.all([
+        eachLine(agent.readStream(started.stdoutStream), (line) => this.#print("info", line)),
+        eachLine(agent.readStream(started.stderrStream), (line) => this.#print("error", line)),
+      ]);
+      this.#exited = this.#watch(agent, output);
+      await this.#listen(agent, startTimeout);
+    } catch (error) {
+      this.#end(error instanceof Error ? error.message : "It did not start.");
+      throw error;
+    }
+  }
+
+  async #listen(agent: Agent, startTimeout: number): Promise<void> {
+    const waiting = agent.processes.waitListening(
+      { pid: this.#pid },
+      { signal: this.#stop.signal, timeoutMs: startTimeout },
+    );
+    const port = await Promise.race([
+      waiting.then((answer) => answer.port).catch(() => undefined),
+      this.#exited!.then(() => 0),
+    ]);
+    this.#stop.signal.throwIfAborted();
+    if (port === undefined)
+      throw new CaissonError(
+        "timeout",
+        this.#withOutput(`The program did not listen on a port within ${startTimeout / 1000} s.`),
+      );
+    if (port === 0)
+      throw new CaissonError("guest_error", this.#withOutput(`The program ended before it listened: ${await this.#exited!}.`));
+    this.#port = port;
+  }
+
+  /** @returns how the program ended, when all its output has arrived */
+  async #watch(agent: Agent, output: Promise<unknown>): Promise<string> {
+    const how = await agent.processes.wait({ pid: this.#pid }).then(
+      ({ code, signal, oom }) =>
+        `${signal === "" ? `exit code ${code}` : signal}${oom === 0 ? "" : ", because its memory was full"}`,
+      () => "its machine ended",
+    );
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, lastOutput)));
+    await Promise.race([output, late]).finally(() => clearTimeout(timer));
+    if (!this.#stop.signal.aborted) {
+      this.#print("error", `The program ended: ${how}.`);
+      this.#end(`The program ended: ${how}.`);
+    }
+    return how;
+  }
+
+  #print(level: "info" | "error", line: string): void {
+    this.#tail.add(line);
+    this.#options.print(level, line);
+  }
+
+  #withOutput(what: string): string {
+    return this.#tail.text === "" ? `${what} It printed nothing.` : `${what} Its last output:\n${this.#tail.text}`;
+  }
+
+  /** The machine ended by itself. */
+  exited({ detail }: MachineExit): void {
+    this.#end(`Its machine ended: ${detail}`);
+  }
+
+  #end(why: string | undefined): void {
+    this.retired = true;
+    this.#ended.resolve(this.#stop.signal.aborted ? undefined : why);
+  }
+
+  /**
+   * A connection to the program. The caller has counted it in `active`, and calls `release` when it is over.
+   * @throws CaissonError `unavailable` when nothing listens any more, `timeout`, `cancelled`
+   */
+  async dial(signal: AbortSignal): Promise<Duplex> {
+    const agent = this.#agent!;
+    const order = this.#address === undefined ? addresses : [this.#address];
+    for (const address of order) {
+      try {
+        const stream = await agent.dial(address, this.#port, { signal });
+        this.#address = address;
+        return stream;
+      } catch (error) {
+        if (!(error instanceof CaissonError) || error.code !== "unavailable") throw error;
+      }
+    }
+    throw new CaissonError("unavailable", "The app accepts no connections at the moment.");
+  }
+
+  release(): void {
+    this.active--;
+    this.idleSince = performance.now();
+    if (this.active === 0) for (const resolve of this.#idle) resolve();
+  }
+
+  /** Takes no more requests, and stops when those under way have ended, at the latest after so many milliseconds. */
+  async drain(timeout: number): Promise<void> {
+    this.retired = true;
+    if (this.active > 0 && timeout > 0) {
+      let timer: NodeJS.Timeout | undefined;
+      let idle: (() => void) | undefined;
+      await new Promise<void>((resolve) => {
+        idle = resolve;
+        this.#idle.add(resolve);
+        timer = setTimeout(resolve, timeout);
+        void this.ended.then(resolve);
+      });
+      clearTimeout(timer);
+      this.#idle.delete(idle!);
+    }
+    await this.stop();
+  }
+
+  /** SIGINT, and the end of the machine when the program has ended or its time is over. Idempotent. Never throws. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#shutDown();
+    return this.#stopping;
+  }
+
+  async #shutDown(): Promise<void> {
+    const { stopTimeout, log } = this.#options;
+    this.retired = true;
+    const running = this.#exited !== undefined;
+    this.#stop.abort(new CaissonError("cancelled", "The instance was stopped."));
+    this.#ended.resolve(undefined);
+    if (running && stopTimeout > 0) {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, stopTimeout)));
+      await this.#agent!.processes
+        .kill({ pid: this.#pid, signal: "SIGINT" }, { timeoutMs: Math.max(1, stopTimeout) })
+        .catch(() => undefined);
+      await Promise.race([this.#exited, late]).finally(() => clearTimeout(timer));
+    }
+    await this.ready.catch(() => undefined);
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await this.#options.workloads.kill(this.id);
+        await this.#options.workloads.giveBack(this.id);
+        return;
+      } catch (error) {
+        if (attempt === 0) log.warn({ err: error, instance: this.id }, "an instance was not given back; trying again");
+        await new Promise<void>((resolve) => setTimeout(resolve, retry).unref());
+      }
+    }
+  }
+}

@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { TreeEntry } from "@caisson/protocol";
+import { programOf } from "./program.ts";
+
+const tree = (...paths: string[]): TreeEntry[] =>
+  paths.map((path) => ({ kind: "file", path, digest: "", bytes: 0, executable: false }));
+const run = (entrypoint: string, files: TreeEntry[], also: object = {}) =>
+  programOf({ runtime: { type: "dynamic", entrypoint, ...also } }, files);
+
+test("Deno runs everything but JavaScript of a project for Node.js", () => {
+  assert.deepEqual(run("server.ts", tree("server.ts"), { args: ["-x"] }), {
+    command: "deno",
+    args: ["run", "-A", "./server.ts", "-x"],
+    cwd: "/app/src",
+  });
+  assert.equal(run("main.js", tree("main.js", "package.json")).command, "node");
+  assert.equal(run("main.ts", tree("main.ts", "package.json")).command, "deno");
+  assert.equal(run("main.js", tree("main.js", "package.json", "deno.json")).command, "deno");
+  assert.deepEqual(run("--eval.js", tree("sub/--eval.js"), { cwd: "./sub/" }), {
+    command: "deno",
+    args: ["run", "-A", "./--eval.js"],
+    cwd: "/app/src/sub",
+  });
+});
+
+test("an entrypoint that is not there, or not in the app, is refused", () => {
+  for (const entrypoint of ["missing.ts", "../etc/passwd", "/etc/passwd", "."])
+    assert.throws(() => run(entrypoint, tree("main.ts")), { code: "invalid_argument" }, entrypoint);
+  assert.throws(() => programOf({}, tree("main.ts")), { code: "invalid_argument", message: /entrypoint/ });
+});

@@ -1,0 +1,255 @@
+/** Serves revisions of apps: from a hostname to an instance, which is started when there is none. */
+import type { AppConfig, EnvContext } from "@caisson/api";
+import {
+  CaissonError,
+  newId,
+  type Config,
+  type HttpRoute,
+  type MachineExit,
+  type RouteDirectory,
+  type SandboxNode,
+} from "@caisson/protocol";
+import type { Logger } from "pino";
+import type { Org } from "../kernel/http/context.ts";
+import type { RevisionRow, RevisionsService } from "../revisions/index.ts";
+import type { WantedWorkload, Workload, WorkloadOwner, Workloads } from "../workloads/index.ts";
+import type { RevisionContents } from "./contents.ts";
+import { Group } from "./group.ts";
+import { readLabel } from "./hosts.ts";
+import { Instance } from "./instance.ts";
+import { appDirectory, platformVariables, programOf } from "./program.ts";
+import type { Resolver, Target } from "./resolver.ts";
+
+/** Milliseconds between two notes that a revision is used. */
+const touchInterval = 3600_000;
+
+export interface ServingOptions {
+  readonly config: Pick<Config, "serving" | "sandbox">;
+  readonly node: SandboxNode;
+  readonly workloads: Workloads;
+  readonly revisions: RevisionsService;
+  readonly contents: RevisionContents;
+  readonly resolver: Resolver;
+  readonly log: Logger;
+}
+
+interface Served {
+  readonly target: Target;
+  readonly group: Group;
+  readonly ended: AbortController;
+  touchedAt: number;
+}
+
+export class Serving implements RouteDirectory<HttpRoute>, WorkloadOwner {
+  readonly #options: ServingOptions;
+  /** By revision and timeline. */
+  readonly #served = new Map<string, Served>();
+  readonly #instances = new Map<string, Instance>();
+  readonly #leaving = new Set<Promise<void>>();
+  #closed = false;
+
+  constructor(options: ServingOptions) {
+    this.#options = options;
+  }
+
+  /** For metrics. */
+  counts(): { revisions: number; instances: number; waiting: number } {
+    const waiting = [...this.#served.values()].reduce((sum, { group }) => sum + group.waiting, 0);
+    return { revisions: this.#served.size, instances: this.#instances.size, waiting };
+  }
+
+  async find(label: string): Promise<HttpRoute | undefined> {
+    const hosts = readLabel(label);
+    if (hosts.length === 0 || this.#closed) return undefined;
+    const target = await this.#options.resolver.find(label, hosts);
+    if (target === undefined) return undefined;
+    const served = this.#serve(target);
+    // Asked for at the start of a TLS connection already: the request comes a moment later.
+    served.group.expect();
+    const { queueTimeout } = this.#options.config.serving;
+    return {
+      workloadId: target.app.id,
+      connectTimeout: queueTimeout * 1000 + 5_000,
+      connect: (signal) => this.#connect(label, target, signal),
+      ended: served.ended.signal,
+    };
+  }
+
+  async #connect(label: string, found: Target, signal: AbortSignal) {
+    for (let target = found, attempt = 0; ; attempt++) {
+      try {
+        return await this.#serve(target).group.connect(signal);
+      } catch (error) {
+        // Another revision has taken over since the name was looked up.
+        if (!(error instanceof CaissonError) || error.code !== "gone" || attempt === 2) throw error;
+        const next = await this.#options.resolver.find(label, readLabel(label));
+        if (next === undefined) throw error;
+        target = next;
+      }
+    }
+  }
+
+  #serve(target: Target): Served {
+    const key = keyOf(target);
+    const now = performance.now();
+    let served = this.#served.get(key);
+    if (served === undefined) {
+      served = { target, group: this.#group(target), ended: new AbortController(), touchedAt: -Infinity };
+      this.#served.set(key, served);
+    }
+    if (now - served.touchedAt > touchInterval) {
+      served.touchedAt = now;
+      void this.#options.revisions
+        .touch(target.revision.id)
+        .catch((error: unknown) => this.#options.log.warn({ err: error }, "the use of a revision was not noted"));
+    }
+    return served;
+  }
+
+  #group(target: Target): Group {
+    const { serving } = this.#options.config;
+    return new Group({
+      limits: {
+        target: serving.concurrency * serving.targetUtilization,
+        min: target.timeline === "production" ? serving.minInstances : 0,
+        max: serving.maxInstances,
+        idle: serving.idleTimeout * 1000,
+        concurrency: serving.concurrency,
+        queue: serving.queue,
+        queueTimeout: serving.queueTimeout * 1000,
+        drainTimeout: serving.drainTimeout * 1000,
+      },
+      make: () => this.#make(target),
+      log: this.#options.log,
+    });
+  }
+
+  /** Starts an instance. Its image is made again when it is missing. */
+  async #make(target: Target): Promise<Instance> {
+    const { config, node, workloads, revisions, contents, log } = this.#options;
+    const { revision, app, timeline, context, orgSlug } = target;
+    const { serving, sandbox } = config;
+    const running = [...this.#instances.keys()].filter((id) => workloads.orgOf(id) === revision.org_id).length;
+    if (running >= serving.instancesPerOrganisation)
+      throw new CaissonError(
+        "resource_exhausted",
+        `The organisation runs ${running} instances of apps, the limit. Wait for some to become idle.`,
+      );
+    const content = await contents.of(revision.id);
+    const program = programOf(JSON.parse(revision.config) as AppConfig, content.tree);
+    await node.files.pack(revision.id, content.tree);
+    const identity = { org: { id: revision.org_id, slug: orgSlug }, app, revisionId: revision.id, timeline };
+    const id = newId("ins", sandbox.region);
+    const line = { orgId: revision.org_id, appId: app.id, revisionId: revision.id, region: sandbox.region };
+    const instance = new Instance({
+      plan: {
+        id,
+        kind: "instance",
+        orgId: revision.org_id,
+        memory: serving.memory,
+        vcpus: sandbox.vcpus,
+        env: {
+          // Programs that can listen anywhere often ask for it.
+          PORT: "8000",
+          ...(await revisions.environment(revision, context as EnvContext)),
+          ...platformVariables(identity),
+        },
+        egress: content.egress,
+        disks: { volumes: [] },
+        images: [{ image: revision.id, serial: "app", path: appDirectory }],
+      },
+      program,
+      workloads,
+      startTimeout: serving.startTimeout * 1000,
+      stopTimeout: serving.stopTimeout * 1000,
+      print: (level, message) => revisions.runtimeLogs([{ ...line, level, message }]),
+      log,
+    });
+    this.#instances.set(id, instance);
+    log.info({ instance: id, app: app.slug, revision: revision.id, timeline }, "an instance of an app starts");
+    void instance.ended.then(() => instance.stop()).then(() => this.#instances.delete(id));
+    return instance;
+  }
+
+  /**
+   * Starts a first instance of a revision that is to serve a timeline, and keeps it for the requests to come.
+   * @throws CaissonError why it does not listen
+   */
+  async warmUp(target: Target): Promise<void> {
+    const { group } = this.#serve(target);
+    if (![...group.instances].some(({ listening }) => listening)) await group.start();
+  }
+
+  /** After timelines changed: takes revisions out of service that no timeline leads to any more. */
+  async settle(): Promise<void> {
+    const { revisions, resolver } = this.#options;
+    resolver.forget();
+    for (const [key, served] of this.#served) {
+      const { target } = served;
+      const timeline = await revisions.timelines.find(target.app.id, target.timeline);
+      const building = (await revisions.get(target.revision.id))?.status === "building";
+      if (timeline?.revision_id !== target.revision.id && !building) this.#retire(key, served);
+    }
+  }
+
+  #retire(key: string, served: Served, drain?: number): void {
+    if (this.#served.get(key) === served) this.#served.delete(key);
+    if (drain === 0) served.ended.abort();
+    const leaving = served.group.close(drain).finally(() => this.#leaving.delete(leaving));
+    this.#leaving.add(leaving);
+  }
+
+  /** Takes a revision out of service at once, in all timelines, and waits until its instances have ended. */
+  async stop(revisionId: string): Promise<void> {
+    this.#options.resolver.forget();
+    await this.#stopAll(({ target }) => target.revision.id === revisionId);
+  }
+
+  /** The same for all revisions of an app. */
+  async stopApp(appId: string): Promise<void> {
+    this.#options.resolver.forget();
+    await this.#stopAll(({ target }) => target.app.id === appId);
+  }
+
+  async #stopAll(which: (served: Served) => boolean): Promise<void> {
+    for (const [key, served] of this.#served) if (which(served)) this.#retire(key, served, 0);
+    await Promise.all(this.#leaving);
+  }
+
+  /** Brings numbers of instances to what the load asks for. */
+  async scale(): Promise<void> {
+    for (const [key, { group }] of this.#served) {
+      group.scale();
+      if (group.idle && this.#options.config.serving.minInstances === 0) this.#served.delete(key);
+    }
+  }
+
+  /** Instances of a former process are not taken over: their output would be lost. Requests start new ones. */
+  async wanted(): Promise<readonly WantedWorkload[]> {
+    return [];
+  }
+
+  adopted(): void {}
+
+  exited({ id }: Pick<Workload, "id">, exit: MachineExit): void {
+    this.#instances.get(id)?.exited(exit);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#stopAll(() => true);
+  }
+}
+
+function keyOf({ revision, timeline }: Target): string {
+  return `${revision.id} ${timeline}`;
+}
+
+export function targetOf(
+  app: Target["app"],
+  org: Pick<Org, "slug">,
+  revision: RevisionRow,
+  timeline: { readonly key: string; readonly context: string },
+): Target {
+  return { app, orgSlug: org.slug, revision, timeline: timeline.key, context: timeline.context };
+}
