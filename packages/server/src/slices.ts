@@ -3,6 +3,7 @@ import type { Migration } from "kysely";
 import type { Slice } from "./kernel/slice.ts";
 import { appsSlice } from "./apps/index.ts";
 import { auditSlice } from "./audit/index.ts";
+import { deploySlice } from "./deploy/index.ts";
 import { nodesSlice } from "./nodes/index.ts";
 import { operationsSlice } from "./operations/index.ts";
 import { orgsSlice } from "./orgs/index.ts";
@@ -11,6 +12,7 @@ import { revisionsSlice } from "./revisions/index.ts";
 import { rpcSlice } from "./rpc/index.ts";
 import { sandboxesSlice } from "./sandboxes/index.ts";
 import { secretsSlice } from "./secrets/index.ts";
+import { servingSlice } from "./serving/index.ts";
 import { sshSlice } from "./ssh/index.ts";
 import { usageSlice } from "./usage/index.ts";
 import { volumesSlice } from "./volumes/index.ts";
@@ -30,6 +32,8 @@ export const slices: readonly Slice[] = [
   sshSlice,
   appsSlice,
   revisionsSlice,
+  servingSlice,
+  deploySlice,
   operationsSlice,
 ];
 

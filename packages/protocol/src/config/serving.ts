@@ -32,12 +32,7 @@ export const serving = z
       .max(600)
       .default(60)
       .describe("A program must listen on a port within this time, seconds."),
-    stopTimeout: z
-      .number()
-      .min(0)
-      .max(60)
-      .default(5)
-      .describe("Between SIGINT and SIGKILL, seconds."),
+    stopTimeout: z.number().min(0).max(60).default(5).describe("Between SIGINT and SIGKILL, seconds."),
     drainTimeout: z
       .number()
       .min(0)

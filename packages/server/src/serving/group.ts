@@ -143,7 +143,10 @@ export class Group {
         `The app does not start. It is tried again in ${Math.ceil((this.#notBefore - now) / 1000)} s. ${this.#lastFailure}`,
       );
     if (this.#waiters.length >= queue)
-      throw new CaissonError("resource_exhausted", "Too many requests wait for this app to start. Try again in a moment.");
+      throw new CaissonError(
+        "resource_exhausted",
+        "Too many requests wait for this app to start. Try again in a moment.",
+      );
     const { promise, resolve, reject } = Promise.withResolvers<Instance>();
     const waiter: Waiter = { grant: resolve, refuse: reject };
     const leave = (error: Error) => {

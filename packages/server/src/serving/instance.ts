@@ -1,6 +1,6 @@
 /** One machine that runs a revision's program. */
 import type { Duplex } from "node:stream";
-import { CaissonError, type Agent, type MachineExit } from "@caisson/protocol";
+import { agentContract, CaissonError, type Agent, type MachineExit } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Workloads, WorkloadPlan } from "../workloads/index.ts";
 import { eachLine, OutputTail } from "./output.ts";
@@ -105,7 +105,10 @@ export class Instance {
         this.#withOutput(`The program did not listen on a port within ${startTimeout / 1000} s.`),
       );
     if (port === 0)
-      throw new CaissonError("guest_error", this.#withOutput(`The program ended before it listened: ${await this.#exited!}.`));
+      throw new CaissonError(
+        "guest_error",
+        this.#withOutput(`The program ended before it listened: ${await this.#exited!}.`),
+      );
     this.#port = port;
   }
 
@@ -113,7 +116,7 @@ export class Instance {
   async #watch(agent: Agent, output: Promise<unknown>): Promise<string> {
     const how = await agent.processes.wait({ pid: this.#pid }).then(
       ({ code, signal, oom }) =>
-        `${signal === "" ? `exit code ${code}` : signal}${oom === 0 ? "" : ", because its memory was full"}`,
+        `${signal === "" ? `exit code ${code}` : signal}${oom === agentContract.WaitResponse_Oom.NONE ? "" : ", because its memory was full"}`,
       () => "its machine ended",
     );
     let timer: NodeJS.Timeout | undefined;
@@ -180,7 +183,7 @@ export class Instance {
         idle = resolve;
         this.#idle.add(resolve);
         timer = setTimeout(resolve, timeout);
-        void this.ended.then(resolve);
+        void this.ended.then(() => resolve());
       });
       clearTimeout(timer);
       this.#idle.delete(idle!);
@@ -203,9 +206,10 @@ export class Instance {
     if (running && stopTimeout > 0) {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, stopTimeout)));
-      await this.#agent!.processes
-        .kill({ pid: this.#pid, signal: "SIGINT" }, { timeoutMs: Math.max(1, stopTimeout) })
-        .catch(() => undefined);
+      await this.#agent!.processes.kill(
+        { pid: this.#pid, signal: "SIGINT" },
+        { timeoutMs: Math.max(1, stopTimeout) },
+      ).catch(() => undefined);
       await Promise.race([this.#exited, late]).finally(() => clearTimeout(timer));
     }
     await this.ready.catch(() => undefined);

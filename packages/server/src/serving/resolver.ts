@@ -1,6 +1,7 @@
 /** Finds what a hostname of an app leads to now. */
 import type { AppsService, AppRow } from "../apps/index.ts";
-import { keyOf, type RevisionRow, type RevisionsService, type TimelineRow } from "../revisions/index.ts";
+import type { RevisionRow, RevisionsService, TimelineRow } from "../revisions/index.ts";
+import { keyOf, previewOf } from "../revisions/timelines.ts";
 import { branchName, type AppHost } from "./hosts.ts";
 
 /** A revision in a timeline: what instances are made for. */
@@ -64,9 +65,10 @@ export class Resolver {
   async #timeline(appId: string, host: AppHost): Promise<TimelineRow | undefined> {
     const { timelines } = this.#revisions;
     if (host.kind === "production") return timelines.find(appId, "production");
-    if (host.kind === "revision")
-      return timelines.find(appId, keyOf({ slug: "preview", partition: { "deno.revision.id": host.revision } }));
+    if (host.kind === "revision") return timelines.find(appId, keyOf(previewOf(host.revision)));
     const all = await timelines.list(appId, 1000);
-    return all.find(({ slug, key }) => slug === "git-branch" && branchName(key.slice(key.indexOf("/") + 1)) === host.branch);
+    return all.find(
+      ({ slug, key }) => slug === "git-branch" && branchName(key.slice(key.indexOf("/") + 1)) === host.branch,
+    );
   }
 }

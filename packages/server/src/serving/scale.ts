@@ -53,7 +53,10 @@ export function decide(now: number, demand: Demand, limits: ScaleLimits, state: 
   const panicUntil = bursts ? now + stableWindow : (state.panicUntil ?? 0) > now ? state.panicUntil : undefined;
   const next: ScaleState = panicUntil === undefined ? {} : { panicUntil };
   if (panicUntil !== undefined || stable === undefined)
-    return { desired: bounded(Math.max(needed(panic), needed(stable ?? 0), current > 0 ? 1 : 0, instances)), state: next };
+    return {
+      desired: bounded(Math.max(needed(panic), needed(stable ?? 0), current > 0 ? 1 : 0, instances)),
+      state: next,
+    };
   let wanted = needed(stable);
   // At most by half per decision. The last one stays until nobody has asked for anything for a while.
   if (wanted < instances) wanted = Math.max(wanted, Math.floor(instances / 2));

@@ -10,8 +10,7 @@ import {
   type SandboxNode,
 } from "@caisson/protocol";
 import type { Logger } from "pino";
-import type { Org } from "../kernel/http/context.ts";
-import type { RevisionRow, RevisionsService } from "../revisions/index.ts";
+import type { RevisionsService } from "../revisions/index.ts";
 import type { WantedWorkload, Workload, WorkloadOwner, Workloads } from "../workloads/index.ts";
 import type { RevisionContents } from "./contents.ts";
 import { Group } from "./group.ts";
@@ -243,13 +242,4 @@ export class Serving implements RouteDirectory<HttpRoute>, WorkloadOwner {
 
 function keyOf({ revision, timeline }: Target): string {
   return `${revision.id} ${timeline}`;
-}
-
-export function targetOf(
-  app: Target["app"],
-  org: Pick<Org, "slug">,
-  revision: RevisionRow,
-  timeline: { readonly key: string; readonly context: string },
-): Target {
-  return { app, orgSlug: org.slug, revision, timeline: timeline.key, context: timeline.context };
 }

@@ -47,7 +47,9 @@ test("what GNU tar writes is read: long names, links, modes, special files", asy
       fc.asyncProperty(fc.nat(archive.length - 1), fc.nat(255), async (at, value) => {
         const changed = Buffer.from(archive);
         changed[at] = value;
-        await entries(inPieces(changed, 600)).catch((error: { code?: string }) => assert.equal(error.code, "guest_error"));
+        await entries(inPieces(changed, 600)).catch((error: { code?: string }) =>
+          assert.equal(error.code, "guest_error"),
+        );
       }),
       { numRuns: 200 },
     );

@@ -108,7 +108,10 @@ function text(bytes: Buffer, most: number): string {
 }
 
 function octal(bytes: Buffer): number {
-  const digits = bytes.toString("latin1").replace(/[\0 ]+$/, "").replace(/^ +/, "");
+  const digits = bytes
+    .toString("latin1")
+    .replace(/[\0 ]+$/, "")
+    .replace(/^ +/, "");
   if (!/^[0-7]{0,11}$/.test(digits)) throw damaged("a number that is not octal");
   return digits === "" ? 0 : Number.parseInt(digits, 8);
 }

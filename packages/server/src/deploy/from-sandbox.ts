@@ -1,0 +1,85 @@
+/** Deploys the files of a sandbox, with its network policy and its secrets. */
+import type { AppConfig, SandboxDeployRequest } from "@caisson/api";
+import { CaissonError, type Config, type EgressSpec, type SandboxNode } from "@caisson/protocol";
+import type { AppsService } from "../apps/index.ts";
+import type { RevisionRow, RevisionsService } from "../revisions/index.ts";
+import type { LiveSandbox, Sandboxes } from "../sandboxes/index.ts";
+import { bindSecrets } from "../secrets/placeholders.ts";
+import type { SecretStore } from "../secrets/store.ts";
+import { collectFromGuest } from "./collect/from-guest.ts";
+import type { Deployments } from "./deployments.ts";
+
+export interface FromSandboxOptions {
+  readonly config: Pick<Config, "serving">;
+  readonly node: SandboxNode;
+  readonly apps: AppsService;
+  readonly revisions: RevisionsService;
+  readonly sandboxes: Sandboxes;
+  readonly secrets: SecretStore;
+  readonly deployments: Deployments;
+}
+
+/**
+ * Answers when the deployment has begun.
+ * @throws CaissonError `not_found`, `gone`, `invalid_argument`
+ */
+export async function deployFromSandbox(
+  orgId: string,
+  sandboxId: string,
+  request: SandboxDeployRequest,
+  options: FromSandboxOptions,
+): Promise<RevisionRow> {
+  const { apps, revisions, sandboxes, deployments, node, config } = options;
+  const sandbox = await sandboxes.find(orgId, sandboxId);
+  const app = await apps.require(orgId, request.app);
+  if (request.mode === "local")
+    throw new CaissonError(
+      "unsupported",
+      "The build mode `local` is not supported yet. Build in the sandbox, and use `none`.",
+    );
+  const runtime = {
+    type: "dynamic" as const,
+    entrypoint: request.entrypoint,
+    ...(request.args == null ? {} : { args: request.args }),
+  };
+  const { crons } = JSON.parse(app.config) as AppConfig;
+  const revision = await revisions.create({
+    app,
+    config: { runtime, ...(crons === undefined ? {} : { crons }) },
+    layers: await apps.layersOf(app.id),
+    env: [],
+    labels: {},
+    production: request.production ?? true,
+    preview: request.preview ?? false,
+    retention: "auto",
+  });
+  // Now: the sandbox may end, or its policy may change, before it is this deployment's turn.
+  const egress = await egressOf(orgId, sandbox, options);
+  const limits = { bytes: config.serving.deployBytes, files: config.serving.deployFiles };
+  deployments.begin(revision, async ({ signal, say }) => {
+    say({ level: "info", step: "preparing", message: `Reads the files of ${request.path} from ${sandbox.id}.` });
+    const ended = AbortSignal.any([signal, sandbox.ended]);
+    const { tree } = await collectFromGuest({
+      agent: sandbox.agent,
+      path: request.path,
+      files: node.files,
+      limits,
+      signal: ended,
+    }).catch((error: unknown) => {
+      if (signal.aborted || !sandbox.ended.aborted) throw error;
+      throw new CaissonError("gone", "The sandbox ended before all files were read. Wait for `done` before it ends.");
+    });
+    return { tree, egress };
+  });
+  return revision;
+}
+
+async function egressOf(orgId: string, { id }: LiveSandbox, options: FromSandboxOptions): Promise<EgressSpec> {
+  const { allow_net } = await options.sandboxes.row(orgId, id);
+  const secrets = await options.secrets.of(id);
+  return {
+    policy: allow_net === null ? {} : { allow: JSON.parse(allow_net) as string[] },
+    // Placeholders of its own: those of the sandbox are known to whoever used it.
+    secrets: bindSecrets(Object.fromEntries(secrets.map((secret) => [secret.name, secret]))),
+  };
+}

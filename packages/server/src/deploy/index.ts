@@ -1,0 +1,47 @@
+/** @module Deploys: collects the files of a revision, makes its image, and has it served when it is healthy. */
+import { Gauge } from "prom-client";
+import type { OrgTables } from "../orgs/tables.ts";
+import type { Slice } from "../kernel/slice.ts";
+import { appsService } from "../apps/index.ts";
+import { revisionsService } from "../revisions/index.ts";
+import { sandboxesService } from "../sandboxes/index.ts";
+import { secretStore } from "../secrets/index.ts";
+import { servingService } from "../serving/index.ts";
+import type { Kysely } from "kysely";
+import { Deployments } from "./deployments.ts";
+import { deployRoutes } from "./routes.ts";
+
+export const deploySlice: Slice = {
+  name: "deploy",
+  setup({ db, config, node, log, metrics, services }) {
+    const [apps, revisions] = [services.use(appsService), services.use(revisionsService)];
+    const { serving, contents } = services.use(servingService);
+    const orgSlug = async (id: string) => {
+      const orgs: Kysely<OrgTables> = db;
+      return (await orgs.selectFrom("orgs").select("slug").where("id", "=", id).executeTakeFirstOrThrow()).slug;
+    };
+    const deployments = new Deployments({ config, node, apps, revisions, contents, serving, orgSlug, log });
+    revisions.onCancel((id) => deployments.cancel(id));
+    new Gauge({
+      name: "caisson_deployments",
+      help: "Deployments in progress.",
+      registers: [metrics],
+      collect() {
+        this.set(deployments.running);
+      },
+    });
+    return {
+      routes: deployRoutes({
+        config,
+        node,
+        apps,
+        revisions,
+        deployments,
+        sandboxes: services.use(sandboxesService),
+        secrets: services.use(secretStore),
+      }),
+      start: () => deployments.resume(),
+      stop: () => deployments.close(),
+    };
+  },
+};

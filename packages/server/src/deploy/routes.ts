@@ -1,0 +1,33 @@
+/** Deploys over REST (wire contract 1.6 and 1.7). */
+import { sandboxDeployRequest, sandboxDeployResponse } from "@caisson/api";
+import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
+import type { HttpVariables } from "../kernel/http/context.ts";
+import { refusals } from "../kernel/http/refusals.ts";
+import { deployFromSandbox, type FromSandboxOptions } from "./from-sandbox.ts";
+
+const deploySandbox = createRoute({
+  method: "post",
+  path: "/api/v2/sandboxes/{id}/deploy",
+  summary: "Deploy the files of a sandbox to an app, with its network policy and its secrets",
+  request: {
+    params: z.object({ id: z.string().describe("Id of the sandbox.") }),
+    body: { required: true, content: { "application/json": { schema: sandboxDeployRequest } } },
+  },
+  responses: {
+    202: {
+      description: "The deployment has begun; see its progress.",
+      content: { "application/json": { schema: sandboxDeployResponse } },
+    },
+    ...refusals(400, 401, 403, 404, 410, 413, 429, 501, 503),
+  },
+});
+
+export function deployRoutes(options: FromSandboxOptions): (app: OpenAPIHono<HttpVariables>) => void {
+  return (app) => {
+    app.openapi(deploySandbox, async (c) => {
+      const { id } = c.req.valid("param");
+      const revision = await deployFromSandbox(c.get("org").id, id, c.req.valid("json"), options);
+      return c.json({ revision_id: revision.id }, 202);
+    });
+  };
+}

@@ -1,0 +1,61 @@
+/** @module Serves revisions of apps: instances, scaling, hostnames. */
+import { Gauge } from "prom-client";
+import { appsService } from "../apps/index.ts";
+import { routeDirectories } from "../kernel/routes.ts";
+import { serviceKey } from "../kernel/services.ts";
+import type { Slice } from "../kernel/slice.ts";
+import { revisionsService } from "../revisions/index.ts";
+import { workloads as workloadsService } from "../workloads/index.ts";
+import { RevisionContents } from "./contents.ts";
+import { up } from "./migrations.ts";
+import { Resolver } from "./resolver.ts";
+import { Serving } from "./serving.ts";
+
+export type { RevisionContent, RevisionContents } from "./contents.ts";
+export type { Target } from "./resolver.ts";
+export type { Serving } from "./serving.ts";
+
+export const servingService = serviceKey<{ readonly serving: Serving; readonly contents: RevisionContents }>("serving");
+
+/** Milliseconds. */
+const scaleInterval = 1_000;
+const settleInterval = 2_000;
+const pruneInterval = 3600_000;
+
+export const servingSlice: Slice = {
+  name: "serving",
+  migrations: { "2026-12-05-serving": { up } },
+  setup({ db, config, node, sealer, log, metrics, services }) {
+    const [apps, revisions] = [services.use(appsService), services.use(revisionsService)];
+    const workloads = services.use(workloadsService);
+    const contents = new RevisionContents({ db, sealer, node });
+    const resolver = new Resolver(apps, revisions);
+    const serving = new Serving({ config, node, workloads, revisions, contents, resolver, log });
+    workloads.own("instance", serving);
+    services.use(routeDirectories).add(serving);
+    services.provide(servingService, { serving, contents });
+    apps.onDelete((app) => serving.stopApp(app.id));
+    apps.onChange(() => resolver.forget());
+    revisions.onDelete(async ({ id }) => {
+      await serving.stop(id);
+      await contents.remove(id);
+    });
+    for (const name of ["instances", "waiting"] as const)
+      new Gauge({
+        name: `caisson_app_${name}`,
+        help: name === "instances" ? "Instances of apps." : "Requests that wait for an instance of an app.",
+        registers: [metrics],
+        collect() {
+          this.set(serving.counts()[name]);
+        },
+      });
+    return {
+      background: [
+        { name: "scaling apps", interval: scaleInterval, run: () => serving.scale() },
+        { name: "following timelines", interval: settleInterval, run: () => serving.settle() },
+        { name: "removing files of apps", interval: pruneInterval, run: () => contents.prune() },
+      ],
+      stop: () => serving.close(),
+    };
+  },
+};
