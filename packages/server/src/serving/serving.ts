@@ -4,9 +4,9 @@ import {
   CaissonError,
   newId,
   type Config,
+  type HttpDirectory,
   type HttpRoute,
   type MachineExit,
-  type RouteDirectory,
   type SandboxNode,
 } from "@caisson/protocol";
 import type { Logger } from "pino";
@@ -39,7 +39,7 @@ interface Served {
   touchedAt: number;
 }
 
-export class Serving implements RouteDirectory<HttpRoute>, WorkloadOwner {
+export class Serving implements HttpDirectory, WorkloadOwner {
   readonly #options: ServingOptions;
   /** By revision and timeline. */
   readonly #served = new Map<string, Served>();
@@ -63,7 +63,6 @@ export class Serving implements RouteDirectory<HttpRoute>, WorkloadOwner {
     const target = await this.#options.resolver.find(label, hosts);
     if (target === undefined) return undefined;
     const served = this.#serve(target);
-    // Asked for at the start of a TLS connection already: the request comes a moment later.
     served.group.expect();
     const { queueTimeout } = this.#options.config.serving;
     return {
@@ -72,6 +71,11 @@ export class Serving implements RouteDirectory<HttpRoute>, WorkloadOwner {
       connect: (signal) => this.#connect(label, target, signal),
       ended: served.ended.signal,
     };
+  }
+
+  async known(label: string): Promise<boolean> {
+    const hosts = readLabel(label);
+    return hosts.length > 0 && (await this.#options.resolver.find(label, hosts)) !== undefined;
   }
 
   async #connect(label: string, found: Target, signal: AbortSignal) {
