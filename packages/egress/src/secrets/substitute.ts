@@ -1,11 +1,10 @@
 /** Replaces placeholders by values in a request to an approved host. This is the last step before it is sent. */
 import type { HeaderList } from "@caisson/http1";
 import type { Host } from "@caisson/policy";
-import { mayGoTo, type PlaceholderForm, type Secret, type Vault } from "./vault.ts";
+import { mayGoTo, type Secret, type Vault } from "./vault.ts";
 import { findPlaceholders } from "./find.ts";
 import { outsideNarrowing } from "./narrowed.ts";
-import { holdUnfinished } from "../redact/holding.ts";
-import { StreamRewriter } from "../redact/stream-rewriter.ts";
+import { inTarget } from "./in-target.ts";
 
 export interface Destination {
   readonly host: Host;
@@ -15,14 +14,23 @@ export interface Destination {
 
 export interface RequestHead {
   readonly method: string;
-  /** Path and query as sent. */
+  /** Path and query as sent, or the URL for a forward proxy. */
   readonly target: string;
+  /** Absent: the host of the connection. */
+  readonly authority?: string;
   readonly headers: HeaderList;
 }
 
 /** A placeholder that must not go where the request goes. */
 export class SecretRefused extends Error {
-  readonly rule: "secret-not-approved" | "secret-needs-https" | "secret-narrowed" | "secret-unfit";
+  readonly rule:
+    | "secret-not-approved"
+    | "secret-needs-https"
+    | "secret-narrowed"
+    | "secret-unfit"
+    | "secret-not-in-body"
+    | "secret-in-signature"
+    | "secret-not-in-http";
   readonly secret: string;
   constructor(rule: SecretRefused["rule"], secret: Secret, why: string) {
     super(`The secret ${secret.binding.name} ${why}`);
@@ -65,6 +73,7 @@ export function substituteHead(vault: Vault, to: Destination, head: RequestHead,
   const found = findPlaceholders(vault, [head.target, ...head.headers.flat()]);
   if (found.size === 0) return { ...head, used: [] };
   for (const secret of found) approve(secret, to, request);
+  checkSignature(vault, to, head, found);
   const used = new Set<string>();
   let grown = 0;
   const put = (secret: Secret, encoded: string): string => {
@@ -101,7 +110,10 @@ export function substituteHead(vault: Vault, to: Destination, head: RequestHead,
   });
   let target = head.target;
   for (const secret of found) {
-    target = target.replace(secret.percentEncoded, () => put(secret, encodeURIComponent(secret.binding.value)));
+    const { value } = secret.binding;
+    target = target.replace(secret.percentEncoded, (match, at: number, whole: string) =>
+      put(secret, inTarget(value, whole, at, at + match.length)),
+    );
   }
   return { method: head.method, target, headers, used: [...used] };
 }
@@ -118,60 +130,20 @@ function inBasic(name: string, value: string, replace: (text: string) => string)
   return after === before ? undefined : match[1]! + Buffer.from(after).toString("base64");
 }
 
-/** What has to happen to a request body. */
-export interface BodyPlan {
-  /** Placeholders may be replaced, so the length may change. */
-  readonly changes: boolean;
-  readonly used: Set<string>;
-  rewriter(): StreamRewriter<PlaceholderForm>;
-}
-
 /**
- * Undefined when the body can go as it is: there is no secret, or all are approved here and none is for bodies.
- * The rewriter throws SecretRefused for a placeholder that may not go there.
+ * A signature of AWS is computed in the sandbox, with the placeholder in place of the key. The host could only answer that it is wrong.
+ * @throws SecretRefused
  */
-export function planBody(vault: Vault, to: Destination, head: RequestHead): BodyPlan | undefined {
-  const verdicts = new Map(vault.secrets.map((secret) => [secret, refusalOf(secret, to, head)]));
-  const changes = vault.secrets.some((secret) => secret.binding.inBody === true && verdicts.get(secret) === undefined);
-  if (!changes && [...verdicts.values()].every((verdict) => verdict === undefined)) return undefined;
-  const encode = bodyEncoding(head.headers);
-  const used = new Set<string>();
-  /** Made once: a body full of placeholders is then full of references to one value. */
-  const values = new Map<Secret, Buffer>();
-  return {
-    changes,
-    used,
-    rewriter: () =>
-      new StreamRewriter(
-        vault.placeholders,
-        ({ bytes, tag: { secret, plain } }) => {
-          const refusal = verdicts.get(secret);
-          if (refusal !== undefined) throw refusal;
-          if (secret.binding.inBody !== true || !plain) return bytes;
-          used.add(secret.binding.name);
-          const value = values.get(secret) ?? Buffer.from(encode(secret.binding.value));
-          values.set(secret, value);
-          return value;
-        },
-        holdUnfinished(vault.placeholders),
-      ),
-  };
-}
-
-function refusalOf(secret: Secret, to: Destination, head: RequestHead): SecretRefused | undefined {
-  try {
-    approve(secret, to, head);
-    return undefined;
-  } catch (error) {
-    if (error instanceof SecretRefused) return error;
-    throw error;
-  }
-}
-
-/** A value with quotes or ampersands must not break the document it is put into. */
-function bodyEncoding(headers: HeaderList): (value: string) => string {
-  const type = headers.find(([name]) => name.toLowerCase() === "content-type")?.[1].toLowerCase() ?? "";
-  if (/^application\/([a-z0-9.+-]+\+)?json/.test(type)) return (value) => JSON.stringify(value).slice(1, -1);
-  if (type.startsWith("application/x-www-form-urlencoded")) return encodeURIComponent;
-  return (value) => value;
+function checkSignature(vault: Vault, to: Destination, { target, headers }: RequestHead, found: Set<Secret>): void {
+  const authorization = headers.find(([name]) => name.toLowerCase() === "authorization")?.[1] ?? "";
+  const signed = /^\s*AWS4-/i.test(authorization) ? authorization : /[?&]X-Amz-Credential=[^&]*/i.exec(target)?.[0];
+  if (signed === undefined) return;
+  const named = [...found].find(({ binding }) => signed.includes(binding.placeholder));
+  const key = vault.secrets.find((secret) => !found.has(secret) && mayGoTo(secret, to.host, to.port));
+  if (named === undefined || key === undefined) return;
+  throw new SecretRefused(
+    "secret-in-signature",
+    key,
+    "cannot sign a request: the signature (AWS SigV4) is computed in the sandbox, which has only the placeholder. Use presigned URLs, or give the sandbox temporary credentials as plain environment variables.",
+  );
 }

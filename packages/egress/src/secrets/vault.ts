@@ -2,6 +2,7 @@
 import type { SecretBinding } from "@caisson/protocol";
 import { formsOf, type Host, type HostPattern, parsePattern, patternMatches } from "@caisson/policy";
 import { Matcher } from "../redact/matcher.ts";
+import type { Needle } from "../redact/needle.ts";
 
 export interface Secret {
   readonly binding: SecretBinding;
@@ -19,6 +20,7 @@ export interface PlaceholderForm {
 
 export interface Vault {
   readonly secrets: readonly Secret[];
+  readonly needles: readonly Needle<PlaceholderForm>[];
   readonly placeholders: Matcher<PlaceholderForm>;
   /** Whether any secret may go to this host, so that its traffic has to be read. */
   concerns(host: Host, port: number): boolean;
@@ -37,6 +39,7 @@ export function createVault(bindings: readonly SecretBinding[]): Vault {
   );
   return {
     secrets,
+    needles,
     placeholders: new Matcher(needles),
     concerns: (host, port) => secrets.some((secret) => mayGoTo(secret, host, port)),
     learns: (host) =>

@@ -45,6 +45,7 @@ export function createEgressGuard({
     resolve: config.resolve,
     allowRanges: config.allowRanges,
     extraCa: config.extraCa,
+    answerTimeout: config.answerTimeoutSeconds * 1000,
     ...(config.upstreamProxy !== undefined && { upstreamProxy: config.upstreamProxy }),
     ...(nameServers !== undefined && { nameServers }),
     authoritySeed: new Uint8Array(hkdfSync("sha256", authoritySeed, "", "caisson egress workers", 32)),

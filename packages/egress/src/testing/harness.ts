@@ -80,6 +80,7 @@ export interface HarnessOptions {
   readonly workers?: number;
   readonly maxBytesOutPerHost?: number;
   readonly nameServers?: readonly string[];
+  readonly answerTimeoutSeconds?: number;
 }
 
 export class Harness {
@@ -129,6 +130,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       ...(options.upstreamProxy !== undefined && { upstreamProxy: options.upstreamProxy }),
       ...(options.trustUpstreams !== false && { extraCa: [caFile] }),
       ...(options.workers !== undefined && { workers: options.workers }),
+      ...(options.answerTimeoutSeconds !== undefined && { answerTimeoutSeconds: options.answerTimeoutSeconds }),
       ...(options.maxBytesOutPerHost !== undefined && { maxBytesOutPerHost: options.maxBytesOutPerHost }),
     },
   });

@@ -5,6 +5,7 @@
  */
 import type { Socket } from "node:net";
 import { Client } from "undici";
+import { skipInterim, type InterimAnswers } from "./skip-interim.ts";
 
 /** Milliseconds and bytes; `idle` connections are kept. */
 const limits = {
@@ -26,6 +27,7 @@ export interface Http1Client {
   readonly opening: AbortController;
   /** The newest one. */
   socket?: Socket;
+  interim?: InterimAnswers;
 }
 
 export class Http1Clients {
@@ -62,7 +64,11 @@ export class Http1Clients {
     const client = new Client(this.#origin, {
       connect: (_, callback) => {
         this.#connect(opening.signal).then(
-          (socket) => callback(null, (connection.socket = socket)),
+          (socket) => {
+            connection.socket = socket;
+            connection.interim = skipInterim(socket);
+            callback(null, socket);
+          },
           (error: Error) => callback(error, null),
         );
       },

@@ -13,6 +13,7 @@ export function callHttp1(connections: Http1Clients, request: UpstreamRequest, h
   /** The answer's body has neither a length nor chunks. */
   let unbounded = false;
   const connection = connections.take();
+  connection.interim?.expect();
   const deadline = headDeadline(connections.patience, (failure) => {
     abort(failure);
     handler.fail(failure);

@@ -10,7 +10,7 @@ import { Http2Sessions, type FreeStream } from "./http2-sessions.ts";
 import type { WindowBudget } from "./window-budget.ts";
 
 export interface OriginOptions extends Omit<SecureDial, "alpn" | "signal"> {
-  /** Milliseconds in which an upstream must begin to answer. */
+  /** Milliseconds in which an upstream must begin to answer. Default: a day, so that the program's own limit decides. */
   readonly patience?: number;
   /** Memory of all HTTP/2 responses of the sandbox. */
   readonly budget: WindowBudget;
@@ -18,7 +18,7 @@ export interface OriginOptions extends Omit<SecureDial, "alpn" | "signal"> {
 
 /** Milliseconds. */
 const limits = {
-  patience: 300_000,
+  patience: 24 * 3600_000,
   retryHttp2: 300_000,
 } as const;
 

@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { duplexPair } from "node:stream";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect as tlsConnect } from "node:tls";
+import { checkServerIdentity, connect as tlsConnect } from "node:tls";
 import { createAuthority } from "../authority/authority.ts";
 import { ConnectRefused } from "../testing/guest.ts";
 import {
@@ -19,7 +19,7 @@ import {
   type Upstream,
 } from "../testing/harness.ts";
 import { startNameServer, type NameServer } from "../testing/name-server.ts";
-import { ask, askPlain, raw } from "../testing/talk.ts";
+import { ask, askOver, askPlain, raw } from "../testing/talk.ts";
 
 const secret = makeSecret(["api.test"]);
 let https: Upstream;
@@ -198,12 +198,22 @@ async function tlsEnds(harness: Harness, authority: string, options: object, rul
 
 test("TLS must name the host that was asked for", async () => {
   await tlsEnds(restricted, "api.test:443", { servername: "evil.test" }, "sni-mismatch");
-  await tlsEnds(restricted, "api.test:443", { servername: "" }, "sni-missing");
   await tlsEnds(restricted, "192.0.2.10:443", { servername: "api.test" }, "sni-mismatch");
   await tlsEnds(open, "pass.test:443", { servername: "evil.test" }, "sni-mismatch");
-  await tlsEnds(open, "api.test:443", { servername: "" }, "sni-missing");
   const socket = await restricted.guest.connectTls("api.test:443", { servername: "API.test" });
   socket.destroy();
+});
+
+test("TLS that names nobody is for the host of the connection, and so is what is inside", async () => {
+  for (const harness of [restricted, open]) {
+    const socket = await harness.guest.connectTls("api.test:443", {
+      servername: "",
+      checkServerIdentity: (_, certificate) => checkServerIdentity("api.test", certificate),
+    });
+    assert.equal((await askOver(socket, "evil.test")).status, 403);
+    await harness.refusal("authority-mismatch");
+    socket.destroy();
+  }
 });
 
 test("TLS inside TLS is refused in TLS, and nothing of it goes on", async () => {
@@ -239,9 +249,10 @@ async function clientHello(servername: string): Promise<Buffer> {
 
 test("an allowed address is intercepted under its own name", async () => {
   const socket = await restricted.guest.connectTls("192.0.2.10:443", { servername: "", host: "192.0.2.10" });
+  // No secret is for it, and it answers with one.
   assert.match(
     await raw(socket, "GET / HTTP/1.1\r\nHost: 192.0.2.10\r\nConnection: close\r\n\r\n"),
-    /https 192\.0\.2\.10 caisson-secret/,
+    /^HTTP\/1.1 502 [^]*"secret-returned"/,
   );
 });
 
@@ -278,10 +289,8 @@ test("a session of one host cannot be resumed at another", async () => {
 test("plain HTTP is read on every port", async () => {
   assert.equal((await askPlain(open.guest, "pass.test", { path: "/" })).text, "http pass.test");
   assert.equal((await askPlain(open.guest, "pass.test", { port: 8080 })).text, "http pass.test:8080");
-  assert.equal(
-    (await askPlain(open.guest, "pass.test", { port: 8080, headers: { host: "evil.test:8080" } })).status,
-    403,
-  );
+  const authorization = `Bearer ${secret.placeholder}`;
+  assert.equal((await askPlain(open.guest, "pass.test", { port: 8080, headers: { authorization } })).status, 403);
 });
 
 test("other protocols go through a tunnel, where values are made unreadable", async () => {

@@ -74,6 +74,7 @@ export async function acceptConnection(
       record,
       signal: left.signal,
       reads,
+      judged: sandbox.policy.restricted || sandbox.vault.learns(host),
     };
     count(connection, stream);
     await speak(connection, stream);

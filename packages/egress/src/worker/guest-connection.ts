@@ -15,6 +15,8 @@ export interface GuestConnection {
   readonly signal: AbortSignal;
   /** Whether the bytes must be read: a secret may go there, or only some hosts are allowed. */
   readonly reads: boolean;
+  /** Whether it matters which host is named inside: there is a list of hosts, or a secret is for this one. */
+  readonly judged: boolean;
 }
 
 /** Thrown to refuse a connection, with the rule for the audit event. */

@@ -44,6 +44,7 @@ function configure(config: WorkerConfig): void {
     http1: createHttp1Server(),
     dialing: {
       trust: createUpstreamTrust(config.extraCa),
+      patience: config.answerTimeout,
       ...(config.upstreamProxy !== undefined && { upstreamProxy: new URL(config.upstreamProxy) }),
     },
     authoritySeed: config.authoritySeed,

@@ -7,6 +7,8 @@ export interface WorkerConfig {
   readonly upstreamProxy?: string;
   readonly extraCa: readonly string[];
   readonly nameServers?: readonly string[];
+  /** Milliseconds in which an upstream must begin to answer. */
+  readonly answerTimeout: number;
   readonly authoritySeed: Uint8Array;
   readonly logLevel: string;
 }

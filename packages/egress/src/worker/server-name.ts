@@ -8,20 +8,9 @@ import { ConnectionRefused, type GuestConnection } from "./guest-connection.ts";
  * @param socket where the ClientHello came from
  * @throws ConnectionRefused
  */
-export function checkServerName(
-  { sandbox, host, reads }: GuestConnection,
-  clientHello: ClientHello,
-  socket: Duplex,
-): void {
-  if (clientHello.serverName === undefined) {
-    if (host.kind === "name" && reads)
-      throw new ConnectionRefused(
-        "sni-missing",
-        `The TLS ClientHello for ${host.text} has no server name (SNI).`,
-        socket,
-      );
-    return;
-  }
+export function checkServerName({ sandbox, host }: GuestConnection, clientHello: ClientHello, socket: Duplex): void {
+  // The program gets a certificate for the name that it connected to, and so does the proxy from the upstream.
+  if (clientHello.serverName === undefined) return;
   const named = canonicalHost(clientHello.serverName);
   if (named !== undefined && named.text === host.text) return;
   // Whoever may reach every address may also call it by any name.

@@ -4,6 +4,7 @@ import { canonicalHost } from "@caisson/policy";
 import type { HttpConnection } from "../intercept/model/http-connection.ts";
 import { serveHttp2 } from "../intercept/http2/server.ts";
 import { Http2StreamSocket } from "../intercept/http1/http2-stream-socket.ts";
+import { withoutProxy } from "../intercept/model/outcome.ts";
 import type { ClientHello } from "../sniff/client-hello.ts";
 import { firstBytesOf, type FirstBytes } from "../sniff/first-bytes-of.ts";
 import { ConnectionRefused, type GuestConnection } from "./guest-connection.ts";
@@ -46,6 +47,15 @@ async function proceed(
     scheme: inside === undefined ? "http" : "https",
     host: connection.host,
     port: connection.port,
+    ...(!connection.judged && {
+      unjudged: {
+        async passOn(guest: Duplex, beginning: Buffer) {
+          const upstream = await openUpstream(connection, inside);
+          upstream.write(beginning);
+          tunnel(connection, guest, upstream);
+        },
+      },
+    }),
   };
   switch (first.kind) {
     case "ended":
@@ -66,10 +76,10 @@ async function proceed(
         );
       return tunnel(connection, socket, await openUpstream(connection, inside));
     case "socks":
-      if (sandbox.policy.restricted)
+      if (sandbox.policy.restricted && connection.judged)
         throw new ConnectionRefused(
           "proxy-protocol",
-          "SOCKS is not allowed under a network policy: it would lead to hosts that the policy has not checked.",
+          `SOCKS is not allowed under a network policy: it would lead to hosts that the policy has not checked. ${withoutProxy}`,
         );
       return tunnel(connection, socket, await openUpstream(connection, inside));
     case "malformed":

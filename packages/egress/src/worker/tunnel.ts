@@ -3,6 +3,8 @@ import type { Duplex } from "node:stream";
 import { looksLikeRequest } from "../sniff/request-line.ts";
 import { RequestWatch } from "../sniff/request-watch.ts";
 import type { Rewriter } from "../redact/rewriter.ts";
+import { PlaceholderWatch } from "../secrets/placeholder-watch.ts";
+import { SecretRefused } from "../secrets/substitute.ts";
 import { relay } from "../tunnel/relay.ts";
 import { ConnectionRefused, type GuestConnection } from "./guest-connection.ts";
 
@@ -21,16 +23,17 @@ export function tunnel(
   upstream: Duplex,
   rewriter = tunnelRewriter(connection),
 ): void {
-  const { record, sandbox } = connection;
+  const { record, sandbox, judged } = connection;
   if (record.protocol === "unknown") record.protocol = "tcp";
-  const watch = sandbox.policy.restricted ? new RequestWatch() : undefined;
+  const watch = sandbox.policy.restricted && judged ? new RequestWatch() : undefined;
+  const placeholders = new PlaceholderWatch(sandbox.vault);
   relay({
     guest,
     upstream,
     rewriter,
-    judge: (chunk) => (watch?.suspects(chunk) === true ? unreadRequest() : undefined),
+    judge: (chunk) => (watch?.suspects(chunk) === true ? unreadRequest() : placeholders.judge(chunk)),
     onEnd: (error) =>
-      error instanceof ConnectionRefused
+      error instanceof ConnectionRefused || error instanceof SecretRefused
         ? record.done("refused", error.rule, error.message)
         : record.done("allowed", "allowed"),
   });
@@ -40,9 +43,11 @@ export function tunnel(
  * For a guest that ended its side before its bytes could be recognised.
  * @returns why they must not be forwarded; undefined when they may
  */
-export function faultOfCut({ sandbox }: GuestConnection, sent: Buffer): ConnectionRefused | undefined {
+export function faultOfCut({ sandbox, judged }: GuestConnection, sent: Buffer): Error | undefined {
+  const placeholder = new PlaceholderWatch(sandbox.vault).judge(sent);
+  if (placeholder !== undefined) return new ConnectionRefused(placeholder.rule, placeholder.message);
   // Python reads a request line that ends with the connection; with a URL in it that is enough to ask for another host.
-  const mayBeRequest = sandbox.policy.restricted && looksLikeRequest(sent.toString("latin1").trimStart());
+  const mayBeRequest = sandbox.policy.restricted && judged && looksLikeRequest(sent.toString("latin1").trimStart());
   return mayBeRequest ? unreadRequest() : undefined;
 }
 

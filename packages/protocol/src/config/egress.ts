@@ -23,6 +23,14 @@ export const egress = z
       .min(0)
       .optional()
       .describe("Most bytes that one sandbox may send to one hostname in its life. Default: no limit."),
+    answerTimeoutSeconds: z
+      .int()
+      .min(1)
+      .max(86_400)
+      .default(86_400)
+      .describe(
+        "How long an upstream may take to begin its answer, seconds. Normally the program in the sandbox gives up earlier, by its own limit.",
+      ),
     workers: z.int().min(1).max(64).default(1).describe("Number of egress proxy processes."),
     auditRetentionDays: z.int().min(1).default(30).describe("How long audit events are kept, days."),
     auditEventsPerMinute: z

@@ -156,10 +156,10 @@ export const identity: AttackTable = {
     },
     {
       row: 16,
-      name: "no server name",
-      python: `talk(tls(HOST, sni=None), head("GET", "/", HOST))`,
-      succeeded: requested("host"),
-      rule: "sni-missing",
+      name: "no server name, and a request for another host",
+      python: `talk(tls(HOST, sni=None), head("GET", "/", EVIL))`,
+      succeeded: fronted(),
+      ...refusal("authority-mismatch"),
     },
     {
       row: 16,

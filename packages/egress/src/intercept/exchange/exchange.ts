@@ -73,8 +73,8 @@ class Exchange implements UpstreamHandler {
 
   /** @throws RequestRefused */
   #check(): RequestHead {
-    const target = checkRequest(this.#connection, this.#request);
-    return { method: this.#request.method, target, headers: this.#request.headers };
+    const checked = checkRequest(this.#connection, this.#request);
+    return { method: this.#request.method, ...checked, headers: this.#request.headers };
   }
 
   /** @throws SecretRefused, RequestRefused */

@@ -1,7 +1,8 @@
 /** The stage that puts secrets in: turns a checked request of the guest into the request to the upstream. */
 import { formatHostAndPort } from "@caisson/policy";
 import type { UpstreamRequest } from "../../upstream/request.ts";
-import { planBody, substituteHead, type Destination, type RequestHead } from "../../secrets/substitute.ts";
+import { planBody } from "../../secrets/body-plan.ts";
+import { substituteHead, type Destination, type RequestHead } from "../../secrets/substitute.ts";
 import type { GuestRequest } from "../model/guest.ts";
 import type { HttpConnection } from "../model/http-connection.ts";
 import type { RequestRecord } from "../model/request-record.ts";
@@ -52,11 +53,12 @@ export async function substituteRequest({
     upstream: {
       method: substituted.method,
       target: substituted.target,
-      authority: formatHostAndPort(host, port === (scheme === "https" ? 443 : 80) ? undefined : port),
+      authority: head.authority ?? formatHostAndPort(host, port === (scheme === "https" ? 443 : 80) ? undefined : port),
       headers: requestHeaders(substituted.headers, {
         reads: vault.learns(host),
         bodyLength: body.length,
         websocket,
+        proxied: !substituted.target.startsWith("/"),
       }),
       ...(body.stream !== undefined && {
         body: body.stream.on("data", (chunk: Buffer) => (record.bytesOut += chunk.length)).pause(),

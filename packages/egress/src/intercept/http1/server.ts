@@ -16,7 +16,9 @@ import type { HttpConnection } from "../model/http-connection.ts";
 import { exchange } from "../exchange/exchange.ts";
 import type { GuestRequest } from "../model/guest.ts";
 import { Http1Reply, UpgradeReply } from "./reply.ts";
-import { connectRefused, explain, outcomeBody, outcomeHeaders, outcomeOf, RequestRefused } from "../model/outcome.ts";
+import { forwardConnect, refusalOfConnect } from "./forward-connect.ts";
+import { explain, outcomeBody, outcomeHeaders, outcomeOf, RequestRefused } from "../model/outcome.ts";
+import type { SecretRefused } from "../../secrets/substitute.ts";
 import { requestRecord } from "../model/request-record.ts";
 
 /** Bytes and milliseconds. */
@@ -70,9 +72,14 @@ export function createHttp1Server(): Http1Server {
     });
     return true;
   };
-  server.on("connect", (request: IncomingMessage, socket: Duplex) => {
+  server.on("connect", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     if (tooEarly(request, socket)) return;
-    refuse(of(socket), guestRequest(request, "http/1.1"), new UpgradeReply(request, socket), connectRefused());
+    const connection = of(socket);
+    const asked = guestRequest(request, "http/1.1");
+    const refused = refusalOfConnect(connection, asked);
+    if (refused !== undefined) return refuse(connection, asked, new UpgradeReply(request, socket), refused);
+    if (head.length > 0) socket.unshift(head);
+    forwardConnect(connection, request, asked, socket);
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     if (tooEarly(request, socket)) return;
@@ -138,10 +145,10 @@ function refuse(
   connection: HttpConnection,
   request: GuestRequest,
   reply: Http1Reply | UpgradeReply,
-  refused: RequestRefused,
+  refused: RequestRefused | SecretRefused,
 ): void {
   explain(reply, outcomeOf(refused), connection.host.text, true);
-  const { status, rule, message } = refused;
+  const { status, rule, message } = outcomeOf(refused);
   requestRecord(connection, request).done({ verdict: "refused", rule, status, detail: message });
 }
 

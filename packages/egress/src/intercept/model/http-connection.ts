@@ -1,4 +1,5 @@
 /** An intercepted connection on which the guest speaks HTTP, and the parts of its sandbox that requests need. */
+import type { Duplex } from "node:stream";
 import type { EgressEvent } from "@caisson/protocol";
 import type { Host } from "@caisson/policy";
 import type { Redactor } from "../../redact/redactor.ts";
@@ -26,4 +27,12 @@ export interface HttpConnection {
   readonly scheme: "https" | "http";
   readonly host: Host;
   readonly port: number;
+  /**
+   * There where the sandbox may reach every host by this connection anyway: nothing is restricted, or the owner has the host passed through,
+   * and no secret is for it. Requests may then name any host, as they do to a forward proxy.
+   */
+  readonly unjudged?: {
+    /** Writes to the upstream what was read of the guest so far, and passes on everything else in both directions. */
+    passOn(guest: Duplex, first: Buffer): Promise<void>;
+  };
 }

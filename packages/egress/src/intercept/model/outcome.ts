@@ -28,11 +28,15 @@ export class RequestRefused extends Error {
   }
 }
 
+/** What to do where a forward proxy cannot be used. */
+export const withoutProxy =
+  "If this host is a forward proxy: connect to the other host directly (allow it, and unset `http_proxy` and `https_proxy`), or name the proxy in `passThrough` when the sandbox is created.";
+
 export const connectRefused = (): RequestRefused =>
   new RequestRefused(
     403,
     "connect-in-http",
-    "A CONNECT tunnel inside a connection to an allowed host is not supported. Connect to the other host directly.",
+    `A CONNECT tunnel leads to a host that the network policy cannot check. ${withoutProxy}`,
   );
 
 export interface Outcome {

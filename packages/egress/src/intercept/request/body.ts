@@ -1,7 +1,7 @@
 /** Searches a request's body for placeholders, and puts values in where a secret allows it. */
 import { Readable, Transform } from "node:stream";
 import type { StreamRewriter } from "../../redact/stream-rewriter.ts";
-import type { BodyPlan } from "../../secrets/substitute.ts";
+import type { BodyPlan } from "../../secrets/body-plan.ts";
 import type { PlaceholderForm } from "../../secrets/vault.ts";
 import type { BodyBudget } from "./body-budget.ts";
 import type { GuestRequest } from "../model/guest.ts";

@@ -2,21 +2,23 @@
 import { formatHostAndPort, parseHostAndPort } from "@caisson/policy";
 import type { HttpConnection } from "../model/http-connection.ts";
 import type { GuestRequest } from "../model/guest.ts";
-import { connectRefused, RequestRefused } from "../model/outcome.ts";
+import { connectRefused, RequestRefused, withoutProxy } from "../model/outcome.ts";
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}$/;
 const maxTarget = 32 * 1024;
 
-/**
- * @returns path and query
- * @throws RequestRefused
- */
-export function checkRequest(connection: HttpConnection, request: GuestRequest): string {
+export interface Checked {
+  /** Path and query, `*`, or for a forward proxy a URL. */
+  readonly target: string;
+  /** The host that the request names, where it may name any. */
+  readonly authority?: string;
+}
+
+/** @throws RequestRefused */
+export function checkRequest(connection: HttpConnection, request: GuestRequest): Checked {
   if (!token.test(request.method))
     throw new RequestRefused(400, "malformed-request", "The method contains characters that no HTTP method has.");
-  if (request.method.toUpperCase() === "CONNECT") {
-    throw connectRefused();
-  }
+  if (request.method.toUpperCase() === "CONNECT") throw connectRefused();
   const { target, authorities } = request;
   if (target.length > maxTarget)
     throw new RequestRefused(
@@ -35,12 +37,16 @@ export function checkRequest(connection: HttpConnection, request: GuestRequest):
   if (new Set(authorities).size > 1 || (request.protocol !== "h2" && authorities.length > 1)) {
     throw new RequestRefused(403, "authority-ambiguous", "The request names more than one host. Send one Host header.");
   }
-  checkAuthority(connection, authorities[0]!, request.protocol);
-  if (target.startsWith("/")) return target;
-  if (target === "*" && request.method === "OPTIONS") return target;
+  const unjudged = connection.unjudged !== undefined && request.protocol !== "h2";
+  const authority = authorities[0]!;
+  if (!unjudged) checkAuthority(connection, authority, request.protocol);
+  const named = unjudged ? { authority } : {};
+  if (target.startsWith("/")) return { target, ...named };
+  if (target === "*" && request.method === "OPTIONS") return { target, ...named };
   const absolute = /^(https?):\/\/([^/?#]*)(.*)$/i.exec(target);
   if (absolute === null || request.protocol === "h2")
     throw new RequestRefused(400, "malformed-request", "The request target is neither a path nor a URL of this host.");
+  if (unjudged) return { target, authority };
   if (absolute[1]!.toLowerCase() !== connection.scheme) {
     throw new RequestRefused(
       403,
@@ -50,7 +56,7 @@ export function checkRequest(connection: HttpConnection, request: GuestRequest):
   }
   checkAuthority(connection, absolute[2]!, request.protocol);
   const rest = absolute[3]!;
-  return rest.startsWith("/") ? rest : `/${rest}`;
+  return { target: rest.startsWith("/") ? rest : `/${rest}` };
 }
 
 function checkAuthority(connection: HttpConnection, text: string, protocol: GuestRequest["protocol"]): void {
@@ -65,6 +71,6 @@ function checkAuthority(connection: HttpConnection, text: string, protocol: Gues
   throw new RequestRefused(
     protocol === "h2" ? 421 : 403,
     "authority-mismatch",
-    `The connection is for ${formatHostAndPort(connection.host, connection.port)}, but the request names ${JSON.stringify(text.slice(0, 253))}.`,
+    `The connection is for ${formatHostAndPort(connection.host, connection.port)}, but the request names ${JSON.stringify(text.slice(0, 253))}. ${withoutProxy}`,
   );
 }

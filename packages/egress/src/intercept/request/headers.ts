@@ -27,19 +27,25 @@ export interface RequestHeaderOptions {
   readonly reads: boolean;
   readonly bodyLength: number | undefined;
   readonly websocket: boolean;
+  /** The upstream is a forward proxy, to which the credentials for proxies belong. */
+  readonly proxied: boolean;
 }
 
 export function requestHeaders(headers: HeaderList, options: RequestHeaderOptions): HeaderList {
   // Extensions of WebSocket (compression) would hide the content of frames, which are read in any case.
-  let kept = endToEnd(headers).filter(
-    ([name]) => name !== "host" && name !== "content-length" && name !== "sec-websocket-extensions",
-  );
+  const kept = endToEnd(headers).filter(
+    ([name]) =>
+      name !== "host" &&
+      name !== "content-length" &&
+      name !== "sec-websocket-extensions" &&
+      !(options.reads && hiding.has(name)),
+  ) as (readonly [string, string])[];
   if (options.reads) {
-    kept = kept.filter(([name]) => !hiding.has(name));
     if (!options.websocket) kept.push(["accept-encoding", "identity"]);
     if (isGrpc(headers)) kept.push(["grpc-accept-encoding", "identity"]);
   }
   if (headers.some(([name, value]) => name === "te" && /\btrailers\b/i.test(value))) kept.push(["te", "trailers"]);
+  if (options.proxied) kept.push(...headers.filter(([name]) => name === "proxy-authorization"));
   if (options.bodyLength !== undefined) kept.push(["content-length", String(options.bodyLength)]);
   return kept;
 }

@@ -225,12 +225,6 @@ test("headers, Basic credentials and the query of the approved host get the valu
   assert.equal(arrived[0]!.url, `/?k=${encodeURIComponent(bodily.value)}`);
 });
 
-test("bodies are left alone unless the secret asks for them", async () => {
-  arrived = [];
-  await ask(harness.guest, "api.test", { method: "POST", body: `k=${placeholder}` });
-  assert.equal(arrived[0]!.body, `k=${placeholder}`);
-});
-
 test("a secret for bodies is put in, fits the document, and the length is right", async () => {
   arrived = [];
   await ask(harness.guest, "api.test", {

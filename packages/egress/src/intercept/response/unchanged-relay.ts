@@ -42,6 +42,9 @@ export class UnchangedRelay implements Relay {
   #trailers: HeaderList | undefined;
   /** Sends the head of a body of known length, which nobody needs before the body: a hit at its beginning can then be explained. */
   #begin: (() => void) | undefined;
+  /** A body that came in one piece goes on when all of it has been searched. */
+  #length = 0;
+  #whole: Buffer[] | undefined;
   #over = false;
 
   /** @param done called once, with an error when the response did not come whole */
@@ -68,8 +71,9 @@ export class UnchangedRelay implements Relay {
       this.#reply.head(status, forwarded, { ended: bodyless });
     };
     if (bodyless || !this.#redactor.active) return begin();
-    if (headerValue(headers, "content-length") === undefined) begin();
-    else this.#begin = begin;
+    const length = headerValue(headers, "content-length");
+    if (length === undefined) begin();
+    else [this.#begin, this.#length] = [begin, Number(length)];
     this.#searched = this.#paced((pieces) => this.#afterSearch(pieces));
     const encodings = knownEncodings(listValue(headers, "content-encoding"));
     // A part cannot be decoded, and several layers occur only where somebody stored them so.
@@ -80,6 +84,7 @@ export class UnchangedRelay implements Relay {
     if (this.#over) return;
     if (this.status === 0)
       return this.fail(new UpstreamFailure("upstream-protocol", "The upstream sent a body before its head"));
+    if (this.#begin !== undefined && chunk.length === this.#length) this.#whole = [];
     this.bytesIn += chunk.length;
     if (this.#searched === undefined) this.#give(chunk);
     else this.#guarded(() => this.#searched!.push(chunk));
@@ -111,7 +116,10 @@ export class UnchangedRelay implements Relay {
    */
   #check(headers: HeaderList): HeaderList {
     if (this.#redactor.active && this.#redactor.finds(headers.flat().join("\n"))) throw returned();
-    return endToEnd(headers).filter(([name]) => name !== "host" && name !== "alt-svc");
+    const forwarded = endToEnd(headers).filter(([name]) => name !== "host" && name !== "alt-svc");
+    // From a forward proxy that the program has chosen itself.
+    const challenge = this.status === 407 ? headers.filter(([name]) => name === "proxy-authenticate") : [];
+    return [...forwarded, ...challenge];
   }
 
   #look(encodings: readonly string[]): void {
@@ -170,6 +178,7 @@ export class UnchangedRelay implements Relay {
 
   #give(bytes: Buffer): void {
     if (this.#over) return;
+    if (this.#whole !== undefined) return void this.#whole.push(bytes);
     this.#begin?.();
     if (!this.#reply.write(bytes)) this.#stop();
   }
@@ -187,6 +196,7 @@ export class UnchangedRelay implements Relay {
 
   #finish(): void {
     this.#begin?.();
+    for (const bytes of this.#whole ?? []) this.#reply.write(bytes);
     this.#reply.end(this.#trailers!);
     this.#over = true;
     this.#release();

@@ -4,7 +4,8 @@ import { UpstreamFailure } from "../../upstream/failure.ts";
 import { SecretReturned, type Redactor } from "../../redact/redactor.ts";
 import type { StreamRewriter } from "../../redact/stream-rewriter.ts";
 import { headerValue, type HeaderList } from "@caisson/http1";
-import { planBody, SecretRefused } from "../../secrets/substitute.ts";
+import { planBody } from "../../secrets/body-plan.ts";
+import { SecretRefused } from "../../secrets/substitute.ts";
 import type { HttpConnection } from "../model/http-connection.ts";
 import type { GuestReply, GuestRequest } from "../model/guest.ts";
 import { explain, outcomeOf } from "../model/outcome.ts";
@@ -45,8 +46,9 @@ export function relayWebSocket({ connection, request, reply, socket, headers, re
   }
   const guest = reply.upgrade(responseHeaders(headers, redactor));
   // The Content-Type of the request is about a body that it does not have, not about its messages.
-  const head = { ...request, headers: request.headers.filter(([name]) => name !== "content-type") };
-  const plan = planBody(vault, { host, port, scheme }, head);
+  const withoutType = request.headers.filter(([name]) => name !== "content-type");
+  const head = { ...request, headers: withoutType };
+  const plan = planBody(vault, { host, port, scheme }, head, "json");
   const finish = (error?: Error): void => {
     for (const side of [guest, socket]) if (!side.destroyed) side.end();
     setTimeout(() => [guest, socket].forEach((side) => side.destroy()), lingering).unref();
