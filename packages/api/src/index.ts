@@ -13,6 +13,7 @@ export * from "./rest/env-vars.ts";
 export * from "./rest/error.ts";
 export * from "./rest/health.ts";
 export * from "./rest/layers.ts";
+export * from "./rest/previews.ts";
 export * from "./rest/progress.ts";
 export * from "./rest/revisions.ts";
 export * from "./rest/runtime-logs.ts";

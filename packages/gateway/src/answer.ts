@@ -1,8 +1,9 @@
 /** Answers of the gateway itself. */
 import type { ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { answerOnSocket, headerList, type HeaderList } from "@caisson/http1";
+import { answerOnSocket, headerList, headerValue, listValue, type HeaderList } from "@caisson/http1";
 import { limits } from "./limits.ts";
+import { pageOf, pagePolicy } from "./page.ts";
 
 export interface Refusal {
   readonly status: number;
@@ -12,10 +13,12 @@ export interface Refusal {
   readonly message: string;
 }
 
-export const answerHeaders = ({ rule }: Refusal, contentType: string): HeaderList => [
+export const answerHeaders = ({ rule, status }: Refusal, contentType: string): HeaderList => [
   ["content-type", contentType],
   ["cache-control", "no-store"],
   ["x-content-type-options", "nosniff"],
+  ["content-security-policy", pagePolicy],
+  ...(status === 429 || status === 503 ? ([["retry-after", "1"]] as const) : []),
   // The rule that decided. A program in a sandbox can send this header too, so it proves nothing.
   ["caisson-gateway", rule],
 ];
@@ -37,9 +40,17 @@ export function refuse(response: ServerResponse, refusal: Refusal): void {
   response.end(body);
 }
 
-/** The text of an answer of our own, and its type. */
-export function bodyOf(refusal: Refusal, _asked: HeaderList): [type: string, body: Buffer] {
-  return [plainText, Buffer.from(`${refusal.message}\n`)];
+/** The text of an answer of our own, and its type: a page for a browser that shows one, JSON for programs. */
+export function bodyOf(refusal: Refusal, asked: HeaderList): [type: string, body: Buffer] {
+  if (wantsPage(asked)) return ["text/html; charset=utf-8", Buffer.from(pageOf(refusal))];
+  const { rule, message } = refusal;
+  return ["application/json", Buffer.from(`${JSON.stringify({ code: rule, message })}\n`)];
+}
+
+function wantsPage(asked: HeaderList): boolean {
+  const destination = headerValue(asked, "sec-fetch-dest");
+  if (destination !== undefined && !/^(document|iframe|frame)$/.test(destination)) return false;
+  return /\btext\/html\b/i.test(listValue(asked, "accept"));
 }
 
 const plainText = "text/plain; charset=utf-8";

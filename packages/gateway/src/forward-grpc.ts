@@ -16,7 +16,7 @@ export function isGrpc(headers: HeaderList): boolean {
   return /^application\/grpc($|[+;])/i.test(headerValue(headers, "content-type") ?? "");
 }
 
-export function forwardGrpc({ exchange, visitor, address, route }: Forwarding): void {
+export function forwardGrpc({ exchange, target, visitor, address, route }: Forwarding): void {
   const disconnected = new AbortController();
   let session: ClientHttp2Session | undefined;
   let over = false;
@@ -55,7 +55,7 @@ export function forwardGrpc({ exchange, visitor, address, route }: Forwarding): 
     session.once("error", fail);
     session.once("close", () => fail(new Error("The program closed the connection.")));
     try {
-      const inside = session.request(pseudo(exchange, address.authority, visitor), {
+      const inside = session.request(pseudo(exchange, target, address.authority, visitor), {
         endStream: exchange.body === undefined,
         waitForTrailers: exchange.body !== undefined,
       });
@@ -111,10 +111,15 @@ export function forwardGrpc({ exchange, visitor, address, route }: Forwarding): 
   }
 }
 
-function pseudo(exchange: Forwarding["exchange"], authority: string, visitor: string): readonly string[] {
+function pseudo(
+  exchange: Forwarding["exchange"],
+  target: string,
+  authority: string,
+  visitor: string,
+): readonly string[] {
   const headers = requestHeaders(exchange.headers, { address: visitor, authority }).filter(([name]) => name !== "host");
   return [
-    ...[":method", exchange.method, ":scheme", "http", ":path", exchange.target, ":authority", authority],
+    ...[":method", exchange.method, ":scheme", "http", ":path", target, ":authority", authority],
     ...headers.flat(),
     // Without it servers of gRPC refuse (gRPC over HTTP/2, "Requests").
     ...["te", "trailers"],

@@ -16,6 +16,8 @@ import { whyNot } from "./why-not.ts";
 
 export interface Forwarding {
   readonly exchange: Exchange;
+  /** The target of the request, without a credential for the gateway. */
+  readonly target: string;
   /** Address of the client. */
   readonly visitor: string;
   readonly address: Address;
@@ -24,7 +26,7 @@ export interface Forwarding {
   readonly upgraded?: (inside: Duplex, headers: HeaderList) => void;
 }
 
-export function forward({ exchange, visitor, address, route, upgraded }: Forwarding): void {
+export function forward({ exchange, target, visitor, address, route, upgraded }: Forwarding): void {
   const { host, authority } = address;
   const disconnected = new AbortController();
   const client = new Client("http://route.invalid", {
@@ -111,7 +113,7 @@ export function forward({ exchange, visitor, address, route, upgraded }: Forward
   try {
     client.dispatch(
       {
-        path: exchange.target,
+        path: target,
         method: exchange.method,
         headers: requestHeaders(exchange.headers, { address: visitor, authority }).flat(),
         body: exchange.body ?? null,

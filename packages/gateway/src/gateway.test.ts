@@ -332,7 +332,7 @@ describe("a name whose route takes a while to find", { timeout: 30_000 }, () => 
     };
     assert.match(
       await ask(),
-      /^HTTP\/1\.1 503 .*\r\ncaisson-gateway: not-available\r\n.*The app failed to start\.\n$/s,
+      /^HTTP\/1\.1 503 .*\r\ncaisson-gateway: not-available\r\n.*"message":"The app failed to start\."}\n$/s,
     );
     error = new Error("a secret of the platform");
     const text = await ask();

@@ -11,6 +11,7 @@ import type { Http1Exchange } from "./http1-exchange.ts";
 import { limits } from "./limits.ts";
 import { Listener } from "./listener.ts";
 import { createNames, type Names } from "./names.ts";
+import { admitted, redirect } from "./protection.ts";
 import { addressOf, findRoute, unlessAborted } from "./route.ts";
 import { join } from "./websocket.ts";
 
@@ -119,6 +120,11 @@ class Gateway implements HttpGateway {
     );
     if (left.signal.aborted) return;
     if ("rule" in route) return exchange.refuse(route);
+    const passed = await admitted(exchange, route.guard, websocket !== undefined, log);
+    if (left.signal.aborted) return;
+    if ("rule" in passed) return exchange.refuse(passed);
+    if ("redirect" in passed) return redirect(exchange, passed);
+    const { target } = passed;
     const { workloadId } = route;
     const active = this.#active.get(workloadId) ?? 0;
     if (active >= config.connectionsPerSandbox) return exchange.refuse(tooMany);
@@ -145,13 +151,15 @@ class Gateway implements HttpGateway {
       });
     });
     if (websocket === undefined) {
-      if (exchange.version === "2" && isGrpc(exchange.headers)) forwardGrpc({ exchange, visitor, address, route });
-      else forward({ exchange, visitor, address, route });
+      if (exchange.version === "2" && isGrpc(exchange.headers))
+        forwardGrpc({ exchange, target, visitor, address, route });
+      else forward({ exchange, target, visitor, address, route });
       return;
     }
     const { response, socket } = websocket.exchange;
     forward({
       exchange,
+      target,
       visitor,
       address,
       route,

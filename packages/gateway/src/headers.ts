@@ -1,6 +1,10 @@
 /** Which headers the gateway forwards, and which it adds. */
 import { endToEnd, type HeaderList } from "@caisson/http1";
+import { withoutAccessCookie } from "./access-cookie.ts";
 import { staysAtHome } from "./cookies.ts";
+
+/** With a token of the organisation. It is for the gateway: a program in a sandbox must never see it. */
+export const credentialHeader = "caisson-authorization";
 
 /** Claims about who the visitor is and what he asked for: only the gateway's own count. */
 const claims = /^(forwarded|x-forwarded-.*|x-real-ip)$/;
@@ -15,7 +19,9 @@ export interface Visitor {
 export function requestHeaders(headers: HeaderList, { address, authority }: Visitor): HeaderList {
   return [
     ["host", authority],
-    ...endToEnd(headers).filter(([name]) => name !== "host" && !claims.test(name)),
+    ...endToEnd(headers)
+      .filter(([name]) => name !== "host" && !claims.test(name) && name !== credentialHeader)
+      .flatMap(withoutAccessCookie),
     ["x-forwarded-for", address],
     ["x-forwarded-host", authority],
     // Also behind a proxy that ends TLS: the addresses that clients get begin with https.

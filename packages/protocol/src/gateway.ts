@@ -28,6 +28,18 @@ export interface HttpRoute {
   readonly connectTimeout?: number;
   /** Aborted when the name no longer leads here. */
   readonly ended: AbortSignal;
+  /** Absent: whoever knows the name may visit. */
+  readonly guard?: VisitGuard | undefined;
+}
+
+/** Decides who may visit a protected name. The gateway reads credentials from requests, and never passes them on. */
+export interface VisitGuard {
+  /**
+   * @param credential what the visitor shows: the token of a signed link (from the link, or from the cookie that the gateway made of
+   *   it), or the value of the header `Caisson-Authorization`
+   * @returns until when it is good, milliseconds since the epoch; undefined: it is not good
+   */
+  admits(credential: { readonly link: string } | { readonly authorization: string }): Promise<number | undefined>;
 }
 
 /**

@@ -91,6 +91,19 @@ export const gateway = z
     key: z.string().optional().describe("PEM file with the private key of `gateway.cert`."),
     http2: z.boolean().default(true).describe("`false` offers visitors HTTP/1.1 only. gRPC needs HTTP/2."),
     namesPerSandbox: z.int().min(1).default(16).describe("Most hostnames that one sandbox can have."),
+    visitsPerMinute: z
+      .int()
+      .min(0)
+      .default(600)
+      .describe(
+        "Most visits of one sandbox that are recorded one by one in a minute. The next recorded one counts the others.",
+      ),
+    visitsPerOrganisation: z
+      .int()
+      .min(0)
+      .default(100_000)
+      .describe("Most recorded visits of one organisation. The oldest are removed first."),
+    visitRetentionDays: z.number().min(0).default(14).describe("Days after which recorded visits are removed."),
     connectionsPerSandbox: z
       .int()
       .min(1)

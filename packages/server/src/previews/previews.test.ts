@@ -2,10 +2,12 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
+import type { IncomingHttpHeaders } from "node:http";
 import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { createGatewayAuthority } from "@caisson/egress";
 import { createGateway } from "@caisson/gateway";
 import { configSchema } from "@caisson/protocol";
@@ -21,7 +23,7 @@ let env: ClientEnvironment;
 const key = randomBytes(32);
 const log = pino({ level: "silent" });
 const authority = await createGatewayAuthority(Buffer.alloc(32, 2));
-const config = configSchema.parse({ gateway: { namesPerSandbox: 3 } });
+const config = configSchema.parse({ gateway: { namesPerSandbox: 3, visitsPerMinute: 20 } });
 
 before(async () => {
   home = await mkdtemp(join(tmpdir(), "caisson-previews-"));
@@ -48,10 +50,11 @@ after(async () => {
   await rm(home, { recursive: true });
 });
 
-const rest = (path: string, method = "GET") =>
+const rest = (path: string, method = "GET", body?: unknown) =>
   fetch(`${env.DENO_DEPLOY_ENDPOINT}${path}`, {
     method,
-    headers: { authorization: `Bearer ${env.DENO_DEPLOY_TOKEN}` },
+    headers: { authorization: `Bearer ${env.DENO_DEPLOY_TOKEN}`, "content-type": "application/json" },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
   });
 const idOf = (client: WireClient) => String(client.headers["x-deno-sandbox-id"]);
 const create = () => WireClient.open({ env, config: { stop_at_ms: Date.now() + 60_000 } });
@@ -76,15 +79,29 @@ async function serve(client: WireClient, word: string): Promise<Program> {
   return { pid, port };
 }
 
-function visit(domain: string): Promise<{ status: number; body: string }> {
+interface Visited {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+function visit(domain: string, path = "/", headers: Record<string, string> = {}): Promise<Visited> {
   const [host = "", port] = domain.split(":");
   return new Promise((resolve, reject) => {
     const sent = request(
-      { host: "127.0.0.1", port, servername: host, rejectUnauthorized: false, agent: false, headers: { host: domain } },
+      {
+        host: "127.0.0.1",
+        port,
+        servername: host,
+        rejectUnauthorized: false,
+        agent: false,
+        path,
+        headers: { host: domain, ...headers },
+      },
       (response) => {
         let body = "";
         response.setEncoding("utf8").on("data", (text: string) => (body += text));
-        response.on("end", () => resolve({ status: response.statusCode ?? 0, body }));
+        response.on("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
       },
     );
     sent.on("error", reject).end();
@@ -137,7 +154,9 @@ test("only names of this very sandbox are bound, and each refusal says what to d
   assert.equal((await rest("/api/v3/sandbox/sbx_ord_00000000000000000000/expose/http", "POST")).status, 404);
   await rest(`/api/v3/sandbox/${idOf(client)}`, "DELETE");
   assert.equal((await expose(client)).status, 410);
-  assert.match((await visit(domain)).body, /Nothing is exposed at this address/);
+  const after = await visit(domain);
+  assert.deepEqual([after.status, /has ended/.test(after.body)], [410, true]);
+  assert.match((await visit(domain.replace(/^.{32}/, "a".repeat(32)))).body, /Nothing is exposed at this address/);
   await rest(`/api/v3/sandbox/${idOf(stranger)}`, "DELETE");
 });
 
@@ -152,4 +171,95 @@ test("visits are counted", async () => {
     /^caisson_preview_visits_total\{kind="request",status="2xx"\} [1-9]/m,
   );
   await rest(`/api/v3/sandbox/${idOf(client)}`, "DELETE");
+});
+
+test("a protected address opens by a signed link, which becomes a cookie, or by a token of the organisation", async () => {
+  const [client, stranger] = [await create(), await create()];
+  const { port } = await serve(client, "protected");
+  const path = `/api/v1/sandboxes/${idOf(client)}/previews`;
+  const made = await rest(path, "POST", { port, protected: true });
+  assert.equal(made.status, 201);
+  const { address } = (await made.json()) as { address: string };
+  assert.deepEqual(await (await rest(path)).json(), [{ address, port, protected: true }]);
+  assert.deepEqual(
+    [(await visit(address)).status, (await visit(address)).headers["caisson-gateway"]],
+    [401, "access-needed"],
+  );
+
+  const signed = await rest(`${path}/${address}/links`, "POST", { expiresInSeconds: 60 });
+  assert.equal(signed.status, 201);
+  const { url } = (await signed.json()) as { url: string };
+  const { search } = new URL(url);
+  const opened = await visit(address, `/a?x=1&${search.slice(1)}`);
+  assert.deepEqual([opened.status, opened.headers.location], [303, "/a?x=1"]);
+  const cookie = opened.headers["set-cookie"]![0]!;
+  assert.match(cookie, /^__Host-caisson-access=[^;]+; Path=\/; Max-Age=\d+; Secure; HttpOnly; SameSite=Lax$/);
+  const held = cookie.split(";")[0]!;
+  assert.equal((await visit(address, "/", { cookie: held })).body, "protected");
+  const bearer = { "caisson-authorization": `Bearer ${env.DENO_DEPLOY_TOKEN}` };
+  assert.equal((await visit(address, "/", bearer)).body, "protected");
+
+  const refused: Record<string, string>[] = [
+    { "caisson-authorization": "Bearer ddo_wrong" },
+    { cookie: held.slice(0, -2) },
+    { cookie: held, "sec-fetch-site": "same-site", "sec-fetch-mode": "cors" },
+    { cookie: held, origin: "https://neighbour.localhost" },
+  ];
+  for (const headers of refused) assert.ok((await visit(address, "/", headers)).status >= 401, JSON.stringify(headers));
+  // A link is for one address.
+  const other = (await (
+    await rest(`/api/v1/sandboxes/${idOf(stranger)}/previews`, "POST", { port, protected: true })
+  ).json()) as { address: string };
+  assert.equal((await visit(other.address, `/${search}`)).status, 403);
+  assert.equal((await rest(`${path}/${other.address}/links`, "POST", {})).status, 404);
+  for (const wrong of [{ port: 0 }, { port: "1" }, { port: 1, protected: "no" }, { port: 1, more: 1 }])
+    assert.equal((await rest(path, "POST", wrong)).status, 400, JSON.stringify(wrong));
+
+  // Protecting it again revokes.
+  assert.equal((await rest(`${path}/${address}`, "PATCH", { protected: true })).status, 200);
+  assert.equal((await visit(address, "/", { cookie: held })).status, 401);
+  await rest(`${path}/${address}`, "PATCH", { protected: false });
+  assert.equal((await visit(address)).body, "protected");
+  assert.equal((await rest(`${path}/${address}/links`, "POST", {})).status, 409);
+  for (const one of [client, stranger]) await rest(`/api/v3/sandbox/${idOf(one)}`, "DELETE");
+});
+
+test("a link ends with its time", async () => {
+  const client = await create();
+  const path = `/api/v1/sandboxes/${idOf(client)}/previews`;
+  const { address } = (await (await rest(path, "POST", { port: 1, protected: true })).json()) as { address: string };
+  const { url } = (await (await rest(`${path}/${address}/links`, "POST", { expiresInSeconds: 1 })).json()) as {
+    url: string;
+  };
+  await sleep(1_100);
+  assert.equal((await visit(address, `/${new URL(url).search}`)).status, 403);
+  await rest(`/api/v3/sandbox/${idOf(client)}`, "DELETE");
+});
+
+test("visits are recorded without queries and tokens, in pages, with a bound, and outlive their sandbox", async () => {
+  const client = await create();
+  const { port } = await serve(client, "logged");
+  const domain = await reserve(client);
+  await client.ok("exposeHttp", { domain, port });
+  for (let index = 0; index < 25; index++) await visit(domain, `/p${index}?secret=1`);
+  await client.ok("exposeHttp", { domain, port: 1 });
+  const path = `/api/v1/sandboxes/${idOf(client)}/visits`;
+  interface Logged {
+    readonly path: string;
+    readonly status: number;
+    readonly visitor: string;
+  }
+  let page = (await (await rest(path)).json()) as Logged[];
+  // `visitsPerMinute` is 20 here.
+  assert.equal(page.length, 20);
+  assert.deepEqual([page[0]!.path, page[0]!.status, page[0]!.visitor], ["/p19", 200, "127.0.0.1"]);
+  assert.ok(!JSON.stringify(page).includes("secret"));
+  const first = await rest(`${path}?limit=15`);
+  page = (await first.json()) as Logged[];
+  const next = /<([^>]+)>/.exec(first.headers.get("link")!)![1]!;
+  const second = (await (await rest(new URL(next).pathname + new URL(next).search)).json()) as Logged[];
+  assert.deepEqual([page.length, second.length, second.at(-1)!.path], [15, 5, "/p0"]);
+  await rest(`/api/v3/sandbox/${idOf(client)}`, "DELETE");
+  assert.equal(((await (await rest(path)).json()) as unknown[]).length, 20);
+  assert.equal((await rest("/api/v1/sandboxes/sbx_ord_00000000000000000000/visits")).status, 404);
 });

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { CaissonError, type HttpDirectory, type HttpGateway, type HttpRoute } from "@caisson/protocol";
 import type { Resource, Workload } from "../workloads/index.ts";
+import type { Access } from "./access.ts";
 import { connectInside, type Target } from "./connect.ts";
 import type { PreviewStore } from "./store.ts";
 
@@ -10,18 +11,34 @@ export interface PreviewsOptions {
   /** Absent: this server exposes nothing. */
   readonly gateway: HttpGateway | undefined;
   readonly namesPerSandbox: number;
+  readonly access: Access;
+}
+
+/** A name, as its owner sees it. */
+export interface PreviewInfo {
+  /** What a visitor writes behind `https://`. */
+  readonly address: string;
+  readonly port: number | undefined;
+  readonly pid: number | undefined;
+  readonly protected: boolean;
 }
 
 interface Name {
   readonly workload: Workload;
   readonly ended: AbortController;
   target: Target | undefined;
+  /** What links are signed for; null: the name is open. */
+  access: string | null;
 }
+
+/** Names that look like ours and are in no table are looked up in the database; so many at a time. */
+const mostLookups = 16;
 
 export class Previews implements HttpDirectory, Resource {
   readonly name = "previews";
   readonly #options: PreviewsOptions;
   readonly #names = new Map<string, Name>();
+  #lookups = 0;
   readonly #opened = Promise.withResolvers<void>();
 
   constructor(options: PreviewsOptions) {
@@ -31,8 +48,8 @@ export class Previews implements HttpDirectory, Resource {
   /** Restores the names of a sandbox that was adopted after a restart. */
   async started(workload: Workload): Promise<void> {
     if (!workload.adopted) return;
-    for (const { label, port, pid } of await this.#options.store.of(workload.id))
-      this.#add(label, workload, port !== null ? { port } : pid !== null ? { pid } : undefined);
+    for (const { label, port, pid, access } of await this.#options.store.of(workload.id))
+      this.#add(label, workload, port !== null ? { port } : pid !== null ? { pid } : undefined, access);
   }
 
   /** All names of adopted sandboxes are known: visits that came during the start go on. */
@@ -40,23 +57,37 @@ export class Previews implements HttpDirectory, Resource {
     this.#opened.resolve();
   }
 
-  async find(label: string): Promise<HttpRoute | "reserved" | undefined> {
+  async find(label: string): Promise<HttpRoute | "reserved" | "ended" | undefined> {
+    if (!labelPattern.test(label)) return undefined;
     // Whoever asks gives up by its own deadline.
     await this.#opened.promise;
     const name = this.#names.get(label);
-    if (name === undefined) return undefined;
-    const { workload, target, ended } = name;
+    if (name === undefined) return (await this.#hasEnded(label)) ? "ended" : undefined;
+    const { workload, target, ended, access } = name;
     if (target === undefined) return "reserved";
     return {
       workloadId: workload.id,
       ended: ended.signal,
       connect: (signal) => connectInside(workload.agent, target, signal),
+      guard: access === null ? undefined : this.#options.access.guard({ label, orgId: workload.orgId, access }),
     };
   }
 
   async known(label: string): Promise<boolean> {
+    if (!labelPattern.test(label)) return false;
     await this.#opened.promise;
-    return this.#names.has(label);
+    return this.#names.has(label) || (await this.#hasEnded(label));
+  }
+
+  /** Strangers can ask without end. More at a time than some are answered with no, so that the database stays free for others. */
+  async #hasEnded(label: string): Promise<boolean> {
+    if (this.#lookups >= mostLookups) return false;
+    this.#lookups++;
+    try {
+      return await this.#options.store.hasEnded(label);
+    } finally {
+      this.#lookups--;
+    }
   }
 
   /**
@@ -73,7 +104,7 @@ export class Previews implements HttpDirectory, Resource {
         `Sandbox ${workload.id} already holds ${namesPerSandbox} names, the limit. Bind one of them to the other port instead.`,
       );
     const label = newLabel();
-    const name = this.#add(label, workload, undefined);
+    const name = this.#add(label, workload, undefined, null);
     try {
       await store.insert(label, workload.id);
     } catch (error) {
@@ -92,6 +123,53 @@ export class Previews implements HttpDirectory, Resource {
    * @throws CaissonError `not_found` unless the name was reserved for this very sandbox
    */
   async bind(workloadId: string, address: string, target: Target): Promise<void> {
+    const [label, name] = this.#own(workloadId, address);
+    await this.#options.store.update(label, {
+      port: "port" in target ? target.port : null,
+      pid: "pid" in target ? target.pid : null,
+    });
+    name.target = target;
+  }
+
+  /** The names of a sandbox. */
+  list(workloadId: string): PreviewInfo[] {
+    return this.#labelsOf(workloadId).map((label) => this.#info(label, this.#names.get(label)!));
+  }
+
+  /**
+   * Protects a name or opens it to all. To protect it again revokes its links.
+   * @throws CaissonError `not_found`
+   */
+  async protect(workloadId: string, address: string, wanted: boolean): Promise<PreviewInfo> {
+    const [label, name] = this.#own(workloadId, address);
+    const access = wanted ? newLabel() : null;
+    await this.#options.store.update(label, { access });
+    name.access = access;
+    return this.#info(label, name);
+  }
+
+  /**
+   * A link that opens a protected name.
+   * @param until milliseconds since the epoch
+   * @throws CaissonError `not_found`, `invalid_state`
+   */
+  link(workloadId: string, address: string, until: number): string {
+    const [label, { access }] = this.#own(workloadId, address);
+    if (access === null)
+      throw new CaissonError("invalid_state", "This address is open to all, so it needs no link. Protect it first.");
+    return `https://${this.#gateway().addressOf(label)}/?caisson-access=${this.#options.access.sign({ label, access }, until)}`;
+  }
+
+  #info(label: string, { target, access }: Name): PreviewInfo {
+    return {
+      address: this.#gateway().addressOf(label),
+      port: target !== undefined && "port" in target ? target.port : undefined,
+      pid: target !== undefined && "pid" in target ? target.pid : undefined,
+      protected: access !== null,
+    };
+  }
+
+  #own(workloadId: string, address: string): [label: string, name: Name] {
     const label = this.#gateway().nameIn(address) ?? "";
     const name = this.#names.get(label);
     // The same error for a name of another sandbox and for none: only the owner may know that a name exists.
@@ -100,11 +178,7 @@ export class Previews implements HttpDirectory, Resource {
         "not_found",
         "That domain is not reserved for this sandbox. Reserve one with POST /api/v3/sandbox/{id}/expose/http.",
       );
-    await this.#options.store.bind(label, {
-      port: "port" in target ? target.port : null,
-      pid: "pid" in target ? target.pid : null,
-    });
-    name.target = target;
+    return [label, name];
   }
 
   async ending({ id }: Workload): Promise<void> {
@@ -124,8 +198,8 @@ export class Previews implements HttpDirectory, Resource {
     }
   }
 
-  #add(label: string, workload: Workload, target: Target | undefined): Name {
-    const name: Name = { workload, target, ended: new AbortController() };
+  #add(label: string, workload: Workload, target: Target | undefined, access: string | null): Name {
+    const name: Name = { workload, target, access, ended: new AbortController() };
     this.#names.set(label, name);
     return name;
   }
@@ -140,6 +214,8 @@ export class Previews implements HttpDirectory, Resource {
     return this.#options.gateway;
   }
 }
+
+const labelPattern = /^[a-z2-7]{32}$/;
 
 /** 32 characters, 5 bits each: 160 bits, valid as a DNS label in one case. */
 function newLabel(): string {
