@@ -19,8 +19,11 @@ export interface Ended {
 export class OpenSsh {
   readonly #config: string;
 
-  /** @param hostKey type and base64: the host key is checked */
-  constructor({ hostname, username, port }: SshAddress, hostKey: string) {
+  /**
+   * @param hostKey type and base64: the host key is checked
+   * @param lines more of the configuration; of two lines for one thing the first counts
+   */
+  constructor({ hostname, username, port }: SshAddress, hostKey: string, lines: readonly string[] = []) {
     const directory = mkdtempSync(join(tmpdir(), "caisson-ssh-"));
     this.#config = join(directory, "config");
     const knownHosts = join(directory, "known_hosts");
@@ -29,6 +32,7 @@ export class OpenSsh {
       this.#config,
       [
         `Host sandbox`,
+        ...lines.map((line) => `  ${line}`),
         `  HostName ${hostname}`,
         `  User ${username}`,
         `  Port ${port}`,
@@ -58,6 +62,6 @@ export class OpenSsh {
 
   /** Starts `ssh` and leaves it running. The caller ends it. */
   start(args: readonly string[]) {
-    return spawn("ssh", ["-F", this.#config, ...args], { stdio: ["pipe", "pipe", "inherit"] });
+    return spawn("ssh", ["-F", this.#config, ...args], { stdio: ["pipe", "pipe", "pipe"] });
   }
 }

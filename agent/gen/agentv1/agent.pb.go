@@ -186,7 +186,7 @@ func (x HandleSeekRequest_Whence) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HandleSeekRequest_Whence.Descriptor instead.
 func (HandleSeekRequest_Whence) EnumDescriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{61, 0}
+	return file_agent_proto_rawDescGZIP(), []int{65, 0}
 }
 
 // Attached to Connect errors. `errno` is the Linux name, such as ENOENT.
@@ -1562,6 +1562,238 @@ func (x *WaitListeningResponse) GetPort() uint32 {
 	return 0
 }
 
+type ConnectUnixRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectUnixRequest) Reset() {
+	*x = ConnectUnixRequest{}
+	mi := &file_agent_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectUnixRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectUnixRequest) ProtoMessage() {}
+
+func (x *ConnectUnixRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectUnixRequest.ProtoReflect.Descriptor instead.
+func (*ConnectUnixRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ConnectUnixRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+// Both have to be opened. The connection is closed when both have ended.
+type SocketStreams struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Input stream.
+	To uint64 `protobuf:"varint,1,opt,name=to,proto3" json:"to,omitempty"`
+	// Output stream.
+	From          uint64 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SocketStreams) Reset() {
+	*x = SocketStreams{}
+	mi := &file_agent_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SocketStreams) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SocketStreams) ProtoMessage() {}
+
+func (x *SocketStreams) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SocketStreams.ProtoReflect.Descriptor instead.
+func (*SocketStreams) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *SocketStreams) GetTo() uint64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *SocketStreams) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+type ListenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A UNIX socket, when not empty. EADDRINUSE when the path exists. Removed at the end.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Otherwise TCP: an IP address, or empty for all addresses.
+	Host string `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	// 0: any free one.
+	Port          uint32 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListenRequest) Reset() {
+	*x = ListenRequest{}
+	mi := &file_agent_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListenRequest) ProtoMessage() {}
+
+func (x *ListenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListenRequest.ProtoReflect.Descriptor instead.
+func (*ListenRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ListenRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ListenRequest) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *ListenRequest) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+type ListenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of TCP.
+	Port       uint32         `protobuf:"varint,1,opt,name=port,proto3" json:"port,omitempty"`
+	Connection *SocketStreams `protobuf:"bytes,2,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Who connected, for TCP.
+	PeerHost      string `protobuf:"bytes,3,opt,name=peer_host,json=peerHost,proto3" json:"peer_host,omitempty"`
+	PeerPort      uint32 `protobuf:"varint,4,opt,name=peer_port,json=peerPort,proto3" json:"peer_port,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListenResponse) Reset() {
+	*x = ListenResponse{}
+	mi := &file_agent_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListenResponse) ProtoMessage() {}
+
+func (x *ListenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListenResponse.ProtoReflect.Descriptor instead.
+func (*ListenResponse) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListenResponse) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *ListenResponse) GetConnection() *SocketStreams {
+	if x != nil {
+		return x.Connection
+	}
+	return nil
+}
+
+func (x *ListenResponse) GetPeerHost() string {
+	if x != nil {
+		return x.PeerHost
+	}
+	return ""
+}
+
+func (x *ListenResponse) GetPeerPort() uint32 {
+	if x != nil {
+		return x.PeerPort
+	}
+	return 0
+}
+
 type EnvGetRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -1571,7 +1803,7 @@ type EnvGetRequest struct {
 
 func (x *EnvGetRequest) Reset() {
 	*x = EnvGetRequest{}
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1583,7 +1815,7 @@ func (x *EnvGetRequest) String() string {
 func (*EnvGetRequest) ProtoMessage() {}
 
 func (x *EnvGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1596,7 +1828,7 @@ func (x *EnvGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvGetRequest.ProtoReflect.Descriptor instead.
 func (*EnvGetRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{23}
+	return file_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *EnvGetRequest) GetKey() string {
@@ -1615,7 +1847,7 @@ type EnvGetResponse struct {
 
 func (x *EnvGetResponse) Reset() {
 	*x = EnvGetResponse{}
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1627,7 +1859,7 @@ func (x *EnvGetResponse) String() string {
 func (*EnvGetResponse) ProtoMessage() {}
 
 func (x *EnvGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1640,7 +1872,7 @@ func (x *EnvGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvGetResponse.ProtoReflect.Descriptor instead.
 func (*EnvGetResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{24}
+	return file_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *EnvGetResponse) GetValue() string {
@@ -1660,7 +1892,7 @@ type EnvSetRequest struct {
 
 func (x *EnvSetRequest) Reset() {
 	*x = EnvSetRequest{}
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1904,7 @@ func (x *EnvSetRequest) String() string {
 func (*EnvSetRequest) ProtoMessage() {}
 
 func (x *EnvSetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1917,7 @@ func (x *EnvSetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvSetRequest.ProtoReflect.Descriptor instead.
 func (*EnvSetRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{25}
+	return file_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *EnvSetRequest) GetKey() string {
@@ -1711,7 +1943,7 @@ type EnvDeleteRequest struct {
 
 func (x *EnvDeleteRequest) Reset() {
 	*x = EnvDeleteRequest{}
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1723,7 +1955,7 @@ func (x *EnvDeleteRequest) String() string {
 func (*EnvDeleteRequest) ProtoMessage() {}
 
 func (x *EnvDeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1736,7 +1968,7 @@ func (x *EnvDeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvDeleteRequest.ProtoReflect.Descriptor instead.
 func (*EnvDeleteRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{26}
+	return file_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *EnvDeleteRequest) GetKey() string {
@@ -1755,7 +1987,7 @@ type EnvListResponse struct {
 
 func (x *EnvListResponse) Reset() {
 	*x = EnvListResponse{}
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1767,7 +1999,7 @@ func (x *EnvListResponse) String() string {
 func (*EnvListResponse) ProtoMessage() {}
 
 func (x *EnvListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1780,7 +2012,7 @@ func (x *EnvListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvListResponse.ProtoReflect.Descriptor instead.
 func (*EnvListResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{27}
+	return file_agent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *EnvListResponse) GetValues() map[string]string {
@@ -1799,7 +2031,7 @@ type PathRequest struct {
 
 func (x *PathRequest) Reset() {
 	*x = PathRequest{}
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +2043,7 @@ func (x *PathRequest) String() string {
 func (*PathRequest) ProtoMessage() {}
 
 func (x *PathRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +2056,7 @@ func (x *PathRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathRequest.ProtoReflect.Descriptor instead.
 func (*PathRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{28}
+	return file_agent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PathRequest) GetPath() string {
@@ -1843,7 +2075,7 @@ type PathResponse struct {
 
 func (x *PathResponse) Reset() {
 	*x = PathResponse{}
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1855,7 +2087,7 @@ func (x *PathResponse) String() string {
 func (*PathResponse) ProtoMessage() {}
 
 func (x *PathResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1868,7 +2100,7 @@ func (x *PathResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathResponse.ProtoReflect.Descriptor instead.
 func (*PathResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{29}
+	return file_agent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PathResponse) GetPath() string {
@@ -1888,7 +2120,7 @@ type TwoPathsRequest struct {
 
 func (x *TwoPathsRequest) Reset() {
 	*x = TwoPathsRequest{}
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1900,7 +2132,7 @@ func (x *TwoPathsRequest) String() string {
 func (*TwoPathsRequest) ProtoMessage() {}
 
 func (x *TwoPathsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +2145,7 @@ func (x *TwoPathsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TwoPathsRequest.ProtoReflect.Descriptor instead.
 func (*TwoPathsRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{30}
+	return file_agent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TwoPathsRequest) GetFrom() string {
@@ -1939,7 +2171,7 @@ type StreamResponse struct {
 
 func (x *StreamResponse) Reset() {
 	*x = StreamResponse{}
-	mi := &file_agent_proto_msgTypes[31]
+	mi := &file_agent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1951,7 +2183,7 @@ func (x *StreamResponse) String() string {
 func (*StreamResponse) ProtoMessage() {}
 
 func (x *StreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[31]
+	mi := &file_agent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1964,7 +2196,7 @@ func (x *StreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamResponse.ProtoReflect.Descriptor instead.
 func (*StreamResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{31}
+	return file_agent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StreamResponse) GetStream() uint64 {
@@ -1985,7 +2217,7 @@ type ReadFileRequest struct {
 
 func (x *ReadFileRequest) Reset() {
 	*x = ReadFileRequest{}
-	mi := &file_agent_proto_msgTypes[32]
+	mi := &file_agent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1997,7 +2229,7 @@ func (x *ReadFileRequest) String() string {
 func (*ReadFileRequest) ProtoMessage() {}
 
 func (x *ReadFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[32]
+	mi := &file_agent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2010,7 +2242,7 @@ func (x *ReadFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFileRequest.ProtoReflect.Descriptor instead.
 func (*ReadFileRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{32}
+	return file_agent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ReadFileRequest) GetPath() string {
@@ -2040,7 +2272,7 @@ type ReadFileResponse struct {
 
 func (x *ReadFileResponse) Reset() {
 	*x = ReadFileResponse{}
-	mi := &file_agent_proto_msgTypes[33]
+	mi := &file_agent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2052,7 +2284,7 @@ func (x *ReadFileResponse) String() string {
 func (*ReadFileResponse) ProtoMessage() {}
 
 func (x *ReadFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[33]
+	mi := &file_agent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2065,7 +2297,7 @@ func (x *ReadFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFileResponse.ProtoReflect.Descriptor instead.
 func (*ReadFileResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{33}
+	return file_agent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReadFileResponse) GetContent() isReadFileResponse_Content {
@@ -2125,7 +2357,7 @@ type WriteFileRequest struct {
 
 func (x *WriteFileRequest) Reset() {
 	*x = WriteFileRequest{}
-	mi := &file_agent_proto_msgTypes[34]
+	mi := &file_agent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +2369,7 @@ func (x *WriteFileRequest) String() string {
 func (*WriteFileRequest) ProtoMessage() {}
 
 func (x *WriteFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[34]
+	mi := &file_agent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +2382,7 @@ func (x *WriteFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteFileRequest.ProtoReflect.Descriptor instead.
 func (*WriteFileRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{34}
+	return file_agent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WriteFileRequest) GetPath() string {
@@ -2204,7 +2436,7 @@ type WriteFileFinishRequest struct {
 
 func (x *WriteFileFinishRequest) Reset() {
 	*x = WriteFileFinishRequest{}
-	mi := &file_agent_proto_msgTypes[35]
+	mi := &file_agent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2448,7 @@ func (x *WriteFileFinishRequest) String() string {
 func (*WriteFileFinishRequest) ProtoMessage() {}
 
 func (x *WriteFileFinishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[35]
+	mi := &file_agent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2461,7 @@ func (x *WriteFileFinishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteFileFinishRequest.ProtoReflect.Descriptor instead.
 func (*WriteFileFinishRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{35}
+	return file_agent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *WriteFileFinishRequest) GetStream() uint64 {
@@ -2251,7 +2483,7 @@ type DirEntry struct {
 
 func (x *DirEntry) Reset() {
 	*x = DirEntry{}
-	mi := &file_agent_proto_msgTypes[36]
+	mi := &file_agent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2263,7 +2495,7 @@ func (x *DirEntry) String() string {
 func (*DirEntry) ProtoMessage() {}
 
 func (x *DirEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[36]
+	mi := &file_agent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2276,7 +2508,7 @@ func (x *DirEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirEntry.ProtoReflect.Descriptor instead.
 func (*DirEntry) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{36}
+	return file_agent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DirEntry) GetName() string {
@@ -2316,7 +2548,7 @@ type ReadDirResponse struct {
 
 func (x *ReadDirResponse) Reset() {
 	*x = ReadDirResponse{}
-	mi := &file_agent_proto_msgTypes[37]
+	mi := &file_agent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2328,7 +2560,7 @@ func (x *ReadDirResponse) String() string {
 func (*ReadDirResponse) ProtoMessage() {}
 
 func (x *ReadDirResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[37]
+	mi := &file_agent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2341,7 +2573,7 @@ func (x *ReadDirResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadDirResponse.ProtoReflect.Descriptor instead.
 func (*ReadDirResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{37}
+	return file_agent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReadDirResponse) GetEntries() []*DirEntry {
@@ -2361,7 +2593,7 @@ type RemoveRequest struct {
 
 func (x *RemoveRequest) Reset() {
 	*x = RemoveRequest{}
-	mi := &file_agent_proto_msgTypes[38]
+	mi := &file_agent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2373,7 +2605,7 @@ func (x *RemoveRequest) String() string {
 func (*RemoveRequest) ProtoMessage() {}
 
 func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[38]
+	mi := &file_agent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2386,7 +2618,7 @@ func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{38}
+	return file_agent_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RemoveRequest) GetPath() string {
@@ -2414,7 +2646,7 @@ type MkdirRequest struct {
 
 func (x *MkdirRequest) Reset() {
 	*x = MkdirRequest{}
-	mi := &file_agent_proto_msgTypes[39]
+	mi := &file_agent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2426,7 +2658,7 @@ func (x *MkdirRequest) String() string {
 func (*MkdirRequest) ProtoMessage() {}
 
 func (x *MkdirRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[39]
+	mi := &file_agent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2439,7 +2671,7 @@ func (x *MkdirRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MkdirRequest.ProtoReflect.Descriptor instead.
 func (*MkdirRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{39}
+	return file_agent_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *MkdirRequest) GetPath() string {
@@ -2473,7 +2705,7 @@ type StatRequest struct {
 
 func (x *StatRequest) Reset() {
 	*x = StatRequest{}
-	mi := &file_agent_proto_msgTypes[40]
+	mi := &file_agent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2485,7 +2717,7 @@ func (x *StatRequest) String() string {
 func (*StatRequest) ProtoMessage() {}
 
 func (x *StatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[40]
+	mi := &file_agent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2498,7 +2730,7 @@ func (x *StatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatRequest.ProtoReflect.Descriptor instead.
 func (*StatRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{40}
+	return file_agent_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StatRequest) GetPath() string {
@@ -2537,7 +2769,7 @@ type FileInfo struct {
 
 func (x *FileInfo) Reset() {
 	*x = FileInfo{}
-	mi := &file_agent_proto_msgTypes[41]
+	mi := &file_agent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2549,7 +2781,7 @@ func (x *FileInfo) String() string {
 func (*FileInfo) ProtoMessage() {}
 
 func (x *FileInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[41]
+	mi := &file_agent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2562,7 +2794,7 @@ func (x *FileInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileInfo.ProtoReflect.Descriptor instead.
 func (*FileInfo) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{41}
+	return file_agent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *FileInfo) GetMode() uint32 {
@@ -2673,7 +2905,7 @@ type ChmodRequest struct {
 
 func (x *ChmodRequest) Reset() {
 	*x = ChmodRequest{}
-	mi := &file_agent_proto_msgTypes[42]
+	mi := &file_agent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2685,7 +2917,7 @@ func (x *ChmodRequest) String() string {
 func (*ChmodRequest) ProtoMessage() {}
 
 func (x *ChmodRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[42]
+	mi := &file_agent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2698,7 +2930,7 @@ func (x *ChmodRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChmodRequest.ProtoReflect.Descriptor instead.
 func (*ChmodRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{42}
+	return file_agent_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ChmodRequest) GetPath() string {
@@ -2726,7 +2958,7 @@ type ChownRequest struct {
 
 func (x *ChownRequest) Reset() {
 	*x = ChownRequest{}
-	mi := &file_agent_proto_msgTypes[43]
+	mi := &file_agent_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2738,7 +2970,7 @@ func (x *ChownRequest) String() string {
 func (*ChownRequest) ProtoMessage() {}
 
 func (x *ChownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[43]
+	mi := &file_agent_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2751,7 +2983,7 @@ func (x *ChownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChownRequest.ProtoReflect.Descriptor instead.
 func (*ChownRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{43}
+	return file_agent_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ChownRequest) GetPath() string {
@@ -2786,7 +3018,7 @@ type MakeTempRequest struct {
 
 func (x *MakeTempRequest) Reset() {
 	*x = MakeTempRequest{}
-	mi := &file_agent_proto_msgTypes[44]
+	mi := &file_agent_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2798,7 +3030,7 @@ func (x *MakeTempRequest) String() string {
 func (*MakeTempRequest) ProtoMessage() {}
 
 func (x *MakeTempRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[44]
+	mi := &file_agent_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2811,7 +3043,7 @@ func (x *MakeTempRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MakeTempRequest.ProtoReflect.Descriptor instead.
 func (*MakeTempRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{44}
+	return file_agent_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *MakeTempRequest) GetDir() string {
@@ -2845,7 +3077,7 @@ type TruncateRequest struct {
 
 func (x *TruncateRequest) Reset() {
 	*x = TruncateRequest{}
-	mi := &file_agent_proto_msgTypes[45]
+	mi := &file_agent_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2857,7 +3089,7 @@ func (x *TruncateRequest) String() string {
 func (*TruncateRequest) ProtoMessage() {}
 
 func (x *TruncateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[45]
+	mi := &file_agent_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2870,7 +3102,7 @@ func (x *TruncateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TruncateRequest.ProtoReflect.Descriptor instead.
 func (*TruncateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{45}
+	return file_agent_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *TruncateRequest) GetPath() string {
@@ -2896,7 +3128,7 @@ type UmaskRequest struct {
 
 func (x *UmaskRequest) Reset() {
 	*x = UmaskRequest{}
-	mi := &file_agent_proto_msgTypes[46]
+	mi := &file_agent_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2908,7 +3140,7 @@ func (x *UmaskRequest) String() string {
 func (*UmaskRequest) ProtoMessage() {}
 
 func (x *UmaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[46]
+	mi := &file_agent_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2921,7 +3153,7 @@ func (x *UmaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UmaskRequest.ProtoReflect.Descriptor instead.
 func (*UmaskRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{46}
+	return file_agent_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *UmaskRequest) GetMask() uint32 {
@@ -2940,7 +3172,7 @@ type UmaskResponse struct {
 
 func (x *UmaskResponse) Reset() {
 	*x = UmaskResponse{}
-	mi := &file_agent_proto_msgTypes[47]
+	mi := &file_agent_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2952,7 +3184,7 @@ func (x *UmaskResponse) String() string {
 func (*UmaskResponse) ProtoMessage() {}
 
 func (x *UmaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[47]
+	mi := &file_agent_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2965,7 +3197,7 @@ func (x *UmaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UmaskResponse.ProtoReflect.Descriptor instead.
 func (*UmaskResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{47}
+	return file_agent_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *UmaskResponse) GetPrevious() uint32 {
@@ -2986,7 +3218,7 @@ type UtimeRequest struct {
 
 func (x *UtimeRequest) Reset() {
 	*x = UtimeRequest{}
-	mi := &file_agent_proto_msgTypes[48]
+	mi := &file_agent_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2998,7 +3230,7 @@ func (x *UtimeRequest) String() string {
 func (*UtimeRequest) ProtoMessage() {}
 
 func (x *UtimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[48]
+	mi := &file_agent_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3011,7 +3243,7 @@ func (x *UtimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UtimeRequest.ProtoReflect.Descriptor instead.
 func (*UtimeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{48}
+	return file_agent_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *UtimeRequest) GetPath() string {
@@ -3046,7 +3278,7 @@ type RegularExpression struct {
 
 func (x *RegularExpression) Reset() {
 	*x = RegularExpression{}
-	mi := &file_agent_proto_msgTypes[49]
+	mi := &file_agent_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3058,7 +3290,7 @@ func (x *RegularExpression) String() string {
 func (*RegularExpression) ProtoMessage() {}
 
 func (x *RegularExpression) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[49]
+	mi := &file_agent_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3071,7 +3303,7 @@ func (x *RegularExpression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegularExpression.ProtoReflect.Descriptor instead.
 func (*RegularExpression) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{49}
+	return file_agent_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RegularExpression) GetSource() string {
@@ -3107,7 +3339,7 @@ type WalkRequest struct {
 
 func (x *WalkRequest) Reset() {
 	*x = WalkRequest{}
-	mi := &file_agent_proto_msgTypes[50]
+	mi := &file_agent_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3119,7 +3351,7 @@ func (x *WalkRequest) String() string {
 func (*WalkRequest) ProtoMessage() {}
 
 func (x *WalkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[50]
+	mi := &file_agent_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3132,7 +3364,7 @@ func (x *WalkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkRequest.ProtoReflect.Descriptor instead.
 func (*WalkRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{50}
+	return file_agent_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *WalkRequest) GetPath() string {
@@ -3222,7 +3454,7 @@ type ExpandGlobRequest struct {
 
 func (x *ExpandGlobRequest) Reset() {
 	*x = ExpandGlobRequest{}
-	mi := &file_agent_proto_msgTypes[51]
+	mi := &file_agent_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3234,7 +3466,7 @@ func (x *ExpandGlobRequest) String() string {
 func (*ExpandGlobRequest) ProtoMessage() {}
 
 func (x *ExpandGlobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[51]
+	mi := &file_agent_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3247,7 +3479,7 @@ func (x *ExpandGlobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpandGlobRequest.ProtoReflect.Descriptor instead.
 func (*ExpandGlobRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{51}
+	return file_agent_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ExpandGlobRequest) GetGlob() string {
@@ -3326,7 +3558,7 @@ type WalkEntry struct {
 
 func (x *WalkEntry) Reset() {
 	*x = WalkEntry{}
-	mi := &file_agent_proto_msgTypes[52]
+	mi := &file_agent_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3338,7 +3570,7 @@ func (x *WalkEntry) String() string {
 func (*WalkEntry) ProtoMessage() {}
 
 func (x *WalkEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[52]
+	mi := &file_agent_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3351,7 +3583,7 @@ func (x *WalkEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkEntry.ProtoReflect.Descriptor instead.
 func (*WalkEntry) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{52}
+	return file_agent_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *WalkEntry) GetPath() string {
@@ -3398,7 +3630,7 @@ type WalkBatch struct {
 
 func (x *WalkBatch) Reset() {
 	*x = WalkBatch{}
-	mi := &file_agent_proto_msgTypes[53]
+	mi := &file_agent_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3410,7 +3642,7 @@ func (x *WalkBatch) String() string {
 func (*WalkBatch) ProtoMessage() {}
 
 func (x *WalkBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[53]
+	mi := &file_agent_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3423,7 +3655,7 @@ func (x *WalkBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkBatch.ProtoReflect.Descriptor instead.
 func (*WalkBatch) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{53}
+	return file_agent_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *WalkBatch) GetEntries() []*WalkEntry {
@@ -3449,7 +3681,7 @@ type OpenRequest struct {
 
 func (x *OpenRequest) Reset() {
 	*x = OpenRequest{}
-	mi := &file_agent_proto_msgTypes[54]
+	mi := &file_agent_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3461,7 +3693,7 @@ func (x *OpenRequest) String() string {
 func (*OpenRequest) ProtoMessage() {}
 
 func (x *OpenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[54]
+	mi := &file_agent_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3474,7 +3706,7 @@ func (x *OpenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRequest.ProtoReflect.Descriptor instead.
 func (*OpenRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{54}
+	return file_agent_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *OpenRequest) GetPath() string {
@@ -3542,7 +3774,7 @@ type OpenResponse struct {
 
 func (x *OpenResponse) Reset() {
 	*x = OpenResponse{}
-	mi := &file_agent_proto_msgTypes[55]
+	mi := &file_agent_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3554,7 +3786,7 @@ func (x *OpenResponse) String() string {
 func (*OpenResponse) ProtoMessage() {}
 
 func (x *OpenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[55]
+	mi := &file_agent_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3567,7 +3799,7 @@ func (x *OpenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenResponse.ProtoReflect.Descriptor instead.
 func (*OpenResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{55}
+	return file_agent_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *OpenResponse) GetHandle() uint64 {
@@ -3586,7 +3818,7 @@ type HandleRequest struct {
 
 func (x *HandleRequest) Reset() {
 	*x = HandleRequest{}
-	mi := &file_agent_proto_msgTypes[56]
+	mi := &file_agent_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3598,7 +3830,7 @@ func (x *HandleRequest) String() string {
 func (*HandleRequest) ProtoMessage() {}
 
 func (x *HandleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[56]
+	mi := &file_agent_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3611,7 +3843,7 @@ func (x *HandleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleRequest.ProtoReflect.Descriptor instead.
 func (*HandleRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{56}
+	return file_agent_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *HandleRequest) GetHandle() uint64 {
@@ -3631,7 +3863,7 @@ type HandleReadRequest struct {
 
 func (x *HandleReadRequest) Reset() {
 	*x = HandleReadRequest{}
-	mi := &file_agent_proto_msgTypes[57]
+	mi := &file_agent_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3643,7 +3875,7 @@ func (x *HandleReadRequest) String() string {
 func (*HandleReadRequest) ProtoMessage() {}
 
 func (x *HandleReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[57]
+	mi := &file_agent_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3656,7 +3888,7 @@ func (x *HandleReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleReadRequest.ProtoReflect.Descriptor instead.
 func (*HandleReadRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{57}
+	return file_agent_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *HandleReadRequest) GetHandle() uint64 {
@@ -3683,7 +3915,7 @@ type HandleReadResponse struct {
 
 func (x *HandleReadResponse) Reset() {
 	*x = HandleReadResponse{}
-	mi := &file_agent_proto_msgTypes[58]
+	mi := &file_agent_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3695,7 +3927,7 @@ func (x *HandleReadResponse) String() string {
 func (*HandleReadResponse) ProtoMessage() {}
 
 func (x *HandleReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[58]
+	mi := &file_agent_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3708,7 +3940,7 @@ func (x *HandleReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleReadResponse.ProtoReflect.Descriptor instead.
 func (*HandleReadResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{58}
+	return file_agent_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *HandleReadResponse) GetData() []byte {
@@ -3735,7 +3967,7 @@ type HandleWriteRequest struct {
 
 func (x *HandleWriteRequest) Reset() {
 	*x = HandleWriteRequest{}
-	mi := &file_agent_proto_msgTypes[59]
+	mi := &file_agent_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3747,7 +3979,7 @@ func (x *HandleWriteRequest) String() string {
 func (*HandleWriteRequest) ProtoMessage() {}
 
 func (x *HandleWriteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[59]
+	mi := &file_agent_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3760,7 +3992,7 @@ func (x *HandleWriteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleWriteRequest.ProtoReflect.Descriptor instead.
 func (*HandleWriteRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{59}
+	return file_agent_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *HandleWriteRequest) GetHandle() uint64 {
@@ -3786,7 +4018,7 @@ type HandleWriteResponse struct {
 
 func (x *HandleWriteResponse) Reset() {
 	*x = HandleWriteResponse{}
-	mi := &file_agent_proto_msgTypes[60]
+	mi := &file_agent_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3798,7 +4030,7 @@ func (x *HandleWriteResponse) String() string {
 func (*HandleWriteResponse) ProtoMessage() {}
 
 func (x *HandleWriteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[60]
+	mi := &file_agent_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3811,7 +4043,7 @@ func (x *HandleWriteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleWriteResponse.ProtoReflect.Descriptor instead.
 func (*HandleWriteResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{60}
+	return file_agent_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *HandleWriteResponse) GetWritten() uint32 {
@@ -3832,7 +4064,7 @@ type HandleSeekRequest struct {
 
 func (x *HandleSeekRequest) Reset() {
 	*x = HandleSeekRequest{}
-	mi := &file_agent_proto_msgTypes[61]
+	mi := &file_agent_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3844,7 +4076,7 @@ func (x *HandleSeekRequest) String() string {
 func (*HandleSeekRequest) ProtoMessage() {}
 
 func (x *HandleSeekRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[61]
+	mi := &file_agent_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3857,7 +4089,7 @@ func (x *HandleSeekRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleSeekRequest.ProtoReflect.Descriptor instead.
 func (*HandleSeekRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{61}
+	return file_agent_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *HandleSeekRequest) GetHandle() uint64 {
@@ -3890,7 +4122,7 @@ type HandleSeekResponse struct {
 
 func (x *HandleSeekResponse) Reset() {
 	*x = HandleSeekResponse{}
-	mi := &file_agent_proto_msgTypes[62]
+	mi := &file_agent_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3902,7 +4134,7 @@ func (x *HandleSeekResponse) String() string {
 func (*HandleSeekResponse) ProtoMessage() {}
 
 func (x *HandleSeekResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[62]
+	mi := &file_agent_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3915,7 +4147,7 @@ func (x *HandleSeekResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleSeekResponse.ProtoReflect.Descriptor instead.
 func (*HandleSeekResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{62}
+	return file_agent_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *HandleSeekResponse) GetPosition() uint64 {
@@ -3935,7 +4167,7 @@ type HandleSyncRequest struct {
 
 func (x *HandleSyncRequest) Reset() {
 	*x = HandleSyncRequest{}
-	mi := &file_agent_proto_msgTypes[63]
+	mi := &file_agent_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3947,7 +4179,7 @@ func (x *HandleSyncRequest) String() string {
 func (*HandleSyncRequest) ProtoMessage() {}
 
 func (x *HandleSyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[63]
+	mi := &file_agent_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3960,7 +4192,7 @@ func (x *HandleSyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleSyncRequest.ProtoReflect.Descriptor instead.
 func (*HandleSyncRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{63}
+	return file_agent_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *HandleSyncRequest) GetHandle() uint64 {
@@ -3987,7 +4219,7 @@ type HandleTruncateRequest struct {
 
 func (x *HandleTruncateRequest) Reset() {
 	*x = HandleTruncateRequest{}
-	mi := &file_agent_proto_msgTypes[64]
+	mi := &file_agent_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3999,7 +4231,7 @@ func (x *HandleTruncateRequest) String() string {
 func (*HandleTruncateRequest) ProtoMessage() {}
 
 func (x *HandleTruncateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[64]
+	mi := &file_agent_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4012,7 +4244,7 @@ func (x *HandleTruncateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleTruncateRequest.ProtoReflect.Descriptor instead.
 func (*HandleTruncateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{64}
+	return file_agent_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *HandleTruncateRequest) GetHandle() uint64 {
@@ -4039,7 +4271,7 @@ type HandleLockRequest struct {
 
 func (x *HandleLockRequest) Reset() {
 	*x = HandleLockRequest{}
-	mi := &file_agent_proto_msgTypes[65]
+	mi := &file_agent_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4051,7 +4283,7 @@ func (x *HandleLockRequest) String() string {
 func (*HandleLockRequest) ProtoMessage() {}
 
 func (x *HandleLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[65]
+	mi := &file_agent_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4064,7 +4296,7 @@ func (x *HandleLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleLockRequest.ProtoReflect.Descriptor instead.
 func (*HandleLockRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{65}
+	return file_agent_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *HandleLockRequest) GetHandle() uint64 {
@@ -4092,7 +4324,7 @@ type HandleUtimeRequest struct {
 
 func (x *HandleUtimeRequest) Reset() {
 	*x = HandleUtimeRequest{}
-	mi := &file_agent_proto_msgTypes[66]
+	mi := &file_agent_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4104,7 +4336,7 @@ func (x *HandleUtimeRequest) String() string {
 func (*HandleUtimeRequest) ProtoMessage() {}
 
 func (x *HandleUtimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[66]
+	mi := &file_agent_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4117,7 +4349,7 @@ func (x *HandleUtimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleUtimeRequest.ProtoReflect.Descriptor instead.
 func (*HandleUtimeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{66}
+	return file_agent_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *HandleUtimeRequest) GetHandle() uint64 {
@@ -4150,7 +4382,7 @@ type WarmUpRequest_Command struct {
 
 func (x *WarmUpRequest_Command) Reset() {
 	*x = WarmUpRequest_Command{}
-	mi := &file_agent_proto_msgTypes[68]
+	mi := &file_agent_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4162,7 +4394,7 @@ func (x *WarmUpRequest_Command) String() string {
 func (*WarmUpRequest_Command) ProtoMessage() {}
 
 func (x *WarmUpRequest_Command) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[68]
+	mi := &file_agent_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4302,7 +4534,23 @@ const file_agent_proto_rawDesc = "" +
 	"\x14WaitListeningRequest\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\rR\x03pid\"+\n" +
 	"\x15WaitListeningResponse\x12\x12\n" +
-	"\x04port\x18\x01 \x01(\rR\x04port\"!\n" +
+	"\x04port\x18\x01 \x01(\rR\x04port\"(\n" +
+	"\x12ConnectUnixRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"3\n" +
+	"\rSocketStreams\x12\x0e\n" +
+	"\x02to\x18\x01 \x01(\x04R\x02to\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x04R\x04from\"K\n" +
+	"\rListenRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04host\x18\x02 \x01(\tR\x04host\x12\x12\n" +
+	"\x04port\x18\x03 \x01(\rR\x04port\"\x9f\x01\n" +
+	"\x0eListenResponse\x12\x12\n" +
+	"\x04port\x18\x01 \x01(\rR\x04port\x12?\n" +
+	"\n" +
+	"connection\x18\x02 \x01(\v2\x1f.caisson.agent.v1.SocketStreamsR\n" +
+	"connection\x12\x1b\n" +
+	"\tpeer_host\x18\x03 \x01(\tR\bpeerHost\x12\x1b\n" +
+	"\tpeer_port\x18\x04 \x01(\rR\bpeerPort\"!\n" +
 	"\rEnvGetRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\"5\n" +
 	"\x0eEnvGetResponse\x12\x19\n" +
@@ -4519,7 +4767,10 @@ const file_agent_proto_rawDesc = "" +
 	"\x04Wait\x12\x1d.caisson.agent.v1.WaitRequest\x1a\x1e.caisson.agent.v1.WaitResponse\x12>\n" +
 	"\x04Kill\x12\x1d.caisson.agent.v1.KillRequest\x1a\x17.caisson.agent.v1.Empty\x12R\n" +
 	"\x0eResizeTerminal\x12'.caisson.agent.v1.ResizeTerminalRequest\x1a\x17.caisson.agent.v1.Empty\x12`\n" +
-	"\rWaitListening\x12&.caisson.agent.v1.WaitListeningRequest\x1a'.caisson.agent.v1.WaitListeningResponse2\xa3\x02\n" +
+	"\rWaitListening\x12&.caisson.agent.v1.WaitListeningRequest\x1a'.caisson.agent.v1.WaitListeningResponse2\xae\x01\n" +
+	"\aSockets\x12T\n" +
+	"\vConnectUnix\x12$.caisson.agent.v1.ConnectUnixRequest\x1a\x1f.caisson.agent.v1.SocketStreams\x12M\n" +
+	"\x06Listen\x12\x1f.caisson.agent.v1.ListenRequest\x1a .caisson.agent.v1.ListenResponse0\x012\xa3\x02\n" +
 	"\vEnvironment\x12H\n" +
 	"\x03Get\x12\x1f.caisson.agent.v1.EnvGetRequest\x1a .caisson.agent.v1.EnvGetResponse\x12?\n" +
 	"\x03Set\x12\x1f.caisson.agent.v1.EnvSetRequest\x1a\x17.caisson.agent.v1.Empty\x12E\n" +
@@ -4576,7 +4827,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
 var file_agent_proto_goTypes = []any{
 	(HelloResponse_State)(0),       // 0: caisson.agent.v1.HelloResponse.State
 	(WaitResponse_Oom)(0),          // 1: caisson.agent.v1.WaitResponse.Oom
@@ -4604,188 +4855,197 @@ var file_agent_proto_goTypes = []any{
 	(*ResizeTerminalRequest)(nil),  // 23: caisson.agent.v1.ResizeTerminalRequest
 	(*WaitListeningRequest)(nil),   // 24: caisson.agent.v1.WaitListeningRequest
 	(*WaitListeningResponse)(nil),  // 25: caisson.agent.v1.WaitListeningResponse
-	(*EnvGetRequest)(nil),          // 26: caisson.agent.v1.EnvGetRequest
-	(*EnvGetResponse)(nil),         // 27: caisson.agent.v1.EnvGetResponse
-	(*EnvSetRequest)(nil),          // 28: caisson.agent.v1.EnvSetRequest
-	(*EnvDeleteRequest)(nil),       // 29: caisson.agent.v1.EnvDeleteRequest
-	(*EnvListResponse)(nil),        // 30: caisson.agent.v1.EnvListResponse
-	(*PathRequest)(nil),            // 31: caisson.agent.v1.PathRequest
-	(*PathResponse)(nil),           // 32: caisson.agent.v1.PathResponse
-	(*TwoPathsRequest)(nil),        // 33: caisson.agent.v1.TwoPathsRequest
-	(*StreamResponse)(nil),         // 34: caisson.agent.v1.StreamResponse
-	(*ReadFileRequest)(nil),        // 35: caisson.agent.v1.ReadFileRequest
-	(*ReadFileResponse)(nil),       // 36: caisson.agent.v1.ReadFileResponse
-	(*WriteFileRequest)(nil),       // 37: caisson.agent.v1.WriteFileRequest
-	(*WriteFileFinishRequest)(nil), // 38: caisson.agent.v1.WriteFileFinishRequest
-	(*DirEntry)(nil),               // 39: caisson.agent.v1.DirEntry
-	(*ReadDirResponse)(nil),        // 40: caisson.agent.v1.ReadDirResponse
-	(*RemoveRequest)(nil),          // 41: caisson.agent.v1.RemoveRequest
-	(*MkdirRequest)(nil),           // 42: caisson.agent.v1.MkdirRequest
-	(*StatRequest)(nil),            // 43: caisson.agent.v1.StatRequest
-	(*FileInfo)(nil),               // 44: caisson.agent.v1.FileInfo
-	(*ChmodRequest)(nil),           // 45: caisson.agent.v1.ChmodRequest
-	(*ChownRequest)(nil),           // 46: caisson.agent.v1.ChownRequest
-	(*MakeTempRequest)(nil),        // 47: caisson.agent.v1.MakeTempRequest
-	(*TruncateRequest)(nil),        // 48: caisson.agent.v1.TruncateRequest
-	(*UmaskRequest)(nil),           // 49: caisson.agent.v1.UmaskRequest
-	(*UmaskResponse)(nil),          // 50: caisson.agent.v1.UmaskResponse
-	(*UtimeRequest)(nil),           // 51: caisson.agent.v1.UtimeRequest
-	(*RegularExpression)(nil),      // 52: caisson.agent.v1.RegularExpression
-	(*WalkRequest)(nil),            // 53: caisson.agent.v1.WalkRequest
-	(*ExpandGlobRequest)(nil),      // 54: caisson.agent.v1.ExpandGlobRequest
-	(*WalkEntry)(nil),              // 55: caisson.agent.v1.WalkEntry
-	(*WalkBatch)(nil),              // 56: caisson.agent.v1.WalkBatch
-	(*OpenRequest)(nil),            // 57: caisson.agent.v1.OpenRequest
-	(*OpenResponse)(nil),           // 58: caisson.agent.v1.OpenResponse
-	(*HandleRequest)(nil),          // 59: caisson.agent.v1.HandleRequest
-	(*HandleReadRequest)(nil),      // 60: caisson.agent.v1.HandleReadRequest
-	(*HandleReadResponse)(nil),     // 61: caisson.agent.v1.HandleReadResponse
-	(*HandleWriteRequest)(nil),     // 62: caisson.agent.v1.HandleWriteRequest
-	(*HandleWriteResponse)(nil),    // 63: caisson.agent.v1.HandleWriteResponse
-	(*HandleSeekRequest)(nil),      // 64: caisson.agent.v1.HandleSeekRequest
-	(*HandleSeekResponse)(nil),     // 65: caisson.agent.v1.HandleSeekResponse
-	(*HandleSyncRequest)(nil),      // 66: caisson.agent.v1.HandleSyncRequest
-	(*HandleTruncateRequest)(nil),  // 67: caisson.agent.v1.HandleTruncateRequest
-	(*HandleLockRequest)(nil),      // 68: caisson.agent.v1.HandleLockRequest
-	(*HandleUtimeRequest)(nil),     // 69: caisson.agent.v1.HandleUtimeRequest
-	nil,                            // 70: caisson.agent.v1.ConfigureRequest.EnvEntry
-	(*WarmUpRequest_Command)(nil),  // 71: caisson.agent.v1.WarmUpRequest.Command
-	nil,                            // 72: caisson.agent.v1.SpawnRequest.EnvEntry
-	nil,                            // 73: caisson.agent.v1.EnvListResponse.ValuesEntry
+	(*ConnectUnixRequest)(nil),     // 26: caisson.agent.v1.ConnectUnixRequest
+	(*SocketStreams)(nil),          // 27: caisson.agent.v1.SocketStreams
+	(*ListenRequest)(nil),          // 28: caisson.agent.v1.ListenRequest
+	(*ListenResponse)(nil),         // 29: caisson.agent.v1.ListenResponse
+	(*EnvGetRequest)(nil),          // 30: caisson.agent.v1.EnvGetRequest
+	(*EnvGetResponse)(nil),         // 31: caisson.agent.v1.EnvGetResponse
+	(*EnvSetRequest)(nil),          // 32: caisson.agent.v1.EnvSetRequest
+	(*EnvDeleteRequest)(nil),       // 33: caisson.agent.v1.EnvDeleteRequest
+	(*EnvListResponse)(nil),        // 34: caisson.agent.v1.EnvListResponse
+	(*PathRequest)(nil),            // 35: caisson.agent.v1.PathRequest
+	(*PathResponse)(nil),           // 36: caisson.agent.v1.PathResponse
+	(*TwoPathsRequest)(nil),        // 37: caisson.agent.v1.TwoPathsRequest
+	(*StreamResponse)(nil),         // 38: caisson.agent.v1.StreamResponse
+	(*ReadFileRequest)(nil),        // 39: caisson.agent.v1.ReadFileRequest
+	(*ReadFileResponse)(nil),       // 40: caisson.agent.v1.ReadFileResponse
+	(*WriteFileRequest)(nil),       // 41: caisson.agent.v1.WriteFileRequest
+	(*WriteFileFinishRequest)(nil), // 42: caisson.agent.v1.WriteFileFinishRequest
+	(*DirEntry)(nil),               // 43: caisson.agent.v1.DirEntry
+	(*ReadDirResponse)(nil),        // 44: caisson.agent.v1.ReadDirResponse
+	(*RemoveRequest)(nil),          // 45: caisson.agent.v1.RemoveRequest
+	(*MkdirRequest)(nil),           // 46: caisson.agent.v1.MkdirRequest
+	(*StatRequest)(nil),            // 47: caisson.agent.v1.StatRequest
+	(*FileInfo)(nil),               // 48: caisson.agent.v1.FileInfo
+	(*ChmodRequest)(nil),           // 49: caisson.agent.v1.ChmodRequest
+	(*ChownRequest)(nil),           // 50: caisson.agent.v1.ChownRequest
+	(*MakeTempRequest)(nil),        // 51: caisson.agent.v1.MakeTempRequest
+	(*TruncateRequest)(nil),        // 52: caisson.agent.v1.TruncateRequest
+	(*UmaskRequest)(nil),           // 53: caisson.agent.v1.UmaskRequest
+	(*UmaskResponse)(nil),          // 54: caisson.agent.v1.UmaskResponse
+	(*UtimeRequest)(nil),           // 55: caisson.agent.v1.UtimeRequest
+	(*RegularExpression)(nil),      // 56: caisson.agent.v1.RegularExpression
+	(*WalkRequest)(nil),            // 57: caisson.agent.v1.WalkRequest
+	(*ExpandGlobRequest)(nil),      // 58: caisson.agent.v1.ExpandGlobRequest
+	(*WalkEntry)(nil),              // 59: caisson.agent.v1.WalkEntry
+	(*WalkBatch)(nil),              // 60: caisson.agent.v1.WalkBatch
+	(*OpenRequest)(nil),            // 61: caisson.agent.v1.OpenRequest
+	(*OpenResponse)(nil),           // 62: caisson.agent.v1.OpenResponse
+	(*HandleRequest)(nil),          // 63: caisson.agent.v1.HandleRequest
+	(*HandleReadRequest)(nil),      // 64: caisson.agent.v1.HandleReadRequest
+	(*HandleReadResponse)(nil),     // 65: caisson.agent.v1.HandleReadResponse
+	(*HandleWriteRequest)(nil),     // 66: caisson.agent.v1.HandleWriteRequest
+	(*HandleWriteResponse)(nil),    // 67: caisson.agent.v1.HandleWriteResponse
+	(*HandleSeekRequest)(nil),      // 68: caisson.agent.v1.HandleSeekRequest
+	(*HandleSeekResponse)(nil),     // 69: caisson.agent.v1.HandleSeekResponse
+	(*HandleSyncRequest)(nil),      // 70: caisson.agent.v1.HandleSyncRequest
+	(*HandleTruncateRequest)(nil),  // 71: caisson.agent.v1.HandleTruncateRequest
+	(*HandleLockRequest)(nil),      // 72: caisson.agent.v1.HandleLockRequest
+	(*HandleUtimeRequest)(nil),     // 73: caisson.agent.v1.HandleUtimeRequest
+	nil,                            // 74: caisson.agent.v1.ConfigureRequest.EnvEntry
+	(*WarmUpRequest_Command)(nil),  // 75: caisson.agent.v1.WarmUpRequest.Command
+	nil,                            // 76: caisson.agent.v1.SpawnRequest.EnvEntry
+	nil,                            // 77: caisson.agent.v1.EnvListResponse.ValuesEntry
 }
 var file_agent_proto_depIdxs = []int32{
 	0,  // 0: caisson.agent.v1.HelloResponse.state:type_name -> caisson.agent.v1.HelloResponse.State
-	70, // 1: caisson.agent.v1.ConfigureRequest.env:type_name -> caisson.agent.v1.ConfigureRequest.EnvEntry
+	74, // 1: caisson.agent.v1.ConfigureRequest.env:type_name -> caisson.agent.v1.ConfigureRequest.EnvEntry
 	8,  // 2: caisson.agent.v1.ConfigureRequest.root:type_name -> caisson.agent.v1.RootDisk
-	71, // 3: caisson.agent.v1.WarmUpRequest.commands:type_name -> caisson.agent.v1.WarmUpRequest.Command
-	72, // 4: caisson.agent.v1.SpawnRequest.env:type_name -> caisson.agent.v1.SpawnRequest.EnvEntry
+	75, // 3: caisson.agent.v1.WarmUpRequest.commands:type_name -> caisson.agent.v1.WarmUpRequest.Command
+	76, // 4: caisson.agent.v1.SpawnRequest.env:type_name -> caisson.agent.v1.SpawnRequest.EnvEntry
 	18, // 5: caisson.agent.v1.SpawnRequest.terminal:type_name -> caisson.agent.v1.Terminal
 	1,  // 6: caisson.agent.v1.WaitResponse.oom:type_name -> caisson.agent.v1.WaitResponse.Oom
-	73, // 7: caisson.agent.v1.EnvListResponse.values:type_name -> caisson.agent.v1.EnvListResponse.ValuesEntry
-	39, // 8: caisson.agent.v1.ReadDirResponse.entries:type_name -> caisson.agent.v1.DirEntry
-	52, // 9: caisson.agent.v1.WalkRequest.match:type_name -> caisson.agent.v1.RegularExpression
-	52, // 10: caisson.agent.v1.WalkRequest.skip:type_name -> caisson.agent.v1.RegularExpression
-	55, // 11: caisson.agent.v1.WalkBatch.entries:type_name -> caisson.agent.v1.WalkEntry
-	2,  // 12: caisson.agent.v1.HandleSeekRequest.whence:type_name -> caisson.agent.v1.HandleSeekRequest.Whence
-	4,  // 13: caisson.agent.v1.Machine.Hello:input_type -> caisson.agent.v1.Empty
-	6,  // 14: caisson.agent.v1.Machine.Prepare:input_type -> caisson.agent.v1.PrepareRequest
-	7,  // 15: caisson.agent.v1.Machine.Personalize:input_type -> caisson.agent.v1.PersonalizeRequest
-	9,  // 16: caisson.agent.v1.Machine.Rehearse:input_type -> caisson.agent.v1.ConfigureRequest
-	8,  // 17: caisson.agent.v1.Machine.ChangeRoot:input_type -> caisson.agent.v1.RootDisk
-	9,  // 18: caisson.agent.v1.Machine.Configure:input_type -> caisson.agent.v1.ConfigureRequest
-	10, // 19: caisson.agent.v1.Machine.SetClock:input_type -> caisson.agent.v1.SetClockRequest
-	4,  // 20: caisson.agent.v1.Machine.Stats:input_type -> caisson.agent.v1.Empty
-	11, // 21: caisson.agent.v1.Machine.WarmUp:input_type -> caisson.agent.v1.WarmUpRequest
-	13, // 22: caisson.agent.v1.Machine.MountVolume:input_type -> caisson.agent.v1.MountVolumeRequest
-	14, // 23: caisson.agent.v1.Machine.UnmountVolume:input_type -> caisson.agent.v1.UnmountVolumeRequest
-	15, // 24: caisson.agent.v1.Machine.Freeze:input_type -> caisson.agent.v1.FreezeRequest
-	16, // 25: caisson.agent.v1.Machine.Thaw:input_type -> caisson.agent.v1.ThawRequest
-	4,  // 26: caisson.agent.v1.Machine.Shutdown:input_type -> caisson.agent.v1.Empty
-	17, // 27: caisson.agent.v1.Processes.Spawn:input_type -> caisson.agent.v1.SpawnRequest
-	20, // 28: caisson.agent.v1.Processes.Wait:input_type -> caisson.agent.v1.WaitRequest
-	22, // 29: caisson.agent.v1.Processes.Kill:input_type -> caisson.agent.v1.KillRequest
-	23, // 30: caisson.agent.v1.Processes.ResizeTerminal:input_type -> caisson.agent.v1.ResizeTerminalRequest
-	24, // 31: caisson.agent.v1.Processes.WaitListening:input_type -> caisson.agent.v1.WaitListeningRequest
-	26, // 32: caisson.agent.v1.Environment.Get:input_type -> caisson.agent.v1.EnvGetRequest
-	28, // 33: caisson.agent.v1.Environment.Set:input_type -> caisson.agent.v1.EnvSetRequest
-	29, // 34: caisson.agent.v1.Environment.Delete:input_type -> caisson.agent.v1.EnvDeleteRequest
-	4,  // 35: caisson.agent.v1.Environment.List:input_type -> caisson.agent.v1.Empty
-	35, // 36: caisson.agent.v1.Files.ReadFile:input_type -> caisson.agent.v1.ReadFileRequest
-	37, // 37: caisson.agent.v1.Files.WriteFile:input_type -> caisson.agent.v1.WriteFileRequest
-	37, // 38: caisson.agent.v1.Files.WriteFileBegin:input_type -> caisson.agent.v1.WriteFileRequest
-	38, // 39: caisson.agent.v1.Files.WriteFileFinish:input_type -> caisson.agent.v1.WriteFileFinishRequest
-	31, // 40: caisson.agent.v1.Files.ReadDir:input_type -> caisson.agent.v1.PathRequest
-	41, // 41: caisson.agent.v1.Files.Remove:input_type -> caisson.agent.v1.RemoveRequest
-	42, // 42: caisson.agent.v1.Files.Mkdir:input_type -> caisson.agent.v1.MkdirRequest
-	33, // 43: caisson.agent.v1.Files.Rename:input_type -> caisson.agent.v1.TwoPathsRequest
-	33, // 44: caisson.agent.v1.Files.CopyFile:input_type -> caisson.agent.v1.TwoPathsRequest
-	43, // 45: caisson.agent.v1.Files.Stat:input_type -> caisson.agent.v1.StatRequest
-	45, // 46: caisson.agent.v1.Files.Chmod:input_type -> caisson.agent.v1.ChmodRequest
-	46, // 47: caisson.agent.v1.Files.Chown:input_type -> caisson.agent.v1.ChownRequest
-	33, // 48: caisson.agent.v1.Files.Link:input_type -> caisson.agent.v1.TwoPathsRequest
-	33, // 49: caisson.agent.v1.Files.Symlink:input_type -> caisson.agent.v1.TwoPathsRequest
-	31, // 50: caisson.agent.v1.Files.ReadLink:input_type -> caisson.agent.v1.PathRequest
-	31, // 51: caisson.agent.v1.Files.RealPath:input_type -> caisson.agent.v1.PathRequest
-	47, // 52: caisson.agent.v1.Files.MakeTempDir:input_type -> caisson.agent.v1.MakeTempRequest
-	47, // 53: caisson.agent.v1.Files.MakeTempFile:input_type -> caisson.agent.v1.MakeTempRequest
-	48, // 54: caisson.agent.v1.Files.Truncate:input_type -> caisson.agent.v1.TruncateRequest
-	49, // 55: caisson.agent.v1.Files.Umask:input_type -> caisson.agent.v1.UmaskRequest
-	51, // 56: caisson.agent.v1.Files.Utime:input_type -> caisson.agent.v1.UtimeRequest
-	53, // 57: caisson.agent.v1.Files.Walk:input_type -> caisson.agent.v1.WalkRequest
-	54, // 58: caisson.agent.v1.Files.ExpandGlob:input_type -> caisson.agent.v1.ExpandGlobRequest
-	57, // 59: caisson.agent.v1.Files.Open:input_type -> caisson.agent.v1.OpenRequest
-	59, // 60: caisson.agent.v1.Files.Close:input_type -> caisson.agent.v1.HandleRequest
-	60, // 61: caisson.agent.v1.Files.Read:input_type -> caisson.agent.v1.HandleReadRequest
-	62, // 62: caisson.agent.v1.Files.Write:input_type -> caisson.agent.v1.HandleWriteRequest
-	64, // 63: caisson.agent.v1.Files.Seek:input_type -> caisson.agent.v1.HandleSeekRequest
-	59, // 64: caisson.agent.v1.Files.HandleStat:input_type -> caisson.agent.v1.HandleRequest
-	66, // 65: caisson.agent.v1.Files.Sync:input_type -> caisson.agent.v1.HandleSyncRequest
-	67, // 66: caisson.agent.v1.Files.HandleTruncate:input_type -> caisson.agent.v1.HandleTruncateRequest
-	68, // 67: caisson.agent.v1.Files.Lock:input_type -> caisson.agent.v1.HandleLockRequest
-	59, // 68: caisson.agent.v1.Files.Unlock:input_type -> caisson.agent.v1.HandleRequest
-	69, // 69: caisson.agent.v1.Files.HandleUtime:input_type -> caisson.agent.v1.HandleUtimeRequest
-	5,  // 70: caisson.agent.v1.Machine.Hello:output_type -> caisson.agent.v1.HelloResponse
-	4,  // 71: caisson.agent.v1.Machine.Prepare:output_type -> caisson.agent.v1.Empty
-	4,  // 72: caisson.agent.v1.Machine.Personalize:output_type -> caisson.agent.v1.Empty
-	4,  // 73: caisson.agent.v1.Machine.Rehearse:output_type -> caisson.agent.v1.Empty
-	4,  // 74: caisson.agent.v1.Machine.ChangeRoot:output_type -> caisson.agent.v1.Empty
-	4,  // 75: caisson.agent.v1.Machine.Configure:output_type -> caisson.agent.v1.Empty
-	4,  // 76: caisson.agent.v1.Machine.SetClock:output_type -> caisson.agent.v1.Empty
-	12, // 77: caisson.agent.v1.Machine.Stats:output_type -> caisson.agent.v1.StatsResponse
-	4,  // 78: caisson.agent.v1.Machine.WarmUp:output_type -> caisson.agent.v1.Empty
-	4,  // 79: caisson.agent.v1.Machine.MountVolume:output_type -> caisson.agent.v1.Empty
-	4,  // 80: caisson.agent.v1.Machine.UnmountVolume:output_type -> caisson.agent.v1.Empty
-	4,  // 81: caisson.agent.v1.Machine.Freeze:output_type -> caisson.agent.v1.Empty
-	4,  // 82: caisson.agent.v1.Machine.Thaw:output_type -> caisson.agent.v1.Empty
-	4,  // 83: caisson.agent.v1.Machine.Shutdown:output_type -> caisson.agent.v1.Empty
-	19, // 84: caisson.agent.v1.Processes.Spawn:output_type -> caisson.agent.v1.SpawnResponse
-	21, // 85: caisson.agent.v1.Processes.Wait:output_type -> caisson.agent.v1.WaitResponse
-	4,  // 86: caisson.agent.v1.Processes.Kill:output_type -> caisson.agent.v1.Empty
-	4,  // 87: caisson.agent.v1.Processes.ResizeTerminal:output_type -> caisson.agent.v1.Empty
-	25, // 88: caisson.agent.v1.Processes.WaitListening:output_type -> caisson.agent.v1.WaitListeningResponse
-	27, // 89: caisson.agent.v1.Environment.Get:output_type -> caisson.agent.v1.EnvGetResponse
-	4,  // 90: caisson.agent.v1.Environment.Set:output_type -> caisson.agent.v1.Empty
-	4,  // 91: caisson.agent.v1.Environment.Delete:output_type -> caisson.agent.v1.Empty
-	30, // 92: caisson.agent.v1.Environment.List:output_type -> caisson.agent.v1.EnvListResponse
-	36, // 93: caisson.agent.v1.Files.ReadFile:output_type -> caisson.agent.v1.ReadFileResponse
-	4,  // 94: caisson.agent.v1.Files.WriteFile:output_type -> caisson.agent.v1.Empty
-	34, // 95: caisson.agent.v1.Files.WriteFileBegin:output_type -> caisson.agent.v1.StreamResponse
-	4,  // 96: caisson.agent.v1.Files.WriteFileFinish:output_type -> caisson.agent.v1.Empty
-	40, // 97: caisson.agent.v1.Files.ReadDir:output_type -> caisson.agent.v1.ReadDirResponse
-	4,  // 98: caisson.agent.v1.Files.Remove:output_type -> caisson.agent.v1.Empty
-	4,  // 99: caisson.agent.v1.Files.Mkdir:output_type -> caisson.agent.v1.Empty
-	4,  // 100: caisson.agent.v1.Files.Rename:output_type -> caisson.agent.v1.Empty
-	4,  // 101: caisson.agent.v1.Files.CopyFile:output_type -> caisson.agent.v1.Empty
-	44, // 102: caisson.agent.v1.Files.Stat:output_type -> caisson.agent.v1.FileInfo
-	4,  // 103: caisson.agent.v1.Files.Chmod:output_type -> caisson.agent.v1.Empty
-	4,  // 104: caisson.agent.v1.Files.Chown:output_type -> caisson.agent.v1.Empty
-	4,  // 105: caisson.agent.v1.Files.Link:output_type -> caisson.agent.v1.Empty
-	4,  // 106: caisson.agent.v1.Files.Symlink:output_type -> caisson.agent.v1.Empty
-	32, // 107: caisson.agent.v1.Files.ReadLink:output_type -> caisson.agent.v1.PathResponse
-	32, // 108: caisson.agent.v1.Files.RealPath:output_type -> caisson.agent.v1.PathResponse
-	32, // 109: caisson.agent.v1.Files.MakeTempDir:output_type -> caisson.agent.v1.PathResponse
-	32, // 110: caisson.agent.v1.Files.MakeTempFile:output_type -> caisson.agent.v1.PathResponse
-	4,  // 111: caisson.agent.v1.Files.Truncate:output_type -> caisson.agent.v1.Empty
-	50, // 112: caisson.agent.v1.Files.Umask:output_type -> caisson.agent.v1.UmaskResponse
-	4,  // 113: caisson.agent.v1.Files.Utime:output_type -> caisson.agent.v1.Empty
-	56, // 114: caisson.agent.v1.Files.Walk:output_type -> caisson.agent.v1.WalkBatch
-	56, // 115: caisson.agent.v1.Files.ExpandGlob:output_type -> caisson.agent.v1.WalkBatch
-	58, // 116: caisson.agent.v1.Files.Open:output_type -> caisson.agent.v1.OpenResponse
-	4,  // 117: caisson.agent.v1.Files.Close:output_type -> caisson.agent.v1.Empty
-	61, // 118: caisson.agent.v1.Files.Read:output_type -> caisson.agent.v1.HandleReadResponse
-	63, // 119: caisson.agent.v1.Files.Write:output_type -> caisson.agent.v1.HandleWriteResponse
-	65, // 120: caisson.agent.v1.Files.Seek:output_type -> caisson.agent.v1.HandleSeekResponse
-	44, // 121: caisson.agent.v1.Files.HandleStat:output_type -> caisson.agent.v1.FileInfo
-	4,  // 122: caisson.agent.v1.Files.Sync:output_type -> caisson.agent.v1.Empty
-	4,  // 123: caisson.agent.v1.Files.HandleTruncate:output_type -> caisson.agent.v1.Empty
-	4,  // 124: caisson.agent.v1.Files.Lock:output_type -> caisson.agent.v1.Empty
-	4,  // 125: caisson.agent.v1.Files.Unlock:output_type -> caisson.agent.v1.Empty
-	4,  // 126: caisson.agent.v1.Files.HandleUtime:output_type -> caisson.agent.v1.Empty
-	70, // [70:127] is the sub-list for method output_type
-	13, // [13:70] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	27, // 7: caisson.agent.v1.ListenResponse.connection:type_name -> caisson.agent.v1.SocketStreams
+	77, // 8: caisson.agent.v1.EnvListResponse.values:type_name -> caisson.agent.v1.EnvListResponse.ValuesEntry
+	43, // 9: caisson.agent.v1.ReadDirResponse.entries:type_name -> caisson.agent.v1.DirEntry
+	56, // 10: caisson.agent.v1.WalkRequest.match:type_name -> caisson.agent.v1.RegularExpression
+	56, // 11: caisson.agent.v1.WalkRequest.skip:type_name -> caisson.agent.v1.RegularExpression
+	59, // 12: caisson.agent.v1.WalkBatch.entries:type_name -> caisson.agent.v1.WalkEntry
+	2,  // 13: caisson.agent.v1.HandleSeekRequest.whence:type_name -> caisson.agent.v1.HandleSeekRequest.Whence
+	4,  // 14: caisson.agent.v1.Machine.Hello:input_type -> caisson.agent.v1.Empty
+	6,  // 15: caisson.agent.v1.Machine.Prepare:input_type -> caisson.agent.v1.PrepareRequest
+	7,  // 16: caisson.agent.v1.Machine.Personalize:input_type -> caisson.agent.v1.PersonalizeRequest
+	9,  // 17: caisson.agent.v1.Machine.Rehearse:input_type -> caisson.agent.v1.ConfigureRequest
+	8,  // 18: caisson.agent.v1.Machine.ChangeRoot:input_type -> caisson.agent.v1.RootDisk
+	9,  // 19: caisson.agent.v1.Machine.Configure:input_type -> caisson.agent.v1.ConfigureRequest
+	10, // 20: caisson.agent.v1.Machine.SetClock:input_type -> caisson.agent.v1.SetClockRequest
+	4,  // 21: caisson.agent.v1.Machine.Stats:input_type -> caisson.agent.v1.Empty
+	11, // 22: caisson.agent.v1.Machine.WarmUp:input_type -> caisson.agent.v1.WarmUpRequest
+	13, // 23: caisson.agent.v1.Machine.MountVolume:input_type -> caisson.agent.v1.MountVolumeRequest
+	14, // 24: caisson.agent.v1.Machine.UnmountVolume:input_type -> caisson.agent.v1.UnmountVolumeRequest
+	15, // 25: caisson.agent.v1.Machine.Freeze:input_type -> caisson.agent.v1.FreezeRequest
+	16, // 26: caisson.agent.v1.Machine.Thaw:input_type -> caisson.agent.v1.ThawRequest
+	4,  // 27: caisson.agent.v1.Machine.Shutdown:input_type -> caisson.agent.v1.Empty
+	17, // 28: caisson.agent.v1.Processes.Spawn:input_type -> caisson.agent.v1.SpawnRequest
+	20, // 29: caisson.agent.v1.Processes.Wait:input_type -> caisson.agent.v1.WaitRequest
+	22, // 30: caisson.agent.v1.Processes.Kill:input_type -> caisson.agent.v1.KillRequest
+	23, // 31: caisson.agent.v1.Processes.ResizeTerminal:input_type -> caisson.agent.v1.ResizeTerminalRequest
+	24, // 32: caisson.agent.v1.Processes.WaitListening:input_type -> caisson.agent.v1.WaitListeningRequest
+	26, // 33: caisson.agent.v1.Sockets.ConnectUnix:input_type -> caisson.agent.v1.ConnectUnixRequest
+	28, // 34: caisson.agent.v1.Sockets.Listen:input_type -> caisson.agent.v1.ListenRequest
+	30, // 35: caisson.agent.v1.Environment.Get:input_type -> caisson.agent.v1.EnvGetRequest
+	32, // 36: caisson.agent.v1.Environment.Set:input_type -> caisson.agent.v1.EnvSetRequest
+	33, // 37: caisson.agent.v1.Environment.Delete:input_type -> caisson.agent.v1.EnvDeleteRequest
+	4,  // 38: caisson.agent.v1.Environment.List:input_type -> caisson.agent.v1.Empty
+	39, // 39: caisson.agent.v1.Files.ReadFile:input_type -> caisson.agent.v1.ReadFileRequest
+	41, // 40: caisson.agent.v1.Files.WriteFile:input_type -> caisson.agent.v1.WriteFileRequest
+	41, // 41: caisson.agent.v1.Files.WriteFileBegin:input_type -> caisson.agent.v1.WriteFileRequest
+	42, // 42: caisson.agent.v1.Files.WriteFileFinish:input_type -> caisson.agent.v1.WriteFileFinishRequest
+	35, // 43: caisson.agent.v1.Files.ReadDir:input_type -> caisson.agent.v1.PathRequest
+	45, // 44: caisson.agent.v1.Files.Remove:input_type -> caisson.agent.v1.RemoveRequest
+	46, // 45: caisson.agent.v1.Files.Mkdir:input_type -> caisson.agent.v1.MkdirRequest
+	37, // 46: caisson.agent.v1.Files.Rename:input_type -> caisson.agent.v1.TwoPathsRequest
+	37, // 47: caisson.agent.v1.Files.CopyFile:input_type -> caisson.agent.v1.TwoPathsRequest
+	47, // 48: caisson.agent.v1.Files.Stat:input_type -> caisson.agent.v1.StatRequest
+	49, // 49: caisson.agent.v1.Files.Chmod:input_type -> caisson.agent.v1.ChmodRequest
+	50, // 50: caisson.agent.v1.Files.Chown:input_type -> caisson.agent.v1.ChownRequest
+	37, // 51: caisson.agent.v1.Files.Link:input_type -> caisson.agent.v1.TwoPathsRequest
+	37, // 52: caisson.agent.v1.Files.Symlink:input_type -> caisson.agent.v1.TwoPathsRequest
+	35, // 53: caisson.agent.v1.Files.ReadLink:input_type -> caisson.agent.v1.PathRequest
+	35, // 54: caisson.agent.v1.Files.RealPath:input_type -> caisson.agent.v1.PathRequest
+	51, // 55: caisson.agent.v1.Files.MakeTempDir:input_type -> caisson.agent.v1.MakeTempRequest
+	51, // 56: caisson.agent.v1.Files.MakeTempFile:input_type -> caisson.agent.v1.MakeTempRequest
+	52, // 57: caisson.agent.v1.Files.Truncate:input_type -> caisson.agent.v1.TruncateRequest
+	53, // 58: caisson.agent.v1.Files.Umask:input_type -> caisson.agent.v1.UmaskRequest
+	55, // 59: caisson.agent.v1.Files.Utime:input_type -> caisson.agent.v1.UtimeRequest
+	57, // 60: caisson.agent.v1.Files.Walk:input_type -> caisson.agent.v1.WalkRequest
+	58, // 61: caisson.agent.v1.Files.ExpandGlob:input_type -> caisson.agent.v1.ExpandGlobRequest
+	61, // 62: caisson.agent.v1.Files.Open:input_type -> caisson.agent.v1.OpenRequest
+	63, // 63: caisson.agent.v1.Files.Close:input_type -> caisson.agent.v1.HandleRequest
+	64, // 64: caisson.agent.v1.Files.Read:input_type -> caisson.agent.v1.HandleReadRequest
+	66, // 65: caisson.agent.v1.Files.Write:input_type -> caisson.agent.v1.HandleWriteRequest
+	68, // 66: caisson.agent.v1.Files.Seek:input_type -> caisson.agent.v1.HandleSeekRequest
+	63, // 67: caisson.agent.v1.Files.HandleStat:input_type -> caisson.agent.v1.HandleRequest
+	70, // 68: caisson.agent.v1.Files.Sync:input_type -> caisson.agent.v1.HandleSyncRequest
+	71, // 69: caisson.agent.v1.Files.HandleTruncate:input_type -> caisson.agent.v1.HandleTruncateRequest
+	72, // 70: caisson.agent.v1.Files.Lock:input_type -> caisson.agent.v1.HandleLockRequest
+	63, // 71: caisson.agent.v1.Files.Unlock:input_type -> caisson.agent.v1.HandleRequest
+	73, // 72: caisson.agent.v1.Files.HandleUtime:input_type -> caisson.agent.v1.HandleUtimeRequest
+	5,  // 73: caisson.agent.v1.Machine.Hello:output_type -> caisson.agent.v1.HelloResponse
+	4,  // 74: caisson.agent.v1.Machine.Prepare:output_type -> caisson.agent.v1.Empty
+	4,  // 75: caisson.agent.v1.Machine.Personalize:output_type -> caisson.agent.v1.Empty
+	4,  // 76: caisson.agent.v1.Machine.Rehearse:output_type -> caisson.agent.v1.Empty
+	4,  // 77: caisson.agent.v1.Machine.ChangeRoot:output_type -> caisson.agent.v1.Empty
+	4,  // 78: caisson.agent.v1.Machine.Configure:output_type -> caisson.agent.v1.Empty
+	4,  // 79: caisson.agent.v1.Machine.SetClock:output_type -> caisson.agent.v1.Empty
+	12, // 80: caisson.agent.v1.Machine.Stats:output_type -> caisson.agent.v1.StatsResponse
+	4,  // 81: caisson.agent.v1.Machine.WarmUp:output_type -> caisson.agent.v1.Empty
+	4,  // 82: caisson.agent.v1.Machine.MountVolume:output_type -> caisson.agent.v1.Empty
+	4,  // 83: caisson.agent.v1.Machine.UnmountVolume:output_type -> caisson.agent.v1.Empty
+	4,  // 84: caisson.agent.v1.Machine.Freeze:output_type -> caisson.agent.v1.Empty
+	4,  // 85: caisson.agent.v1.Machine.Thaw:output_type -> caisson.agent.v1.Empty
+	4,  // 86: caisson.agent.v1.Machine.Shutdown:output_type -> caisson.agent.v1.Empty
+	19, // 87: caisson.agent.v1.Processes.Spawn:output_type -> caisson.agent.v1.SpawnResponse
+	21, // 88: caisson.agent.v1.Processes.Wait:output_type -> caisson.agent.v1.WaitResponse
+	4,  // 89: caisson.agent.v1.Processes.Kill:output_type -> caisson.agent.v1.Empty
+	4,  // 90: caisson.agent.v1.Processes.ResizeTerminal:output_type -> caisson.agent.v1.Empty
+	25, // 91: caisson.agent.v1.Processes.WaitListening:output_type -> caisson.agent.v1.WaitListeningResponse
+	27, // 92: caisson.agent.v1.Sockets.ConnectUnix:output_type -> caisson.agent.v1.SocketStreams
+	29, // 93: caisson.agent.v1.Sockets.Listen:output_type -> caisson.agent.v1.ListenResponse
+	31, // 94: caisson.agent.v1.Environment.Get:output_type -> caisson.agent.v1.EnvGetResponse
+	4,  // 95: caisson.agent.v1.Environment.Set:output_type -> caisson.agent.v1.Empty
+	4,  // 96: caisson.agent.v1.Environment.Delete:output_type -> caisson.agent.v1.Empty
+	34, // 97: caisson.agent.v1.Environment.List:output_type -> caisson.agent.v1.EnvListResponse
+	40, // 98: caisson.agent.v1.Files.ReadFile:output_type -> caisson.agent.v1.ReadFileResponse
+	4,  // 99: caisson.agent.v1.Files.WriteFile:output_type -> caisson.agent.v1.Empty
+	38, // 100: caisson.agent.v1.Files.WriteFileBegin:output_type -> caisson.agent.v1.StreamResponse
+	4,  // 101: caisson.agent.v1.Files.WriteFileFinish:output_type -> caisson.agent.v1.Empty
+	44, // 102: caisson.agent.v1.Files.ReadDir:output_type -> caisson.agent.v1.ReadDirResponse
+	4,  // 103: caisson.agent.v1.Files.Remove:output_type -> caisson.agent.v1.Empty
+	4,  // 104: caisson.agent.v1.Files.Mkdir:output_type -> caisson.agent.v1.Empty
+	4,  // 105: caisson.agent.v1.Files.Rename:output_type -> caisson.agent.v1.Empty
+	4,  // 106: caisson.agent.v1.Files.CopyFile:output_type -> caisson.agent.v1.Empty
+	48, // 107: caisson.agent.v1.Files.Stat:output_type -> caisson.agent.v1.FileInfo
+	4,  // 108: caisson.agent.v1.Files.Chmod:output_type -> caisson.agent.v1.Empty
+	4,  // 109: caisson.agent.v1.Files.Chown:output_type -> caisson.agent.v1.Empty
+	4,  // 110: caisson.agent.v1.Files.Link:output_type -> caisson.agent.v1.Empty
+	4,  // 111: caisson.agent.v1.Files.Symlink:output_type -> caisson.agent.v1.Empty
+	36, // 112: caisson.agent.v1.Files.ReadLink:output_type -> caisson.agent.v1.PathResponse
+	36, // 113: caisson.agent.v1.Files.RealPath:output_type -> caisson.agent.v1.PathResponse
+	36, // 114: caisson.agent.v1.Files.MakeTempDir:output_type -> caisson.agent.v1.PathResponse
+	36, // 115: caisson.agent.v1.Files.MakeTempFile:output_type -> caisson.agent.v1.PathResponse
+	4,  // 116: caisson.agent.v1.Files.Truncate:output_type -> caisson.agent.v1.Empty
+	54, // 117: caisson.agent.v1.Files.Umask:output_type -> caisson.agent.v1.UmaskResponse
+	4,  // 118: caisson.agent.v1.Files.Utime:output_type -> caisson.agent.v1.Empty
+	60, // 119: caisson.agent.v1.Files.Walk:output_type -> caisson.agent.v1.WalkBatch
+	60, // 120: caisson.agent.v1.Files.ExpandGlob:output_type -> caisson.agent.v1.WalkBatch
+	62, // 121: caisson.agent.v1.Files.Open:output_type -> caisson.agent.v1.OpenResponse
+	4,  // 122: caisson.agent.v1.Files.Close:output_type -> caisson.agent.v1.Empty
+	65, // 123: caisson.agent.v1.Files.Read:output_type -> caisson.agent.v1.HandleReadResponse
+	67, // 124: caisson.agent.v1.Files.Write:output_type -> caisson.agent.v1.HandleWriteResponse
+	69, // 125: caisson.agent.v1.Files.Seek:output_type -> caisson.agent.v1.HandleSeekResponse
+	48, // 126: caisson.agent.v1.Files.HandleStat:output_type -> caisson.agent.v1.FileInfo
+	4,  // 127: caisson.agent.v1.Files.Sync:output_type -> caisson.agent.v1.Empty
+	4,  // 128: caisson.agent.v1.Files.HandleTruncate:output_type -> caisson.agent.v1.Empty
+	4,  // 129: caisson.agent.v1.Files.Lock:output_type -> caisson.agent.v1.Empty
+	4,  // 130: caisson.agent.v1.Files.Unlock:output_type -> caisson.agent.v1.Empty
+	4,  // 131: caisson.agent.v1.Files.HandleUtime:output_type -> caisson.agent.v1.Empty
+	73, // [73:132] is the sub-list for method output_type
+	14, // [14:73] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -4793,26 +5053,26 @@ func file_agent_proto_init() {
 	if File_agent_proto != nil {
 		return
 	}
-	file_agent_proto_msgTypes[24].OneofWrappers = []any{}
-	file_agent_proto_msgTypes[33].OneofWrappers = []any{
+	file_agent_proto_msgTypes[28].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[37].OneofWrappers = []any{
 		(*ReadFileResponse_Data)(nil),
 		(*ReadFileResponse_Stream)(nil),
 	}
-	file_agent_proto_msgTypes[34].OneofWrappers = []any{}
-	file_agent_proto_msgTypes[39].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[38].OneofWrappers = []any{}
 	file_agent_proto_msgTypes[43].OneofWrappers = []any{}
-	file_agent_proto_msgTypes[46].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[47].OneofWrappers = []any{}
 	file_agent_proto_msgTypes[50].OneofWrappers = []any{}
 	file_agent_proto_msgTypes[54].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[58].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   71,
+			NumMessages:   75,
 			NumExtensions: 0,
-			NumServices:   4,
+			NumServices:   5,
 		},
 		GoTypes:           file_agent_proto_goTypes,
 		DependencyIndexes: file_agent_proto_depIdxs,

@@ -35,6 +35,7 @@ type Services struct {
 	Processes   agentv1connect.ProcessesHandler
 	Environment agentv1connect.EnvironmentHandler
 	Files       agentv1connect.FilesHandler
+	Sockets     agentv1connect.SocketsHandler
 	Streams     http.Handler
 	Connect     http.Handler
 }
@@ -50,6 +51,7 @@ func (s Services) Handler() http.Handler {
 	mux.Handle(agentv1connect.NewMachineHandler(s.Machine, options...))
 	mux.Handle(agentv1connect.NewProcessesHandler(s.Processes, options...))
 	mux.Handle(agentv1connect.NewEnvironmentHandler(s.Environment, options...))
+	mux.Handle(agentv1connect.NewSocketsHandler(s.Sockets, options...))
 	path, files := agentv1connect.NewFilesHandler(s.Files, options...)
 	mux.Handle(path, limited(files, maxFileCalls))
 	mux.Handle("/streams/", s.Streams)

@@ -14,6 +14,7 @@ import (
 	"caisson/agent/internal/machine"
 	"caisson/agent/internal/port"
 	"caisson/agent/internal/process"
+	"caisson/agent/internal/socket"
 	"caisson/agent/internal/stream"
 )
 
@@ -72,6 +73,7 @@ func assemble(env *environment.Environment, tunnel *egress.Tunnel, ownHome, home
 		Processes:   processes,
 		Environment: env,
 		Files:       file.New(streams, home, uid, gid, own.Ready),
+		Sockets:     socket.New(streams, uid, gid, own.Ready),
 		Streams:     streams.Handler(),
 		Connect:     control.Tunnel(tunnel.Dial),
 	}, own

@@ -22,7 +22,7 @@ const largePipe = 1 << 20
 
 // FileSource reads a file that the poller may watch: a pipe, a terminal, or a regular file.
 type FileSource struct {
-	file *os.File
+	file io.Closer
 	raw  syscall.RawConn
 	pipe bool
 	full bool

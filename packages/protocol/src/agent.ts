@@ -33,6 +33,32 @@ export interface Agent {
    */
   dial(host: string, port: number, options?: { signal?: AbortSignal }): Promise<Duplex>;
 
+  /**
+   * A connection to a UNIX socket inside the sandbox, with the rights of its user.
+   * @param path absolute
+   */
+  connectUnix(path: string): Promise<Duplex>;
+
+  /** Listens inside the sandbox until the signal is aborted. @throws ConnectError with `EADDRINUSE` and the like */
+  listen(place: ListenPlace, options: { readonly signal: AbortSignal }): Promise<AgentListener>;
+
   /** Resolves once, when the session has ended for good. */
   readonly closed: Promise<void>;
+}
+
+/** A UNIX socket that does not exist yet (absolute path), or an IP address (empty: all) and a port (0: any free one). */
+export type ListenPlace = { readonly path: string } | { readonly host: string; readonly port: number };
+
+export interface AgentListener {
+  /** Of TCP. */
+  readonly port: number;
+  /** Ends when the listener does; then it may throw. Whoever takes a socket ends it. */
+  readonly accepted: AsyncIterable<AcceptedSocket>;
+}
+
+export interface AcceptedSocket {
+  readonly socket: Duplex;
+  /** Who connected, for TCP. */
+  readonly peerHost: string;
+  readonly peerPort: number;
 }

@@ -41,6 +41,8 @@ const (
 	MachineName = "caisson.agent.v1.Machine"
 	// ProcessesName is the fully-qualified name of the Processes service.
 	ProcessesName = "caisson.agent.v1.Processes"
+	// SocketsName is the fully-qualified name of the Sockets service.
+	SocketsName = "caisson.agent.v1.Sockets"
 	// EnvironmentName is the fully-qualified name of the Environment service.
 	EnvironmentName = "caisson.agent.v1.Environment"
 	// FilesName is the fully-qualified name of the Files service.
@@ -94,6 +96,10 @@ const (
 	ProcessesResizeTerminalProcedure = "/caisson.agent.v1.Processes/ResizeTerminal"
 	// ProcessesWaitListeningProcedure is the fully-qualified name of the Processes's WaitListening RPC.
 	ProcessesWaitListeningProcedure = "/caisson.agent.v1.Processes/WaitListening"
+	// SocketsConnectUnixProcedure is the fully-qualified name of the Sockets's ConnectUnix RPC.
+	SocketsConnectUnixProcedure = "/caisson.agent.v1.Sockets/ConnectUnix"
+	// SocketsListenProcedure is the fully-qualified name of the Sockets's Listen RPC.
+	SocketsListenProcedure = "/caisson.agent.v1.Sockets/Listen"
 	// EnvironmentGetProcedure is the fully-qualified name of the Environment's Get RPC.
 	EnvironmentGetProcedure = "/caisson.agent.v1.Environment/Get"
 	// EnvironmentSetProcedure is the fully-qualified name of the Environment's Set RPC.
@@ -784,6 +790,106 @@ func (UnimplementedProcessesHandler) ResizeTerminal(context.Context, *connect.Re
 
 func (UnimplementedProcessesHandler) WaitListening(context.Context, *connect.Request[agentv1.WaitListeningRequest]) (*connect.Response[agentv1.WaitListeningResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("caisson.agent.v1.Processes.WaitListening is not implemented"))
+}
+
+// SocketsClient is a client for the caisson.agent.v1.Sockets service.
+type SocketsClient interface {
+	// Connects to a UNIX socket.
+	ConnectUnix(context.Context, *connect.Request[agentv1.ConnectUnixRequest]) (*connect.Response[agentv1.SocketStreams], error)
+	// Listens until the call is cancelled. The first answer has the port; each one after it is a connection.
+	Listen(context.Context, *connect.Request[agentv1.ListenRequest]) (*connect.ServerStreamForClient[agentv1.ListenResponse], error)
+}
+
+// NewSocketsClient constructs a client for the caisson.agent.v1.Sockets service. By default, it
+// uses the Connect protocol with the binary Protobuf Codec, asks for gzipped responses, and sends
+// uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the connect.WithGRPC() or
+// connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewSocketsClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) SocketsClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	socketsMethods := agentv1.File_agent_proto.Services().ByName("Sockets").Methods()
+	return &socketsClient{
+		connectUnix: connect.NewClient[agentv1.ConnectUnixRequest, agentv1.SocketStreams](
+			httpClient,
+			baseURL+SocketsConnectUnixProcedure,
+			connect.WithSchema(socketsMethods.ByName("ConnectUnix")),
+			connect.WithClientOptions(opts...),
+		),
+		listen: connect.NewClient[agentv1.ListenRequest, agentv1.ListenResponse](
+			httpClient,
+			baseURL+SocketsListenProcedure,
+			connect.WithSchema(socketsMethods.ByName("Listen")),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// socketsClient implements SocketsClient.
+type socketsClient struct {
+	connectUnix *connect.Client[agentv1.ConnectUnixRequest, agentv1.SocketStreams]
+	listen      *connect.Client[agentv1.ListenRequest, agentv1.ListenResponse]
+}
+
+// ConnectUnix calls caisson.agent.v1.Sockets.ConnectUnix.
+func (c *socketsClient) ConnectUnix(ctx context.Context, req *connect.Request[agentv1.ConnectUnixRequest]) (*connect.Response[agentv1.SocketStreams], error) {
+	return c.connectUnix.CallUnary(ctx, req)
+}
+
+// Listen calls caisson.agent.v1.Sockets.Listen.
+func (c *socketsClient) Listen(ctx context.Context, req *connect.Request[agentv1.ListenRequest]) (*connect.ServerStreamForClient[agentv1.ListenResponse], error) {
+	return c.listen.CallServerStream(ctx, req)
+}
+
+// SocketsHandler is an implementation of the caisson.agent.v1.Sockets service.
+type SocketsHandler interface {
+	// Connects to a UNIX socket.
+	ConnectUnix(context.Context, *connect.Request[agentv1.ConnectUnixRequest]) (*connect.Response[agentv1.SocketStreams], error)
+	// Listens until the call is cancelled. The first answer has the port; each one after it is a connection.
+	Listen(context.Context, *connect.Request[agentv1.ListenRequest], *connect.ServerStream[agentv1.ListenResponse]) error
+}
+
+// NewSocketsHandler builds an HTTP handler from the service implementation. It returns the path on
+// which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewSocketsHandler(svc SocketsHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	socketsMethods := agentv1.File_agent_proto.Services().ByName("Sockets").Methods()
+	socketsConnectUnixHandler := connect.NewUnaryHandler(
+		SocketsConnectUnixProcedure,
+		svc.ConnectUnix,
+		connect.WithSchema(socketsMethods.ByName("ConnectUnix")),
+		connect.WithHandlerOptions(opts...),
+	)
+	socketsListenHandler := connect.NewServerStreamHandler(
+		SocketsListenProcedure,
+		svc.Listen,
+		connect.WithSchema(socketsMethods.ByName("Listen")),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/caisson.agent.v1.Sockets/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case SocketsConnectUnixProcedure:
+			socketsConnectUnixHandler.ServeHTTP(w, r)
+		case SocketsListenProcedure:
+			socketsListenHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedSocketsHandler returns CodeUnimplemented from all methods.
+type UnimplementedSocketsHandler struct{}
+
+func (UnimplementedSocketsHandler) ConnectUnix(context.Context, *connect.Request[agentv1.ConnectUnixRequest]) (*connect.Response[agentv1.SocketStreams], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("caisson.agent.v1.Sockets.ConnectUnix is not implemented"))
+}
+
+func (UnimplementedSocketsHandler) Listen(context.Context, *connect.Request[agentv1.ListenRequest], *connect.ServerStream[agentv1.ListenResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("caisson.agent.v1.Sockets.Listen is not implemented"))
 }
 
 // EnvironmentClient is a client for the caisson.agent.v1.Environment service.

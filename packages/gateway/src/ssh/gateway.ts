@@ -1,17 +1,21 @@
 /**
  * Shells, commands, files and ports of sandboxes by SSH. The user name is random and is the credential; it leads to one machine. This
- * file knows connections and logins; what a session does is in `session.ts`.
+ * file knows connections; `login.ts` lets them in, and `serve.ts` does what they ask.
  */
-import type { AddressInfo, Socket } from "node:net";
-import { createRequire } from "node:module";
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { CaissonError, type RouteDirectory, type SshGateway, type SshRoute, type SshVisit } from "@caisson/protocol";
 import type { Logger } from "pino";
-import ssh2, { type AuthContext, type Connection, type Server as SshServer } from "ssh2";
+import ssh2, { type Connection, type Server as SshServer } from "ssh2";
+import { Admission, type Admitted } from "./admission.ts";
 import { algorithms } from "./algorithms.ts";
-import { forwardIn } from "./forward.ts";
+import { Counts } from "./counts.ts";
+import { disconnect } from "./disconnect.ts";
 import { deriveHostKey, type HostKey } from "./host-key.ts";
+import { disconnectReasons, requireNativeCrypto, socketOf } from "./library.ts";
 import { sshLimits } from "./limits.ts";
-import { serveSession } from "./session.ts";
+import { login, type LoggedIn } from "./login.ts";
+import type { RekeyLimits } from "./rekey.ts";
+import { serveConnection } from "./serve.ts";
 
 export interface SshGatewayOptions {
   readonly host: string;
@@ -23,6 +27,8 @@ export interface SshGatewayOptions {
   /** The key of the installation. */
   readonly seed: Uint8Array;
   readonly log: Logger;
+  /** For tests. */
+  readonly rekey?: RekeyLimits | undefined;
 }
 
 /** @throws CaissonError `unavailable` when the native cryptography of the SSH library was not built */
@@ -31,31 +37,19 @@ export function createSshGateway(options: SshGatewayOptions): SshGateway {
   return new Gateway(options);
 }
 
-/** Without it the library works, but takes two to four times the processor time, and does not say so. */
-function requireNativeCrypto(): void {
-  try {
-    createRequire(import.meta.url)("ssh2/lib/protocol/crypto/build/Release/sshcrypto.node");
-  } catch (cause) {
-    throw new CaissonError(
-      "unavailable",
-      "The native cryptography of the SSH library is not built for this Node.js. Run: node scripts/setup.mjs --for start",
-      { cause },
-    );
-  }
-}
-
 class Gateway implements SshGateway {
   readonly #options: SshGatewayOptions;
   readonly #key: HostKey;
   readonly #listeners: ((visit: SshVisit) => void)[] = [];
+  readonly #admission = new Admission();
+  /** Admitted ones. */
+  readonly #sockets = new Map<Socket, Admitted>();
+  /** Those of them that speak SSH. */
   readonly #connections = new Set<Connection>();
-  /** Not logged in yet, by address. */
-  readonly #logins = new Map<string, number>();
-  /** Logged in, and channels of them, by sandbox. */
-  readonly #loggedIn = new Map<string, number>();
-  readonly #channels = new Map<string, number>();
+  readonly #loggedIn = new Counts(sshLimits.connectionsPerSandbox);
+  readonly #channels = new Counts(sshLimits.channelsPerSandbox);
   #directory: RouteDirectory<SshRoute> = { find: () => Promise.resolve(undefined) };
-  #server: SshServer | undefined;
+  #server: Server | undefined;
   #port: number;
 
   constructor(options: SshGatewayOptions) {
@@ -82,8 +76,8 @@ class Gateway implements SshGateway {
 
   async listen(directory: RouteDirectory<SshRoute>): Promise<void> {
     this.#directory = directory;
-    const { host, port } = this.#options;
-    const server = new ssh2.Server(
+    const { host, port, log } = this.#options;
+    const ssh = new ssh2.Server(
       {
         hostKeys: [this.#key.privateKey],
         algorithms,
@@ -91,8 +85,9 @@ class Gateway implements SshGateway {
         keepaliveInterval: sshLimits.keepAlive,
         keepaliveCountMax: sshLimits.keepAlives,
       },
-      (connection, info) => this.#accept(connection, info.ip),
+      (connection) => this.#accept(connection),
     );
+    const server = createServer((socket) => this.#admit(socket, ssh));
     this.#server = server;
     await new Promise<void>((resolve, reject) => {
       server.once("error", (cause: NodeJS.ErrnoException) => {
@@ -102,149 +97,80 @@ class Gateway implements SshGateway {
       });
       server.listen(port, host, resolve);
     });
-    server.on("error", (error: Error) => this.#options.log.warn({ err: error }, "the SSH gateway failed to accept"));
+    server.on("error", (error: Error) => log.warn({ err: error }, "the SSH gateway failed to accept"));
     this.#port = (server.address() as AddressInfo).port;
   }
 
-  #accept(connection: Connection, address: string): void {
+  /** The library knows a connection only when its client has begun to speak, which it may never do. */
+  #admit(socket: Socket, ssh: SshServer): void {
+    socket.on("error", () => undefined);
+    const admitted = this.#admission.admit((socket.remoteAddress ?? "").replace(/^::ffff:/, ""));
+    if (admitted === undefined) {
+      // Without a key exchange: that is what costs. RFC 4253, 4.2 allows lines before the version; `ssh -v` shows them.
+      socket.end("Caisson: too many connections that do not log in. Try again in a minute.\r\n");
+      socket.destroySoon();
+      return;
+    }
+    this.#sockets.set(socket, admitted);
+    const grace = setTimeout(() => socket.destroy(), sshLimits.login);
+    const loggedIn = () => {
+      clearTimeout(grace);
+      admitted.loggedIn();
+    };
+    socket.once("close", () => {
+      clearTimeout(grace);
+      admitted.closed();
+      this.#sockets.delete(socket);
+    });
+    this.#sockets.set(socket, { ...admitted, loggedIn });
+    socket.setNoDelay(true);
+    ssh.injectSocket(socket);
+  }
+
+  #accept(connection: Connection): void {
     const { log } = this.#options;
     const socket = socketOf(connection);
     this.#connections.add(connection);
-    const waiting = count(this.#logins, address, 1);
-    const all = [...this.#logins.values()].reduce((sum, value) => sum + value, 0);
-    if (waiting > sshLimits.loginsPerAddress || all > sshLimits.logins) socket?.destroy();
-    let route: SshRoute | undefined;
-    let attempts = 0;
-    let closed = false;
-    const grace = setTimeout(() => connection.end(), sshLimits.login);
-    const loggedIn = once(() => {
-      clearTimeout(grace);
-      count(this.#logins, address, -1);
-    });
-    const leave = () => connection.end();
-
     connection.on("error", (error) => log.debug({ err: error }, "an SSH connection failed"));
-    connection.on("authentication", (context) => {
-      const login = async () => {
-        const found = await this.#authenticate(context, ++attempts);
-        if (closed || route !== undefined) return;
-        if (found === undefined || (this.#loggedIn.get(found.workloadId) ?? 0) >= sshLimits.connectionsPerSandbox)
-          return refuse(connection, context, attempts);
-        route = found;
-        count(this.#loggedIn, found.workloadId, 1);
-        found.ended.addEventListener("abort", leave, { once: true });
-        loggedIn();
-        context.accept();
-      };
-      login().catch((error: unknown) => {
-        log.warn({ err: error }, "an SSH login failed inside the gateway");
-        connection.end();
-      });
-    });
-    connection.on("ready", () => route !== undefined && this.#serve(connection, route));
+    connection.once("close", () => this.#connections.delete(connection));
+    const refusal = ({ workloadId }: SshRoute) =>
+      this.#loggedIn.isFull(workloadId)
+        ? `Caisson: this sandbox already has ${sshLimits.connectionsPerSandbox} SSH connections, the limit. End one of them.`
+        : undefined;
+    const loggedIn = (who: LoggedIn) => {
+      this.#sockets.get(socket)?.loggedIn();
+      this.#serve(connection, who);
+    };
+    login({ connection, directory: this.#directory, refusal, loggedIn, log });
+  }
+
+  #serve(connection: Connection, { route }: LoggedIn): void {
+    const socket = socketOf(connection);
+    const { workloadId } = route;
+    const leave = this.#loggedIn.take(workloadId);
+    if (leave === undefined)
+      return disconnect(connection, disconnectReasons.tooManyConnections, "Caisson: too many connections.");
     connection.once("close", () => {
-      closed = true;
-      loggedIn();
-      this.#connections.delete(connection);
-      if (route === undefined) return;
-      route.ended.removeEventListener("abort", leave);
-      count(this.#loggedIn, route.workloadId, -1);
-      const visit = {
-        workloadId: route.workloadId,
-        bytesIn: socket?.bytesRead ?? 0,
-        bytesOut: socket?.bytesWritten ?? 0,
-      };
+      leave();
+      const visit = { workloadId, bytesIn: socket.bytesRead, bytesOut: socket.bytesWritten };
       for (const listener of this.#listeners) listener(visit);
     });
-  }
-
-  /** The user name is the credential: no other is asked for. */
-  async #authenticate(context: AuthContext, attempts: number): Promise<SshRoute | undefined> {
-    if (attempts > sshLimits.attempts || !/^[a-z0-9]{16,64}$/.test(context.username)) return undefined;
-    try {
-      const route = await this.#directory.find(context.username, { signal: AbortSignal.timeout(sshLimits.login) });
-      return route === "reserved" || route?.ended.aborted === true ? undefined : route;
-    } catch (error) {
-      this.#options.log.info({ err: error }, "the sandbox of an SSH login was not found");
-      return undefined;
-    }
-  }
-
-  #serve(connection: Connection, route: SshRoute): void {
-    const log = this.#options.log.child({ workload: route.workloadId });
-    const { workloadId } = route;
-    const full = () => (this.#channels.get(workloadId) ?? 0) >= sshLimits.channelsPerSandbox;
-    connection.on("session", (accept, reject) => {
-      if (full()) {
-        reject();
-        return;
-      }
-      const session = accept();
-      const free = once(() => count(this.#channels, workloadId, -1));
-      count(this.#channels, workloadId, 1);
-      session.once("close", free);
-      connection.once("close", free);
-      serveSession({ session, route, log });
-    });
-    connection.on("tcpip", (accept, reject, info) => {
-      if (full()) {
-        reject();
-        return;
-      }
-      count(this.#channels, workloadId, 1);
-      forwardIn(info, accept, reject, { route, log })
-        .catch((error: unknown) => log.debug({ err: error }, "a forwarded connection failed"))
-        .finally(() => count(this.#channels, workloadId, -1));
-    });
+    const { log, rekey } = this.#options;
+    serveConnection({ connection, route, channels: this.#channels, rekey, log: log.child({ workload: workloadId }) });
   }
 
   async close(): Promise<void> {
     const server = this.#server;
     if (server === undefined) return;
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const connection of this.#connections) {
-      connection.end();
-      socketOf(connection)?.destroy();
-    }
+    for (const connection of this.#connections)
+      disconnect(
+        connection,
+        disconnectReasons.byApplication,
+        "Caisson: the server stops. Connect again when it has started.",
+      );
+    // Clients read why; those that do not are cut.
+    for (const socket of this.#sockets.keys()) if (!socket.writableEnded) socket.destroy();
     await closed;
   }
-}
-
-/** The library has no other way to say why: a client shows the instruction of a keyboard-interactive login. */
-function refuse(connection: Connection, context: AuthContext, attempts: number): void {
-  if (attempts > sshLimits.attempts) {
-    connection.end();
-    return;
-  }
-  if (context.method === "keyboard-interactive") {
-    context.prompt(
-      [],
-      "Caisson: no running sandbox has this user name.",
-      "It ends with its sandbox. Ask for a new one with exposeSsh().",
-      () => context.reject(["keyboard-interactive"]),
-    );
-    return;
-  }
-  context.reject(["keyboard-interactive"]);
-}
-
-/** Below the connection. The library does not offer it. */
-function socketOf(connection: Connection): Socket | undefined {
-  return (connection as unknown as { readonly _sock?: Socket })._sock;
-}
-
-function count(counts: Map<string, number>, key: string, change: 1 | -1): number {
-  const value = (counts.get(key) ?? 0) + change;
-  if (value <= 0) counts.delete(key);
-  else counts.set(key, value);
-  return value;
-}
-
-function once(action: () => void): () => void {
-  let done = false;
-  return () => {
-    if (done) return;
-    done = true;
-    action();
-  };
 }

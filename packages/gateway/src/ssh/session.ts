@@ -1,11 +1,11 @@
 /** One session channel: a shell, a command or a subsystem, with or without a terminal. */
-import type { Readable, Writable } from "node:stream";
-import { finished } from "node:stream/promises";
+import type { Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf, type SshRoute } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { PseudoTtyInfo, ServerChannel, Session } from "ssh2";
 import { platformFailure, reportExit } from "./exit.ts";
+import { enforceWindow, type Flow } from "./flow.ts";
 import { sshLimits } from "./limits.ts";
 
 /** The programs of subsystems. Clients that copy files use the guest's own programs, so nothing here knows SFTP. */
@@ -22,11 +22,14 @@ interface Program {
 export interface SessionOptions {
   readonly session: Session;
   readonly route: SshRoute;
+  readonly flow: Flow;
+  /** Called when the client sends more than it may. */
+  readonly violated: () => void;
   readonly log: Logger;
 }
 
 /** Answers the requests of a session. What has no listener here is refused by the library: agent and X11 forwarding. */
-export function serveSession({ session, route, log }: SessionOptions): void {
+export function serveSession({ session, route, flow, violated, log }: SessionOptions): void {
   const { agent } = route;
   const env: Record<string, string> = {};
   let terminal: PseudoTtyInfo | undefined;
@@ -78,6 +81,7 @@ export function serveSession({ session, route, log }: SessionOptions): void {
   function begin(channel: ServerChannel, program: Program): void {
     // The client may disconnect at any moment; that must not end this process.
     channel.on("error", (error: unknown) => log.debug({ err: error }, "an SSH channel failed"));
+    enforceWindow(channel, violated);
     const running = run(channel, program);
     started = running.then(({ pid }) => pid);
     started.catch(() => undefined);
@@ -110,8 +114,13 @@ export function serveSession({ session, route, log }: SessionOptions): void {
       agent.processes.kill({ pid, signal: "SIGHUP" }).catch(() => undefined);
     });
     feed(channel, agent.writeStream(stdinStream));
-    const outputs = [drain(agent.readStream(stdoutStream), channel)];
-    if (stderrStream !== 0n) outputs.push(drain(agent.readStream(stderrStream), channel.stderr));
+    const copy = async (stream: bigint, target: Writable) => {
+      const output = agent.readStream(stream);
+      await flow.copy(output, target, channel);
+      output.destroy();
+    };
+    const outputs = [copy(stdoutStream, channel)];
+    if (stderrStream !== 0n) outputs.push(copy(stderrStream, channel.stderr));
     const flushed = Promise.all(outputs);
     return {
       pid,
@@ -136,12 +145,6 @@ function feed(channel: ServerChannel, input: Writable): void {
   });
   channel.once("close", () => input.destroy());
   channel.pipe(input);
-}
-
-/** Never rejects. Resolves when everything was given to the channel. */
-async function drain(output: Readable, target: Writable): Promise<void> {
-  output.pipe(target, { end: false });
-  await finished(output, { writable: false }).catch(() => undefined);
 }
 
 function sizeOf({ rows, cols }: { readonly rows: number; readonly cols: number }): { rows: number; columns: number } {

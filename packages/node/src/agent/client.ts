@@ -3,6 +3,7 @@ import { agentContract, type Agent } from "@caisson/protocol";
 import { createClient } from "@connectrpc/connect";
 import { AgentConnection } from "./connection.ts";
 import { dial } from "./dial.ts";
+import { connectUnix, listen } from "./sockets.ts";
 import { readStream, writeStream } from "./streams.ts";
 import { createTransport } from "./transport.ts";
 
@@ -19,6 +20,7 @@ export interface AgentClient extends Agent {
 export function connectAgent(socketPath: string): AgentClient {
   const connection = new AgentConnection(socketPath);
   const transport = createTransport(connection);
+  const sockets = createClient(agentContract.Sockets, transport);
   return {
     machine: createClient(agentContract.Machine, transport),
     processes: createClient(agentContract.Processes, transport),
@@ -27,6 +29,8 @@ export function connectAgent(socketPath: string): AgentClient {
     readStream: (id) => readStream(connection, id),
     writeStream: (id) => writeStream(connection, id),
     dial: (host, port, options) => dial(connection, host, port, options?.signal),
+    connectUnix: (path) => connectUnix(connection, sockets, path),
+    listen: (place, { signal }) => listen(connection, sockets, place, signal),
     closed: connection.closed,
     flooded: connection.flooded,
     ready: async (deadlineMs) => {

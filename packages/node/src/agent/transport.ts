@@ -38,6 +38,7 @@ const unbounded = new Set([
   "Wait",
   "WaitListening",
   "Lock",
+  "Listen",
   "Walk",
   "ExpandGlob",
   "CopyFile",

@@ -731,6 +731,116 @@ export declare type WaitListeningResponse = Message<"caisson.agent.v1.WaitListen
 export declare const WaitListeningResponseSchema: GenMessage<WaitListeningResponse>;
 
 /**
+ * @generated from message caisson.agent.v1.ConnectUnixRequest
+ */
+export declare type ConnectUnixRequest = Message<"caisson.agent.v1.ConnectUnixRequest"> & {
+  /**
+   * @generated from field: string path = 1;
+   */
+  path: string;
+};
+
+/**
+ * Describes the message caisson.agent.v1.ConnectUnixRequest.
+ * Use `create(ConnectUnixRequestSchema)` to create a new message.
+ */
+export declare const ConnectUnixRequestSchema: GenMessage<ConnectUnixRequest>;
+
+/**
+ * Both have to be opened. The connection is closed when both have ended.
+ *
+ * @generated from message caisson.agent.v1.SocketStreams
+ */
+export declare type SocketStreams = Message<"caisson.agent.v1.SocketStreams"> & {
+  /**
+   * Input stream.
+   *
+   * @generated from field: uint64 to = 1;
+   */
+  to: bigint;
+
+  /**
+   * Output stream.
+   *
+   * @generated from field: uint64 from = 2;
+   */
+  from: bigint;
+};
+
+/**
+ * Describes the message caisson.agent.v1.SocketStreams.
+ * Use `create(SocketStreamsSchema)` to create a new message.
+ */
+export declare const SocketStreamsSchema: GenMessage<SocketStreams>;
+
+/**
+ * @generated from message caisson.agent.v1.ListenRequest
+ */
+export declare type ListenRequest = Message<"caisson.agent.v1.ListenRequest"> & {
+  /**
+   * A UNIX socket, when not empty. EADDRINUSE when the path exists. Removed at the end.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * Otherwise TCP: an IP address, or empty for all addresses.
+   *
+   * @generated from field: string host = 2;
+   */
+  host: string;
+
+  /**
+   * 0: any free one.
+   *
+   * @generated from field: uint32 port = 3;
+   */
+  port: number;
+};
+
+/**
+ * Describes the message caisson.agent.v1.ListenRequest.
+ * Use `create(ListenRequestSchema)` to create a new message.
+ */
+export declare const ListenRequestSchema: GenMessage<ListenRequest>;
+
+/**
+ * @generated from message caisson.agent.v1.ListenResponse
+ */
+export declare type ListenResponse = Message<"caisson.agent.v1.ListenResponse"> & {
+  /**
+   * Of TCP.
+   *
+   * @generated from field: uint32 port = 1;
+   */
+  port: number;
+
+  /**
+   * @generated from field: caisson.agent.v1.SocketStreams connection = 2;
+   */
+  connection?: SocketStreams | undefined;
+
+  /**
+   * Who connected, for TCP.
+   *
+   * @generated from field: string peer_host = 3;
+   */
+  peerHost: string;
+
+  /**
+   * @generated from field: uint32 peer_port = 4;
+   */
+  peerPort: number;
+};
+
+/**
+ * Describes the message caisson.agent.v1.ListenResponse.
+ * Use `create(ListenResponseSchema)` to create a new message.
+ */
+export declare const ListenResponseSchema: GenMessage<ListenResponse>;
+
+/**
  * @generated from message caisson.agent.v1.EnvGetRequest
  */
 export declare type EnvGetRequest = Message<"caisson.agent.v1.EnvGetRequest"> & {
@@ -2046,6 +2156,32 @@ export declare const Processes: GenService<{
     methodKind: "unary";
     input: typeof WaitListeningRequestSchema;
     output: typeof WaitListeningResponseSchema;
+  },
+}>;
+
+/**
+ * @generated from service caisson.agent.v1.Sockets
+ */
+export declare const Sockets: GenService<{
+  /**
+   * Connects to a UNIX socket.
+   *
+   * @generated from rpc caisson.agent.v1.Sockets.ConnectUnix
+   */
+  connectUnix: {
+    methodKind: "unary";
+    input: typeof ConnectUnixRequestSchema;
+    output: typeof SocketStreamsSchema;
+  },
+  /**
+   * Listens until the call is cancelled. The first answer has the port; each one after it is a connection.
+   *
+   * @generated from rpc caisson.agent.v1.Sockets.Listen
+   */
+  listen: {
+    methodKind: "server_streaming";
+    input: typeof ListenRequestSchema;
+    output: typeof ListenResponseSchema;
   },
 }>;
 

@@ -1,0 +1,105 @@
+/**
+ * What the SSH library has inside and does not offer. Its version is fixed in package.json; `library.test.ts` fails when a new one differs.
+ */
+import { createRequire } from "node:module";
+import type { Socket } from "node:net";
+import { CaissonError } from "@caisson/protocol";
+import type { Connection, ServerChannel } from "ssh2";
+
+interface Internals {
+  readonly _sock: Socket;
+  readonly _protocol: {
+    readonly _cipher: { encrypt(packet: Buffer): void };
+    readonly _packetRW: {
+      readonly write: {
+        readonly allocStartKEX: number;
+        alloc(bytes: number, whileExchanging: boolean): Buffer;
+        finalize(packet: Buffer, whileExchanging: boolean): Buffer;
+      };
+    };
+    /** Set while keys are exchanged. */
+    readonly _kexinit: unknown;
+    /** Messages that wait for the end of the key exchange. */
+    readonly _queue: readonly Buffer[] | undefined;
+    rekey(): void;
+  };
+}
+
+/** RFC 4253, 11.1. */
+export const disconnectReasons = {
+  protocolError: 2,
+  byApplication: 11,
+  tooManyConnections: 12,
+  noMoreMethods: 14,
+} as const;
+
+const disconnectMessage = 1;
+
+/** @throws CaissonError `unavailable`: without it the library works, but takes two to four times the processor time, and says nothing */
+export function requireNativeCrypto(): void {
+  try {
+    createRequire(import.meta.url)("ssh2/lib/protocol/crypto/build/Release/sshcrypto.node");
+  } catch (cause) {
+    throw new CaissonError(
+      "unavailable",
+      "The native cryptography of the SSH library is not built for this Node.js. Run: node scripts/setup.mjs --for start",
+      { cause },
+    );
+  }
+}
+
+export function socketOf(connection: Connection): Socket {
+  return inside(connection)._sock;
+}
+
+/** Sends SSH_MSG_DISCONNECT with words, which every client shows; the library sends none. Does not close the socket. */
+export function sendDisconnect(connection: Connection, reason: number, words: string): void {
+  const { _protocol: protocol } = inside(connection);
+  const text = Buffer.from(words);
+  const { write } = protocol._packetRW;
+  let at = write.allocStartKEX;
+  const packet = write.alloc(13 + text.length, true);
+  packet[at] = disconnectMessage;
+  packet.writeUInt32BE(reason, (at += 1));
+  packet.writeUInt32BE(text.length, (at += 4));
+  packet.set(text, (at += 4));
+  // The language: none.
+  packet.writeUInt32BE(0, at + text.length);
+  protocol._cipher.encrypt(write.finalize(packet, true));
+}
+
+interface Outgoing {
+  readonly _waitWindow: boolean;
+  _chunk: unknown;
+  _chunkcb: unknown;
+  _chunkErr: unknown;
+  _chunkcbErr: unknown;
+}
+
+/** Whether something written to a channel waits for its client to open the window. */
+export function waitsForWindow(channel: ServerChannel): boolean {
+  return (channel as unknown as Outgoing)._waitWindow;
+}
+
+/** The library does not forget what had waited, and sends it again in place of what waits next on the channel's other stream. */
+export function forgetWaiting(channel: ServerChannel): void {
+  const outgoing = channel as unknown as Outgoing;
+  outgoing._chunk = outgoing._chunkcb = outgoing._chunkErr = outgoing._chunkcbErr = undefined;
+}
+
+export function beginRekey(connection: Connection): void {
+  inside(connection)._protocol.rekey();
+}
+
+export function isExchangingKeys(connection: Connection): boolean {
+  return inside(connection)._protocol._kexinit !== undefined;
+}
+
+/** Messages that wait for the end of a key exchange. */
+export function queuedMessages(connection: Connection): number {
+  return inside(connection)._protocol._queue?.length ?? 0;
+}
+
+function inside(connection: Connection): Internals {
+  return connection as unknown as Internals;
+}

@@ -1,0 +1,130 @@
+/**
+ * Ports and UNIX sockets inside the sandbox that lead to the client's side (`ssh -R`). The agent listens, inside; nothing listens on the
+ * node.
+ */
+import type { EventEmitter } from "node:events";
+import { isIP } from "node:net";
+import type { AcceptedSocket, ListenPlace, SshRoute } from "@caisson/protocol";
+import type { Logger } from "pino";
+import type { Connection, ServerChannel } from "ssh2";
+import type { Flow } from "./flow.ts";
+import { join } from "./forward.ts";
+import { sshLimits } from "./limits.ts";
+
+export interface RemoteForwardOptions {
+  readonly connection: Connection;
+  readonly route: SshRoute;
+  readonly flow: Flow;
+  readonly violated: () => void;
+  /** A place for one more channel of the sandbox; undefined: there is none. */
+  readonly place: () => (() => void) | undefined;
+  readonly log: Logger;
+}
+
+type Accept = ((port?: number) => void) | undefined;
+type Reject = (() => void) | undefined;
+
+interface Info {
+  readonly socketPath?: string;
+  readonly bindAddr?: string;
+  readonly bindPort?: number;
+}
+
+/** What a client asks for and cancels by the same words. */
+type Wanted = { readonly path: string } | { readonly host: string; readonly port: number };
+
+export function serveRemoteForwards({ connection, route, flow, violated, place, log }: RemoteForwardOptions): void {
+  const listening = new Map<string, AbortController>();
+  connection.once("close", () => {
+    for (const stop of listening.values()) stop.abort();
+  });
+
+  const answer = (accept: Accept, reject: Reject, name: string, info: Info) => {
+    const wanted = wantedBy(info);
+    if (wanted === undefined) return reject?.();
+    if (name === "tcpip-forward" || name === "streamlocal-forward@openssh.com") {
+      start(wanted, (port) => accept?.(port)).catch((error: unknown) => {
+        log.debug({ err: error }, "a port inside was not forwarded");
+        reject?.();
+      });
+      return;
+    }
+    const stop = listening.get(keyOf(wanted));
+    if (stop === undefined) return reject?.();
+    stop.abort();
+    accept?.();
+  };
+  // The library's types have an overload for each kind of request.
+  (connection as EventEmitter).on("request", answer);
+
+  async function start(wanted: Wanted, started: (port: number) => void): Promise<void> {
+    if (listening.size >= sshLimits.remoteForwards) throw new Error("too many forwarded ports");
+    const key = keyOf(wanted);
+    if (listening.has(key)) throw new Error("the client already listens there");
+    const stop = new AbortController();
+    listening.set(key, stop);
+    try {
+      const { port, accepted } = await route.agent.listen(placeOf(wanted), { signal: stop.signal });
+      // With port 0 the client cancels, and is asked for a channel, by the port that it got.
+      const bound = "port" in wanted ? { host: wanted.host, port } : wanted;
+      listening.delete(key);
+      listening.set(keyOf(bound), stop);
+      started(port);
+      take(accepted, bound)
+        .catch((error: unknown) => log.debug({ err: error }, "a port inside is no longer forwarded"))
+        .finally(() => {
+          stop.abort();
+          listening.delete(keyOf(bound));
+        });
+    } catch (error) {
+      stop.abort();
+      listening.delete(key);
+      throw error;
+    }
+  }
+
+  async function take(accepted: AsyncIterable<AcceptedSocket>, bound: Wanted): Promise<void> {
+    for await (const one of accepted) {
+      const free = place();
+      if (free === undefined) {
+        one.socket.destroy();
+        continue;
+      }
+      lead(one, bound)
+        .catch((error: unknown) => log.debug({ err: error }, "a connection from inside failed"))
+        .finally(() => {
+          one.socket.destroy();
+          free();
+        });
+    }
+  }
+
+  /** Asks the client for a channel, and joins it with the socket. */
+  async function lead({ socket, peerHost, peerPort }: AcceptedSocket, bound: Wanted): Promise<void> {
+    const channel = await new Promise<ServerChannel>((resolve, reject) => {
+      const opened = (error: Error | undefined, made: ServerChannel) =>
+        error === undefined ? resolve(made) : reject(error);
+      if ("path" in bound) connection.openssh_forwardOutStreamLocal(bound.path, opened);
+      else connection.forwardOut(bound.host, bound.port, peerHost, peerPort, opened);
+    });
+    await join(channel, socket, { flow, violated });
+  }
+}
+
+function wantedBy(info: Info): Wanted | undefined {
+  if (info.socketPath !== undefined) return info.socketPath.length > 107 ? undefined : { path: info.socketPath };
+  if (info.bindAddr === undefined || info.bindPort === undefined || info.bindPort > 65_535) return undefined;
+  return { host: info.bindAddr, port: info.bindPort };
+}
+
+function keyOf(wanted: Wanted): string {
+  return "path" in wanted ? wanted.path : `${wanted.port} ${wanted.host}`;
+}
+
+/** RFC 4254, 7.1. Whatever is no address is `localhost`: nothing inside has another one. */
+function placeOf(wanted: Wanted): ListenPlace {
+  if ("path" in wanted) return wanted;
+  const { host, port } = wanted;
+  if (host === "" || host === "*" || host === "0.0.0.0") return { host: "", port };
+  return { host: isIP(host) === 0 ? "127.0.0.1" : host, port };
+}
