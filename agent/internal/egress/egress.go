@@ -17,7 +17,7 @@ func Start() (*Tunnel, error) {
 	if err := plumb(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join((&Resolver{names}).listen(), carrier.listen(), setRules()); err != nil {
+	if err := errors.Join(NewResolver(names, tunnel).listen(), carrier.listen(), setRules()); err != nil {
 		return nil, err
 	}
 	return tunnel, nil

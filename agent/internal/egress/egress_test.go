@@ -73,7 +73,7 @@ func ask(r *Resolver, name string, kind uint16) *dns.Msg {
 }
 
 func TestResolver(t *testing.T) {
-	r := &Resolver{NewNames()}
+	r := &Resolver{names: NewNames()}
 	for _, one := range []struct {
 		name   string
 		kind   uint16
@@ -122,7 +122,7 @@ func FuzzResolver(f *testing.F) {
 		if question.Unpack(packet) != nil {
 			return
 		}
-		r := &Resolver{NewNames()}
+		r := &Resolver{names: NewNames()}
 		answer := r.Answer(question)
 		if answer.Id != question.Id || !answer.Response {
 			t.Fatal("no answer to this question")

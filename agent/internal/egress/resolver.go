@@ -20,12 +20,30 @@ const (
 	resolverAddress = "127.0.0.53:53"
 )
 
-// Resolver answers every question by itself; no question ever leaves the machine.
-type Resolver struct{ names *Names }
+// Resolver answers questions for addresses by itself. The host is asked for other records, and decides by policy.
+type Resolver struct {
+	names *Names
+	// Nil: there are no other records.
+	lookup  func(name string, kind uint16) ([]record, int)
+	lookups chan struct{}
+}
+
+// NewResolver makes a resolver that asks the host through a tunnel.
+func NewResolver(names *Names, tunnel *Tunnel) *Resolver {
+	return &Resolver{names: names, lookup: tunnel.Lookup, lookups: make(chan struct{}, maxLookups)}
+}
 
 // ServeDNS answers one message.
 func (r *Resolver) ServeDNS(w dns.ResponseWriter, request *dns.Msg) {
-	w.WriteMsg(r.Answer(request))
+	answer := r.Answer(request)
+	if _, udp := w.LocalAddr().(*net.UDPAddr); udp {
+		size := dns.MinMsgSize
+		if extra := request.IsEdns0(); extra != nil {
+			size = max(size, int(extra.UDPSize()))
+		}
+		answer.Truncate(size)
+	}
+	w.WriteMsg(answer)
 }
 
 // Answer makes the answer to a message.
@@ -64,6 +82,10 @@ func (r *Resolver) answer(question dns.Question, answer *dns.Msg) {
 		answer.Rcode = dns.RcodeNameError
 		return
 	}
+	if _, ok := forwarded[question.Qtype]; ok && r.lookup != nil && !isLocal(name) {
+		r.ask(name, header, answer)
+		return
+	}
 	if question.Qtype != dns.TypeA && question.Qtype != dns.TypeAAAA {
 		// The name exists, but nothing of that type.
 		return
@@ -76,6 +98,22 @@ func (r *Resolver) answer(question dns.Question, answer *dns.Msg) {
 		answer.Answer = []dns.RR{&dns.A{Hdr: header, A: v4.AsSlice()}}
 	default:
 		answer.Answer = []dns.RR{&dns.AAAA{Hdr: header, AAAA: v6.AsSlice()}}
+	}
+}
+
+// ask fills an answer with what the host says.
+func (r *Resolver) ask(name string, header dns.RR_Header, answer *dns.Msg) {
+	select {
+	case r.lookups <- struct{}{}:
+		defer func() { <-r.lookups }()
+	default:
+		answer.Rcode = dns.RcodeServerFailure
+		return
+	}
+	records, code := r.lookup(name, header.Rrtype)
+	answer.Rcode = code
+	for _, one := range records {
+		answer.Answer = append(answer.Answer, one.rr(header))
 	}
 }
 

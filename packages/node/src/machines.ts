@@ -11,6 +11,7 @@ import {
   type MachineInfo,
   type MachineSpec,
   type MachineUsage,
+  type EgressSpec,
   type NodeMachines,
   type NodeStatus,
   type RootDisk,
@@ -161,6 +162,11 @@ export class MachineTable implements NodeMachines {
 
   async usage(id: string): Promise<MachineUsage> {
     return this.#require(id).usage();
+  }
+
+  async setEgress(id: string, egress: EgressSpec): Promise<void> {
+    const machine = this.#require(id);
+    await this.#options.egress.attach({ sandboxId: id, socketPath: machine.egressSocket, ...egress });
   }
 
   async overlayDisk(id: string, serial: string, overlay: LayerId): Promise<void> {

@@ -1,5 +1,6 @@
 /** Refuses, when a sandbox is created, what the proxy could not enforce later. */
 import { CaissonError, type EgressPolicy, type SecretBinding } from "@caisson/protocol";
+import { checkExceptions } from "./exceptions.ts";
 import { parsePattern, patternsOverlap } from "./pattern.ts";
 import { compilePolicy } from "./policy.ts";
 import { checkSecrets } from "./secrets.ts";
@@ -10,6 +11,7 @@ import { checkSecrets } from "./secrets.ts";
  */
 export function validateEgress(policy: EgressPolicy, secrets: readonly SecretBinding[]): void {
   checkHosts(policy, secrets);
+  checkExceptions(policy, secrets);
   checkSecrets(secrets);
 }
 

@@ -3,6 +3,10 @@
 /** Absent `allow`: unrestricted (internal ranges stay closed). Empty: nothing. Patterns follow `allowNet` of the wire contract. */
 export interface EgressPolicy {
   readonly allow?: readonly string[];
+  /** Hosts whose TLS is not terminated and whose bytes are not read. Patterns as in `allow`. No secret can be for them. */
+  readonly passThrough?: readonly string[];
+  /** By pattern of hosts: certificates (PEM) that are trusted for them, in place of the public authorities. */
+  readonly authorities?: Readonly<Record<string, string>>;
   /** Bytes that may leave to any one host over the sandbox's life. Absent: no limit. */
   readonly maxBytesOutPerHost?: number;
 }
@@ -46,7 +50,7 @@ export interface EgressEvent {
   readonly port: number;
   /** The address dialled, when one was. */
   readonly address?: string;
-  readonly protocol: "tcp" | "tls" | "http/1.1" | "h2" | "websocket" | "unknown";
+  readonly protocol: "tcp" | "tls" | "http/1.1" | "h2" | "websocket" | "dns" | "unknown";
   readonly verdict: EgressVerdict;
   /** The rule that decided, for people and for filters: stable kebab-case words such as `host-not-allowed`. */
   readonly rule: string;

@@ -138,6 +138,11 @@ export interface NodeMachines {
   overlayDisk(id: string, serial: string, overlay: LayerId): Promise<void>;
   /** The layer that each disk of `root` and `volumes` writes to now, by serial. @throws CaissonError `not_found`, `unavailable` */
   diskLayers(id: string): Promise<Readonly<Record<string, LayerId>>>;
+  /**
+   * Applies another policy, or other secrets, to a running machine. Its connections to the outside end.
+   * @throws CaissonError `not_found`, `invalid_argument` when they cannot be enforced
+   */
+  setEgress(id: string, egress: EgressSpec): Promise<void>;
   /** A client of the agent inside a machine. @throws CaissonError `unavailable` when there is no such machine */
   agent(id: string): Agent;
 }

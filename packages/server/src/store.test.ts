@@ -54,6 +54,7 @@ for (const kind of ["SQLite", "PostgreSQL"] as const) {
       writable_bytes: 0,
       session: 1,
       allow_net: null,
+      network: null,
       created_at: Date.now(),
       stop_at: null,
       stopped_at: null,

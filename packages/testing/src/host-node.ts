@@ -193,6 +193,10 @@ class HostMachines implements NodeMachines {
 
   async discard(): Promise<void> {}
 
+  setEgress(): Promise<never> {
+    return withoutMachine();
+  }
+
   overlayDisk(): Promise<never> {
     return withoutMachine();
   }

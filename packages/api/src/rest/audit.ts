@@ -30,7 +30,7 @@ export const auditEvent = z
     host: z.string(),
     port: z.int(),
     address: z.string().optional(),
-    protocol: z.enum(["tcp", "tls", "http/1.1", "h2", "websocket", "unknown"]),
+    protocol: z.enum(["tcp", "tls", "http/1.1", "h2", "websocket", "dns", "unknown"]),
     verdict: z.enum(["allowed", "refused", "failed"]),
     rule: z.string(),
     method: z.string().optional(),

@@ -22,6 +22,20 @@ export const secretSchema = z.object({
   pathPrefixes: optional(z.array(z.string().startsWith("/").max(1024)).max(64)),
 });
 
+/** Exceptions from interception, by host: an addition of Caisson to the public contract. */
+export const networkSchema = z
+  .object({
+    passThrough: optional(z.array(z.string().max(260)).max(64)).describe(
+      "Hosts whose connections are passed through unread: for client certificates, pinned certificates and forward proxies. No secret can be for them.",
+    ),
+    authorities: optional(z.record(z.string().max(260), z.string().max(65_536))).describe(
+      "By host: certificates (PEM) that are trusted for it in place of the public authorities, for private and self-signed ones.",
+    ),
+  })
+  .meta({ id: "SandboxNetwork" });
+
+export type SandboxNetwork = z.infer<typeof networkSchema>;
+
 export const createConfigSchema = z
   .object({
     stop_at_ms: optional(z.int().describe("End of life, epoch milliseconds. Absent: see `timeout`.")),
@@ -33,6 +47,7 @@ export const createConfigSchema = z
       z.union([z.array(z.object({ volume: z.string(), path: z.string() })), z.record(z.string(), z.string())]),
     ),
     allow_net: optional(z.array(z.string().max(260)).max(1024)),
+    network: optional(networkSchema),
     secrets: optional(z.record(variableName, secretSchema)),
     env: optional(z.record(variableName, variableValue)),
     region: optional(z.string()),

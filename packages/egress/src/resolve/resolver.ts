@@ -2,6 +2,7 @@
 import { Resolver as DnsResolver } from "node:dns/promises";
 import { isIP } from "node:net";
 import { canonicalHost, formatHostAndPort, type Host, parseHostAndPort } from "@caisson/policy";
+import { askRecords, type Found, type RecordType } from "./records.ts";
 import { isInternal, isOwnAddress, listOf } from "./ranges.ts";
 
 export interface Target {
@@ -25,6 +26,8 @@ export interface ResolverOptions {
 
 export interface Resolver {
   resolve(host: Host, port: number): Promise<Resolution>;
+  /** Records other than addresses. The caller has checked the name. */
+  records(name: string, type: RecordType): Promise<Found>;
 }
 
 interface CacheEntry {
@@ -75,6 +78,7 @@ export function createResolver(options: ResolverOptions): Resolver {
   };
 
   return {
+    records: (name, type) => askRecords(dns, name, type),
     async resolve(host, port) {
       const exact = mapped.get(formatHostAndPort(host, port)) ?? mapped.get(formatHostAndPort(host));
       if (exact !== undefined) return found([exact.address], exact.port ?? port);

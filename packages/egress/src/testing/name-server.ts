@@ -11,9 +11,13 @@ export interface NameServer {
   close(): void;
 }
 
-/** @param answer addresses for a name, by family; TTL in seconds */
+/**
+ * @param answer addresses for a name, by family; TTL in seconds
+ * @param others the data of other records, by type; undefined: there is no such name
+ */
 export async function startNameServer(
   answer: (name: string) => { addresses: readonly string[]; ttl?: number },
+  others: (name: string, type: number) => readonly Buffer[] | undefined = () => [],
 ): Promise<NameServer> {
   const socket: Socket = createSocket("udp4");
   const questions: string[] = [];
@@ -26,23 +30,26 @@ export async function startNameServer(
     }
     const type = query.readUInt16BE(offset + 1);
     const question = query.subarray(12, offset + 5);
-    questions.push(`${labels.join(".")} ${type === 28 ? "AAAA" : "A"}`);
-    const { addresses, ttl = 0 } = answer(labels.join(".").toLowerCase());
-    const records = addresses
-      .filter((address) => isIPv4(address) === (type === 1))
-      .map((address) => {
-        const data = isIPv4(address) ? Buffer.from(address.split(".").map(Number)) : ipv6(address);
-        const record = Buffer.alloc(12);
-        record.writeUInt16BE(0xc00c, 0);
-        record.writeUInt16BE(type, 2);
-        record.writeUInt16BE(1, 4);
-        record.writeUInt32BE(ttl, 6);
-        record.writeUInt16BE(data.length, 10);
-        return Buffer.concat([record, data]);
-      });
+    const name = labels.join(".").toLowerCase();
+    questions.push(`${labels.join(".")} ${{ 1: "A", 28: "AAAA", 33: "SRV", 16: "TXT", 15: "MX" }[type] ?? type}`);
+    const { addresses, ttl = 0 } = answer(name);
+    const ofAddresses = (): Buffer[] =>
+      addresses
+        .filter((address) => isIPv4(address) === (type === 1))
+        .map((address) => (isIPv4(address) ? Buffer.from(address.split(".").map(Number)) : ipv6(address)));
+    const all = type === 1 || type === 28 ? ofAddresses() : others(name, type);
+    const records = (all ?? []).map((data) => {
+      const record = Buffer.alloc(12);
+      record.writeUInt16BE(0xc00c, 0);
+      record.writeUInt16BE(type, 2);
+      record.writeUInt16BE(1, 4);
+      record.writeUInt32BE(ttl, 6);
+      record.writeUInt16BE(data.length, 10);
+      return Buffer.concat([record, data]);
+    });
     const header = Buffer.alloc(12);
     query.copy(header, 0, 0, 2);
-    header.writeUInt16BE(0x8180, 2);
+    header.writeUInt16BE(all === undefined ? 0x8183 : 0x8180, 2);
     header.writeUInt16BE(1, 4);
     header.writeUInt16BE(records.length, 6);
     socket.send(Buffer.concat([header, question, ...records]), from.port, from.address);

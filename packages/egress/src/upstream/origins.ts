@@ -1,4 +1,5 @@
 /** The upstream connections of one sandbox, shared by its requests and by nobody else. */
+import type { SecureContext } from "node:tls";
 import type { Host } from "@caisson/policy";
 import type { Target } from "../resolve/resolver.ts";
 import { Origin, type OriginOptions } from "./origin.ts";
@@ -11,17 +12,31 @@ export class Origins {
   readonly #options: OriginOptions;
   readonly #origins = new Map<string, Origin>();
 
-  constructor(options: Omit<OriginOptions, "tlsSessions" | "budget">) {
+  readonly #trustFor: (host: Host, port: number) => SecureContext | undefined;
+
+  /** @param trustFor the trust for hosts that have their own */
+  constructor(
+    options: Omit<OriginOptions, "tlsSessions" | "budget">,
+    trustFor: (host: Host, port: number) => SecureContext | undefined = () => undefined,
+  ) {
+    this.#trustFor = trustFor;
     this.#options = { ...options, tlsSessions: new Map(), budget: new WindowBudget() };
   }
 
   /** A new answer of DNS is a new target and so a new set of connections; the old ones drain. */
-  get(scheme: "https" | "http", host: Host, target: Target): Origin {
-    const key = `${scheme} ${host.text} ${target.key}`;
+  get(scheme: "https" | "http", host: Host, target: Target, port = target.port): Origin {
+    const key = `${scheme} ${host.text}:${port} ${target.key}`;
     let origin = this.#origins.get(key);
     if (origin === undefined) {
       this.#makeRoom();
-      origin = new Origin(scheme, host.text, target, this.#options);
+      // A session that was verified by another trust must not be resumed.
+      const trust = this.#trustFor(host, port);
+      origin = new Origin(
+        scheme,
+        host.text,
+        target,
+        trust === undefined ? this.#options : { ...this.#options, trust, tlsSessions: new Map() },
+      );
     }
     origin.usedAt = performance.now();
     this.#origins.delete(key);

@@ -2,6 +2,11 @@
 import { readFileSync } from "node:fs";
 import { createSecureContext, getCACertificates, type SecureContext } from "node:tls";
 
+/** Trusts these certificates (PEM) alone: an authority, or the certificate of a server that nobody has signed. */
+export function trustOnly(pem: string): SecureContext {
+  return createSecureContext({ ca: pem, minVersion: "TLSv1.2", allowPartialTrustChain: true });
+}
+
 /** @throws Error when a file cannot be read; the configuration is wrong then */
 export function createUpstreamTrust(extraCa: readonly string[]): SecureContext {
   const extra = extraCa.map((path) => readFileSync(path, "utf8"));

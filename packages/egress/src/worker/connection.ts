@@ -62,7 +62,8 @@ export async function acceptConnection(
       const internal = resolution.rule === "internal-address";
       return answer(internal ? 403 : 502, internal ? "refused" : "failed", resolution.rule, resolution.detail);
     }
-    const reads = sandbox.policy.restricted || sandbox.vault.concerns(host, port);
+    const passes = sandbox.policy.passes(host, port);
+    const reads = !passes && (sandbox.policy.restricted || sandbox.vault.concerns(host, port));
     if (stream.destroyed) return record.done("allowed", "guest-left");
     stream.respond({ ":status": 200 });
     stream.on("close", () => record.done("allowed", "allowed"));
@@ -74,7 +75,7 @@ export async function acceptConnection(
       record,
       signal: left.signal,
       reads,
-      judged: sandbox.policy.restricted || sandbox.vault.learns(host),
+      judged: !passes && (sandbox.policy.restricted || sandbox.vault.learns(host)),
     };
     count(connection, stream);
     await speak(connection, stream);

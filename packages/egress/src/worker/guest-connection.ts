@@ -15,7 +15,7 @@ export interface GuestConnection {
   readonly signal: AbortSignal;
   /** Whether the bytes must be read: a secret may go there, or only some hosts are allowed. */
   readonly reads: boolean;
-  /** Whether it matters which host is named inside: there is a list of hosts, or a secret is for this one. */
+  /** Whether it matters which host is named inside: there is a list of hosts, or a secret is for this one, and it is not passed through. */
   readonly judged: boolean;
 }
 

@@ -11,10 +11,11 @@ export interface Inside {
 
 /** Opens a connection to the checked address, inside verified TLS if the guest's own TLS was terminated. */
 export async function openUpstream(
-  { sandbox, host, target, record, signal }: GuestConnection,
+  { sandbox, host, port, target, record, signal }: GuestConnection,
   inside: Inside | undefined,
 ): Promise<Duplex> {
-  const { dialing } = sandbox.shared;
+  const own = sandbox.trustFor(host, port);
+  const dialing = own === undefined ? sandbox.shared.dialing : { ...sandbox.shared.dialing, trust: own };
   const alpn = inside?.alpn === undefined ? [] : [inside.alpn];
   const { socket, address } =
     inside === undefined

@@ -9,6 +9,7 @@ import {
 import type { Socket } from "node:net";
 import { connectPort, egressLimits, PortMeter } from "@caisson/guest-port";
 import { acceptConnection } from "./connection.ts";
+import { answerLookup, isLookup } from "./lookup.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 /** Bounds on one guest: counts, bytes, MiB (`memory`), milliseconds. */
@@ -104,7 +105,8 @@ function serveSession(
     signal.addEventListener("abort", end, { once: true });
     session.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
       connection.follow(stream);
-      void acceptConnection(sandbox, stream, headers);
+      if (isLookup(headers)) void answerLookup(sandbox, stream, headers);
+      else void acceptConnection(sandbox, stream, headers);
     });
     session.on("error", () => socket.destroy());
     session.once("close", () => {

@@ -1,4 +1,5 @@
 /** Everything the proxy holds for one sandbox. */
+import type { SecureContext } from "node:tls";
 import type { EgressAttachment, EgressEvent } from "@caisson/protocol";
 import { compilePolicy, type Host, type Policy } from "@caisson/policy";
 import type { Authority } from "../authority/authority.ts";
@@ -10,6 +11,8 @@ import { createRecorder, type Deliver } from "../record/recorder.ts";
 import { createRedactor } from "../redact/redactor.ts";
 import type { OriginOptions } from "../upstream/origin.ts";
 import { Origins } from "../upstream/origins.ts";
+import { trustOnly } from "../upstream/trust.ts";
+import type { Found, RecordType } from "../resolve/records.ts";
 import type { Resolver } from "../resolve/resolver.ts";
 import { createVault } from "../secrets/vault.ts";
 
@@ -27,6 +30,12 @@ export interface Sandbox extends Principal {
   readonly authority: Authority;
   readonly terminator: TlsTerminator;
   readonly shared: Shared;
+  /** Records other than addresses, of a name that policy allows. */
+  lookUp(name: string, type: RecordType, signal: AbortSignal): Promise<Found>;
+  /** Whether one more question for records may be asked now. */
+  mayLookUp(): boolean;
+  /** What is trusted for a host with an authority of its own; undefined: the usual ones. */
+  trustFor(host: Host, port: number): SecureContext | undefined;
   /** Hands on the events that still wait. */
   flush(): void;
   /** Counts bytes on their way to a host; false when its budget is used up. */
@@ -42,6 +51,9 @@ const maxBudgets = 10_000;
  */
 export const maxExchanges = 512;
 
+/** Questions for records: as many at once, and in each second after that. */
+const lookupRate = { burst: 100, perSecond: 20 } as const;
+
 export async function createSandbox(attachment: EgressAttachment, shared: Shared): Promise<Sandbox> {
   const policy = compilePolicy(attachment.policy);
   const redactor = createRedactor(attachment.secrets);
@@ -49,6 +61,14 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
   const recorder = createRecorder(shared.deliver);
   const lookups = limiter(maxLookups);
   const spent = new Map<string, number>();
+  const contexts = new Map<string, SecureContext>();
+  const trustFor = (host: Host, port: number): SecureContext | undefined => {
+    const pem = policy.authorityOf(host, port);
+    if (pem === undefined) return undefined;
+    const context = contexts.get(pem) ?? trustOnly(pem);
+    contexts.set(pem, context);
+    return context;
+  };
   let exchanges = 0;
   return {
     id: attachment.sandboxId,
@@ -57,7 +77,10 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
     redactor,
     authority,
     terminator: new TlsTerminator(authority),
-    origins: new Origins(shared.dialing),
+    origins: new Origins(shared.dialing, trustFor),
+    trustFor,
+    lookUp: (name, type, signal) => lookups(() => shared.resolver.records(name, type), signal),
+    mayLookUp: bucket(lookupRate),
     shared,
     flush: () => recorder.flush(),
     resolve: (host, port, signal) => lookups(() => shared.resolver.resolve(host, port), signal),
@@ -83,6 +106,19 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
       else return false;
       return total <= budget;
     },
+  };
+}
+
+/** @returns takes a token from a bucket; false when there is none */
+function bucket({ burst, perSecond }: { readonly burst: number; readonly perSecond: number }): () => boolean {
+  let [tokens, at] = [burst, performance.now()];
+  return () => {
+    const now = performance.now();
+    tokens = Math.min(burst, tokens + ((now - at) / 1000) * perSecond);
+    at = now;
+    if (tokens < 1) return false;
+    tokens--;
+    return true;
   };
 }
 

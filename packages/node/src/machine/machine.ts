@@ -205,6 +205,11 @@ export class RunningMachine {
     return this.#options.holdings.record.vcpus;
   }
 
+  /** Unix socket of its egress port. */
+  get egressSocket(): string {
+    return this.#options.vm.egressSocket;
+  }
+
   /** See `Vm.stalled`. */
   stalled(): Promise<boolean> {
     return this.#options.vm.stalled();

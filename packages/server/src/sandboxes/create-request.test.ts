@@ -14,6 +14,7 @@ test("an empty configuration is a session with the default memory and an open ne
     memory: 1280,
     labels: {},
     allowNet: undefined,
+    network: {},
     secrets: {},
     env: {},
     root: undefined,

@@ -1,5 +1,5 @@
 /** What a client asks for when it creates a sandbox (config header, wire contract 2.2), checked against the limits. */
-import { check, createConfigSchema, type CreateConfig } from "@caisson/api";
+import { check, createConfigSchema, type CreateConfig, type SandboxNetwork } from "@caisson/api";
 import { CaissonError, type Config } from "@caisson/protocol";
 import { z } from "zod";
 import { faultOfLabels } from "../kernel/labels/check.ts";
@@ -13,6 +13,7 @@ export interface CreateRequest {
   readonly memory: number;
   readonly labels: Readonly<Record<string, string>>;
   readonly allowNet: readonly string[] | undefined;
+  readonly network: SandboxNetwork;
   readonly secrets: NonNullable<CreateConfig["secrets"]>;
   readonly env: Readonly<Record<string, string>>;
   readonly root: string | undefined;
@@ -27,7 +28,7 @@ export function checkCreateConfig(raw: unknown, config: Config, now: number): Cr
       "invalid_argument",
       `The sandbox configuration is not valid:\n${z.prettifyError({ issues: [...parsed.faults] })}`,
     );
-  const { memory_mb, labels, root, volumes, allow_net, secrets, env } = parsed.data;
+  const { memory_mb, labels, root, volumes, allow_net, network, secrets, env } = parsed.data;
   const memory = memory_mb ?? config.sandbox.memoryDefault;
   const { memoryMin, memoryMax } = config.sandbox;
   if (memory < memoryMin || memory > memoryMax)
@@ -39,6 +40,7 @@ export function checkCreateConfig(raw: unknown, config: Config, now: number): Cr
     memory,
     labels: labels ?? {},
     allowNet: allow_net ?? undefined,
+    network: network ?? {},
     secrets: secrets ?? {},
     env: env ?? {},
     root: (typeof root === "string" ? root : root?.volume) ?? undefined,

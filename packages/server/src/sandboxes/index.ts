@@ -5,7 +5,7 @@ import { nodesService } from "../nodes/index.ts";
 import { secretStore } from "../secrets/index.ts";
 import { volumesService } from "../volumes/index.ts";
 import { workloads as workloadsService } from "../workloads/index.ts";
-import { bounds, nodes as nodeColumn } from "./migrations.ts";
+import { bounds, network, nodes as nodeColumn } from "./migrations.ts";
 import { removeEnded } from "./retention.ts";
 import { sandboxRoutes } from "./routes.ts";
 import { Sandboxes } from "./sandboxes.ts";
@@ -31,7 +31,11 @@ const day = 24 * 3600_000;
 
 export const sandboxesSlice: Slice = {
   name: "sandboxes",
-  migrations: { "2026-12-01-sandbox-nodes": { up: nodeColumn }, "2026-12-02-sandbox-bounds": { up: bounds } },
+  migrations: {
+    "2026-12-01-sandbox-nodes": { up: nodeColumn },
+    "2026-12-02-sandbox-bounds": { up: bounds },
+    "2026-12-03-sandbox-network": { up: network },
+  },
   setup({ db, config, lockRows, log, services, publicUrl }) {
     const nodes = services.use(nodesService);
     const workloads = services.use(workloadsService);

@@ -7,6 +7,11 @@ export async function nodes(db: Kysely<unknown>): Promise<void> {
   await db.schema.createIndex("sandboxes_node").on("sandboxes").columns(["node_id", "phase"]).execute();
 }
 
+/** Hosts that are passed through, and authorities of hosts. */
+export async function network(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable("sandboxes").addColumn("network", "text").execute();
+}
+
 type Labelled = {
   sandboxes: { id: string; org_id: string; labels: string; created_at: number };
   sandbox_labels: LabelRow;

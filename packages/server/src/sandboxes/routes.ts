@@ -1,5 +1,5 @@
 /** REST for sandboxes (wire contract 1.6). Both clients' paths are served on every base. */
-import { extendRequest, extendResponse, sandboxSchema } from "@caisson/api";
+import { extendRequest, extendResponse, networkSchema, sandboxSchema } from "@caisson/api";
 import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { HttpVariables } from "../kernel/http/context.ts";
@@ -25,6 +25,10 @@ export function sandboxRoutes(context: SandboxRoutesContext): (app: OpenAPIHono<
   return (app) => {
     for (const path of ["/api/v2/sandboxes", "/api/v3/sandboxes"])
       app.openapi(listRoute(path), (c) => list(c, context));
+    app.openapi(networkRoute, async (c) => {
+      await context.sandboxes.setNetwork(c.get("org").id, c.req.param("id") ?? "", c.req.valid("json"));
+      return c.body(null, 204);
+    });
     for (const path of ["/api/v3/sandbox/{id}", "/api/v3/sandboxes/{id}"]) {
       app.openapi(killRoute(path), async (c) => {
         await context.sandboxes.kill(c.get("org").id, c.req.param("id") ?? "");
@@ -66,6 +70,20 @@ const listRoute = (path: string) =>
       ...refusals(400, 401, 403),
     },
   });
+
+const networkRoute = createRoute({
+  method: "put",
+  path: "/api/v1/sandboxes/{id}/network",
+  summary: "Change which hosts a sandbox reaches unread, and which authorities are trusted for single hosts",
+  request: {
+    params: idParameter,
+    body: { required: true, content: { "application/json": { schema: networkSchema } } },
+  },
+  responses: {
+    204: { description: "It applies. Connections of the sandbox to the outside have ended." },
+    ...refusals(400, 401, 403, 404, 410, 413, 503),
+  },
+});
 
 const killRoute = (path: string) =>
   createRoute({

@@ -1,5 +1,6 @@
 /** Creates, extends and ends sandboxes. The store is the truth; `LiveSandbox` is what this process holds beside it. */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { SandboxNetwork } from "@caisson/api";
 import { validateEgress } from "@caisson/policy";
 import {
   CaissonError,
@@ -21,6 +22,7 @@ import { checkStopAt, type CreateRequest } from "./create-request.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Ends, within, type End } from "./ends.ts";
 import { LiveSandbox } from "./live-sandbox.ts";
+import { networkColumn, policyOf, policyOfRow } from "./network.ts";
 import type { SandboxRow, SandboxStore } from "./store.ts";
 
 /** WebSocket close codes that a client treats as a normal end are 1000 and 1001. */
@@ -117,7 +119,7 @@ export class Sandboxes implements WorkloadOwner {
 
   async #create(id: string, org: Org, request: CreateRequest, signal: AbortSignal): Promise<LiveSandbox> {
     const { config, nodes, store, volumes, workloads, log } = this.#options;
-    const policy = request.allowNet === undefined ? {} : { allow: request.allowNet };
+    const policy = policyOf(request.allowNet, request.network);
     const secrets = bindSecrets(withoutNulls(request.secrets));
     validateEgress(policy, secrets);
     const { region, vcpus } = config.sandbox;
@@ -132,6 +134,7 @@ export class Sandboxes implements WorkloadOwner {
       writable_bytes: await volumes.writableBytes(org.id, request.root),
       session: request.session ? 1 : 0,
       allow_net: request.allowNet === undefined ? null : JSON.stringify(request.allowNet),
+      network: networkColumn(request.network),
       created_at: Date.now(),
       stop_at: request.stopAt,
       stopped_at: null,
@@ -320,9 +323,10 @@ export class Sandboxes implements WorkloadOwner {
     return Promise.all(wanted.map((row) => this.#wantedOf(row)));
   }
 
-  async #wantedOf({ id, org_id, allow_net }: SandboxRow): Promise<WantedWorkload> {
+  async #wantedOf(row: SandboxRow): Promise<WantedWorkload> {
+    const { id, org_id } = row;
     try {
-      const policy = allow_net === null ? {} : { allow: JSON.parse(allow_net) as string[] };
+      const policy = policyOfRow(row);
       return { id, orgId: org_id, egress: { policy, secrets: await this.#options.secrets.of(id) } };
     } catch (error) {
       this.#options.log.error({ err: error, sandbox: id }, "a running sandbox stays without network");
@@ -332,6 +336,21 @@ export class Sandboxes implements WorkloadOwner {
 
   adopted(workload: Workload): void {
     this.#keep(workload, false);
+  }
+
+  /**
+   * Changes which hosts of a running sandbox are passed through and which have authorities. Its connections to the outside end.
+   * @throws CaissonError `invalid_argument`, `not_found`, `gone`, `unavailable`
+   */
+  async setNetwork(orgId: string, id: string, network: SandboxNetwork): Promise<void> {
+    await this.find(orgId, id);
+    const { store, workloads } = this.#options;
+    const column = networkColumn(network);
+    const policy = policyOfRow({ ...(await this.row(orgId, id)), network: column });
+    const secrets = await this.#options.secrets.of(id);
+    validateEgress(policy, secrets);
+    if (!(await store.setNetwork(id, column))) throw new CaissonError("gone", `Sandbox ${id} has ended.`);
+    await workloads.setEgress(id, { policy, secrets });
   }
 
   async settle(): Promise<void> {

@@ -85,6 +85,17 @@ export class SandboxStore {
   }
 
   /** Answers whether the sandbox was running. */
+  /** @returns false when it does not run */
+  async setNetwork(id: string, network: string | null): Promise<boolean> {
+    const { numUpdatedRows } = await this.#db
+      .updateTable("sandboxes")
+      .set({ network })
+      .where("id", "=", id)
+      .where("phase", "=", "running")
+      .executeTakeFirst();
+    return numUpdatedRows > 0n;
+  }
+
   async setStopAt(id: string, stopAt: number): Promise<boolean> {
     const result = await this.#db
       .updateTable("sandboxes")

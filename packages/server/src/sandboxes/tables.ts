@@ -20,6 +20,8 @@ export interface SandboxesTable {
   session: number;
   /** JSON array of `allowNet` patterns, null: unrestricted. */
   allow_net: string | null;
+  /** JSON (`SandboxNetwork`), null: no exceptions. */
+  network: string | null;
   created_at: number;
   stop_at: number | null;
   stopped_at: number | null;

@@ -86,6 +86,11 @@ export class Workloads {
     return this.#running.get(id);
   }
 
+  /** Changes what a running workload may reach. @throws CaissonError `not_found`, or what the node throws */
+  async setEgress(id: string, egress: EgressSpec): Promise<void> {
+    await this.#node.machines.setEgress(id, egress);
+  }
+
   /** Whether its machine runs, and a newer version started it, so that it can only be ended. */
   isLeft(id: string): boolean {
     return this.#left.has(id);

