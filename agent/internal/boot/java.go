@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"time"
-	"unicode/utf16"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/sys/unix"
@@ -86,12 +85,7 @@ func renewJavaStore(old, certificate []byte, now time.Time) (store []byte, ok bo
 		}
 	}
 	if len(certificate) > 0 {
-		store = binary.BigEndian.AppendUint32(store, jksTrusted)
-		store = appendJavaText(store, javaAlias)
-		store = binary.BigEndian.AppendUint64(store, uint64(now.UnixMilli()))
-		store = appendJavaText(store, "X.509")
-		store = binary.BigEndian.AppendUint32(store, uint32(len(certificate)))
-		store = append(store, certificate...)
+		store = appendJavaEntry(store, javaAlias, certificate, now)
 		kept++
 	}
 	binary.BigEndian.PutUint32(store[8:], kept)
@@ -113,13 +107,9 @@ func appendJavaText(to []byte, text string) []byte {
 	return append(binary.BigEndian.AppendUint16(to, uint16(len(text))), text...)
 }
 
-// javaDigest guards a store: SHA-1 over the password in UTF-16, a phrase of the authors', and the content.
+// javaDigest guards a store: SHA-1 over a beginning and the content.
 func javaDigest(content []byte) []byte {
-	hash := sha1.New()
-	for _, unit := range utf16.Encode([]rune(javaPassword)) {
-		hash.Write(binary.BigEndian.AppendUint16(nil, unit))
-	}
-	hash.Write([]byte("Mighty Aphrodite"))
+	hash := newJavaDigest()
 	hash.Write(content)
 	return hash.Sum(nil)
 }

@@ -43,7 +43,8 @@ func rehearseOver(folder string, inside func() error) error {
 		}
 		return inside()
 	}
-	return errors.Join(inOwnNamespace(change), unix.Unmount(nextRoot, 0))
+	// Detached, as the folders of container engines are mounted in it.
+	return errors.Join(inOwnNamespace(change), unix.Unmount(nextRoot, unix.MNT_DETACH))
 }
 
 // inOwnNamespace runs a function on a thread that has its own copy of all mounts, root and working directory, and then ends.

@@ -66,7 +66,11 @@ func layOver(lower, disk, target string) error {
 	if err != nil {
 		return failure.From(fmt.Errorf("mount the writable layer over the base image: %w", err))
 	}
-	return checkShell(target)
+	if err := checkShell(target); err != nil {
+		return err
+	}
+	mountEngines(disk, target)
+	return nil
 }
 
 // checkShell tells a root file system from a disk that only looks like one.

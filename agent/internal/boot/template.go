@@ -33,6 +33,8 @@ func Template() error {
 	if err := errors.Join(raiseLimits(), quietKernel()); err != nil {
 		return err
 	}
+	settleKernel()
+	openDevices()
 	for _, folder := range []string{baseFolder, diskFolder, rootFolder, nextFolder} {
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,20 +27,23 @@ const (
 	maxBundle   = 8 << 20
 )
 
-// TrustVariables point tools that bring their own trust anchors to the sandbox's.
+// TrustVariables point tools that bring their own trust anchors to the sandbox's. /etc/environment of the image and the library in
+// images/debian-13/trust-before-libasan.c say the same to programs that get no environment from here.
 func TrustVariables() map[string]string {
-	return map[string]string{
+	variables := map[string]string{
 		// These add to what the tool trusts anyway.
 		"NODE_EXTRA_CA_CERTS": anchorFile,
 		"DENO_CERT":           anchorFile,
-		// These replace it.
-		"SSL_CERT_FILE":      bundleFile,
-		"CURL_CA_BUNDLE":     bundleFile,
-		"REQUESTS_CA_BUNDLE": bundleFile,
-		"PIP_CERT":           bundleFile,
-		"GIT_SSL_CAINFO":     bundleFile,
-		"AWS_CA_BUNDLE":      bundleFile,
 	}
+	// These replace it.
+	for _, name := range []string{
+		"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO", "AWS_CA_BUNDLE",
+		"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "HTTPLIB2_CA_CERTS", "CARGO_HTTP_CAINFO", "NIX_SSL_CERT_FILE", "PERL_LWP_SSL_CA_FILE",
+		"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", "JULIA_SSL_CA_ROOTS_PATH", "HEX_CACERTS_PATH",
+	} {
+		variables[name] = bundleFile
+	}
+	return variables
 }
 
 // Trust makes a certificate a trust anchor of the system, in place of the one of an earlier life of this root.
@@ -73,6 +77,9 @@ func trust(certificate string) (link string, err error) {
 		return "", failure.From(err)
 	}
 	trustInJava(der)
+	if err := trustInStores(der); err != nil {
+		log.Printf("boot: could not add the certificate to the stores in memory: %v", err)
+	}
 	return link, failure.From(rewriteBundle(bundleFile, certificate))
 }
 

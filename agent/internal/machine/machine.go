@@ -4,6 +4,7 @@ package machine
 import (
 	"context"
 	"errors"
+	"log"
 	"runtime"
 	"strings"
 	"sync"
@@ -107,6 +108,9 @@ func (m *Machine) mountRoot(serial string, grow bool) error {
 	}
 	m.root = root
 	m.disks.Add(root)
+	if err := boot.PrepareStores(); err != nil {
+		log.Printf("prepare trust stores: %v", err)
+	}
 	return m.processes.UseCgroups()
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +20,8 @@ import (
 const (
 	// Everything the user runs is below this group; the agent stays outside.
 	sandboxGroup = "/sys/fs/cgroup/sandbox"
+	// Where programs go that are to outlive the process that started them: /usr/local/bin/detach writes to its cgroup.procs.
+	detachedGroup = sandboxGroup + "/detached"
 	// Groups kept ready, so that a start does not wait for mkdir.
 	spareGroups = 8
 )
@@ -27,6 +30,10 @@ const (
 type cgroup struct {
 	path string
 	fd   int
+
+	mu sync.Mutex
+	// The process that it was taken for, until it is empty.
+	owner *Process
 }
 
 // cgroups owns the groups below sandboxGroup.
@@ -60,6 +67,9 @@ func (t *Table) UseCgroups() error {
 			}
 		}
 	}
+	if err := openDetached(); err != nil {
+		log.Printf("make the group of detached programs: %v", err)
+	}
 	groups := &cgroups{}
 	groups.fill()
 	go groups.watch()
@@ -67,9 +77,18 @@ func (t *Table) UseCgroups() error {
 	return nil
 }
 
+// openDetached makes the group for programs that no kill of their starter is to reach, and lets every user move there: for that the
+// kernel asks for write access to it and to the nearest group above both.
+func openDetached() error {
+	if err := os.Mkdir(detachedGroup, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return errors.Join(os.Chmod(detachedGroup+"/cgroup.procs", 0o666), os.Chmod(sandboxGroup+"/cgroup.procs", 0o666))
+}
+
 // take returns a group for a start and how many kills for memory it has seen; nil when there is none, which only costs
 // the start its own accounting.
-func (g *cgroups) take() (*cgroup, uint64) {
+func (g *cgroups) take(process *Process) (*cgroup, uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.free) < spareGroups/2 && !g.filling {
@@ -79,12 +98,14 @@ func (g *cgroups) take() (*cgroup, uint64) {
 	if len(g.free) > 0 {
 		last := g.free[len(g.free)-1]
 		g.free = g.free[:len(g.free)-1]
+		last.own(process)
 		return last.cgroup, last.oomKills
 	}
 	group, err := g.make()
 	if err != nil {
 		return nil, 0
 	}
+	group.own(process)
 	return group, 0
 }
 
@@ -100,6 +121,7 @@ func (g *cgroups) give(group *cgroup) {
 }
 
 func (g *cgroups) keep(group *cgroup) {
+	group.own(nil)
 	if len(g.free) < spareGroups*4 {
 		g.free = append(g.free, freeGroup{group, group.oomKills()})
 		return
@@ -141,7 +163,7 @@ func (g *cgroups) make() (*cgroup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	return &cgroup{path, fd}, nil
+	return &cgroup{path: path, fd: fd}, nil
 }
 
 // watch keeps the count of kills for memory in the whole sandbox, so that a start can remember it without reading a file.
@@ -169,6 +191,40 @@ func (g *cgroups) watch() {
 
 // oomSince tells whether the kernel killed anything in the sandbox for memory since that many kills.
 func (g *cgroups) oomSince(before uint64) bool { return oomKills(sandboxGroup) > before }
+
+func (c *cgroup) own(process *Process) {
+	c.mu.Lock()
+	c.owner = process
+	c.mu.Unlock()
+}
+
+// killFor kills all that is in the group, unless it no longer is that process's. It reports whether there was anything to kill.
+func (c *cgroup) killFor(process *Process) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.owner == process && c.populated() && os.WriteFile(c.path+"/cgroup.kill", []byte("1"), 0) == nil
+}
+
+// signalOthers sends a signal to the members of the group that are not in the process group `pgid`. What they start meanwhile is
+// reached by another round; the number of rounds is bounded, as a program may fork for ever.
+func (c *cgroup) signalOthers(pgid int, number syscall.Signal) {
+	reached := map[int]bool{}
+	for range 3 {
+		found := false
+		for _, pid := range c.members() {
+			if reached[pid] {
+				continue
+			}
+			reached[pid], found = true, true
+			if group, err := unix.Getpgid(pid); err == nil && group != pgid {
+				syscall.Kill(pid, number)
+			}
+		}
+		if !found {
+			return
+		}
+	}
+}
 
 func (c *cgroup) oomKills() uint64 { return oomKills(c.path) }
 

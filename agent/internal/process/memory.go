@@ -3,7 +3,6 @@ package process
 import (
 	"bufio"
 	"context"
-	"log"
 	"os"
 	"strconv"
 	"strings"
@@ -39,17 +38,6 @@ func ReadMemory() (Memory, error) {
 	return memory, nil
 }
 
-const (
-	// Memory that only the agent and the kernel may use, so that a greedy sandbox can still be looked into and ended.
-	reserveBytes = 16 << 20
-	// Plugged-in memory costs the kernel this part of it for its own books.
-	kernelShare = 64
-	// Processes and threads likewise.
-	reserveTasks = 512
-	// A program of a sandbox has that many at most, whatever the memory.
-	maxTasks = 16384
-)
-
 // WatchMemory keeps the sandbox's limits in step with the machine's memory, which is plugged in while it runs. Each call
 // begins to look often again.
 func (t *Table) WatchMemory() {
@@ -70,25 +58,11 @@ func (t *Table) WatchMemory() {
 			if memory, err := ReadMemory(); err == nil && memory.Total != last {
 				last = memory.Total
 				limit(memory.Total, t.taken)
+				t.sizes.follow(memory.Total)
 			}
 			time.Sleep(wait)
 		}
 	}()
-}
-
-func limit(total, taken uint64) {
-	reserve := min(taken+total/kernelShare+reserveBytes, total/2)
-	tasks := min(uint64(maxTasks), max(1024, total/(128<<10)))
-	for _, setting := range []struct{ path, value string }{
-		{"/proc/sys/kernel/threads-max", strconv.FormatUint(tasks+2*reserveTasks, 10)},
-		{"/proc/sys/kernel/pid_max", "4194304"},
-		{sandboxGroup + "/memory.max", strconv.FormatUint(total-reserve, 10)},
-		{sandboxGroup + "/pids.max", strconv.FormatUint(tasks, 10)},
-	} {
-		if err := os.WriteFile(setting.path, []byte(setting.value), 0); err != nil {
-			log.Printf("set limit %s: %v", setting.path, err)
-		}
-	}
 }
 
 // EndAll ends every process but the agent: politely first, then not.

@@ -25,7 +25,7 @@ func (t *Table) Wait(ctx context.Context, request *connect.Request[agentv1.WaitR
 	}
 }
 
-// Kill signals the process group.
+// Kill signals the process and what it started.
 func (t *Table) Kill(_ context.Context, request *connect.Request[agentv1.KillRequest]) (*connect.Response[agentv1.Empty], error) {
 	number := unix.SignalNum(request.Msg.Signal)
 	if number == 0 {

@@ -66,7 +66,7 @@ func (t *Table) start(request *agentv1.SpawnRequest) (*agentv1.SpawnResponse, er
 	}
 	if t.groups != nil {
 		process.sandboxOomAt = t.groups.seen.Load()
-		if process.group, process.oomAt = t.groups.take(); process.group != nil {
+		if process.group, process.oomAt = t.groups.take(process); process.group != nil {
 			attributes.UseCgroupFD, attributes.CgroupFD = true, process.group.fd
 		}
 	}

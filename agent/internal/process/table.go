@@ -21,7 +21,8 @@ const keepEnded = 100_000
 
 // Process is a program that the host asked for.
 type Process struct {
-	pid   int
+	pid int
+	// Under the table's lock; nil once it was given back, as another process may then have it.
 	group *cgroup
 	// Kills for memory before the start: in the group, and in the whole sandbox.
 	oomAt        uint64
@@ -47,6 +48,7 @@ type Table struct {
 	watching atomic.Uint64
 	overhead sync.Once
 	taken    uint64
+	sizes    sizes
 	// Development mode: everything runs as the user who started the agent, in this directory.
 	ownHome string
 
@@ -84,7 +86,7 @@ func NewTable(streams *stream.Registry, env *environment.Environment, ownHome st
 func newTable(streams *stream.Registry, env *environment.Environment, ownHome string) *Table {
 	t := &Table{
 		streams: streams, env: env, ownHome: ownHome,
-		byPid: map[int]*Process{}, early: map[int]exit{},
+		byPid: map[int]*Process{}, early: map[int]exit{}, sizes: newSizes(),
 	}
 	t.started = sync.NewCond(&t.mu)
 	return t
@@ -137,10 +139,24 @@ func (t *Table) registerLocked(process *Process) {
 	}
 }
 
-// signal sends a signal to the process's group. ESRCH when the process itself has ended.
+// signal sends a signal to what the process was started for. SIGTERM and SIGKILL reach everything in its control group, also what has a
+// process group or a session of its own; other signals reach the process group, as from a terminal. ESRCH when the process has ended;
+// SIGKILL still ends what it left behind.
 func (t *Table) signal(process *Process, number syscall.Signal) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if group := process.group; group != nil {
+		switch number {
+		case syscall.SIGKILL:
+			if group.killFor(process) {
+				return nil
+			}
+		case syscall.SIGTERM:
+			if !process.reaped {
+				group.signalOthers(process.pid, number)
+			}
+		}
+	}
 	if process.reaped {
 		return failure.Errno(unix.ESRCH, "there is no process %d", process.pid)
 	}

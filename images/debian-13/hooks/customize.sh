@@ -1,6 +1,7 @@
 #!/bin/sh
 # Turns the freshly installed packages into a sandbox's root. Run by mmdebstrap with the root's path as $1.
-# Reads: RECIPE (this folder's parent), RUNTIMES (folder of verified npm archives), MAIN_URI and SECURITY_URI (Debian mirrors),
+# Reads: RECIPE (this folder's parent), RUNTIMES (folder of verified npm archives), TRUST_LIBRARY (compiled from trust-before-libasan.c),
+# MAIN_URI and SECURITY_URI (Debian mirrors),
 # SUITE (Debian release).
 set -eu
 root=$1
@@ -9,6 +10,7 @@ here=$RECIPE
 # Configuration files. Owner and modes do not survive git, so they are set here.
 cp -R --no-preserve=ownership "$here/rootfs/." "$root/"
 chmod 0440 "$root/etc/sudoers.d/app"
+chmod 0755 "$root/usr/local/bin/detach"
 
 # Package sources: the mirror this host itself uses, in the current format.
 rm -f "$root/etc/apt/sources.list"
@@ -26,6 +28,11 @@ rm -f "$root/etc/apt/apt.conf.d/00mmdebstrap" "$root/etc/apt/apt.conf.d/99mmdebs
 # The user, and the two folders that are promised to be writable.
 chroot "$root" useradd --uid 1000 --user-group --create-home --shell /bin/bash app
 chroot "$root" install -d -o app -g app -m 0755 /app
+
+# Where the guest agent mounts a file system that container engines can use, see agent/internal/boot/engines.go.
+chroot "$root" install -d -m 0711 /var/lib/docker /var/lib/containerd /var/lib/containers /var/lib/buildkit
+chroot "$root" install -d -o app -g app -m 0700 /home/app/.local /home/app/.local/share \
+  /home/app/.local/share/containers /home/app/.local/share/docker
 
 # Packages must not ask questions, in a shell without a terminal least of all.
 echo 'debconf debconf/frontend select Noninteractive' | chroot "$root" debconf-set-selections
@@ -52,6 +59,14 @@ for section in 1 2 3 4 5 6 7 8 9; do mkdir -p "$root/usr/share/man/man$section";
 
 # The authority of a sandbox comes with its owner. Java's packages look for it under this name, as update-ca-certificates makes it.
 ln -s /usr/local/share/ca-certificates/caisson.crt "$root/etc/ssl/certs/caisson.pem"
+
+# The same for Chromium and Chrome, and the library that leads other programs to it.
+for browser in chromium opt/chrome opt/chrome_for_testing; do
+  mkdir -p "$root/etc/$browser/policies/managed"
+  ln -s /run/caisson/chromium-policy.json "$root/etc/$browser/policies/managed/caisson.json"
+done
+install -D -m 0644 "$TRUST_LIBRARY" "$root/usr/lib/caisson/trust-before-libasan.so"
+echo /usr/lib/caisson/trust-before-libasan.so > "$root/etc/ld.so.preload"
 
 # Nothing that identifies one machine, nothing that only caches. Not /tmp: mmdebstrap keeps its configuration of apt there,
 # and without that its next apt works on the host. What /tmp holds is left out of the image by pack.sh.

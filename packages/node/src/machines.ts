@@ -1,5 +1,5 @@
 /** The machines of a node, as the control plane uses them. */
-import { totalmem } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
 import { availableMebibytes } from "@caisson/linux";
 import {
   type Agent,
@@ -29,6 +29,7 @@ import type { Watched } from "./memory/watch.ts";
 import type { NodeOptions } from "./options.ts";
 import { type Clones, fits } from "./pool/clones.ts";
 import type { Pool } from "./pool/pool.ts";
+import { StartQueue } from "./pool/start-queue.ts";
 
 /** A machine that ends because memory is short gets at most this long to write its volumes. Milliseconds. */
 const shortFlushMs = 2000;
@@ -47,6 +48,7 @@ export interface MachineTableOptions extends Pick<NodeOptions, "config" | "egres
 export class MachineTable implements NodeMachines {
   readonly #options: MachineTableOptions;
   readonly #ledger: MemoryLedger;
+  readonly #queue: StartQueue;
   readonly #machines = new Map<string, RunningMachine>();
   readonly #left = new Map<string, LeftMachine>();
   /** Ids of machines whose creation is in progress. */
@@ -56,6 +58,8 @@ export class MachineTable implements NodeMachines {
 
   constructor(options: MachineTableOptions) {
     this.#options = options;
+    const patienceMs = options.config.sandbox.startPatience * 1000;
+    this.#queue = new StartQueue({ slots: availableParallelism(), patienceMs });
     this.#ledger = new MemoryLedger({ physical: totalmem(), factor: options.config.sandbox.memoryOvercommit });
   }
 
@@ -64,11 +68,17 @@ export class MachineTable implements NodeMachines {
     return this.#creating.size > 0;
   }
 
+  /** Whether more wait for a machine than are started at a time. */
+  get crowded(): boolean {
+    return this.#queue.crowded;
+  }
+
   async create(spec: MachineSpec, { signal }: { readonly signal?: AbortSignal } = {}): Promise<MachineInfo> {
     const { clones, pool } = this.#options.engine();
     this.#check(spec);
     signal?.throwIfAborted();
     this.#creating.add(spec.id);
+    let started = () => {};
     let clone: Clone | undefined = spec.prepared === undefined ? undefined : pool.claimPrepared(spec.prepared);
     try {
       const disks = await this.#disks(spec);
@@ -82,7 +92,13 @@ export class MachineTable implements NodeMachines {
           throw new CaissonError("unavailable", "The machine that was prepared on this root disk has ended.");
         ready = clones.wake(clone, spec.memory);
       } else {
-        clone = pool.claim((candidate) => fits(candidate, shape, spec.memory));
+        const suits = (candidate: Clone) => fits(candidate, shape, spec.memory);
+        clone = pool.claim(suits);
+        if (clone === undefined) {
+          started = await this.#queue.enter(signal);
+          // One may have become ready meanwhile.
+          clone = pool.takeReady(suits);
+        }
         source = clone === undefined ? "restore" : "pool";
         if (clone === undefined) {
           const restored = await clones.restore(shape, spec.memory, signal);
@@ -118,6 +134,7 @@ export class MachineTable implements NodeMachines {
       await this.#options.egress.detach(spec.id).catch(() => undefined);
       throw error;
     } finally {
+      started();
       this.#creating.delete(spec.id);
     }
   }
@@ -199,6 +216,8 @@ export class MachineTable implements NodeMachines {
 
   /** Adds a machine that a former process started. */
   adopt(machine: RunningMachine): void {
+    // It may have been paused while no process watched it.
+    void machine.setClock();
     const { vcpus, memory } = machine;
     const shape = this.#options.engine().clones.shape(vcpus, memory);
     this.#ledger.adopt(machine.id, machineLimits(shape, memory).memoryBytes);
@@ -222,6 +241,11 @@ export class MachineTable implements NodeMachines {
         evict: (detail: string) => machine.evict(detail, { flushMs }),
       })),
     );
+  }
+
+  /** The host's clock was set, or the host was suspended. */
+  setClocks(): void {
+    for (const machine of this.#machines.values()) void machine.setClock();
   }
 
   /** Adds a machine that runs. */

@@ -10,6 +10,7 @@ import {
 import { adoptMachines } from "./adoption/adopt.ts";
 import { detectCgroups } from "./cgroup/detect.ts";
 import type { Accelerator } from "./driver/driver.ts";
+import { watchClock } from "./agent/clock-watch.ts";
 import { EgressEvents } from "./egress-events.ts";
 import type { CloneHost } from "./machine/clone.ts";
 import { type Engine, MachineTable } from "./machines.ts";
@@ -81,6 +82,7 @@ class Node implements SandboxNode {
       config: config.pool,
       make: (stop) => clones.makePooled(stop),
       busy: () => this.machines.busy,
+      crowded: () => this.machines.crowded,
       log,
     });
     this.#started = { clones, pool, accelerator };
@@ -108,6 +110,7 @@ class Node implements SandboxNode {
     const { memoryReserve: reserve } = config.sandbox;
     const machines = () => this.machines.watched();
     void watchMemory({ reserve, shed: () => pool.shed(), machines, log }, this.#closed.signal);
+    void watchClock(() => this.machines.setClocks(), this.#closed.signal);
     verify();
     return {
       adopted: await this.machines.list(),

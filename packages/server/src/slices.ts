@@ -2,6 +2,7 @@
 import type { Migration } from "kysely";
 import type { Slice } from "./kernel/slice.ts";
 import { appsSlice } from "./apps/index.ts";
+import { consoleSlice } from "./console/index.ts";
 import { auditSlice } from "./audit/index.ts";
 import { deploySlice } from "./deploy/index.ts";
 import { nodesSlice } from "./nodes/index.ts";
@@ -28,6 +29,7 @@ export const slices: readonly Slice[] = [
   auditSlice,
   sandboxesSlice,
   rpcSlice,
+  consoleSlice,
   previewsSlice,
   sshSlice,
   appsSlice,

@@ -74,6 +74,7 @@ async function build(draft, progress) {
   try {
     cpSync(recipe, join(work, "recipe"), { recursive: true });
     await downloadRuntimes(join(work, "runtimes"), progress);
+    await compileTrustLibrary(work, progress);
     const { suite, variant, kernel } = JSON.parse(readFileSync(join(recipe, "image.json"), "utf8"));
     const sources = [suite, `${suite}-updates`].map((name) => `deb ${main} ${name} main`);
     if (security !== null) sources.push(`deb ${security} ${suite}-security main`);
@@ -106,6 +107,7 @@ async function build(draft, progress) {
         env: {
           RECIPE: join(work, "recipe"),
           RUNTIMES: join(work, "runtimes"),
+          TRUST_LIBRARY: join(work, trustLibrary),
           OUT: outputFolder,
           MAIN_URI: main,
           SECURITY_URI: security ?? "",
@@ -146,6 +148,36 @@ async function downloadRuntimes(folder, progress) {
     }
     renameSync(archive, join(folder, `${name.replace(/^@/, "").replace("/", "-")}.tgz`));
   }
+}
+
+const trustLibrary = "trust-before-libasan.so";
+
+/** @param {string} folder with the recipe @param {(line: string) => void} progress */
+async function compileTrustLibrary(folder, progress) {
+  const source = join(folder, "recipe", trustLibrary.replace(/so$/, "c"));
+  // All symbols at once, as a program may open files before its own start.
+  const options = [
+    "-std=c17",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-fPIC",
+    "-fno-builtin",
+    "-shared",
+    "-Wl,-z,now",
+    "-s",
+  ];
+  await run(
+    "cc",
+    [...options, `-Wl,-soname,${trustLibrary}`, "-Wl,--build-id=none", "-o", join(folder, trustLibrary), source],
+    {
+      cwd: folder,
+      log: "setup-base-image",
+      progress,
+      remedy: "Check that Debian's package g++ is installed; the compiler of C comes with it.",
+    },
+  );
 }
 
 /** Moves what the build left into place and writes the manifest. @param {string} output @param {string} draft */

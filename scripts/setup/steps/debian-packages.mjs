@@ -28,7 +28,7 @@ const packages = [
   { name: "xz-utils", why: "unpacks kernel modules" },
   { name: "debian-archive-keyring", why: "proves that packages of the base image are Debian's" },
   { name: "uidmap", why: "builds the base image without root", unless: () => process.getuid?.() === 0 },
-  { name: "g++", why: "compiles the native cryptography of the SSH library" },
+  { name: "g++", why: "compiles the native cryptography of the SSH library, and a library of the base image" },
   { name: "make", why: "compiles the native cryptography of the SSH library" },
   { name: "python3", why: "node-gyp, which compiles it, is written in it" },
   { name: "golang-go", why: "compiles the guest agent", backports: true, unless: () => findGo() !== null },

@@ -617,7 +617,8 @@ type ProcessesClient interface {
 	Spawn(context.Context, *connect.Request[agentv1.SpawnRequest]) (*connect.Response[agentv1.SpawnResponse], error)
 	// Answers when the process has ended; any number of callers, also afterwards.
 	Wait(context.Context, *connect.Request[agentv1.WaitRequest]) (*connect.Response[agentv1.WaitResponse], error)
-	// Signals the process group. ESRCH when the process has ended or never was.
+	// SIGTERM and SIGKILL reach everything in the process's control group, other signals its process group. ESRCH when the process has
+	// ended or never was; SIGKILL still ends what it left behind.
 	Kill(context.Context, *connect.Request[agentv1.KillRequest]) (*connect.Response[agentv1.Empty], error)
 	ResizeTerminal(context.Context, *connect.Request[agentv1.ResizeTerminalRequest]) (*connect.Response[agentv1.Empty], error)
 	// Answers when a socket of the process or a descendant listens on TCP (port > 0), or when it ended first (port 0).
@@ -707,7 +708,8 @@ type ProcessesHandler interface {
 	Spawn(context.Context, *connect.Request[agentv1.SpawnRequest]) (*connect.Response[agentv1.SpawnResponse], error)
 	// Answers when the process has ended; any number of callers, also afterwards.
 	Wait(context.Context, *connect.Request[agentv1.WaitRequest]) (*connect.Response[agentv1.WaitResponse], error)
-	// Signals the process group. ESRCH when the process has ended or never was.
+	// SIGTERM and SIGKILL reach everything in the process's control group, other signals its process group. ESRCH when the process has
+	// ended or never was; SIGKILL still ends what it left behind.
 	Kill(context.Context, *connect.Request[agentv1.KillRequest]) (*connect.Response[agentv1.Empty], error)
 	ResizeTerminal(context.Context, *connect.Request[agentv1.ResizeTerminalRequest]) (*connect.Response[agentv1.Empty], error)
 	// Answers when a socket of the process or a descendant listens on TCP (port > 0), or when it ended first (port 0).

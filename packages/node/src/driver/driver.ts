@@ -115,6 +115,8 @@ export interface Vm {
   /** Resolves when the monitor's process has ended. Never rejects. */
   readonly exited: Promise<VmExit>;
   pause(): Promise<void>;
+  /** Called whenever the machine goes on after a pause, of whatever reason. */
+  onResume(listener: () => void): void;
   resume(): Promise<void>;
   /** Asks the guest to take this much memory beyond its base, MiB; a whole number of `memoryGranularity`. */
   plugMemory(mebibytes: number): Promise<void>;

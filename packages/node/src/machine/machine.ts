@@ -6,6 +6,7 @@ import { processCpuMicros, processMemoryBytes } from "@caisson/linux";
 import { type Agent, CaissonError, type MachineExit, type MachineUsage } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { AgentClient } from "../agent/client.ts";
+import { unixNanos } from "../agent/clock.ts";
 import { ownerRootSerial, rootSerial, type Vm } from "../driver/driver.ts";
 import { guestSerial, linkDisk, linkOverlay, unlinkDisk, type VolumeImages } from "../holdings/disk-links.ts";
 import type { Holdings } from "../holdings/holdings.ts";
@@ -13,6 +14,10 @@ import { guestError } from "./guest-error.ts";
 
 /** File systems stay frozen at most this long; then the agent thaws them itself. */
 const freezeMs = 15_000;
+const clockAttempts = 5;
+const clockDeadlineMs = 30_000;
+/** A clock may be set so much too late, milliseconds. */
+const clockLateMs = 300;
 /** Between attempts to give back what an ended machine held. */
 const retryMs = 5000;
 
@@ -57,6 +62,7 @@ export class RunningMachine {
     this.caCertificatePem = options.caCertificatePem;
     this.exited = this.#exit.promise;
     void this.#watch();
+    options.vm.onResume(() => void this.setClock());
     void options.agent.flooded.then((detail) => this.evict(detail, { flushMs: 0 }));
   }
 
@@ -81,6 +87,20 @@ export class RunningMachine {
       await this.#options.vm.stop({ reason: "evicted", detail });
     } catch (error) {
       this.#options.log.error({ err: error, machine: this.id }, "a machine cannot be ended");
+    }
+  }
+
+  /** Gives the guest the host's time, which its own clock lost while it or the host was stopped. Never rejects. */
+  async setClock(): Promise<void> {
+    try {
+      for (let attempt = 0; attempt < clockAttempts; attempt++) {
+        const began = performance.now();
+        await this.agent.machine.setClock({ clockUnixNanos: unixNanos() }, { timeoutMs: clockDeadlineMs });
+        // What took long on its way is late.
+        if (performance.now() - began < clockLateMs) return;
+      }
+    } catch (error) {
+      this.#options.log.debug({ err: error, machine: this.id }, "the clock of a machine was not set");
     }
   }
 

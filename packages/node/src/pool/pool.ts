@@ -13,6 +13,8 @@ export interface PoolOptions {
   readonly make: (signal: AbortSignal) => Promise<Clone>;
   /** Whether somebody waits for a machine right now. */
   readonly busy: () => boolean;
+  /** Whether more of them wait than are started at a time. */
+  readonly crowded: () => boolean;
   readonly log: Logger;
 }
 
@@ -67,9 +69,15 @@ export class Pool {
   claim(fits: (clone: Clone) => boolean): Clone | undefined {
     this.#lastUse = performance.now();
     this.#demand.push(this.#lastUse);
+    const clone = this.takeReady(fits);
+    this.#wanted.resolve();
+    return clone;
+  }
+
+  /** The same for somebody whose demand was counted. */
+  takeReady(fits: (clone: Clone) => boolean): Clone | undefined {
     const index = this.#clones.findIndex(fits);
     const [clone] = index === -1 ? [] : this.#clones.splice(index, 1);
-    this.#wanted.resolve();
     return clone;
   }
 
@@ -138,6 +146,7 @@ export class Pool {
         continue;
       }
       try {
+        await this.#giveWay();
         const clone = await this.#options.make(signal);
         if (signal.aborted) {
           await this.#discard(clone);
@@ -188,10 +197,18 @@ export class Pool {
     const { signal } = this.#closing;
     while (!signal.aborted) {
       const now = performance.now();
-      const impatient = this.#clones.length === 0 && now - since > patienceMs;
+      const impatient = this.#clones.length === 0 && now - since > patienceMs && !this.#options.crowded();
       if (impatient || (!this.#options.busy() && now - this.#lastUse >= quietMs)) return;
       await sleep(100, undefined, { signal, ref: false }).catch(() => undefined);
     }
+  }
+
+  /** A clone that is made now would make those later who wait already. */
+  async #giveWay(): Promise<void> {
+    const { signal } = this.#closing;
+    while (!signal.aborted && this.#options.crowded())
+      await sleep(100, undefined, { signal, ref: false }).catch(() => undefined);
+    signal.throwIfAborted();
   }
 
   async #drop(clone: Clone): Promise<void> {

@@ -42,6 +42,14 @@ export const sandbox = z
       .min(1)
       .default(45)
       .describe("A sandbox with the timeout `session` ends when its client sent nothing for this long, seconds."),
+    startPatience: z
+      .number()
+      .min(1)
+      .max(120)
+      .default(9)
+      .describe(
+        "A sandbox that is not ready after so many seconds, because others are started before it, is refused. The Python client waits 10 s; as many sandboxes start at a time as the host has processors.",
+      ),
     flushTimeout: z
       .number()
       .min(0)

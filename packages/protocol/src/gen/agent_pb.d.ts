@@ -2130,7 +2130,8 @@ export declare const Processes: GenService<{
     output: typeof WaitResponseSchema;
   },
   /**
-   * Signals the process group. ESRCH when the process has ended or never was.
+   * SIGTERM and SIGKILL reach everything in the process's control group, other signals its process group. ESRCH when the process has
+   * ended or never was; SIGKILL still ends what it left behind.
    *
    * @generated from rpc caisson.agent.v1.Processes.Kill
    */

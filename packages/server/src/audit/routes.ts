@@ -5,11 +5,12 @@ import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { HttpBindings } from "@hono/node-server";
 import type { HttpVariables } from "../kernel/http/context.ts";
+import { foreignCursor } from "../kernel/http/cursor.ts";
 import { linkHeader, nextLink, pageParameters, readPage } from "../kernel/http/pagination.ts";
 import { refusals } from "../kernel/http/refusals.ts";
 import type { LiveStreams } from "./live-streams.ts";
 import type { AuditLog } from "./log.ts";
-import type { AuditEntry, AuditStore } from "./store.ts";
+import { isAuditId, type AuditEntry, type AuditStore } from "./store.ts";
 
 const mostInPage = 1000;
 
@@ -71,6 +72,7 @@ export function auditRoutes(context: AuditRoutesContext): (app: OpenAPIHono<Http
 async function list(c: Context<HttpVariables>, context: AuditRoutesContext) {
   const query = new URL(c.req.url).searchParams;
   const { limit, cursor } = readPage(query, { standard: 100, most: mostInPage });
+  if (cursor !== undefined && !isAuditId(cursor)) throw foreignCursor();
   const { sandbox, host, verdict, since } = readFilter(query);
   await context.audit.flush();
   const { entries, next } = await context.store.find({

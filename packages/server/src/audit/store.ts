@@ -149,6 +149,11 @@ export function auditId(now: number): string {
   return `${firstId(now)}-${String(sequence).padStart(6, "0")}-${randomText(6)}`;
 }
 
+/** Whether a client's cursor can be from this store. */
+export function isAuditId(text: string): boolean {
+  return /^\d{14}-\d{6}-[0-9A-Za-z]{6}$/.test(text);
+}
+
 /** Sorts before all ids of this millisecond and after those of earlier ones. */
 function firstId(at: number): string {
   return String(at).padStart(14, "0");

@@ -26,7 +26,7 @@ const create = createRoute({
   },
   responses: {
     ...upgraded("The sandbox runs."),
-    ...refusals(400, 401, 403, 404, 409, 429, 501, 502, 503, 504),
+    ...refusals(400, 401, 403, 404, 409, 426, 429, 501, 502, 503, 504),
   },
 });
 
@@ -36,7 +36,7 @@ const connect = (path: string) =>
     path,
     summary: "Connect to a sandbox: WebSocket upgrade. JSON-RPC 2.0 in text frames follows",
     request: { params: z.object({ id: z.string().describe("Id of the sandbox.") }) },
-    responses: { ...upgraded("Connected."), ...refusals(400, 401, 403, 404, 410, 429, 503) },
+    responses: { ...upgraded("Connected."), ...refusals(400, 401, 403, 404, 410, 426, 429, 503) },
   });
 
 export function describeUpgrades(app: OpenAPIHono<HttpVariables>): void {
@@ -45,7 +45,11 @@ export function describeUpgrades(app: OpenAPIHono<HttpVariables>): void {
   app.openAPIRegistry.registerComponent("schemas", "CreateConfig", $defs!["CreateConfig"] as object);
   const routes = [create, connect("/api/v3/sandbox/{id}/connect"), connect("/api/v3/sandboxes/{id}/connect")];
   for (const route of routes)
-    app.openapi(route, () => {
-      throw new CaissonError("invalid_argument", "This path takes a WebSocket upgrade with GET.");
+    app.openapi(route, (c) => {
+      c.header("upgrade", "websocket");
+      throw new CaissonError(
+        "upgrade_required",
+        "This path takes a WebSocket upgrade with GET. Use an official client.",
+      );
     });
 }

@@ -1,5 +1,5 @@
 /** Starts a process in the sandbox and connects its pipes to streams of the client. */
-import { pipeline } from "node:stream/promises";
+import { finished } from "node:stream/promises";
 import type { Readable } from "node:stream";
 import type { Spawned, SpawnOptions } from "@caisson/api";
 import { errnoOf, type Agent } from "@caisson/protocol";
@@ -7,6 +7,7 @@ import { split, type Hold } from "../kernel/memory/budget.ts";
 import { memoryPatience, type Call } from "./call.ts";
 import { OperationFailure, serialiseError } from "./errors.ts";
 import { HoldBack } from "./streams/hold-back.ts";
+import type { InboundStream } from "./streams/inbound.ts";
 import { outboundBytes } from "./streams/outbound.ts";
 
 export interface Command {
@@ -48,10 +49,7 @@ export async function spawn(
     void hold.released.then(() => connection.heldBack.delete(started.pid));
     if (stdin !== undefined) {
       stdin.onFrame = () => hold.touch();
-      // A process that stops reading ends the stream, and that makes the client stop sending. It is no error.
-      pipeline(stdin, agent.writeStream(started.stdinStream)).catch((error: unknown) =>
-        call.log.debug({ err: error, pid: started.pid }, "stdin ended early"),
-      );
+      void sendStdin(stdin, started, call);
     }
     const forward = (source: Readable) =>
       connection.outbound.open(source, { hold: holds.shift()!, gate: hold.released, processOutput: true });
@@ -68,6 +66,38 @@ export async function spawn(
     // Those that no stream has.
     for (const held of holds) held.release();
   }
+}
+
+/** Milliseconds to learn whether a process that takes no more input has ended. */
+const endPatience = 1_000;
+
+/**
+ * Carries the client's input to the process. One that stops reading makes the client stop sending, as a closed pipe would. One that has
+ * ended does not: what the client still has for it is no fault.
+ */
+async function sendStdin(
+  stdin: InboundStream,
+  { pid, stdinStream }: { readonly pid: number; readonly stdinStream: bigint },
+  call: Call,
+): Promise<void> {
+  const sink = call.agent.writeStream(stdinStream);
+  stdin.once("close", () => {
+    if (!stdin.readableEnded) sink.destroy();
+  });
+  stdin.pipe(sink);
+  const error = await finished(sink, { readable: false }).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  stdin.unpipe(sink);
+  if (stdin.readableEnded || stdin.destroyed) return;
+  call.log.debug({ err: error, pid }, "stdin ended early");
+  const ended = await call.agent.processes.wait({ pid }, { timeoutMs: endPatience }).then(
+    () => true,
+    () => false,
+  );
+  if (ended) call.connection.inbound.forget(stdin);
+  else stdin.destroy();
 }
 
 function forwardStderr(

@@ -6,10 +6,10 @@ import type { HttpVariables } from "../kernel/http/context.ts";
 import { decodeCursor, encodeCursor } from "../kernel/http/cursor.ts";
 import { linkHeader, nextLink, pageParameters, readPage } from "../kernel/http/pagination.ts";
 import { refusals } from "../kernel/http/refusals.ts";
-import type { End } from "./ends.ts";
 import { readLabelFilter } from "../kernel/labels/read-filter.ts";
+import { toListItem } from "./list-item.ts";
 import type { Sandboxes } from "./sandboxes.ts";
-import type { SandboxRow, SandboxStore } from "./store.ts";
+import type { SandboxStore } from "./store.ts";
 
 const mostInPage = 1000;
 
@@ -127,19 +127,4 @@ async function list(c: Context<HttpVariables>, { sandboxes, store, publicUrl }: 
     page.map((row) => toListItem(row, sandboxes.endOf(row.id))),
     200,
   );
-}
-
-/** @param end when it has ended and its row may not say so yet */
-function toListItem(row: SandboxRow, end: End | undefined): z.infer<typeof sandboxSchema> {
-  const stoppedAt = row.stopped_at ?? end?.stoppedAt;
-  const runs = end === undefined && (row.phase === "creating" || row.phase === "running");
-  return {
-    id: row.id,
-    createdAt: new Date(row.created_at).toISOString(),
-    stoppedAt: stoppedAt === undefined ? null : new Date(stoppedAt).toISOString(),
-    reason: row.reason ?? end?.reason ?? null,
-    region: row.region,
-    status: runs ? "running" : "stopped",
-    labels: JSON.parse(row.labels) as Record<string, string>,
-  };
 }

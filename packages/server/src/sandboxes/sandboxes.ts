@@ -21,6 +21,7 @@ import { developmentServerHosts } from "./development-servers.ts";
 import { checkStopAt, type CreateRequest } from "./create-request.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Ends, within, type End } from "./ends.ts";
+import { toListItem, type SandboxListItem } from "./list-item.ts";
 import { LiveSandbox } from "./live-sandbox.ts";
 import { networkColumn, policyOf, policyOfRow } from "./network.ts";
 import type { SandboxRow, SandboxStore } from "./store.ts";
@@ -76,6 +77,12 @@ export class Sandboxes implements WorkloadOwner {
   /** Of a sandbox that has ended here, also while that is not recorded yet. */
   endOf(id: string): End | undefined {
     return this.#ends.of(id);
+  }
+
+  /** The newest ones of an organisation, running and stopped. */
+  async list(orgId: string, limit: number): Promise<readonly SandboxListItem[]> {
+    const rows = await this.#options.store.list({ orgId, labels: {}, limit, before: undefined });
+    return rows.map((row) => toListItem(row, this.endOf(row.id)));
   }
 
   /** @throws CaissonError `not_found`: also for a sandbox of another organisation, which this one must not learn about */

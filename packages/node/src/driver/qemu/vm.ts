@@ -51,6 +51,12 @@ export class QemuVm implements Vm {
     this.exited = this.#watch();
   }
 
+  onResume(listener: () => void): void {
+    this.#qmp.onEvent(({ name }) => {
+      if (name === "RESUME") listener();
+    });
+  }
+
   async pause(): Promise<void> {
     await this.#qmp.execute("stop");
   }

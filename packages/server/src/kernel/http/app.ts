@@ -8,7 +8,9 @@ import type { Logger } from "pino";
 import { z } from "zod";
 import { withReserve } from "../database/reserve.ts";
 import type { SliceParts } from "../slice.ts";
-import { toErrorAnswer } from "./errors.ts";
+import { allowedMethods } from "./allowed-methods.ts";
+import { challenge, toErrorAnswer } from "./errors.ts";
+import { useCookie } from "./console-path.ts";
 import type { Authenticator, HttpVariables } from "./context.ts";
 import { describeApi } from "./document.ts";
 import { RateLimited, type Gate } from "./gate.ts";
@@ -58,15 +60,26 @@ export function createApp({ slices, gate, authenticator, uses, publicUrl, observ
     const thrown = (error as NodeJS.ErrnoException).code === "ECONNRESET" ? disconnected(error) : error;
     const { status, body } = toErrorAnswer(thrown, c.get("log"));
     if (error instanceof RateLimited) c.header("connection", "close");
+    if (status === 401) c.header("www-authenticate", challenge);
     return c.json(body, status as ContentfulStatusCode, { [traceHeader]: c.get("requestId") });
   });
   app.use(async (c, next) => {
     const { incoming, outgoing } = c.env;
+    useCookie(incoming);
     c.set("admission", gate.admit(incoming, outgoing));
     c.set("local", gate.isLocal(incoming));
     await next();
   });
+  let allowed: ReturnType<typeof allowedMethods> | undefined;
   app.notFound((c) => {
+    const methods = (allowed ??= allowedMethods(app.routes))(c.req.path);
+    if (methods.length > 0 && !methods.includes(c.req.method)) {
+      c.header("allow", methods.join(", "));
+      throw new CaissonError(
+        "method_not_allowed",
+        `This path does not have the method ${c.req.method.slice(0, 20)}. Use ${methods.join(" or ")}.`,
+      );
+    }
     throw new CaissonError("not_found", `No such route: ${c.req.method} ${c.req.path.slice(0, 200)}.`);
   });
   const limitOf = bodyLimits(slices);
@@ -81,7 +94,7 @@ export function createApp({ slices, gate, authenticator, uses, publicUrl, observ
   for (const { publicRoutes } of slices) publicRoutes?.(app);
   describeApi(app, publicUrl);
   app.use("/api/*", async (c, next) => {
-    const find = () => authenticator.authenticate(c.req.header("authorization"), c.req.header("x-deno-org"));
+    const find = () => authenticator.authenticate(c.env.incoming.headers.authorization, c.req.header("x-deno-org"));
     const { org, tokenId } = await c.get("admission").identify(find);
     c.set("org", org);
     const { outgoing } = c.env;

@@ -14,10 +14,10 @@ export function encodeCursor({ created_at, id }: { created_at: number; id: strin
 export function decodeCursor(cursor: string): Position {
   const [, createdAt, id = ""] =
     /^(\d{1,15}) (\S{1,64})$/.exec(Buffer.from(cursor, "base64url").toString("utf8")) ?? [];
-  if (createdAt === undefined)
-    throw new CaissonError(
-      "invalid_argument",
-      "This server did not issue this cursor. Use the one in the Link header.",
-    );
+  if (createdAt === undefined) throw foreignCursor();
   return { createdAt: Number(createdAt), id };
+}
+
+export function foreignCursor(): CaissonError {
+  return new CaissonError("invalid_argument", "This server did not issue this cursor. Use the one in the Link header.");
 }

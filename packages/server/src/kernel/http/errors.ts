@@ -8,6 +8,9 @@ export interface ErrorBody {
   readonly message: string;
 }
 
+/** The value of `WWW-Authenticate` where a token is missing or unknown (RFC 6750, 3). */
+export const challenge = 'Bearer realm="caisson"';
+
 /** The answer for anything thrown. What is our fault goes to the log with its causes, and not to the client. */
 export function toErrorAnswer(thrown: unknown, log: Logger): { status: number; body: ErrorBody } {
   const error = toCaissonError(thrown instanceof HTTPException ? malformed(thrown) : thrown);

@@ -7,7 +7,7 @@ const bounds = { standard: 30, most: 100 };
 test("limit is bounded, and refused when it is no number", () => {
   assert.equal(readPage(new URLSearchParams(), bounds).limit, 30);
   assert.equal(readPage(new URLSearchParams("limit=1000"), bounds).limit, 100);
-  for (const limit of ["0", "-1", "1.5", "x"])
+  for (const limit of ["0", "-1", "1.5", "x", "1e2", "0x10", " 7", "+7", "９"])
     assert.throws(() => readPage(new URLSearchParams({ limit }), bounds), { code: "invalid_argument" });
 });
 

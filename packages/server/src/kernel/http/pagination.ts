@@ -10,8 +10,9 @@ export interface PageRequest {
 /** @throws CaissonError `invalid_argument` */
 export function readPage(query: URLSearchParams, { standard, most }: { standard: number; most: number }): PageRequest {
   const text = query.get("limit");
-  const limit = text === null || text === "" ? standard : Number(text);
-  if (!Number.isInteger(limit) || limit < 1)
+  // Digits alone: `Number` would also take "1e2", "0x10" and " 7 ".
+  const limit = text === null || text === "" ? standard : /^\d{1,9}$/.test(text) ? Number(text) : 0;
+  if (limit < 1)
     throw new CaissonError(
       "invalid_argument",
       `The query parameter \`limit\` must be a whole number from 1 to ${most}.`,

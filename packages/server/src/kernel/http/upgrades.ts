@@ -6,7 +6,7 @@ import { CaissonError } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { UpgradeRoute } from "../slice.ts";
 import type { Authenticator } from "./context.ts";
-import { toErrorAnswer } from "./errors.ts";
+import { challenge, toErrorAnswer } from "./errors.ts";
 import { RateLimited, type Gate } from "./gate.ts";
 import type { TokenUses } from "./token-uses.ts";
 import { newTraceId, traceHeader } from "./trace.ts";
@@ -65,10 +65,12 @@ export class Upgrades {
       const answer = toErrorAnswer(error, log);
       status = answer.status;
       logged = !(error instanceof RateLimited);
-      const headers = [
+      const headers: [string, string][] = [
         ["content-type", "application/json"],
         [traceHeader, requestId],
-      ] as const;
+      ];
+      if (status === 401) headers.push(["www-authenticate", challenge]);
+      if (status === 405) headers.push(["allow", "GET"]);
       answerOnSocket(socket, answer.status, headers, JSON.stringify(answer.body), linger);
     }
     this.#options.observe("GET", status);
@@ -92,7 +94,7 @@ export class Upgrades {
       const match = route.path.exec(pathname);
       if (match === null) continue;
       if (request.method !== "GET")
-        throw new CaissonError("invalid_argument", "This path takes a WebSocket upgrade with GET.");
+        throw new CaissonError("method_not_allowed", "This path takes a WebSocket upgrade with GET.");
       return { route, match };
     }
     throw new CaissonError("not_found", `No such WebSocket route: ${pathname.slice(0, 200)}.`);

@@ -13,6 +13,10 @@ import { ReceiveBudget, type BudgetOwner } from "./receive-budget.ts";
 
 /** Open streams of one connection. */
 const maxStreams = 1024;
+/** Streams of ended processes that are remembered: what a client sends for older ones is dropped without a count. */
+const maxDropped = 256;
+/** What a client may send for the input of a process that has ended before it is told to stop. Bytes of base64. */
+const droppedBytes = 2 ** 20;
 /** Memory of a stream: its state, and what is on its way into the sandbox. Bytes. */
 const streamBytes = 64 * 1024;
 
@@ -34,7 +38,7 @@ const errorSchema = z.object({
     .nullish(),
 });
 
-/** To end it early, destroy it: the client gets a `cancel`. */
+/** To end it early, destroy it: the client gets a `cancel`. `forget` ends it without. */
 export class InboundStream extends Readable {
   readonly streamId: number;
   /** Called for every frame. */
@@ -182,6 +186,8 @@ export class InboundStreams {
   readonly #unclaimed = new Set<number>();
   readonly #memory: Memory;
   readonly #holds = new Map<number, Hold>();
+  /** By stream: what came since nobody needs it. */
+  readonly #dropped = new Map<number, number>();
   #closed = false;
 
   constructor(sender: Sender, reading: Pick<BudgetOwner, "pause" | "resume">, memory: Memory) {
@@ -208,7 +214,10 @@ export class InboundStreams {
   receive(method: string, params: unknown, long?: LongText, hold?: Hold): boolean {
     if (method === "$sandbox.stream.start") {
       const id = idSchema.safeParse(params).data?.streamId;
-      if (id !== undefined && !this.#open.has(id)) this.#start(id);
+      if (id !== undefined && !this.#open.has(id)) {
+        this.#dropped.delete(id);
+        this.#start(id);
+      }
     } else if (method === "$sandbox.stream.enqueue") {
       const frame = enqueueSchema.safeParse(params).data;
       const stream = frame === undefined ? undefined : this.#open.get(frame.streamId);
@@ -216,9 +225,12 @@ export class InboundStreams {
         stream.enqueueLong(long, hold);
         return true;
       }
-      if (frame !== undefined && long === undefined) stream?.enqueue(Buffer.from(frame.data, "base64"));
+      if (frame !== undefined && stream === undefined) this.#drop(frame.streamId, long?.length ?? frame.data.length);
+      else if (frame !== undefined && long === undefined) stream?.enqueue(Buffer.from(frame.data, "base64"));
     } else if (method === "$sandbox.stream.end") {
-      this.#open.get(idSchema.safeParse(params).data?.streamId ?? Number.NaN)?.end();
+      const id = idSchema.safeParse(params).data?.streamId ?? Number.NaN;
+      this.#open.get(id)?.end();
+      this.#dropped.delete(id);
     } else if (method === "$sandbox.stream.error") {
       const frame = errorSchema.safeParse(params).data;
       if (frame !== undefined) this.#open.get(frame.streamId)?.fail(asError(frame.error));
@@ -248,7 +260,7 @@ export class InboundStreams {
     this.#unclaimed.delete(stream.streamId);
     this.#holds.get(stream.streamId)?.release();
     this.#holds.delete(stream.streamId);
-    if (!stream.complete && !this.#closed)
+    if (!stream.complete && !this.#closed && !this.#dropped.has(stream.streamId))
       this.#sender.send(cancelFrame(stream.streamId, "The receiver needs no more data."));
   }
 
@@ -263,6 +275,27 @@ export class InboundStreams {
   /** Drops a stream if no request has claimed it. */
   discardUnclaimed(id: number): void {
     if (this.#unclaimed.has(id)) this.#open.get(id)?.destroy();
+  }
+
+  /**
+   * Ends a stream without telling the client, which may go on sending: its input was for a process that has ended, and a client whose
+   * stream is cancelled would fail, although the command succeeded.
+   */
+  forget(stream: InboundStream): void {
+    if (!stream.complete && !this.#closed) {
+      this.#dropped.set(stream.streamId, 0);
+      if (this.#dropped.size > maxDropped) this.#dropped.delete(this.#dropped.keys().next().value!);
+    }
+    stream.destroy();
+  }
+
+  /** A client that goes on for ever is told to stop after all. */
+  #drop(id: number, length: number): void {
+    const before = this.#dropped.get(id);
+    if (before === undefined) return;
+    if (before + length <= droppedBytes) return void this.#dropped.set(id, before + length);
+    this.#dropped.delete(id);
+    this.#sender.send(cancelFrame(id, "The process has ended."));
   }
 
   #dropLargest(): void {
