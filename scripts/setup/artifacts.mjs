@@ -8,6 +8,7 @@
  *   images/base/<key>/modules/         kernel modules for the initramfs, and `load-order`
  *   images/base/<key>/manifest.json    { sha256 of base.erofs, kernel, packages, runtimes: { [name]: version } }
  *   images/boot/<key>/initramfs.cpio   the agent as /init, and the modules
+ *   images/vscode/<key>/vscode.erofs   VS Code for browsers, read-only; built only when somebody wants it
  *   images/current.json                { key, base, kernel, initramfs, agentVersion }: what to boot now. `key` changes with
  *                                      the content of any of them; base, kernel and initramfs are absolute paths
  */
@@ -55,6 +56,17 @@ export function bootArtifact() {
   const key = treeHash(root, sources, undefined, [agentArtifact().key, base]);
   const directory = join(cache, "images/boot", key);
   return { key, directory, initramfs: join(directory, "initramfs.cpio") };
+}
+
+/** The editor that sandboxes can be given. Its native parts are for the Node.js of the base image. */
+export function vscodeArtifact() {
+  const key = treeHash(root, [
+    "images/vscode",
+    "images/debian-13/runtimes.json",
+    "scripts/setup/steps/vscode-image.mjs",
+  ]);
+  const directory = join(cache, "images/vscode", key);
+  return { key, directory, image: join(directory, "vscode.erofs") };
 }
 
 /**

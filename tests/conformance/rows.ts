@@ -135,6 +135,7 @@ export const rows: readonly Row[] = [
   },
   { row: 38, area: "exposure", what: "Expose a port over HTTPS" },
   { row: 40, area: "exposure", what: "Expose SSH" },
+  { row: 41, area: "exposure", what: "Expose VS Code", exceptions: { py: notOffered() } },
   { row: 39, area: "exposure", what: "Expose a Deno process over HTTPS" },
   { row: 42, area: "environment", what: "Environment: get" },
   { row: 43, area: "environment", what: "Environment: set" },

@@ -5,7 +5,14 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { DirectoryBlobs, LocalFiles, LocalLayers } from "@caisson/layers";
 import { createNode, createQemuDriver, type ImageManifest } from "@caisson/node";
-import { type Agent, configSchema, type EgressGuard, type MachineSpec, type SandboxNode } from "@caisson/protocol";
+import {
+  type Agent,
+  CaissonError,
+  configSchema,
+  type EgressGuard,
+  type MachineSpec,
+  type SandboxNode,
+} from "@caisson/protocol";
 import { pino } from "pino";
 
 export const cache =
@@ -42,6 +49,7 @@ export async function engine(home: string, options: EngineOptions = {}): Promise
     image,
     baseImage: image.key,
     config,
+    images: () => Promise.reject(new CaissonError("unsupported", "This node has no images.")),
     driver: createQemuDriver(),
     egress: noEgress,
     layers: new LocalLayers(join(home, "volumes"), new DirectoryBlobs(join(home, "blobs"))),

@@ -3,4 +3,4 @@ export { connectAgent, type AgentClient } from "./agent/client.ts";
 export type { VmDriver } from "./driver/driver.ts";
 export { createQemuDriver } from "./driver/qemu/driver.ts";
 export { createNode } from "./node.ts";
-export type { ImageManifest, NodeOptions } from "./options.ts";
+export type { ImageManifest, ImageSource, NodeOptions } from "./options.ts";

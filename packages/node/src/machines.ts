@@ -5,6 +5,7 @@ import {
   type Agent,
   CaissonError,
   type DiskAttachment,
+  type ImageName,
   type LayerId,
   type LayerStore,
   type MachineExit,
@@ -27,6 +28,7 @@ import { insertRoot, isPreparedOn } from "./machine/owner-root.ts";
 import { MemoryLedger } from "./memory/ledger.ts";
 import type { Watched } from "./memory/watch.ts";
 import type { NodeOptions } from "./options.ts";
+import type { ImageLibrary } from "./images/library.ts";
 import { type Clones, fits } from "./pool/clones.ts";
 import type { Pool } from "./pool/pool.ts";
 import { StartQueue } from "./pool/start-queue.ts";
@@ -41,6 +43,7 @@ export interface Engine {
 }
 
 export interface MachineTableOptions extends Pick<NodeOptions, "config" | "egress" | "files" | "layers" | "log"> {
+  readonly images: ImageLibrary;
   /** @throws CaissonError `unavailable` when the node does not run */
   readonly engine: () => Engine;
 }
@@ -165,12 +168,7 @@ export class MachineTable implements NodeMachines {
   async waitExit(id: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<MachineExit> {
     const exited = (this.#machines.get(id) ?? this.#left.get(id))?.exited;
     if (exited === undefined) return noMachine;
-    if (signal === undefined) return exited;
-    signal.throwIfAborted();
-    const aborted = Promise.withResolvers<never>();
-    const abort = () => aborted.reject(signal.reason);
-    signal.addEventListener("abort", abort, { once: true });
-    return Promise.race([exited, aborted.promise]).finally(() => signal.removeEventListener("abort", abort));
+    return abortable(exited, signal);
   }
 
   async list(): Promise<readonly MachineInfo[]> {
@@ -202,6 +200,17 @@ export class MachineTable implements NodeMachines {
   async diskLayers(id: string): Promise<Readonly<Record<string, LayerId>>> {
     const images = await this.#require(id).diskImages();
     return Object.fromEntries([...images].map(([serial, path]) => [serial, this.#options.layers.idOf(path)]));
+  }
+
+  async attachImage(
+    id: string,
+    image: ImageName,
+    path: string,
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<void> {
+    const machine = this.#require(id);
+    const file = await abortable(this.#options.images.file(image), signal);
+    await machine.attachImage(image, file, path);
   }
 
   agent(id: string): Agent {
@@ -338,6 +347,18 @@ export class MachineTable implements NodeMachines {
 async function resolve(layers: LayerStore, { layers: chain, readOnly, throwAway, serial }: DiskAttachment) {
   const images = (await layers.paths(chain)) as [string, ...string[]];
   return { images, readOnly, serial, ...(throwAway === undefined ? {} : { throwAway }) };
+}
+
+/** @throws the reason of the signal */
+async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  // Whoever is no longer waited for may still fail.
+  work.catch(() => undefined);
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  return Promise.race([work, aborted.promise]).finally(() => signal.removeEventListener("abort", abort));
 }
 
 function infoOf({ id, caCertificatePem }: RunningMachine): MachineInfo {

@@ -1,5 +1,6 @@
 /** The engine of one host: templates, pool, machines, layers. */
 import { createHash } from "node:crypto";
+import { join } from "node:path";
 import {
   type AdoptionReport,
   CaissonError,
@@ -12,6 +13,7 @@ import { detectCgroups } from "./cgroup/detect.ts";
 import type { Accelerator } from "./driver/driver.ts";
 import { watchClock } from "./agent/clock-watch.ts";
 import { EgressEvents } from "./egress-events.ts";
+import { ImageLibrary } from "./images/library.ts";
 import type { CloneHost } from "./machine/clone.ts";
 import { type Engine, MachineTable } from "./machines.ts";
 import { watchMemory } from "./memory/watch.ts";
@@ -54,7 +56,8 @@ class Node implements SandboxNode {
     this.id = options.id;
     this.layers = options.layers;
     this.files = options.files;
-    this.machines = new MachineTable({ ...options, engine: () => this.#running() });
+    const images = new ImageLibrary(join(options.home, "images"), options.images);
+    this.machines = new MachineTable({ ...options, images, engine: () => this.#running() });
     options.egress.onFlood((id, detail) => this.machines.evict(id, detail));
     options.egress.onEvents((events, lost) => this.#events.add(events, lost));
   }

@@ -1,5 +1,5 @@
 /** What a node needs. The platform provides it. */
-import type { Config, EgressGuard, FileStore, LayerStore, NodeId } from "@caisson/protocol";
+import type { Config, EgressGuard, FileStore, ImageName, LayerStore, NodeId } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { VmDriver } from "./driver/driver.ts";
 
@@ -13,6 +13,12 @@ export interface ImageManifest {
   readonly agentVersion: string;
 }
 
+/**
+ * The file of an image for running machines, EROFS, built when it is not there. It never changes under its name.
+ * @throws CaissonError `unsupported`, `unavailable`
+ */
+export type ImageSource = (image: ImageName) => Promise<string>;
+
 export interface NodeOptions {
   readonly id: NodeId;
   readonly home: string;
@@ -25,5 +31,6 @@ export interface NodeOptions {
   readonly egress: Pick<EgressGuard, "attach" | "detach" | "onEvents" | "onFlood">;
   readonly layers: LayerStore;
   readonly files: FileStore;
+  readonly images: ImageSource;
   readonly log: Logger;
 }

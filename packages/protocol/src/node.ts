@@ -96,6 +96,9 @@ export interface MachineUsage {
   readonly diskBytes: number;
 }
 
+/** A read-only image of the platform that a machine can be given while it runs. */
+export type ImageName = "vscode";
+
 export interface NodeMachines {
   /**
    * A running, configured machine. When it fails, nothing of it is left, a prepared machine that it named included.
@@ -143,6 +146,14 @@ export interface NodeMachines {
    * @throws CaissonError `not_found`, `invalid_argument` when they cannot be enforced
    */
   setEgress(id: string, egress: EgressSpec): Promise<void>;
+  /**
+   * Mounts an image of the platform at an absolute path inside a running machine. A machine that has it keeps it: the call can be
+   * repeated, also after a restart of the node. The first call on a node may build the image, which takes minutes.
+   * @param options.signal gives up the wait, not the build
+   * @throws CaissonError `not_found` (machine), `unsupported` when the operator allows no such image, `unavailable` when it is not
+   *   built or could not be, `guest_error`
+   */
+  attachImage(id: string, image: ImageName, path: string, options?: { readonly signal?: AbortSignal }): Promise<void>;
   /** A client of the agent inside a machine. @throws CaissonError `unavailable` when there is no such machine */
   agent(id: string): Agent;
 }

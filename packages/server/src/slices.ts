@@ -17,6 +17,7 @@ import { servingSlice } from "./serving/index.ts";
 import { sshSlice } from "./ssh/index.ts";
 import { usageSlice } from "./usage/index.ts";
 import { volumesSlice } from "./volumes/index.ts";
+import { vscodeSlice } from "./vscode/index.ts";
 import { workloadsSlice } from "./workloads/index.ts";
 
 export const slices: readonly Slice[] = [
@@ -31,6 +32,7 @@ export const slices: readonly Slice[] = [
   rpcSlice,
   consoleSlice,
   previewsSlice,
+  vscodeSlice,
   sshSlice,
   appsSlice,
   revisionsSlice,

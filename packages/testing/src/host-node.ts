@@ -114,6 +114,10 @@ class HostMachines implements NodeMachines {
     this.#agent = agent;
   }
 
+  async attachImage(): Promise<void> {
+    throw new CaissonError("unsupported", "This server offers no VS Code.");
+  }
+
   async create(spec: MachineSpec): Promise<MachineInfo> {
     const directory = await mkdtemp(join(tmpdir(), "caisson-host-"));
     const home = join(directory, "home");

@@ -61,7 +61,7 @@ function installedVersions(names) {
 }
 
 /**
- * @param {"start" | "demo" | "test"} purpose
+ * @param {"start" | "demo" | "test" | "vscode"} purpose
  * @returns {import("../runner.mjs").Step}
  */
 export function debianPackages(purpose) {

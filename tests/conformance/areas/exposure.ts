@@ -1,5 +1,6 @@
 /** Rows 13, 38, 39: ports of a sandbox with public names. */
 import assert from "node:assert/strict";
+import process from "node:process";
 import { Sandbox } from "@deno/sandbox";
 import { rejection, until, type Scenario } from "../runner/scenario.ts";
 import { login } from "../runner/login.ts";
@@ -32,7 +33,43 @@ const answered = (url: string) =>
   });
 const echoed = async (url: string) => JSON.parse((await answered(url)).body) as Echo;
 
+/** What takes minutes is part of a full run only. */
+const full = process.env["CAISSON_TEST_FULL"] === "1";
+
+const editor: Scenario = {
+  row: 41,
+  title: "an editor: its page, its output, its end",
+  // The first use on a host builds the editor's image.
+  limit: 1_200_000,
+  async run({ sandbox, directory }) {
+    const vscode = await sandbox.exposeVscode(directory, { editorSettings: { "files.autoSave": "off" } });
+    assert.match(vscode.url, /^https:\/\/[a-z2-7]{32}\.localhost:\d+$/);
+    const { value } = await vscode.stdout.getReader().read();
+    assert.match(new TextDecoder().decode(value), /code-server/);
+    const page = await until(300_000, "the editor's page", async () => {
+      const seen = await visit(`${vscode.url}/?folder=${encodeURIComponent(directory)}`);
+      return seen.status === 200 ? seen : undefined;
+    });
+    assert.match(page.body, /workbench/);
+    await vscode.kill();
+    const { success, signal } = await vscode.status;
+    assert.deepEqual({ success, signal }, { success: false, signal: "SIGTERM" });
+    const late = await visit(vscode.url);
+    assert.deepEqual([late.status, late.headers["caisson-gateway"]], [502, "not-listening"]);
+  },
+};
+
 export const scenarios: readonly Scenario[] = [
+  ...(full ? [editor] : []),
+  {
+    row: 41,
+    title: "no editor for what is no folder",
+    async run({ sandbox, directory }) {
+      assert.ok((await rejection(sandbox.exposeVscode(`${directory}/missing`))) instanceof Error);
+      await sandbox.fs.writeTextFile(`${directory}/file`, "");
+      assert.match(String(await rejection(sandbox.exposeVscode(`${directory}/file`))), /not one/);
+    },
+  },
   {
     row: 12,
     title: "`ssh` has an address that works from the start",

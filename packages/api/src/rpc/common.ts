@@ -18,6 +18,12 @@ export function optional<T extends z.ZodType>(schema: T) {
 /** Paths are passed on as they are; a NUL character cannot be in one. */
 export const path = z.string().refine((text) => !text.includes("\0"), "must not contain a NUL character");
 
+/** Environment variables of a program. */
+export const environment = z.record(
+  path.refine((key) => key !== "" && !key.includes("="), "is not the name of a variable"),
+  path,
+);
+
 export const pid = z.int().min(0).max(0xffff_ffff);
 export const flag = optional(z.boolean());
 export const abortId = optional(z.number());

@@ -1,14 +1,10 @@
 /** Processes, Deno programs and REPLs (wire contract 4.1, 4.4). */
 import { z } from "zod";
-import { flag, nothing, optional, path, pid, streamId, type MethodContract } from "./common.ts";
+import { environment, flag, nothing, optional, path, pid, streamId, type MethodContract } from "./common.ts";
 
 /** Arguments and variables of a process cannot hold a NUL character either. */
 const text = path;
 
-const environment = z.record(
-  text.refine((key) => key !== "" && !key.includes("="), "is not the name of a variable"),
-  text,
-);
 const output = z.enum(["piped", "null"]);
 
 /** Parameters that all ways to start a process share. */
@@ -53,8 +49,9 @@ export const processes = {
     params: spawnOptions.extend({ command: text, args: optional(z.array(text)) }),
     result: spawned,
   },
-  processWait: { params: z.object({ pid }), result: exitStatus },
-  processKill: { params: z.object({ pid, signal: optional(z.string().max(32)) }), result: nothing },
+  /** `vscode` is set for an editor's process, which is one like others. */
+  processWait: { params: z.object({ pid, vscode: flag }), result: exitStatus },
+  processKill: { params: z.object({ pid, signal: optional(z.string().max(32)), vscode: flag }), result: nothing },
   /** `watcherId` names the watcher in `$sandbox.deno.watcher.restart`. */
   spawnDeno: { params: denoParams, result: spawned.extend({ watcherId: z.string().nullable() }) },
   /** False: it ended before it listened. */

@@ -125,6 +125,8 @@ export interface Vm {
   /** Makes that disk empty again; the guest must not have it mounted. */
   removeOwnerRoot(): Promise<void>;
   attachDisk(disk: DiskSource): Promise<void>;
+  /** Adds a read-only disk with the bytes of a file in `VmPlace.disksDirectory`, which never change. */
+  attachImage(serial: string, fileName: string): Promise<void>;
   detachDisk(serial: string): Promise<void>;
   /** Lays overlay number `generation` (from 1) over a disk: the guest writes there from now on. */
   overlayDisk(serial: string, generation: number, overlay: DiskFile, durable: boolean): Promise<void>;

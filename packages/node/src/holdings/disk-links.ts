@@ -63,7 +63,8 @@ export async function reclaimImages(images: readonly string[]): Promise<void> {
   await Promise.all(images.map((image) => chown(image, uid, gid).catch(() => undefined)));
 }
 
-async function linkImage(place: LinkPlace, image: string, name: string, writable: boolean): Promise<void> {
+/** Makes an image visible under `name`. @throws CaissonError `not_found`, `invalid_state` */
+export async function linkImage(place: LinkPlace, image: string, name: string, writable: boolean): Promise<void> {
   try {
     await link(image, join(place.directory, name));
   } catch (cause) {

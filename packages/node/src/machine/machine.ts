@@ -3,12 +3,26 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { processCpuMicros, processMemoryBytes } from "@caisson/linux";
-import { type Agent, CaissonError, type MachineExit, type MachineUsage } from "@caisson/protocol";
+import {
+  type Agent,
+  CaissonError,
+  errnoOf,
+  type ImageName,
+  type MachineExit,
+  type MachineUsage,
+} from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { AgentClient } from "../agent/client.ts";
 import { unixNanos } from "../agent/clock.ts";
 import { ownerRootSerial, rootSerial, type Vm } from "../driver/driver.ts";
-import { guestSerial, linkDisk, linkOverlay, unlinkDisk, type VolumeImages } from "../holdings/disk-links.ts";
+import {
+  guestSerial,
+  linkDisk,
+  linkImage,
+  linkOverlay,
+  unlinkDisk,
+  type VolumeImages,
+} from "../holdings/disk-links.ts";
 import type { Holdings } from "../holdings/holdings.ts";
 import { guestError } from "./guest-error.ts";
 
@@ -49,6 +63,7 @@ export class RunningMachine {
   readonly #exit = Promise.withResolvers<MachineExit>();
   /** Disks whose last writes the guest has not confirmed; undefined: it was not asked. */
   #unwritten: readonly string[] | undefined;
+  readonly #images = new Map<ImageName, Promise<void>>();
   #ending = false;
   #stopping: Promise<MachineExit> | undefined;
   #finishing: Promise<void> | undefined;
@@ -150,6 +165,39 @@ export class RunningMachine {
       await holdings.update({ disks: holdings.record.disks.filter((disk) => disk.serial !== serial) });
       throw error;
     }
+  }
+
+  /**
+   * Adds a read-only image of the platform and mounts it. It is in no record: nothing of it has to be given back.
+   * @param file in the directory of the volumes' file system, see `ImageLibrary`
+   */
+  attachImage(name: ImageName, file: string, path: string): Promise<void> {
+    let attached = this.#images.get(name);
+    if (attached === undefined) {
+      attached = this.#attachImage(name, file, path);
+      this.#images.set(name, attached);
+      // A failure is not remembered.
+      attached.catch(() => this.#images.delete(name));
+    }
+    return attached;
+  }
+
+  async #attachImage(name: ImageName, file: string, path: string): Promise<void> {
+    const { holdings, vm } = this.#options;
+    const serial = `image-${name}`;
+    const place = { directory: holdings.directories.disks, uid: holdings.uid };
+    // A former process may have done it.
+    if (!(await vm.diskGenerations()).has(serial)) {
+      await unlinkDisk(place, [serial]);
+      await linkImage(place, file, serial, false);
+      await vm.attachImage(serial, serial);
+    }
+    const mount = this.agent.machine.mountVolume(
+      { serial, path, readOnly: true, timeoutMs: 10_000 },
+      { timeoutMs: 20_000 },
+    );
+    // The agent mounts a disk once, and a former call may have got as far.
+    await guestError(`mount an image at ${path}`, mount.catch(unlessBusy));
   }
 
   /** The path of the image that a disk writes to, by the record. @throws CaissonError `not_found` */
@@ -325,4 +373,8 @@ export class RunningMachine {
     const path = root?.images.at(-1) ?? join(holdings.directories.disks, "root.0");
     return (await stat(path)).blocks * 512;
   }
+}
+
+function unlessBusy(error: unknown): void {
+  if (errnoOf(error) !== "EBUSY") throw error;
 }

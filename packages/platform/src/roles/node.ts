@@ -5,6 +5,7 @@ import { createNode, createQemuDriver } from "@caisson/node";
 import type { Config, NodeId, SandboxNode } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { ownImage } from "../image.ts";
+import { imageSource } from "../image-source.ts";
 import { openFiles, openLayers } from "./layers.ts";
 
 export interface NodePlace {
@@ -26,6 +27,7 @@ export interface RunningNode {
 export async function openNode({ home, cache, config, nodeId, seed, log }: NodePlace): Promise<RunningNode> {
   const image = await ownImage();
   const egress = createEgressGuard({ config: config.egress, log: log.child({ part: "egress" }), authoritySeed: seed });
+  const closed = new AbortController();
   const node = createNode({
     id: nodeId,
     home,
@@ -38,11 +40,13 @@ export async function openNode({ home, cache, config, nodeId, seed, log }: NodeP
     egress,
     layers: openLayers(home),
     files: openFiles(home),
+    images: imageSource({ config, signal: closed.signal, log: log.child({ part: "images" }) }),
     log: log.child({ part: "node" }),
   });
   return {
     node,
     async close(machines) {
+      closed.abort();
       await node.close(machines);
       await egress.close();
     },

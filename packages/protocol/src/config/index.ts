@@ -4,7 +4,7 @@ import { apps } from "./apps.ts";
 import { egress } from "./egress.ts";
 import { api, gateway, ssh } from "./inward.ts";
 import { limits } from "./limits.ts";
-import { pool, sandbox } from "./machines.ts";
+import { pool, sandbox, vscode } from "./machines.ts";
 import { serving } from "./serving.ts";
 import { database, volumes } from "./storage.ts";
 
@@ -58,6 +58,7 @@ export const configSchema = z.strictObject({
     .describe("Lowest level of log lines that are written."),
   api,
   sandbox,
+  vscode,
   pool,
   limits,
   egress,

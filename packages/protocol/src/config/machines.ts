@@ -66,6 +66,13 @@ export const sandbox = z
   })
   .prefault({});
 
+export const vscode = z
+  .enum(["build", "prepared", "off"])
+  .default("build")
+  .describe(
+    "VS Code in sandboxes. `build` builds its image at the first use, which takes minutes and downloads packages from the npm registry. `prepared` offers it only after `npm run vscode`. `off` offers none.",
+  );
+
 export const pool = z
   .strictObject({
     size: z

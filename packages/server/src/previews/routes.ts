@@ -1,6 +1,5 @@
 /** Reserves public names over REST (wire contract 1.6). */
 import { exposeResponse } from "@caisson/api";
-import { CaissonError } from "@caisson/protocol";
 import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import type { HttpVariables } from "../kernel/http/context.ts";
 import { refusals } from "../kernel/http/refusals.ts";
@@ -23,9 +22,12 @@ const exposeHttp = createRoute({
 const exposeVscode = createRoute({
   method: "post",
   path: "/api/v3/sandbox/{id}/expose/vscode",
-  summary: "Not supported yet: VS Code from outside",
+  summary: "Reserve a public name for an editor, which the RPC method `exposeHttp` binds to its port",
   request: { params },
-  responses: refusals(401, 403, 404, 413, 501),
+  responses: {
+    200: { description: "Reserved", content: { "application/json": { schema: exposeResponse } } },
+    ...refusals(401, 403, 404, 410, 413, 429, 501, 503),
+  },
 });
 
 export interface PreviewRoutesContext {
@@ -39,13 +41,10 @@ export function previewRoutes({
 }: PreviewRoutesContext): (app: OpenAPIHono<HttpVariables>) => void {
   return (app) => {
     // The Python client sends the target as well, but binds the name by RPC afterwards. So the body is not read.
-    app.openapi(exposeHttp, async (c) => {
-      const sandbox = await sandboxes.find(c.get("org").id, c.req.valid("param").id);
-      return c.json({ domain: await previews.reserve(sandbox) }, 200);
-    });
-    app.openapi(exposeVscode, async (c) => {
-      await sandboxes.row(c.get("org").id, c.req.valid("param").id);
-      throw new CaissonError("unsupported", "VS Code from outside is not supported yet.");
-    });
+    for (const route of [exposeHttp, exposeVscode])
+      app.openapi(route, async (c) => {
+        const sandbox = await sandboxes.find(c.get("org").id, c.req.valid("param").id);
+        return c.json({ domain: await previews.reserve(sandbox) }, 200);
+      });
   };
 }

@@ -12,6 +12,7 @@ import { describeUpgrades } from "./routes.ts";
 import { sandboxUpgrades } from "./upgrades.ts";
 
 export { method, type Call, type Methods } from "./call.ts";
+export { spawn } from "./spawn.ts";
 
 /** Methods by name. Other slices register theirs in their setup. */
 export class MethodTable {

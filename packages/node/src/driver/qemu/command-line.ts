@@ -171,6 +171,16 @@ export function qcow2Chain(
   };
 }
 
+/** A file of the platform that many machines read and nobody writes. */
+export function rawImage(nodeName: string, fileName: string): BlockDescription {
+  return {
+    driver: "raw",
+    "node-name": nodeName,
+    "read-only": true,
+    file: { driver: "file", filename: `${jailPaths.disks}/${fileName}`, locking: "off", "read-only": true },
+  };
+}
+
 /** Names of block nodes contain the number of the overlay, so that QEMU itself remembers which overlay a disk writes to. */
 export function nodeName(serial: string, generation: number): string {
   return `disk-${serial}-${generation}`;

@@ -10,7 +10,15 @@ import {
   type Vm,
   type VmExit,
 } from "../driver.ts";
-import { ids, jailPaths, nodeName, parseNodeName, qcow2Chain } from "./command-line.ts";
+import {
+  type BlockDescription,
+  ids,
+  jailPaths,
+  nodeName,
+  parseNodeName,
+  qcow2Chain,
+  rawImage,
+} from "./command-line.ts";
 import { isStalled } from "./full-disk.ts";
 import { migrate } from "./migration.ts";
 import type { Qmp } from "./qmp.ts";
@@ -89,14 +97,23 @@ export class QemuVm implements Vm {
 
   async attachDisk(disk: DiskSource): Promise<void> {
     const node = nodeName(disk.serial, 0);
-    await this.#qmp.execute("blockdev-add", qcow2Chain(node, disk.chain, disk) ?? {});
+    await this.#plugDisk(disk.serial, node, qcow2Chain(node, disk.chain, disk) ?? {});
+  }
+
+  async attachImage(serial: string, fileName: string): Promise<void> {
+    const node = nodeName(serial, 0);
+    await this.#plugDisk(serial, node, rawImage(node, fileName));
+  }
+
+  async #plugDisk(serial: string, node: string, description: BlockDescription): Promise<void> {
+    await this.#qmp.execute("blockdev-add", description);
     try {
       const device = {
         driver: "scsi-hd",
-        id: `disk-${disk.serial}`,
+        id: `disk-${serial}`,
         bus: `${ids.scsi}.0`,
         drive: node,
-        serial: disk.serial,
+        serial,
         // A full host stops the machine, see `resumeWhenRoom`; the guest does not notice.
         werror: "enospc",
       };

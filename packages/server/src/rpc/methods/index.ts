@@ -10,7 +10,6 @@ import { files } from "./files.ts";
 import { fileWalks } from "./file-walks.ts";
 import { processes } from "./processes.ts";
 import { repl } from "./repl.ts";
-import { unsupported } from "./unsupported.ts";
 
 export const methods: Methods = {
   ...abort,
@@ -23,5 +22,4 @@ export const methods: Methods = {
   ...deno,
   ...repl,
   ...fetchMethods,
-  ...unsupported,
 };

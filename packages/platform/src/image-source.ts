@@ -1,0 +1,79 @@
+/** Images for running machines. What is missing is built by the set-up, in a process of its own, once for all who ask. */
+import { spawn } from "node:child_process";
+import { access } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import type { ImageSource } from "@caisson/node";
+import { CaissonError, type Config } from "@caisson/protocol";
+import type { Logger } from "pino";
+
+/** The set-up names what it builds after its sources. It needs only Node's built-ins and has no types. */
+const artifacts = new URL("../../../scripts/setup/artifacts.mjs", import.meta.url).href;
+const setup = fileURLToPath(new URL("../../../scripts/setup.mjs", import.meta.url));
+/** Lines of the set-up's output that an error repeats. */
+const toldLines = 12;
+
+export interface ImageSourceOptions {
+  readonly config: Pick<Config, "vscode">;
+  /** Ends a build. */
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}
+
+export function imageSource({ config, signal, log }: ImageSourceOptions): ImageSource {
+  return async () => {
+    if (config.vscode === "off") throw new CaissonError("unsupported", "This server offers no VS Code.");
+    const path = await vscodeImage();
+    if (await exists(path)) return path;
+    if (config.vscode === "prepared")
+      throw new CaissonError(
+        "unavailable",
+        "VS Code is not built on this server. Ask its operator to run: npm run vscode",
+      );
+    log.info("VS Code is not built yet. Building it takes some minutes.");
+    const started = performance.now();
+    await build(signal, log);
+    log.info({ seconds: Math.round((performance.now() - started) / 1000) }, "VS Code is built");
+    return path;
+  };
+}
+
+async function vscodeImage(): Promise<string> {
+  const { vscodeArtifact } = (await import(artifacts)) as { vscodeArtifact: () => { readonly image: string } };
+  return vscodeArtifact().image;
+}
+
+/** @throws CaissonError `unavailable` with the set-up's own words in the log */
+async function build(signal: AbortSignal, log: Logger): Promise<void> {
+  const child = spawn(process.execPath, [setup, "--for", "vscode"], {
+    stdio: ["ignore", "pipe", "pipe"],
+    signal,
+    killSignal: "SIGTERM",
+  });
+  const last: string[] = [];
+  for (const input of [child.stdout, child.stderr])
+    createInterface({ input }).on("line", (line) => {
+      if (line.trim() === "") return;
+      log.info({ setup: line.trim() }, "building VS Code");
+      last.push(line.trim());
+      if (last.length > toldLines) last.shift();
+    });
+  const code = await new Promise<number | null>((resolve) => {
+    child.once("error", () => resolve(null));
+    child.once("close", resolve);
+  });
+  if (code === 0) return;
+  log.error({ setup: last }, "VS Code could not be built");
+  // The lines may name places on the host; they are for the operator.
+  throw new CaissonError(
+    "unavailable",
+    "VS Code could not be built on this server; its log says why. Ask its operator to run: npm run vscode",
+  );
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

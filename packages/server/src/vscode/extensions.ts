@@ -1,0 +1,63 @@
+/** Installs extensions before the editor starts: by id from its marketplace, or from a file in the sandbox. */
+import type { Readable } from "node:stream";
+import { CaissonError } from "@caisson/protocol";
+import type { Call } from "../rpc/index.ts";
+import { program } from "./place.ts";
+
+/** For all extensions together, milliseconds. */
+const deadline = 300_000;
+/** Output that an error repeats, characters. */
+const toldCharacters = 600;
+
+/**
+ * @param extensions checked: none begins with a hyphen
+ * @param own arguments that name the editor's folders
+ * @throws CaissonError `guest_error` with the last words of the editor
+ */
+export async function installExtensions(
+  extensions: readonly string[],
+  own: readonly string[],
+  { agent, signal }: Call,
+): Promise<void> {
+  const args = [...own, ...extensions.flatMap((extension) => ["--install-extension", extension])];
+  // One output for both, in the order in which they were written.
+  const { pid, stdoutStream } = await agent.processes.spawn(
+    { command: "/bin/sh", args: ["-c", 'exec "$0" "$@" 2>&1', program, ...args], stdout: true },
+    { signal },
+  );
+  const ended = AbortSignal.any([signal, AbortSignal.timeout(deadline)]);
+  const output = agent.readStream(stdoutStream);
+  try {
+    const [{ code }, told] = await Promise.all([
+      agent.processes.wait({ pid }, { signal: ended }),
+      lastWords(output, ended),
+    ]);
+    if (code !== 0)
+      throw new CaissonError(
+        "guest_error",
+        `An extension could not be installed. Ids come from the marketplace, which the sandbox's network policy must allow (open-vsx.org and what it refers to); a path must end with .vsix. VS Code reported: ${told}`,
+      );
+  } catch (error) {
+    await agent.processes.kill({ pid, signal: "SIGKILL" }).catch(() => undefined);
+    if (!ended.aborted || signal.aborted) throw error;
+    throw new CaissonError("timeout", `Installing extensions took longer than ${deadline / 1000} s.`, { cause: error });
+  } finally {
+    output.destroy();
+  }
+}
+
+/** The end of an output, for people. */
+async function lastWords(output: Readable, signal: AbortSignal): Promise<string> {
+  const stop = () => output.destroy();
+  signal.addEventListener("abort", stop, { once: true });
+  let text = "";
+  try {
+    for await (const chunk of output as AsyncIterable<Buffer>)
+      text = (text + chunk.toString("latin1")).slice(-toldCharacters);
+  } catch {
+    // What was read so far says enough.
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+  return text.replaceAll(/[^\x20-\x7e]+/g, " ").trim();
+}
