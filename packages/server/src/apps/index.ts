@@ -12,6 +12,7 @@ import { appRoutes } from "./routes/apps.ts";
 import { layerRoutes } from "./routes/layers.ts";
 import type { AppDatabase, AppRow } from "./tables.ts";
 
+export { newVariables } from "./env-vars/change.ts";
 export type { AppRow, AppTables } from "./tables.ts";
 export type { EnvContext };
 

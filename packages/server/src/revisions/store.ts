@@ -50,6 +50,14 @@ export interface Move {
   readonly message?: string | undefined;
 }
 
+export interface RevisionListRequest {
+  readonly appId: string;
+  readonly status?: RevisionStatus | undefined;
+  readonly limit: number;
+  /** Rows older than this one. */
+  readonly before?: { readonly createdAt: number; readonly id: string } | undefined;
+}
+
 const live: readonly RevisionStatus[] = ["queued", "building"];
 /** Bytes of a message about a failure. */
 const longestMessage = 2048;
@@ -128,6 +136,32 @@ export class RevisionStore {
       .execute();
   }
 
+  /** Those of one app. */
+  liveOf(appId: string): Promise<Pick<RevisionRow, "id">[]> {
+    return this.#db
+      .selectFrom("revisions")
+      .select("id")
+      .where("app_id", "=", appId)
+      .where("status", "in", live)
+      .execute();
+  }
+
+  /** Newest first, without deleted ones. */
+  list({ appId, status, limit, before }: RevisionListRequest): Promise<RevisionRow[]> {
+    let query = this.#db
+      .selectFrom("revisions")
+      .selectAll()
+      .where("app_id", "=", appId)
+      .where("deleted_at", "is", null)
+      .orderBy("created_at", "desc")
+      .orderBy("id", "desc")
+      .limit(limit);
+    if (status !== undefined) query = query.where("status", "=", status);
+    if (before !== undefined)
+      query = query.where((eb) => eb(eb.refTuple("created_at", "id"), "<", eb.tuple(before.createdAt, before.id)));
+    return query.execute();
+  }
+
   /**
    * Changes the status when it is one of `from`, and completes the progress: `building` ends the stage `queued`, an end ends all stages.
    * @returns whether it was changed
@@ -173,13 +207,11 @@ export class RevisionStore {
     return row;
   }
 
-  /** Notes that the build shall end. @returns undefined when it has ended already */
-  async requestCancellation(id: string): Promise<RevisionRow | undefined> {
-    await this.#change(id, (row) =>
+  /** Notes that the build shall end. @returns whether it had not ended yet */
+  requestCancellation(id: string): Promise<boolean> {
+    return this.#change(id, (row) =>
       isLive(row) ? { cancellation_requested_at: row.cancellation_requested_at ?? Date.now() } : undefined,
     );
-    const row = await this.get(id);
-    return row !== undefined && row.cancellation_requested_at !== null ? row : undefined;
   }
 
   async #change(id: string, change: (row: RevisionRow) => Partial<RevisionRow> | undefined): Promise<boolean> {

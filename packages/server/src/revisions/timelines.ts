@@ -32,6 +32,30 @@ export function keyOf({ slug, partition }: TimelineName): string {
   return [slug, ...Object.values(partition)].join("/");
 }
 
+/**
+ * As paths of the API name a timeline: `production`, `preview:<revision>`, `git-branch:<branch>`, the value percent-encoded.
+ * @throws CaissonError `not_found`
+ */
+export function parseTimeline(text: string): TimelineName {
+  const [, slug = "", value] = /^([a-z-]{1,32})(?::(.{1,1000}))?$/s.exec(text) ?? [];
+  if (slug === "production" && value === undefined) return production;
+  const decoded = value === undefined ? undefined : decode(value);
+  if (decoded !== undefined && slug === "preview") return previewOf(decoded);
+  if (decoded !== undefined && slug === "git-branch") return branchTimeline(decoded);
+  throw new CaissonError(
+    "not_found",
+    `No such timeline: ${JSON.stringify(text.slice(0, 80))}. Use production, preview:<revision> or git-branch:<branch>.`,
+  );
+}
+
+function decode(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Which environment variables apply. */
 export function contextOf({ slug }: Pick<TimelineName, "slug">): Exclude<EnvContext, "build"> {
   return slug === "production" ? "production" : "development";

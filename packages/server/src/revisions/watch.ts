@@ -13,7 +13,7 @@ export class Watch {
    * Must be called before the state is read, so that no news is missed between the two.
    * @returns `changed` resolves at the next news; `stop` must be called when nobody waits for it any more
    */
-  arm(key: string): { readonly changed: Promise<void>; stop(): void } {
+  arm(key: string): { readonly changed: Promise<void>; readonly stop: () => void } {
     const { promise, resolve } = Promise.withResolvers<void>();
     const waiting = this.#waiting.get(key) ?? new Set();
     this.#waiting.set(key, waiting.add(resolve));

@@ -2,12 +2,15 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { configSchema } from "@caisson/protocol";
+import { CaissonError, configSchema } from "@caisson/protocol";
 import { startPostgres } from "@caisson/testing";
+import { OpenAPIHono } from "@hono/zod-openapi";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { pino } from "pino";
 import type { AnyDatabase } from "../kernel/database/open.ts";
 import { openDatabase } from "../kernel/database/open.ts";
-import type { Org } from "../kernel/http/context.ts";
+import type { HttpVariables, Org } from "../kernel/http/context.ts";
+import { toErrorAnswer } from "../kernel/http/errors.ts";
 import { createSealer } from "../kernel/sealing.ts";
 import { Services } from "../kernel/services.ts";
 import type { Kernel, Slice, SliceParts } from "../kernel/slice.ts";
@@ -20,7 +23,16 @@ export interface TestSlices {
   readonly org: Org;
   readonly services: Services;
   readonly parts: readonly SliceParts[];
+  /** A request to the routes of the slices, as a client of `org`. */
+  request(method: string, path: string, options?: RequestOptions): Promise<Response>;
   close(): Promise<void>;
+}
+
+export interface RequestOptions {
+  readonly body?: unknown;
+  readonly headers?: Record<string, string>;
+  /** Default: the organisation of this test. */
+  readonly org?: Org;
 }
 
 export interface TestSlicesOptions {
@@ -47,12 +59,19 @@ export async function openSlices({ database, slices, config = {} }: TestSlicesOp
   } as unknown as Kernel;
   const parts: SliceParts[] = [];
   for (const slice of slices) parts.push(await slice.setup(kernel));
+  const org = await new Tokens(db).createOrg("first");
+  const app = routesOf(parts);
   return {
     home,
     db,
-    org: await new Tokens(db).createOrg("first"),
+    org,
     services,
     parts,
+    async request(method, path, { body, headers = {}, org: as = org } = {}) {
+      const init = { method, headers: { "content-type": "application/json", ...headers, "x-org": JSON.stringify(as) } };
+      const env = { outgoing: { destroy() {} } };
+      return app.request(path, body === undefined ? init : { ...init, body: JSON.stringify(body) }, env);
+    },
     async close() {
       for (const part of parts.toReversed()) await part.stop?.("end");
       await db.destroy();
@@ -60,4 +79,23 @@ export async function openSlices({ database, slices, config = {} }: TestSlicesOp
       await rm(home, { recursive: true });
     },
   };
+}
+
+/** Without what stands before the routes of a server: token, limits by address, WebSockets. */
+function routesOf(parts: readonly SliceParts[]): OpenAPIHono<HttpVariables> {
+  const app = new OpenAPIHono<HttpVariables>({
+    defaultHook: (result) => {
+      if (!result.success) throw new CaissonError("invalid_argument", "not as its schema says");
+    },
+  });
+  app.use((c, next) => {
+    c.set("org", JSON.parse(c.req.header("x-org") ?? "") as Org);
+    return next();
+  });
+  app.onError((error, c) => {
+    const { status, body } = toErrorAnswer(error, pino({ level: "silent" }));
+    return c.json(body, status as ContentfulStatusCode);
+  });
+  for (const { routes } of parts) routes?.(app);
+  return app;
 }

@@ -8,7 +8,7 @@ import { refusals } from "../../kernel/http/refusals.ts";
 import { readLabelFilter } from "../../kernel/labels/read-filter.ts";
 import { createApp, deleteApp, getApp, listApps, updateApp } from "../apps.ts";
 import type { AppContext } from "../context.ts";
-import { json, pageQuery, readRows } from "./parts.ts";
+import { json, pageQuery, readRows } from "../../kernel/http/lists.ts";
 
 const params = z.object({ app: z.string().describe("Id or slug.") });
 const listItem = appSchema.omit({ env_vars: true, config: true }).meta({ id: "AppListItem" });

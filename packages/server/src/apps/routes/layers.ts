@@ -8,7 +8,7 @@ import { refusals } from "../../kernel/http/refusals.ts";
 import { createLayer, deleteLayer, getLayer, listLayerApps, listLayers, updateLayer } from "../config-layers.ts";
 import type { AppContext } from "../context.ts";
 import { requireLayer } from "../lookup.ts";
-import { json, pageQuery, readRows } from "./parts.ts";
+import { json, pageQuery, readRows } from "../../kernel/http/lists.ts";
 
 const params = z.object({ layer: z.string().describe("Id or slug.") });
 

@@ -49,6 +49,9 @@ export class RuntimeLogs {
   readonly #pending: RuntimeLogsTable[] = [];
   /** By app. */
   readonly #windows = new Map<string, Window>();
+  /** Lines that were ever pending, and how many of them no longer are. */
+  #added = 0;
+  #written = 0;
   #writing: Promise<void> | undefined;
   #tryAgain = 0;
 
@@ -67,9 +70,14 @@ export class RuntimeLogs {
 
   /** Writes everything that was appended before. @throws what the database throws; then nothing is lost yet */
   async flush(): Promise<void> {
+    const last = this.#added;
+    while (this.#written < last) await (this.#writing ?? this.#begin());
+  }
+
+  /** Writes everything, and how many lines were dropped. @throws what the database throws */
+  close(): Promise<void> {
     this.summarise({ all: true });
-    this.#tryAgain = 0;
-    while (this.#pending.length > 0) await (this.#writing ?? this.#begin());
+    return this.flush();
   }
 
   /** Logs how many lines were dropped in the minutes that are over, and tries again what failed. To be called regularly. */
@@ -100,8 +108,9 @@ export class RuntimeLogs {
   }
 
   #add({ orgId, appId, revisionId, at = Date.now(), level, message, region, traceId, spanId }: RuntimeLine): void {
+    this.#added++;
     this.#pending.push({
-      id: arrivalId(Date.now()),
+      id: arrivalId(),
       org_id: orgId,
       app_id: appId,
       revision_id: revisionId ?? null,
@@ -156,6 +165,7 @@ export class RuntimeLogs {
           .execute();
     });
     this.#pending.splice(0, batch.length);
+    this.#written += batch.length;
     for (const appId of new Set(batch.map((row) => row.app_id))) this.#watch.notify(logKey(appId));
   }
 }
@@ -169,11 +179,13 @@ export function logKey(appId: string): string {
 }
 
 let sequence = 0;
+let latest = 0;
 
-/** Sorts by the time of arrival, and in this process by its order. */
-export function arrivalId(now: number): string {
+/** Sorts by the time of arrival, and in this process by its order, also when the clock is set back. */
+export function arrivalId(): string {
   sequence = (sequence + 1) % 1_000_000_000;
-  return `${firstArrivalId(now)}-${String(sequence).padStart(9, "0")}-${randomText(6)}`;
+  latest = Math.max(latest, Date.now());
+  return `${firstArrivalId(latest)}-${String(sequence).padStart(9, "0")}-${randomText(6)}`;
 }
 
 /** Sorts before everything that arrived in this millisecond or later, and after what arrived before. */

@@ -1,9 +1,9 @@
-/** What the routes of apps and of layers share. */
+/** Lists that are ordered by creation, newest first, with pages. */
 import type { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import type { HttpVariables } from "../../kernel/http/context.ts";
-import { decodeCursor, encodeCursor, type Position } from "../../kernel/http/cursor.ts";
-import { nextLink, pageParameters, readPage } from "../../kernel/http/pagination.ts";
+import type { HttpVariables } from "./context.ts";
+import { decodeCursor, encodeCursor, type Position } from "./cursor.ts";
+import { nextLink, pageParameters, readPage } from "./pagination.ts";
 
 const standardPage = 30;
 const largestPage = 100;
