@@ -1,4 +1,4 @@
-/** Runs an area in one of the four columns as a process of its own and reads its results. */
+/** Runs an area in one of the columns as a process of its own and reads its results. */
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -46,8 +46,15 @@ export async function runArea(area: Area, column: Column, env: ClientEnvironment
 }
 
 async function commandLine(area: Area, column: Column, results: string): Promise<string[]> {
-  if (column.startsWith("py-"))
-    return [await pythonEnvironment(), join(here, "run_area.py"), area, column.slice(3), results];
+  const [client = "", kind = ""] = column.split("-");
+  if (client.startsWith("py"))
+    return [
+      await pythonEnvironment(client === "py16" ? "0.16.0" : "0.10.0"),
+      join(here, "run_area.py"),
+      area,
+      kind,
+      results,
+    ];
   const program = [join(here, "run-area.ts"), area, results];
   if (column === "js-node") return [process.execPath, ...program];
   // The same package files as in Node: Deno takes them from node_modules and asks no registry.

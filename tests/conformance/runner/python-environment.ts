@@ -8,14 +8,14 @@ import { promisify } from "node:util";
 
 const execute = promisify(execFile);
 
-/** The client release that the contract was taken from. */
-const clientVersion = "0.10.0";
+/** 0.10.0: the release that the contract was taken from. 0.16.0: what users install today. */
+type ClientVersion = "0.10.0" | "0.16.0";
 
 const made = new Map<string, Promise<string>>();
 
 /** Path of the interpreter that has the official client. @throws Error when no suitable Python is there or it cannot be installed */
-export function pythonEnvironment(): Promise<string> {
-  return pythonWith(`deno-sandbox==${clientVersion}`);
+export function pythonEnvironment(version: ClientVersion = "0.10.0"): Promise<string> {
+  return pythonWith(`deno-sandbox==${version}`);
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Runs areas in columns, a few processes at a time, and judges every row of the table in every column. */
 import { availableParallelism } from "node:os";
 import { startPlatform, type ClientEnvironment } from "@caisson/testing";
-import { columns, exceptionFor, rows, type Area, type Column, type Row } from "../rows.ts";
+import { columns, exceptionFor, isOffered, rows, type Area, type Column, type Row } from "../rows.ts";
 import { runArea, type AreaRun } from "./columns.ts";
 
 export type Verdict = "pass" | "partly" | "client-bug" | "not-offered" | "fail";
@@ -72,8 +72,10 @@ async function apart(
 
 /** Columns in which at least one row of the area is offered. */
 function offered(area: Area, wanted: readonly Column[]): Column[] {
-  return wanted.filter((column) =>
-    rows.some((row) => row.area === area && exceptionFor(row, column)?.kind !== "not-offered"),
+  return wanted.filter(
+    (column) =>
+      isOffered(area, column) &&
+      rows.some((row) => row.area === area && exceptionFor(row, column)?.kind !== "not-offered"),
   );
 }
 
@@ -81,7 +83,9 @@ function offered(area: Area, wanted: readonly Column[]): Column[] {
 export function judge(area: Area, wanted: readonly Column[], runs: ReadonlyMap<Column, AreaRun>): Cell[] {
   return rows
     .filter((row) => row.area === area)
-    .flatMap((row) => wanted.map((column) => judgeCell(row, column, runs.get(column))));
+    .flatMap((row) =>
+      wanted.filter((column) => isOffered(area, column)).map((column) => judgeCell(row, column, runs.get(column))),
+    );
 }
 
 function judgeCell(row: Row, column: Column, run: AreaRun | undefined): Cell {

@@ -5,12 +5,16 @@ A scenario is a coroutine. `settle` takes what either client returns: a value, o
 
 import asyncio
 import dataclasses
+import importlib.metadata
 import inspect
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Awaitable, Callable
 
 from deno_sandbox import AsyncDenoDeploy, DenoDeploy
+
+LATEST = importlib.metadata.version("deno-sandbox") != "0.10.0"
+"""The client of today, and not the release that the contract was taken from."""
 
 
 async def settle(value: Any) -> Any:
