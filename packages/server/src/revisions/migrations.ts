@@ -1,8 +1,10 @@
 import type { Kysely } from "kysely";
 
+/** SQLite runs no migration in a transaction: everything can be repeated after a crash. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable("revisions")
+    .ifNotExists()
     .addColumn("id", "text", (column) => column.primaryKey())
     .addColumn("org_id", "text", (column) => column.notNull())
     .addColumn("app_id", "text", (column) => column.notNull().references("apps.id").onDelete("cascade"))
@@ -30,7 +32,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     .addColumn("released_at", "bigint")
     .execute();
   const index = (name: string, columns: string[]) =>
-    db.schema.createIndex(name).on("revisions").columns(columns).execute();
+    db.schema.createIndex(name).ifNotExists().on("revisions").columns(columns).execute();
   await index("revisions_app", ["app_id", "created_at", "id"]);
   await index("revisions_status", ["status", "created_at"]);
   await index("revisions_used", ["used_at"]);
@@ -42,6 +44,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 async function timelines(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable("timelines")
+    .ifNotExists()
     .addColumn("id", "text", (column) => column.primaryKey())
     .addColumn("org_id", "text", (column) => column.notNull())
     .addColumn("app_id", "text", (column) => column.notNull().references("apps.id").onDelete("cascade"))
@@ -55,9 +58,10 @@ async function timelines(db: Kysely<unknown>): Promise<void> {
     .addColumn("changed_at", "bigint", (column) => column.notNull())
     .addUniqueConstraint("timelines_key", ["app_id", "key"])
     .execute();
-  await db.schema.createIndex("timelines_revision").on("timelines").column("revision_id").execute();
+  await db.schema.createIndex("timelines_revision").ifNotExists().on("timelines").column("revision_id").execute();
   await db.schema
     .createTable("timeline_history")
+    .ifNotExists()
     .addColumn("timeline_id", "text", (column) => column.notNull().references("timelines.id").onDelete("cascade"))
     .addColumn("seq", "integer", (column) => column.notNull())
     .addColumn("revision_id", "text", (column) => column.notNull())
@@ -69,6 +73,7 @@ async function timelines(db: Kysely<unknown>): Promise<void> {
 async function logs(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable("build_logs")
+    .ifNotExists()
     .addColumn("revision_id", "text", (column) => column.notNull().references("revisions.id").onDelete("cascade"))
     .addColumn("seq", "integer", (column) => column.notNull())
     .addColumn("at", "bigint", (column) => column.notNull())
@@ -80,6 +85,7 @@ async function logs(db: Kysely<unknown>): Promise<void> {
     .execute();
   await db.schema
     .createTable("runtime_logs")
+    .ifNotExists()
     .addColumn("id", "text", (column) => column.primaryKey())
     .addColumn("org_id", "text", (column) => column.notNull())
     .addColumn("app_id", "text", (column) => column.notNull())
@@ -91,11 +97,22 @@ async function logs(db: Kysely<unknown>): Promise<void> {
     .addColumn("trace_id", "text")
     .addColumn("span_id", "text")
     .execute();
-  await db.schema.createIndex("runtime_logs_app").on("runtime_logs").columns(["app_id", "at", "id"]).execute();
-  await db.schema.createIndex("runtime_logs_arrival").on("runtime_logs").columns(["app_id", "id"]).execute();
-  await db.schema.createIndex("runtime_logs_org").on("runtime_logs").columns(["org_id", "id"]).execute();
+  await db.schema
+    .createIndex("runtime_logs_app")
+    .ifNotExists()
+    .on("runtime_logs")
+    .columns(["app_id", "at", "id"])
+    .execute();
+  await db.schema
+    .createIndex("runtime_logs_arrival")
+    .ifNotExists()
+    .on("runtime_logs")
+    .columns(["app_id", "id"])
+    .execute();
+  await db.schema.createIndex("runtime_logs_org").ifNotExists().on("runtime_logs").columns(["org_id", "id"]).execute();
   await db.schema
     .createTable("runtime_log_minutes")
+    .ifNotExists()
     .addColumn("org_id", "text", (column) => column.notNull())
     .addColumn("minute", "bigint", (column) => column.notNull())
     .addColumn("bytes", "bigint", (column) => column.notNull())
