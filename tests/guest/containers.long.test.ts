@@ -1,0 +1,89 @@
+/** Docker and Podman of Debian in a sandbox, with an image made from the sandbox's own root; their network goes through the proxy. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { Sandbox } from "@deno/sandbox";
+import { within } from "@caisson/testing";
+import { createTestAuthority } from "../egress/world/authority.ts";
+import { Listener } from "../egress/world/listener.ts";
+import { startEgressPlatform, type EgressPlatform } from "../egress/world/platform.ts";
+import { registriesOfThisHost } from "../egress/world/registries.ts";
+
+const host = "containers.example";
+let listener: Listener;
+let platform: EgressPlatform;
+let sandbox: Sandbox;
+
+async function works(command: string, pattern: RegExp, limit = 900_000): Promise<void> {
+  const child = await sandbox.spawn("bash", { args: ["-c", `{ ${command}; } 2>&1`], stdout: "piped" });
+  const { status, stdoutText } = await within(limit, command, child.output());
+  assert.ok(status.success, `${command}\n${(stdoutText ?? "").slice(-4000)}`);
+  assert.match(stdoutText ?? "", pattern, command);
+}
+
+before(
+  async () => {
+    const { apt } = await registriesOfThisHost();
+    const authority = await createTestAuthority();
+    listener = await Listener.start({ name: host, identity: await authority.issue([host]) });
+    platform = await startEgressPlatform({ authority, egress: { resolve: { [host]: listener.address } } });
+    sandbox = await Sandbox.create({ allowNet: [...apt.hosts, host], memory: "3GiB" });
+    await works(
+      "sudo apt-get update -qq && sudo apt-get install -qq podman docker.io uidmap passt slirp4netns iptables",
+      /./,
+    );
+    // The root without what is large and not needed.
+    const left = [
+      "usr/local",
+      "usr/share",
+      "usr/lib/python3*",
+      "usr/lib/modules",
+      "usr/lib/git-core",
+      "usr/libexec",
+      "usr/sbin",
+    ];
+    const options = [...left, "usr/bin/{podman,docker*,containerd*}"].map((path) => `--exclude=${path}`).join(" ");
+    await works(
+      `sudo tar -C / ${options} -cf /var/tmp/own.tar bin lib lib64 sbin usr etc && ls -l /var/tmp/own.tar`,
+      /own.tar/,
+    );
+    await works("mkdir -p build && printf 'FROM own:1\\nRUN echo built > /built\\n' > build/Dockerfile", /^$/);
+  },
+  { timeout: 1_800_000 },
+);
+
+after(async () => {
+  await sandbox?.kill();
+  await platform?.stop(30_000);
+  await listener?.close();
+});
+
+const engines = {
+  podman: { engine: "sudo podman", storage: "podman info --format '{{.Store.GraphDriverName}}'", driver: /^overlay$/m },
+  "podman without root": {
+    engine: "podman",
+    storage: "podman info --format '{{.Store.GraphDriverName}}'",
+    driver: /^overlay$/m,
+  },
+  docker: {
+    engine: "sudo env DOCKER_BUILDKIT=0 docker",
+    storage: "sudo docker info --format '{{.Driver}}'",
+    driver: /^overlay/m,
+  },
+};
+
+for (const [name, { engine, storage, driver }] of Object.entries(engines))
+  test(name, { timeout: 3_600_000 }, async () => {
+    if (name === "docker") {
+      await works(
+        "sudo detach dockerd > /tmp/dockerd.log; for i in $(seq 120); do sudo docker info > /dev/null 2>&1 && exit 0; sleep 1; done; tail -20 /tmp/dockerd.log; exit 1",
+        /^/,
+      );
+    }
+    await works(storage, driver);
+    await works(`${engine} import /var/tmp/own.tar own:1`, /sha256|^/);
+    await works(`${engine} build -t own:2 build`, /own:2/);
+    await works(`${engine} run --rm own:2 cat /built`, /^built$/m);
+    const mount =
+      name === "docker" ? "-v /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt:ro" : "";
+    await works(`${engine} run --rm ${mount} own:2 curl -sS --fail https://${host}/`, new RegExp(`reached ${host}`));
+  });
