@@ -17,7 +17,8 @@ export interface Ended {
 }
 
 export class OpenSsh {
-  readonly #config: string;
+  /** Path of the configuration, in which the sandbox is called `sandbox`. */
+  readonly config: string;
 
   /**
    * @param hostKey type and base64: the host key is checked
@@ -25,11 +26,11 @@ export class OpenSsh {
    */
   constructor({ hostname, username, port }: SshAddress, hostKey: string, lines: readonly string[] = []) {
     const directory = mkdtempSync(join(tmpdir(), "caisson-ssh-"));
-    this.#config = join(directory, "config");
+    this.config = join(directory, "config");
     const knownHosts = join(directory, "known_hosts");
     writeFileSync(knownHosts, `[${hostname}]:${port} ${hostKey}\n`);
     writeFileSync(
-      this.#config,
+      this.config,
       [
         `Host sandbox`,
         ...lines.map((line) => `  ${line}`),
@@ -48,7 +49,7 @@ export class OpenSsh {
 
   /** @param program `ssh`, `scp` or `sftp`. The arguments name the sandbox `sandbox` */
   run(program: "ssh" | "scp" | "sftp", args: readonly string[], input = ""): Promise<Ended> {
-    const child = spawn(program, ["-F", this.#config, ...args], { timeout: 60_000 });
+    const child = spawn(program, ["-F", this.config, ...args], { timeout: 60_000 });
     let [stdout, stderr] = ["", ""];
     child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
@@ -62,6 +63,6 @@ export class OpenSsh {
 
   /** Starts `ssh` and leaves it running. The caller ends it. */
   start(args: readonly string[]) {
-    return spawn("ssh", ["-F", this.#config, ...args], { stdio: ["pipe", "pipe", "pipe"] });
+    return spawn("ssh", ["-F", this.config, ...args], { stdio: ["pipe", "pipe", "pipe"] });
   }
 }

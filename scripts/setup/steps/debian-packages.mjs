@@ -35,6 +35,11 @@ const packages = [
   { name: "postgresql", why: "tests run the store on a server of their own", purpose: "test" },
   { name: "python3-venv", why: "tests use the official Python client", purpose: "test" },
   { name: "openssh-client", why: "tests log in by SSH", purpose: "test" },
+  { name: "openssh-sftp-server", why: "tests of the SSH gateway without a machine", purpose: "test" },
+  { name: "putty-tools", why: "tests log in by SSH with PuTTY's programs", purpose: "test" },
+  { name: "dropbear-bin", why: "tests log in by SSH with dropbear's program", purpose: "test" },
+  { name: "rsync", why: "tests copy trees by SSH", purpose: "test" },
+  { name: "tmux", why: "tests use a terminal by SSH", purpose: "test" },
   { name: "git", why: "tests and checks ask which files are the project's", purpose: "test" },
 ];
 

@@ -12,29 +12,34 @@ const everybody = "0.0.0.0";
 
 export class Admission {
   readonly #shares = new AddressShares(sshLimits.loginsPerAddress);
-  readonly #all = new AddressShares(sshLimits.logins);
   readonly #rate = new AddressRate(sshLimits.failuresPerAddress.perSecond, sshLimits.failuresPerAddress.burst);
   readonly #rateOfAll = new AddressRate(sshLimits.failures.perSecond, sshLimits.failures.burst);
+  /** What cuts those that are not logged in. The oldest is first. */
+  readonly #waiting = new Set<() => void>();
 
-  /** @returns undefined: too many of this address, or of all */
-  admit(address: string): Admitted | undefined {
+  /**
+   * When too many are not logged in, the one that has waited longest is cut: who wants to log in needs a moment, who wants to keep others
+   * out needs to wait.
+   * @returns undefined: too many of this address, or too fast
+   */
+  admit(address: string, cut: () => void): Admitted | undefined {
     const giveBack = this.#shares.take(address);
     if (giveBack === undefined) return undefined;
-    const giveBackAll = this.#all.take(everybody);
-    if (giveBackAll === undefined || !this.#rate.take(address)) {
+    if (!this.#rate.take(address)) {
       giveBack();
-      giveBackAll?.();
       return undefined;
     }
     if (!this.#rateOfAll.take(everybody)) {
       this.#rate.giveBack(address);
       giveBack();
-      giveBackAll();
       return undefined;
     }
+    this.#waiting.add(cut);
+    const [oldest] = this.#waiting;
+    if (this.#waiting.size > sshLimits.logins) oldest!();
     const closed = () => {
+      this.#waiting.delete(cut);
       giveBack();
-      giveBackAll();
     };
     let done = false;
     return {

@@ -10,6 +10,7 @@ import { Admission, type Admitted } from "./admission.ts";
 import { algorithms } from "./algorithms.ts";
 import { Counts } from "./counts.ts";
 import { disconnect } from "./disconnect.ts";
+import { honourGuesses } from "./guess.ts";
 import { deriveHostKey, type HostKey } from "./host-key.ts";
 import { disconnectReasons, requireNativeCrypto, socketOf } from "./library.ts";
 import { sshLimits } from "./limits.ts";
@@ -27,8 +28,8 @@ export interface SshGatewayOptions {
   /** The key of the installation. */
   readonly seed: Uint8Array;
   readonly log: Logger;
-  /** For tests. */
-  readonly rekey?: RekeyLimits | undefined;
+  /** For tests: in place of `sshLimits`. */
+  readonly limits?: (RekeyLimits & { readonly login: number }) | undefined;
 }
 
 /** @throws CaissonError `unavailable` when the native cryptography of the SSH library was not built */
@@ -104,7 +105,9 @@ class Gateway implements SshGateway {
   /** The library knows a connection only when its client has begun to speak, which it may never do. */
   #admit(socket: Socket, ssh: SshServer): void {
     socket.on("error", () => undefined);
-    const admitted = this.#admission.admit((socket.remoteAddress ?? "").replace(/^::ffff:/, ""));
+    const admitted = this.#admission.admit((socket.remoteAddress ?? "").replace(/^::ffff:/, ""), () =>
+      socket.destroy(),
+    );
     if (admitted === undefined) {
       // Without a key exchange: that is what costs. RFC 4253, 4.2 allows lines before the version; `ssh -v` shows them.
       socket.end("Caisson: too many connections that do not log in. Try again in a minute.\r\n");
@@ -112,7 +115,7 @@ class Gateway implements SshGateway {
       return;
     }
     this.#sockets.set(socket, admitted);
-    const grace = setTimeout(() => socket.destroy(), sshLimits.login);
+    const grace = setTimeout(() => socket.destroy(), this.#options.limits?.login ?? sshLimits.login);
     const loggedIn = () => {
       clearTimeout(grace);
       admitted.loggedIn();
@@ -130,6 +133,7 @@ class Gateway implements SshGateway {
   #accept(connection: Connection): void {
     const { log } = this.#options;
     const socket = socketOf(connection);
+    honourGuesses(connection);
     this.#connections.add(connection);
     connection.on("error", (error) => log.debug({ err: error }, "an SSH connection failed"));
     connection.once("close", () => this.#connections.delete(connection));
@@ -155,7 +159,7 @@ class Gateway implements SshGateway {
       const visit = { workloadId, bytesIn: socket.bytesRead, bytesOut: socket.bytesWritten };
       for (const listener of this.#listeners) listener(visit);
     });
-    const { log, rekey } = this.#options;
+    const { log, limits: rekey } = this.#options;
     serveConnection({ connection, route, channels: this.#channels, rekey, log: log.child({ workload: workloadId }) });
   }
 

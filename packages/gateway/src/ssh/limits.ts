@@ -26,7 +26,7 @@ export const sshLimits = {
   rekeyTime: 3_600_000,
   rekeyAnswer: 60_000,
   /** Key exchanges that a client may begin, in a second on average, and at once. */
-  rekeys: { perSecond: 1 / 30, burst: 20 },
+  rekeys: { perSecond: 1, burst: 30 },
   /** Bytes that wait for a client to read: from so many on nothing is read inside the sandbox for it, or from the client itself. */
   unread: 2 ** 20,
   unreadAnswers: 4 * 2 ** 20,

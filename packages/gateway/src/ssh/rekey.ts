@@ -9,6 +9,8 @@ export interface RekeyLimits {
   readonly rekeyBytes: number;
   /** Milliseconds. */
   readonly rekeyTime: number;
+  /** Milliseconds that a client may take for its part. */
+  readonly rekeyAnswer: number;
 }
 
 /**
@@ -30,7 +32,7 @@ export function keepKeysFresh(
     timer.refresh();
     if (ours || isExchangingKeys(connection)) return;
     ours = true;
-    answer = setTimeout(() => fault("Caisson: the client did not take part in a key exchange."), sshLimits.rekeyAnswer);
+    answer = setTimeout(() => fault("Caisson: the client did not take part in a key exchange."), limits.rekeyAnswer);
     beginRekey(connection);
   };
   const timer = setTimeout(rekey, limits.rekeyTime);

@@ -1,0 +1,84 @@
+/** What happens to a connection while it lives: new keys, a server that stops, an agent that is not forwarded. */
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { test } from "node:test";
+import { until } from "@caisson/testing";
+import { localGateway } from "./local.ts";
+import { OpenSsh } from "./openssh.ts";
+
+const limits = { login: 30_000, rekeyBytes: 2 ** 30, rekeyTime: 3_600_000, rekeyAnswer: 10_000 };
+const exchanges = (stderr: string) => stderr.match(/SSH2_MSG_NEWKEYS received/g)?.length ?? 0;
+
+test("new keys by bytes, in the middle of much data in both directions", { timeout: 90_000 }, async () => {
+  const local = await localGateway({ limits: { ...limits, rekeyBytes: 2 ** 20 } });
+  try {
+    const client = new OpenSsh(local.address, local.hostKey, ["LogLevel DEBUG1"]);
+    const data = randomBytes(6_000_000)
+      .toString("latin1")
+      .replaceAll(/[^\x20-\x7e]/g, "x");
+    const { code, stdout, stderr } = await client.run("ssh", ["sandbox", "cat"], data);
+    assert.equal(code, 0);
+    const hash = (text: string) => createHash("sha256").update(text).digest("hex");
+    assert.equal(hash(stdout), hash(data));
+    assert.ok(exchanges(stderr) >= 4, `${exchanges(stderr)} key exchanges`);
+  } finally {
+    await local.close();
+  }
+});
+
+test("new keys by time, and the session goes on", { timeout: 90_000 }, async () => {
+  const local = await localGateway({ limits: { ...limits, rekeyTime: 400 } });
+  try {
+    const client = new OpenSsh(local.address, local.hostKey, ["LogLevel DEBUG1"]);
+    const { code, stdout, stderr } = await client.run("ssh", ["sandbox", "sleep 2; echo still here"]);
+    assert.deepEqual([code, stdout], [0, "still here\n"]);
+    assert.ok(exchanges(stderr) >= 3, `${exchanges(stderr)} key exchanges`);
+  } finally {
+    await local.close();
+  }
+});
+
+test("a client that takes no part in a key exchange is disconnected", { timeout: 90_000 }, async () => {
+  const local = await localGateway({ limits: { ...limits, rekeyTime: 1_500, rekeyAnswer: 1_000 } });
+  try {
+    const client = new OpenSsh(local.address, local.hostKey);
+    const running = client.start(["sandbox", "echo started; sleep 60"]);
+    await once(running.stdout, "data");
+    running.kill("SIGSTOP");
+    await until(20_000, "the log", async () =>
+      local.lines.some((line) => line.includes("did not take part in a key exchange")) ? true : undefined,
+    );
+    running.kill("SIGCONT");
+    assert.deepEqual(await once(running, "close"), [255, null]);
+  } finally {
+    await local.close();
+  }
+});
+
+test("a server that stops says so to those who are connected, and takes nobody else", { timeout: 60_000 }, async () => {
+  const local = await localGateway();
+  const client = new OpenSsh(local.address, local.hostKey);
+  const running = client.run("ssh", ["sandbox", "sleep 60"]);
+  await until(20_000, "the program", async () =>
+    (await client.run("ssh", ["sandbox", "pgrep -x sleep >/dev/null && echo runs"])).stdout === "runs\n"
+      ? true
+      : undefined,
+  );
+  await local.close();
+  const { code, stderr } = await running;
+  assert.equal(code, 255);
+  assert.match(stderr, /Caisson: the server stops/);
+  assert.equal((await client.run("ssh", ["sandbox", "true"])).code, 255);
+});
+
+test("the client's agent is not forwarded", { timeout: 60_000 }, async () => {
+  const local = await localGateway();
+  try {
+    const client = new OpenSsh(local.address, local.hostKey);
+    const { code, stdout } = await client.run("ssh", ["-A", "sandbox", "echo agent=$SSH_AUTH_SOCK"]);
+    assert.deepEqual([code, stdout], [0, "agent=\n"]);
+  } finally {
+    await local.close();
+  }
+});
