@@ -1,7 +1,7 @@
 /** Certificates for names of previews: the operator's, read again when its file changes, or of an authority of ours, one per name. */
 import { createSecureContext, type SecureContext } from "node:tls";
 import { openCertificateFiles, tlsOptions } from "@caisson/http1";
-import { CaissonError } from "@caisson/protocol";
+import { CaissonError, type PublicCertificate, type PublicCertificates } from "@caisson/protocol";
 import { limits } from "./limits.ts";
 
 export interface IssuedCertificate {
@@ -66,6 +66,21 @@ export async function operatorsCertificate(certPath: string, keyPath: string): P
         await files.refresh();
       }
       return files.context;
+    },
+  };
+}
+
+/** Public certificates where there are some, and the others meanwhile. */
+export function withPublic(others: Certificates, outside: PublicCertificates | undefined): Certificates {
+  if (outside === undefined) return others;
+  const contexts = new WeakMap<PublicCertificate, SecureContext>();
+  return {
+    async contextFor(host) {
+      const found = host === undefined ? undefined : outside.find(host);
+      if (found === undefined) return await others.contextFor(host);
+      const context = contexts.get(found) ?? createSecureContext({ ...tlsOptions, ...found });
+      contexts.set(found, context);
+      return context;
     },
   };
 }

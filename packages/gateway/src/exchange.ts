@@ -40,6 +40,8 @@ export interface Exchange {
   onDrain(listener: () => void): void;
   /** The answer was sent, or the visitor has disconnected. Called at once if that was before. */
   onClose(listener: () => void): void;
+  /** Bytes that came so far on its connection, or its stream. Only the growth means something. */
+  received(): number;
   /** Bytes since the last call, in either direction. */
   traffic(): { readonly bytesIn: number; readonly bytesOut: number };
 }

@@ -1,9 +1,15 @@
 /** Ways in by HTTPS. The gateway serves nothing but what its directories find. */
-import type { Config, HttpDirectory, HttpGateway, Visit } from "@caisson/protocol";
-import { Clients, listValue } from "@caisson/http1";
+import type { Config, HttpDirectory, HttpGateway, PublicCertificates, Visit } from "@caisson/protocol";
+import { AddressRate, AddressShares, Clients, listValue } from "@caisson/http1";
 import type { Logger } from "pino";
 import type { Refusal } from "./answer.ts";
-import { issuedCertificates, operatorsCertificate, type Certificates, type IssuedCertificate } from "./certificates.ts";
+import {
+  issuedCertificates,
+  operatorsCertificate,
+  withPublic,
+  type Certificates,
+  type IssuedCertificate,
+} from "./certificates.ts";
 import type { Exchange } from "./exchange.ts";
 import { forward } from "./forward.ts";
 import { forwardGrpc, isGrpc } from "./forward-grpc.ts";
@@ -13,6 +19,7 @@ import { Listener } from "./listener.ts";
 import { createNames, type Names } from "./names.ts";
 import { admitted, redirect } from "./protection.ts";
 import { addressOf, findRoute, unlessAborted } from "./route.ts";
+import { endSlowBody } from "./slow-body.ts";
 import { join } from "./websocket.ts";
 
 export interface GatewayOptions {
@@ -25,6 +32,9 @@ export interface GatewayOptions {
   readonly log: Logger;
 }
 
+/** Seconds of a rate that may come at once. */
+const burstSeconds = 10;
+
 export function createGateway(options: GatewayOptions): HttpGateway {
   return new Gateway(options);
 }
@@ -35,6 +45,10 @@ class Gateway implements HttpGateway {
   readonly #listeners: ((visit: Visit) => void)[] = [];
   /** Requests and WebSockets under way, by workload. */
   readonly #active = new Map<string, number>();
+  /** What of that each address has, by workload. */
+  readonly #shares = new Map<string, AddressShares>();
+  readonly #byAddress: AddressRate;
+  readonly #byWorkload: AddressRate;
   readonly #clients: Clients;
   #directory: HttpDirectory | undefined;
   #listener: Listener | undefined;
@@ -44,7 +58,9 @@ class Gateway implements HttpGateway {
     this.#options = options;
     this.#port = options.port;
     this.#names = createNames(options.config.domain);
-    const { connectionsPerAddress } = options.config;
+    const { connectionsPerAddress, requestsPerAddress, requestsPerSandbox } = options.config;
+    this.#byAddress = new AddressRate(requestsPerAddress, requestsPerAddress * burstSeconds);
+    this.#byWorkload = new AddressRate(requestsPerSandbox, requestsPerSandbox * burstSeconds);
     this.#clients = new Clients({ trustedProxies: options.trustedProxies ?? [], connectionsPerAddress });
   }
 
@@ -60,15 +76,16 @@ class Gateway implements HttpGateway {
     this.#listeners.push(listener);
   }
 
-  async listen(directory: HttpDirectory): Promise<void> {
+  async listen(directory: HttpDirectory, outside?: PublicCertificates): Promise<void> {
     this.#directory = directory;
     const { config, port } = this.#options;
-    const certificates = config.tls ? await this.#certificates() : undefined;
+    const certificates = config.tls ? withPublic(await this.#certificates(), outside) : undefined;
     this.#listener = new Listener({
       host: config.host,
       port,
       http2: config.http2,
       contextFor: certificates && (async (servername) => certificates.contextFor(await this.#certifiable(servername))),
+      challenge: outside && ((servername) => outside.challenge(servername.toLowerCase().replace(/\.$/, ""))),
       clients: this.#clients,
       onRequest: (exchange) => void this.#visit(exchange),
       onWebSocket: (exchange, accepted) => void this.#visit(exchange, { exchange, accepted }),
@@ -110,6 +127,8 @@ class Gateway implements HttpGateway {
     if ("rule" in address) return exchange.refuse(address);
     const ending = websocket === undefined ? exchange.onClose.bind(exchange) : onSocketClose(websocket.exchange);
     const forwardedFor = listValue(exchange.headers, "x-forwarded-for");
+    const visitor = this.#clients.addressOf(exchange.peer, forwardedFor) || "unknown";
+    if (!this.#byAddress.take(visitor)) return exchange.refuse(tooOftenOfAddress);
     const giveBack = this.#clients.admit(exchange.peer, forwardedFor);
     if (giveBack === undefined) return exchange.refuse(tooManyOfAddress);
     ending(giveBack);
@@ -126,15 +145,20 @@ class Gateway implements HttpGateway {
     if ("redirect" in passed) return redirect(exchange, passed);
     const { target } = passed;
     const { workloadId } = route;
+    if (!this.#byWorkload.take(workloadId)) return exchange.refuse(tooOften);
+    const giveShareBack = this.#shareOf(workloadId).take(visitor);
+    if (giveShareBack === undefined) return exchange.refuse(tooManyOfAddress);
+    ending(giveShareBack);
     const active = this.#active.get(workloadId) ?? 0;
     if (active >= config.connectionsPerSandbox) return exchange.refuse(tooMany);
     this.#active.set(workloadId, active + 1);
-    const visitor = this.#clients.addressOf(exchange.peer, forwardedFor) || "unknown";
     let status: number | undefined;
     ending(() => {
       const others = (this.#active.get(workloadId) ?? 1) - 1;
-      if (others === 0) this.#active.delete(workloadId);
-      else this.#active.set(workloadId, others);
+      if (others === 0) {
+        this.#active.delete(workloadId);
+        this.#shares.delete(workloadId);
+      } else this.#active.set(workloadId, others);
       this.#report({
         workloadId,
         name: address.name,
@@ -151,6 +175,7 @@ class Gateway implements HttpGateway {
       });
     });
     if (websocket === undefined) {
+      ending(endSlowBody(exchange));
       if (exchange.version === "2" && isGrpc(exchange.headers))
         forwardGrpc({ exchange, target, visitor, address, route });
       else forward({ exchange, target, visitor, address, route });
@@ -172,6 +197,15 @@ class Gateway implements HttpGateway {
     });
   }
 
+  /** So that one address cannot take all connections of a sandbox. */
+  #shareOf(workloadId: string): AddressShares {
+    const known = this.#shares.get(workloadId);
+    if (known !== undefined) return known;
+    const shares = new AddressShares(Math.max(1, Math.ceil(this.#options.config.connectionsPerSandbox * 0.75)));
+    this.#shares.set(workloadId, shares);
+    return shares;
+  }
+
   #report(visit: Visit): void {
     for (const listener of this.#listeners) listener(visit);
   }
@@ -186,6 +220,16 @@ function onSocketClose({ socket }: Http1Exchange): (listener: () => void) => voi
   return (listener) => void (socket.closed ? listener() : socket.once("close", listener));
 }
 
+const tooOften: Refusal = {
+  status: 429,
+  rule: "too-many-requests",
+  message: "This sandbox gets too many requests in a second. Try again in a moment.",
+};
+const tooOftenOfAddress: Refusal = {
+  status: 429,
+  rule: "too-many-requests",
+  message: "Your address sent too many requests in a second. Try again in a moment.",
+};
 const tooMany: Refusal = {
   status: 503,
   rule: "too-many-connections",

@@ -88,6 +88,10 @@ export class Http1Exchange implements Exchange {
     else this.response.once("close", listener);
   }
 
+  received(): number {
+    return this.socket.bytesRead;
+  }
+
   traffic(): { readonly bytesIn: number; readonly bytesOut: number } {
     const { bytesRead, bytesWritten } = this.socket;
     const before = counted.get(this.socket) ?? { in: 0, out: 0 };

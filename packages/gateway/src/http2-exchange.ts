@@ -24,6 +24,7 @@ export class Http2Exchange implements Exchange {
   #rule: string | undefined;
   #status: number | undefined;
   #in = 0;
+  #received = 0;
   #out = 0;
 
   /** @param raw names and values in turn, as they came */
@@ -116,6 +117,10 @@ export class Http2Exchange implements Exchange {
     else this.#stream.once("close", listener);
   }
 
+  received(): number {
+    return this.#received;
+  }
+
   traffic(): { readonly bytesIn: number; readonly bytesOut: number } {
     const all = { bytesIn: this.#in, bytesOut: this.#out };
     this.#in = this.#out = 0;
@@ -129,6 +134,7 @@ export class Http2Exchange implements Exchange {
     body.on("error", () => undefined);
     stream.on("data", (chunk: Buffer) => {
       this.#in += chunk.length;
+      this.#received += chunk.length;
       if (body.destroyed) return;
       if (!body.write(chunk)) stream.pause();
     });

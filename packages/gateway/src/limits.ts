@@ -29,6 +29,12 @@ export const limits = {
   connect: 10_000,
   /** Until the program inside begins its answer, and between two pieces of a body. */
   silence: 300_000,
+  /**
+   * A body whose length is known must come with so many bytes in a second, counted over so many milliseconds in which we wait for it.
+   * One of unknown length may be a conversation, so there only `silence` counts.
+   */
+  slowestBody: 100,
+  slowBody: 20_000,
   /** Without a byte in either direction of a WebSocket. */
   quietSocket: 15 * 60_000,
   /** Until a visitor has read the last answer of a connection that the HTTP server no longer watches. */

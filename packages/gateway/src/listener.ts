@@ -3,10 +3,10 @@ import { createServer, ServerResponse, type IncomingMessage, type Server } from 
 import type { Http2Server } from "node:http2";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
-import type { SecureContext, TLSSocket } from "node:tls";
+import { createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import type { Duplex } from "node:stream";
 import { endSoon, parserRefusal, PendingAnswers, strictServerOptions, tlsOptions, type Clients } from "@caisson/http1";
-import { CaissonError } from "@caisson/protocol";
+import { CaissonError, type PublicCertificate } from "@caisson/protocol";
 import { refuseOnSocket } from "./answer.ts";
 import type { Exchange } from "./exchange.ts";
 import { Http1Exchange } from "./http1-exchange.ts";
@@ -20,11 +20,16 @@ export interface ListenerOptions {
   readonly http2: boolean;
   /** Absent: plain HTTP. Answers with the certificate for the hostname of a handshake. */
   readonly contextFor?: ((servername: string) => Promise<SecureContext>) | undefined;
+  /** What proves a hostname to a certificate authority that asks now. */
+  readonly challenge?: ((servername: string) => PublicCertificate | undefined) | undefined;
   readonly clients: Clients;
   readonly onRequest: (exchange: Exchange) => void;
   /** @param accepted to be called when the program inside has accepted the WebSocket */
   readonly onWebSocket: (exchange: Http1Exchange, accepted: () => void) => void;
 }
+
+/** RFC 8737 3. */
+const acmeProtocol = "acme-tls/1";
 
 const serverOptions = strictServerOptions(limits);
 
@@ -93,7 +98,7 @@ export class Listener {
   }
 
   #createServer(): Server {
-    const { contextFor, http2 } = this.#options;
+    const { contextFor, challenge, http2 } = this.#options;
     if (contextFor === undefined) {
       const server = createServer(serverOptions);
       if (http2)
@@ -102,21 +107,37 @@ export class Listener {
         });
       return server;
     }
+    const proofs = new WeakMap<TLSSocket, PublicCertificate>();
     const server = createSecureServer({
       ...serverOptions,
       ...tlsOptions,
       handshakeTimeout: limits.handshake,
-      ALPNCallback: ({ protocols }) =>
-        http2 && protocols.includes("h2") ? "h2" : protocols.includes("http/1.1") ? "http/1.1" : undefined,
-      SNICallback: (servername, callback) => {
+      ALPNCallback: function (this: TLSSocket, { servername, protocols }) {
+        if (protocols.includes(acmeProtocol)) {
+          const proof = challenge?.(servername);
+          if (proof === undefined) return undefined;
+          // With TLS 1.2 the certificate was chosen before, with TLS 1.3 it will be chosen after this.
+          this.setKeyCert(proof);
+          proofs.set(this, proof);
+          return acmeProtocol;
+        }
+        return http2 && protocols.includes("h2") ? "h2" : protocols.includes("http/1.1") ? "http/1.1" : undefined;
+      },
+      SNICallback: function (this: TLSSocket, servername: string, callback) {
         contextFor(servername).then(
-          (context) => callback(null, context),
+          (context) => {
+            const proof = proofs.get(this);
+            callback(null, proof === undefined ? context : createSecureContext(proof));
+          },
           (error: unknown) => callback(error as Error),
         );
       },
     });
     divert(server, "secureConnection", (socket, serveHttp1) => {
-      if ((socket as TLSSocket).alpnProtocol === "h2") this.#http2.emit("connection", socket);
+      const { alpnProtocol } = socket as TLSSocket;
+      // The handshake was all that the authority wanted (RFC 8737 3).
+      if (alpnProtocol === acmeProtocol) socket.destroy();
+      else if (alpnProtocol === "h2") this.#http2.emit("connection", socket);
       else serveHttp1();
     });
     return server;

@@ -78,9 +78,27 @@ export interface Visit {
   readonly bytesOut: number;
 }
 
+/** PEM. The same object as long as it is the same certificate. */
+export interface PublicCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Certificates that browsers trust, from an authority outside. */
+export interface PublicCertificates {
+  /** For a hostname that is somebody's. Undefined: there is none, or not yet. Must not wait for the authority, which may ask back. */
+  find(host: string): PublicCertificate | undefined;
+  /** What proves to the authority that this hostname is ours (RFC 8737), while it asks. */
+  challenge(host: string): PublicCertificate | undefined;
+}
+
 export interface HttpGateway {
-  /** Listens. @throws CaissonError `unavailable`, `invalid_argument` when certificate files cannot be used */
-  listen(directory: HttpDirectory): Promise<void>;
+  /**
+   * Listens.
+   * @param certificates absent: only those of the operator or of this installation's own authority
+   * @throws CaissonError `unavailable`, `invalid_argument` when certificate files cannot be used
+   */
+  listen(directory: HttpDirectory, certificates?: PublicCertificates): Promise<void>;
   /** What a visitor writes behind `https://`: the name below the gateway's domain, with the port unless it is 443. */
   addressOf(name: string): string;
   /** The name in an address or a hostname: letter case, a port and a final dot do not matter. Undefined: not of our domain. */

@@ -3,6 +3,7 @@ import type { Migration } from "kysely";
 import type { Slice } from "./kernel/slice.ts";
 import { appsSlice } from "./apps/index.ts";
 import { consoleSlice } from "./console/index.ts";
+import { certificatesSlice } from "./certificates/index.ts";
 import { auditSlice } from "./audit/index.ts";
 import { deploySlice } from "./deploy/index.ts";
 import { nodesSlice } from "./nodes/index.ts";
@@ -31,6 +32,7 @@ export const slices: readonly Slice[] = [
   sandboxesSlice,
   rpcSlice,
   consoleSlice,
+  certificatesSlice,
   previewsSlice,
   vscodeSlice,
   sshSlice,

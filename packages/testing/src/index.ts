@@ -10,3 +10,4 @@ export * from "./wire-client.ts";
 export { checkNotification, checkReply } from "./wire-contract.ts";
 export { buildAgent, HostNode } from "./host-node.ts";
 export * from "./postgres.ts";
+export { goTool } from "./go-tool.ts";

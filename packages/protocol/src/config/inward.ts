@@ -62,6 +62,43 @@ const domainName = /^(?=.{1,200}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9](
 /** Connections that the gateway takes at the same time. */
 export const gatewayConnections = 4096;
 
+const acme = z
+  .strictObject({
+    directory: z
+      .url()
+      .default("https://acme-v02.api.letsencrypt.org/directory")
+      .describe("Directory of the certificate authority (RFC 8555)."),
+    directoryCa: z
+      .string()
+      .optional()
+      .describe("PEM file with the authority to trust for `directory`, where it is none that the system knows."),
+    email: z.email().optional().describe("Where the authority can reach you."),
+    challenge: z
+      .enum(["dns-01", "tls-alpn-01"])
+      .describe(
+        "`dns-01` proves the domain by a DNS record and gets certificates for `names`, also for `*`. `tls-alpn-01` needs port 443 and gets a certificate for each hostname that is visited: everybody can read these hostnames in public logs, so use it only where all addresses are protected or meant to be public.",
+      ),
+    dnsHook: z
+      .string()
+      .optional()
+      .describe(
+        "Program for `dns-01`. It is run as `<program> present|cleanup <record name> <value>`, and must end when the TXT record is visible, or removed.",
+      ),
+    names: z
+      .array(
+        z
+          .string()
+          .regex(
+            /^(\*|(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*)$/,
+            "must be a name left of `gateway.domain`, or begin with `*`",
+          ),
+      )
+      .min(1)
+      .default(["*"])
+      .describe("Names left of `gateway.domain` that `dns-01` gets certificates for, such as `*` or `*.acme.app`."),
+  })
+  .refine((value) => value.challenge !== "dns-01" || value.dnsHook !== undefined, "`dns-01` needs `dnsHook`");
+
 export const gateway = z
   .strictObject({
     host: z
@@ -89,6 +126,9 @@ export const gateway = z
         "PEM file with the certificate chain for `*.<domain>`. Default: certificates signed by this installation's own authority.",
       ),
     key: z.string().optional().describe("PEM file with the private key of `gateway.cert`."),
+    acme: acme
+      .optional()
+      .describe("Gets certificates from a certificate authority by ACME, and renews them. Default: none."),
     http2: z.boolean().default(true).describe("`false` offers visitors HTTP/1.1 only. gRPC needs HTTP/2."),
     namesPerSandbox: z.int().min(1).default(16).describe("Most hostnames that one sandbox can have."),
     visitsPerMinute: z
@@ -108,10 +148,24 @@ export const gateway = z
       .int()
       .min(1)
       .default(256)
-      .describe("Most requests and WebSockets from outside that one sandbox can serve at the same time."),
+      .describe(
+        "Most requests and WebSockets from outside that one sandbox can serve at the same time. One client address can have three quarters of them.",
+      ),
     connectionsPerAddress,
+    requestsPerAddress: z
+      .int()
+      .min(1)
+      .default(200)
+      .describe(
+        "Most requests in a second from one client address, on average. After a quiet time ten times as many may come at once.",
+      ),
+    requestsPerSandbox: z.int().min(1).default(500).describe("The same for all visitors of one sandbox together."),
   })
   .refine(certificatePair, "needs both `cert` and `key`, or neither")
+  .refine(
+    (value) => value.acme === undefined || (value.tls && value.cert === undefined && value.domain !== "localhost"),
+    "`acme` needs `tls`, a `domain` of your own, and no `cert`",
+  )
   .refine(
     (value) => value.connectionsPerAddress < gatewayConnections,
     `\`connectionsPerAddress\` must be less than ${gatewayConnections}, so that one address cannot take all connections`,

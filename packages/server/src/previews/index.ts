@@ -1,6 +1,7 @@
 /** @module Makes ports of sandboxes public under names of the gateway. */
 import { rpcMethods } from "@caisson/api";
 import { Counter } from "prom-client";
+import { certificatesService } from "../certificates/index.ts";
 import { authenticator } from "../kernel/http/context.ts";
 import { RouteDirectories, routeDirectories } from "../kernel/routes.ts";
 import type { Slice } from "../kernel/slice.ts";
@@ -81,7 +82,7 @@ export const previewsSlice: Slice = {
           },
         },
       ],
-      listen: () => gateway?.listen(routes) ?? Promise.resolve(),
+      listen: () => gateway?.listen(routes, services.use(certificatesService)) ?? Promise.resolve(),
       start: async () => previews.open(),
       stop: async () => {
         await gateway?.close();
