@@ -12,6 +12,9 @@ import { TokenBucket } from "./token-bucket.ts";
 /** Node's HTTP/2 reads the socket itself: the only thing to see are its counters. Milliseconds between looks. */
 const inspectMs = 250;
 
+/** A connection that the guest broke counts as so many: no correct guest breaks one. */
+const perBroken = 8;
+
 /** For one guest and port, over all its connections. */
 export class PortMeter {
   /** Resolves, once, with what the guest did. */
@@ -41,6 +44,14 @@ export class PortMeter {
   /** A handshake begins. @returns whether it may */
   connecting(): boolean {
     return this.#take("connections", 1, "The guest breaks the protocol of its port again and again");
+  }
+
+  /**
+   * A connection ended because the guest broke HTTP/2. A flood of control frames ends one after a few of them, so the bytes alone would
+   * never be too many, however often it happens.
+   */
+  broken(): void {
+    this.#take("connections", perBroken, "The guest breaks the protocol of its port again and again");
   }
 
   /** Bytes before the answer to a handshake. @returns whether to go on */

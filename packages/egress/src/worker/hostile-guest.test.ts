@@ -132,6 +132,29 @@ for (const [what, frame] of Object.entries(flooding)) {
   });
 }
 
+test("a guest that breaks its connection with PINGs, again and again, is reported as well", async () => {
+  const reported = Promise.withResolvers<string>();
+  const sandboxId = `sbx_ord_${randomBytes(8).toString("hex")}`;
+  harness.guard.onFlood((id, detail) => void (id === sandboxId && reported.resolve(detail)));
+  const socketPath = join(harness.directory, "breaking.sock");
+  let connections = 0;
+  const guest = await Guest.listen(socketPath, (socket) => {
+    connections++;
+    void (async () => {
+      await answerSync(socket);
+      socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+      // In one piece, so that the answers to them wait: that is more than a session bears.
+      socket.write(Buffer.alloc(17 * 4000, Buffer.from("0000080600000000000000000000000000", "hex")));
+    })();
+  });
+  await harness.guard.attach({ sandboxId, socketPath, policy: {}, secrets: [] });
+  assert.match(await reported.promise, /again and again|floods its port/);
+  assert.ok(connections < 20, String(connections));
+  await harness.guard.detach(sandboxId);
+  await guest.close();
+  await stillServed();
+});
+
 test("stale bytes before the echo are passed over, also when the line comes in pieces", async () => {
   const path = join(harness.directory, "stale.sock");
   let echoed = "";

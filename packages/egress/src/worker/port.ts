@@ -108,7 +108,10 @@ function serveSession(
       if (isLookup(headers)) void answerLookup(sandbox, stream, headers);
       else void acceptConnection(sandbox, stream, headers);
     });
-    session.on("error", () => socket.destroy());
+    session.on("error", () => {
+      if (!signal.aborted) meter.broken();
+      socket.destroy();
+    });
     session.once("close", () => {
       signal.removeEventListener("abort", end);
       socket.destroy();
