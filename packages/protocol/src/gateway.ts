@@ -117,9 +117,29 @@ export interface SshRoute {
   readonly ended: AbortSignal;
 }
 
-/** One SSH connection that was logged in, when it is over. */
-export interface SshVisit {
+/** One SSH connection that has logged in. */
+export interface SshLogin {
+  /** Random; the same in its `SshVisit`. */
+  readonly connection: string;
   readonly workloadId: string;
+  /** SHA-256 of the user name in hexadecimal digits: the name is a credential. */
+  readonly userHash: string;
+  /** Of the client. */
+  readonly address: string;
+  readonly port: number;
+  /** What the client says that it is, such as `OpenSSH_9.2`: printable characters. */
+  readonly client: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+}
+
+/** One SSH connection that was logged in, when it is over. */
+export interface SshVisit extends SshLogin {
+  readonly durationMs: number;
+  /** Shells, commands and subsystems. */
+  readonly sessions: number;
+  /** Connections that were forwarded, in either direction. */
+  readonly forwarded: number;
   /** Bytes of the connection in either direction, as the client's side counts them. */
   readonly bytesIn: number;
   readonly bytesOut: number;
@@ -134,6 +154,8 @@ export interface SshGateway {
   listen(directory: RouteDirectory<SshRoute>): Promise<void>;
   /** Where clients connect. */
   address(): { readonly hostname: string; readonly port: number };
+  /** Must not throw. Undefined: a login was refused. */
+  onLogin(listener: (login: SshLogin | undefined) => void): void;
   /** Must not throw. */
   onVisit(listener: (visit: SshVisit) => void): void;
   /** Takes no more connections and cuts those that are open. */

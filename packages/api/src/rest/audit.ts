@@ -22,15 +22,17 @@ export const auditEvent = z
   .object({
     id: z.string(),
     kind: z
-      .enum(["connection", "request", "summary"])
-      .describe("`summary`: stands for events that were not recorded one by one; `detail` says how many."),
+      .enum(["connection", "request", "summary", "ssh"])
+      .describe(
+        "`summary`: stands for events that were not recorded one by one; `detail` says how many. `ssh`: a connection into the sandbox by SSH, at its login and at its end; `host` and `port` are the client's.",
+      ),
     at: z.number().describe("Epoch milliseconds, at the start."),
     sandboxId: z.string(),
     connection: z.string(),
     host: z.string(),
     port: z.int(),
     address: z.string().optional(),
-    protocol: z.enum(["tcp", "tls", "http/1.1", "h2", "websocket", "dns", "unknown"]),
+    protocol: z.enum(["tcp", "tls", "http/1.1", "h2", "websocket", "dns", "ssh", "unknown"]),
     verdict: z.enum(["allowed", "refused", "failed"]),
     rule: z.string(),
     method: z.string().optional(),

@@ -2,8 +2,16 @@
  * Shells, commands, files and ports of sandboxes by SSH. The user name is random and is the credential; it leads to one machine. This
  * file knows connections; `login.ts` lets them in, and `serve.ts` does what they ask.
  */
+import { createHash, randomUUID } from "node:crypto";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import { CaissonError, type RouteDirectory, type SshGateway, type SshRoute, type SshVisit } from "@caisson/protocol";
+import {
+  CaissonError,
+  type RouteDirectory,
+  type SshGateway,
+  type SshLogin,
+  type SshRoute,
+  type SshVisit,
+} from "@caisson/protocol";
 import type { Logger } from "pino";
 import ssh2, { type Connection, type Server as SshServer } from "ssh2";
 import { Admission, type Admitted } from "./admission.ts";
@@ -42,6 +50,7 @@ class Gateway implements SshGateway {
   readonly #options: SshGatewayOptions;
   readonly #key: HostKey;
   readonly #listeners: ((visit: SshVisit) => void)[] = [];
+  readonly #loginListeners: ((login: SshLogin | undefined) => void)[] = [];
   readonly #admission = new Admission();
   /** Admitted ones. */
   readonly #sockets = new Map<Socket, Admitted>();
@@ -71,6 +80,10 @@ class Gateway implements SshGateway {
     return { hostname: this.#options.publicHost, port: this.#options.publicPort ?? this.#port };
   }
 
+  onLogin(listener: (login: SshLogin | undefined) => void): void {
+    this.#loginListeners.push(listener);
+  }
+
   onVisit(listener: (visit: SshVisit) => void): void {
     this.#listeners.push(listener);
   }
@@ -86,7 +99,7 @@ class Gateway implements SshGateway {
         keepaliveInterval: sshLimits.keepAlive,
         keepaliveCountMax: sshLimits.keepAlives,
       },
-      (connection) => this.#accept(connection),
+      (connection, { header }) => this.#accept(connection, header.versions.software),
     );
     const server = createServer((socket) => this.#admit(socket, ssh));
     this.#server = server;
@@ -130,7 +143,7 @@ class Gateway implements SshGateway {
     ssh.injectSocket(socket);
   }
 
-  #accept(connection: Connection): void {
+  #accept(connection: Connection, software: string): void {
     const { log } = this.#options;
     const socket = socketOf(connection);
     honourGuesses(connection);
@@ -143,24 +156,44 @@ class Gateway implements SshGateway {
         : undefined;
     const loggedIn = (who: LoggedIn) => {
       this.#sockets.get(socket)?.loggedIn();
-      this.#serve(connection, who);
+      this.#serve(connection, who, software);
     };
-    login({ connection, directory: this.#directory, refusal, loggedIn, log });
+    const refused = () => this.#loginListeners.forEach((listener) => listener(undefined));
+    login({ connection, directory: this.#directory, refusal, loggedIn, refused, log });
   }
 
-  #serve(connection: Connection, { route }: LoggedIn): void {
+  #serve(connection: Connection, { route, username }: LoggedIn, software: string): void {
     const socket = socketOf(connection);
     const { workloadId } = route;
     const leave = this.#loggedIn.take(workloadId);
     if (leave === undefined)
       return disconnect(connection, disconnectReasons.tooManyConnections, "Caisson: too many connections.");
+    const login: SshLogin = {
+      connection: randomUUID(),
+      workloadId,
+      userHash: createHash("sha256").update(username).digest("hex"),
+      address: socket.remoteAddress ?? "",
+      port: socket.remotePort ?? 0,
+      client: software.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 100),
+      at: Date.now(),
+    };
+    for (const listener of this.#loginListeners) listener(login);
+    const served = { sessions: 0, forwarded: 0 };
     connection.once("close", () => {
       leave();
-      const visit = { workloadId, bytesIn: socket.bytesRead, bytesOut: socket.bytesWritten };
+      const { bytesRead: bytesIn, bytesWritten: bytesOut } = socket;
+      const visit = { ...login, ...served, durationMs: Date.now() - login.at, bytesIn, bytesOut };
       for (const listener of this.#listeners) listener(visit);
     });
     const { log, limits: rekey } = this.#options;
-    serveConnection({ connection, route, channels: this.#channels, rekey, log: log.child({ workload: workloadId }) });
+    serveConnection({
+      connection,
+      route,
+      channels: this.#channels,
+      served,
+      rekey,
+      log: log.child({ workload: workloadId }),
+    });
   }
 
   async close(): Promise<void> {

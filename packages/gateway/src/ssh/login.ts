@@ -13,6 +13,7 @@ export interface LoginOptions {
   readonly refusal: (route: SshRoute) => string | undefined;
   /** Called at most once, before anything else that the client has sent is looked at. */
   readonly loggedIn: (who: LoggedIn) => void;
+  readonly refused: () => void;
   readonly log: Logger;
 }
 
@@ -25,12 +26,15 @@ const unknown =
   "Caisson: no running sandbox has this user name. A user name ends with its sandbox. Get a new one with exposeSsh().";
 
 /** Lets a client in. One that cannot log in is disconnected and reads why. */
-export function login({ connection, directory, refusal, loggedIn, log }: LoginOptions): void {
+export function login({ connection, directory, refusal, loggedIn, refused, log }: LoginOptions): void {
   let attempts = 0;
   let found: LoggedIn | undefined;
   let closed = false;
 
-  const refuse = (words: string) => disconnect(connection, disconnectReasons.noMoreMethods, words);
+  const refuse = (words: string) => {
+    refused();
+    disconnect(connection, disconnectReasons.noMoreMethods, words);
+  };
 
   async function attempt(context: AuthContext): Promise<void> {
     attempts++;

@@ -16,11 +16,13 @@ export interface ServeOptions {
   readonly route: SshRoute;
   /** Of all connections to one sandbox. */
   readonly channels: Counts;
+  /** Counted here. */
+  readonly served: { sessions: number; forwarded: number };
   readonly rekey: RekeyLimits | undefined;
   readonly log: Logger;
 }
 
-export function serveConnection({ connection, route, channels, rekey, log }: ServeOptions): void {
+export function serveConnection({ connection, route, channels, served, rekey, log }: ServeOptions): void {
   const fault = (words: string) => {
     log.info({ fault: words }, "an SSH client was disconnected");
     disconnect(connection, disconnectReasons.protocolError, words);
@@ -51,6 +53,7 @@ export function serveConnection({ connection, route, channels, rekey, log }: Ser
   connection.on("session", (accept, reject) => {
     const free = place();
     if (free === undefined) return reject();
+    served.sessions++;
     const session = accept();
     session.once("close", free);
     serveSession({ session, route, flow, violated, log });
@@ -58,6 +61,7 @@ export function serveConnection({ connection, route, channels, rekey, log }: Ser
   connection.on("tcpip", (accept, reject, { destIP, destPort }) => {
     const free = place();
     if (free === undefined) return reject();
+    served.forwarded++;
     forwardIn({ host: destIP, port: destPort }, { accept, reject, route, flow, violated, log })
       .catch((error: unknown) => log.debug({ err: error }, "a forwarded connection failed"))
       .finally(free);
@@ -65,9 +69,15 @@ export function serveConnection({ connection, route, channels, rekey, log }: Ser
   connection.on("openssh.streamlocal", (accept, reject, { socketPath }) => {
     const free = place();
     if (free === undefined) return reject();
+    served.forwarded++;
     forwardToSocket(socketPath, { accept, reject, route, flow, violated, log })
       .catch((error: unknown) => log.debug({ err: error }, "a forwarded connection failed"))
       .finally(free);
   });
-  serveRemoteForwards({ connection, route, flow, violated, place, log });
+  const placeFromInside = () => {
+    const free = place();
+    if (free !== undefined) served.forwarded++;
+    return free;
+  };
+  serveRemoteForwards({ connection, route, flow, violated, place: placeFromInside, log });
 }

@@ -1,8 +1,9 @@
-/** @module Egress events: recorded, read in pages, and as a live stream. */
+/** @module Egress events and logins by SSH: recorded, read in pages, and as a live stream. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SandboxNode } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { Counter } from "prom-client";
+import { serviceKey } from "../kernel/services.ts";
 import type { Slice } from "../kernel/slice.ts";
 import { usageService, type UsageMeter } from "../usage/index.ts";
 import { workloads as workloadsService, type Workloads } from "../workloads/index.ts";
@@ -18,6 +19,11 @@ const retentionInterval = 60_000;
 const retryAfter = 1000;
 const day = 24 * 3600_000;
 
+export type { AuditRecord } from "./store.ts";
+
+/** Where other slices record what they see. */
+export const auditService = serviceKey<Pick<AuditLog, "record">>("audit");
+
 export const auditSlice: Slice = {
   name: "audit",
   migrations: { "2026-12-02-audit-index": { up: sandboxIndex } },
@@ -25,6 +31,7 @@ export const auditSlice: Slice = {
     const store = new AuditStore(db);
     const { auditEventsPerMinute: perMinute, auditEventsPerOrganisation, auditRetentionDays } = config.egress;
     const audit = new AuditLog({ store, log, perMinute });
+    services.provide(auditService, audit);
     const streams = new LiveStreams(audit, config.limits.auditStreams);
     const counter = new Counter({
       name: "caisson_egress_events_total",

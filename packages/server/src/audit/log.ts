@@ -1,5 +1,4 @@
 /** Passes egress events to live readers at once, and writes them to the store in batches. */
-import type { EgressEvent } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { AuditQuota } from "./quota.ts";
 import { auditId, type AuditRecord, type AuditStore, type PendingEntry } from "./store.ts";
@@ -42,7 +41,7 @@ export class AuditLog {
     this.#quota = new AuditQuota(perMinute);
   }
 
-  record(orgId: string, event: EgressEvent): void {
+  record(orgId: string, event: AuditRecord): void {
     if (!this.#quota.admit(orgId, event)) return;
     if (this.#pending.length < maxPending) this.#add(orgId, event);
     else this.#quota.count(orgId, event);

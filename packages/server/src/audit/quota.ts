@@ -3,7 +3,6 @@
  * counted instead, and one event says how many there were. Each verdict has a limit of its own: a flood of refused connections hides
  * no allowed one.
  */
-import type { EgressEvent } from "@caisson/protocol";
 import type { AuditRecord } from "./store.ts";
 
 /** Milliseconds. */
@@ -21,7 +20,7 @@ interface Window {
 }
 
 interface Rest {
-  readonly first: EgressEvent;
+  readonly first: AuditRecord;
   readonly hosts: Set<string>;
   moreHosts: boolean;
   count: number;
@@ -39,7 +38,7 @@ export class AuditQuota {
   }
 
   /** Whether the event is recorded. Otherwise it is counted. */
-  admit(orgId: string, event: EgressEvent): boolean {
+  admit(orgId: string, event: AuditRecord): boolean {
     const window = this.#window(orgId, event);
     if (window.recorded >= this.#perMinute) {
       count(window, event);
@@ -50,12 +49,13 @@ export class AuditQuota {
   }
 
   /** Counts an event that cannot be recorded. */
-  count(orgId: string, event: EgressEvent): void {
+  count(orgId: string, event: AuditRecord): void {
     count(this.#window(orgId, event), event);
   }
 
-  #window(orgId: string, { sandboxId, verdict }: EgressEvent): Window {
-    const key = `${sandboxId} ${verdict}`;
+  #window(orgId: string, { sandboxId, verdict, kind }: AuditRecord): Window {
+    // A flood of connections out of the sandbox hides no login into it.
+    const key = `${sandboxId} ${verdict} ${kind === "ssh" ? kind : ""}`;
     const found = this.#windows.get(key);
     // One that is over waits for `takeSummaries`. It goes on until then, which is a moment.
     if (found !== undefined) return found;
@@ -80,7 +80,7 @@ export class AuditQuota {
   }
 }
 
-function count(window: Window, event: EgressEvent): void {
+function count(window: Window, event: AuditRecord): void {
   const rest = (window.rest ??= {
     first: event,
     hosts: new Set(),

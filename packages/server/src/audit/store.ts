@@ -4,9 +4,10 @@ import { randomText } from "../kernel/random-text.ts";
 import type { EgressEvent, EgressVerdict } from "@caisson/protocol";
 import type { AuditDatabase } from "./tables.ts";
 
-/** `summary`: stands for events that were not recorded one by one. */
-export interface AuditRecord extends Omit<EgressEvent, "kind"> {
-  readonly kind: EgressEvent["kind"] | "summary";
+/** `summary`: stands for events that were not recorded one by one. `ssh`: a login from outside; `host` and `port` are the client's. */
+export interface AuditRecord extends Omit<EgressEvent, "kind" | "protocol"> {
+  readonly kind: EgressEvent["kind"] | "summary" | "ssh";
+  readonly protocol: EgressEvent["protocol"] | "ssh";
 }
 
 export interface AuditEntry extends AuditRecord {
