@@ -169,7 +169,7 @@ test("a statement that takes long holds up neither the event loop nor its caller
 
 test("when the thread ends, what was under way fails with the cause, and the next statement has a new thread", async (t) => {
   // Enough for the thread itself, at any moment; far from enough for the result.
-  const { db } = await open(t, { heapMiB: 48 });
+  const { db } = await open(t, { heapMiB: 48, statementTimeout: 60_000 });
   const large = () =>
     db
       .selectFrom(sql<{ text: string }>`(${rows(90_000)})`.as("large"))
