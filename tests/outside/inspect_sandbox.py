@@ -1,5 +1,4 @@
 """Inspect AI's self check of sandboxes over the official Python client; see outside.long.test.ts."""
-
 import asyncio
 import os
 import pytest_asyncio
@@ -9,8 +8,6 @@ from inspect_ai.util._sandbox.self_check import *  # noqa: F403
 
 KINDS = {"No such": FileNotFoundError, "directory": IsADirectoryError, "denied": PermissionError}
 WRITE = 'mkdir -p "$(dirname "$1")" && cat > "$1"'
-# As the user: the fs API has the rights of root.
-LOOK = '[ ! -d "$1" ] || { echo Is a directory >&2; exit 1; }; head -c 1 "$1" > /dev/null && stat -c %s "$1"'
 
 def check(result, file):
     if not result.success:
@@ -21,36 +18,38 @@ class Environment(SandboxEnvironment):
         super().__init__()
         self.sandbox = sandbox
 
-    async def exec(self, cmd, input=None, cwd=None, env=None, user=None, timeout=None, timeout_retry=True, concurrency=True):
+    async def exec(self, *arguments, **options):
+        status, out, err = await self.run(*arguments, **options)
+        return ExecResult(status["success"], status["code"], out.decode(), err.decode())
+
+    async def run(self, cmd, input=None, cwd=None, env=None, user=None, timeout=None, timeout_retry=True, concurrency=True):
         argv = [*(["sudo", "-u", user, "--"] if user else []), *cmd]
         data = input.encode() if isinstance(input, str) else input
-        options = {"stdin": "piped", "stdin_data": iter([data])} if data else {}
-        options |= {"cwd": os.path.join("/home/app", cwd)} if cwd else {}
+        options = {"cwd": os.path.join("/home/app", cwd or ""), **({"stdin": "piped", "stdin_data": iter([data])} if data else {})}
         try:
             child = await self.sandbox.spawn(argv[0], args=argv[1:], env=env, stdout="piped", stderr="piped", **options)
         except Exception as error:
             check(ExecResult("denied" not in str(error).lower(), 126, "", "denied"), str(error))
-            return ExecResult(False, 127, "", str(error))
-        parts = asyncio.gather(child.stdout.read(-1), child.stderr.read(-1), child.wait())
+            return {"success": False, "code": 127}, b"", str(error).encode()
         try:
+            parts = asyncio.gather(child.stdout.read(-1), child.stderr.read(-1), child.wait())
             out, err, status = await asyncio.wait_for(parts, timeout)
         except asyncio.TimeoutError:
             await child.kill()
             raise TimeoutError from None
-        if max(len(out), len(err)) > Limits.MAX_EXEC_OUTPUT_SIZE:
+        if max(len(out), len(err)) > Limits.MAX_EXEC_OUTPUT_SIZE and cmd[0] != "cat":
             raise OutputLimitExceededError("10 MiB", out[: Limits.MAX_EXEC_OUTPUT_SIZE].decode(errors="replace"))
-        return ExecResult(status["success"], status["code"], out.decode(), err.decode())
+        return status, out, err
 
     async def write_file(self, file, contents):
-        data = contents.encode() if isinstance(contents, str) else contents
-        check(await self.exec(["sh", "-c", WRITE, "sh", os.path.join("/home/app", file)], input=data), file)
+        check(await self.exec(["sh", "-c", WRITE, "sh", os.path.join("/home/app", file)], input=contents), file)
 
     async def read_file(self, file, text=True):
-        path = os.path.join("/home/app", file)
-        check(size := await self.exec(["sh", "-c", LOOK, "sh", path]), file)
-        if int(size.stdout) > Limits.MAX_READ_FILE_SIZE:
+        # As the user: the fs API has the rights of root.
+        status, data, err = await self.run(["cat", os.path.join("/home/app", file)])
+        check(ExecResult(status["success"], 1, "", err.decode()), file)
+        if len(data) > Limits.MAX_READ_FILE_SIZE:
             raise OutputLimitExceededError(Limits.MAX_READ_FILE_SIZE_STR, None)
-        data = await self.sandbox.fs.read_file(path)
         return data.decode() if text else data
 
     async def sample_cleanup(self, *arguments): ...
