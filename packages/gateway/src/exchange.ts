@@ -29,9 +29,10 @@ export interface Exchange {
   /**
    * Begins the answer.
    * @param headers end-to-end fields
+   * @param alone nothing follows them: in gRPC that means something
    * @throws Error when they cannot be written
    */
-  begin(status: number, headers: HeaderList): void;
+  begin(status: number, headers: HeaderList, alone?: boolean): void;
   /** @returns false: no more, please, until `onDrain` */
   write(chunk: Buffer): boolean;
   end(trailers?: HeaderList): void;

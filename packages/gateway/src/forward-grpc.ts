@@ -76,14 +76,15 @@ export function forwardGrpc({ exchange, target, visitor, address, route }: Forwa
     inside.on("response", (found, flags, raw) => {
       if (over) return;
       const status = Number(found[":status"]);
+      // An answer that is nothing but trailers, as gRPC reports an early error.
+      const alone = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
       const headers = headerList(raw).filter(([name]) => !name.startsWith(":"));
       try {
-        exchange.begin(status, responseHeaders(headers, status, address.host));
+        exchange.begin(status, responseHeaders(headers, status, address.host), alone);
       } catch (error) {
         return fail(error);
       }
-      // An answer that is nothing but trailers, as gRPC reports an early error.
-      if ((flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0) inside.resume();
+      if (alone) inside.resume();
     });
     inside.on("trailers", (_, __, raw) => (trailers = passedTrailers(headerList(raw), limits.trailerFields)));
     inside.on("data", (chunk: Buffer) => {

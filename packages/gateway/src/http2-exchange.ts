@@ -62,10 +62,13 @@ export class Http2Exchange implements Exchange {
     return this.#trailers;
   }
 
-  begin(status: number, headers: HeaderList): void {
+  begin(status: number, headers: HeaderList, alone = false): void {
     const stream = this.#stream;
     if (stream.destroyed || stream.headersSent) return;
-    stream.respond([":status", status, ...headers.flat()] as never, { waitForTrailers: true });
+    stream.respond(
+      [":status", status, ...headers.flat()] as never,
+      alone ? { endStream: true } : { waitForTrailers: true },
+    );
     this.#status = status;
     this.#out += headers.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
     // Without a body, as after HEAD, Node ends the stream by itself.
@@ -88,7 +91,7 @@ export class Http2Exchange implements Exchange {
 
   end(trailers: HeaderList = []): void {
     this.#answerTrailers = trailers;
-    if (!this.#stream.destroyed) this.#stream.end();
+    if (!this.#stream.destroyed && !this.#stream.writableEnded) this.#stream.end();
   }
 
   refuse(refusal: Refusal): void {
