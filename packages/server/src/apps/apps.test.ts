@@ -116,6 +116,18 @@ describe("apps over HTTP", () => {
     await call("DELETE", "/apps/strict");
   });
 
+  test("the API document has every schema that it names, and describes the bodies of apps", async () => {
+    const document = (await (await fetch(`${bare.url}/openapi.json`)).json()) as {
+      components: { schemas: Record<string, { $ref?: string; properties?: object }> };
+    };
+    const { schemas } = document.components;
+    const named = JSON.stringify(document).matchAll(/"\$ref":"([^"]+)"/g);
+    for (const [, reference = ""] of named)
+      assert.ok(schemas[reference.replace("#/components/schemas/", "")], reference);
+    for (const name of ["CreateAppRequest", "UpdateAppRequest", "CreateLayerRequest", "UpdateLayerRequest"])
+      assert.ok("env_vars" in (schemas[name]?.properties ?? {}), name);
+  });
+
   test("a body with half a million wrong elements costs little", async () => {
     const started = performance.now();
     await refused(

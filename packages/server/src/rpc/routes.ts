@@ -3,6 +3,7 @@ import { createConfigSchema } from "@caisson/api";
 import { CaissonError } from "@caisson/protocol";
 import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import type { HttpVariables } from "../kernel/http/context.ts";
+import { registerSchema } from "../kernel/http/read-json.ts";
 import { refusals } from "../kernel/http/refusals.ts";
 
 const upgraded = (description: string) => ({
@@ -41,8 +42,7 @@ const connect = (path: string) =>
 
 export function describeUpgrades(app: OpenAPIHono<HttpVariables>): void {
   // No body has it, so nothing else would put it into the document.
-  const { $defs } = z.toJSONSchema(createConfigSchema, { io: "input" });
-  app.openAPIRegistry.registerComponent("schemas", "CreateConfig", $defs!["CreateConfig"] as object);
+  registerSchema(app, "CreateConfig", createConfigSchema);
   const routes = [create, connect("/api/v3/sandbox/{id}/connect"), connect("/api/v3/sandboxes/{id}/connect")];
   for (const route of routes)
     app.openapi(route, (c) => {

@@ -21,17 +21,23 @@ export async function readJson<T extends z.ZodType>(c: Context<HttpVariables>, s
  * @param name of the schema in the document
  */
 export function largeBody(app: OpenAPIHono<HttpVariables>, name: string, schema: z.ZodType) {
-  const { $schema: _, $defs = {}, ...whole } = z.toJSONSchema(schema, { io: "input" });
-  for (const [part, value] of Object.entries({ ...$defs, [name]: whole }))
-    app.openAPIRegistry.registerComponent("schemas", componentName(part), withComponents(value));
+  registerSchema(app, name, schema);
   return {
     body: { required: true, content: { "application/json": { schema: { $ref: reference(name) } } } },
   } as const;
 }
 
+/** Adds the schema of something that clients send, and its parts, to the API document. No route applies it. */
+export function registerSchema(app: OpenAPIHono<HttpVariables>, name: string, schema: z.ZodType): void {
+  const { $schema: _, $defs = {}, ...whole } = z.toJSONSchema(schema, { io: "input" });
+  // A schema with an id of its own is one of its parts.
+  for (const [part, value] of Object.entries({ [name]: whole, ...$defs }))
+    app.openAPIRegistry.registerComponent("schemas", componentName(part), withComponents(value));
+}
+
 /** Parts of answers have components of their own: what a client may leave out differs. */
 function componentName(part: string): string {
-  return part.endsWith("Request") ? part : `${part}Input`;
+  return /(Request|CreateConfig)$/.test(part) ? part : `${part}Input`;
 }
 
 function reference(part: string): string {
