@@ -33,8 +33,8 @@ export interface NodeFiles {
   put(content: Readable, options: { readonly maxBytes: number; readonly signal?: AbortSignal }): Promise<StoredContent>;
   /** Waits until everything that was put is on the disk. */
   flush(): Promise<void>;
-  /** @throws CaissonError `not_found` */
-  read(digest: string): Promise<Readable>;
+  /** @param range first and last byte; default: all @throws CaissonError `not_found` */
+  read(digest: string, range?: { readonly first: number; readonly last: number }): Promise<Readable>;
   /** Removes all contents that `needed` does not have and that are older than `age` milliseconds. @returns how many */
   prune(needed: ReadonlySet<string>, age: number): Promise<number>;
   /**

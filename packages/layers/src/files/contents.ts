@@ -67,10 +67,10 @@ export class Contents {
     await runTool("sync", ["-f", this.#directory]);
   }
 
-  async read(digest: string): Promise<Readable> {
+  async read(digest: string, range?: { readonly first: number; readonly last: number }): Promise<Readable> {
     const path = this.path(digest);
     if ((await stat(path).catch(ignoreMissing)) === undefined) throw missing(digest);
-    return createReadStream(path);
+    return createReadStream(path, range === undefined ? {} : { start: range.first, end: range.last });
   }
 
   /** Gives the content another name. @throws CaissonError `not_found` */

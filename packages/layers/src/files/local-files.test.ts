@@ -32,6 +32,7 @@ test("equal contents are stored once, are read back, and those that nobody needs
   assert.equal(one.digest, same.digest);
   await files.flush();
   assert.equal(await text(await files.read(one.digest)), "one");
+  assert.equal(await text(await files.read(other.digest, { first: 1, last: 3 })), "the");
   assert.equal(await files.prune(new Set([one.digest]), 60_000), 0, "it may belong to a deployment in progress");
   assert.equal(await files.prune(new Set([one.digest]), -1), 1);
   await assert.rejects(files.read(other.digest), { code: "not_found" });

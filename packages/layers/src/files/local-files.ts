@@ -44,8 +44,8 @@ export class LocalFiles implements FileStore {
     return this.#contents.flush();
   }
 
-  read(digest: string): Promise<Readable> {
-    return this.#contents.read(digest);
+  read(digest: string, range?: { readonly first: number; readonly last: number }): Promise<Readable> {
+    return this.#contents.read(digest, range);
   }
 
   prune(needed: ReadonlySet<string>, age: number): Promise<number> {

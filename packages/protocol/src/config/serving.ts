@@ -53,6 +53,7 @@ export const serving = z
     deployBytes: z.int().min(1).default(1e9).describe("Most bytes of files in one revision."),
     deployFiles: z.int().min(1).default(50_000).describe("Most files and directories in one revision."),
     builds: z.int().min(1).default(2).describe("Most deployments that this server prepares at the same time."),
+    buildMemory: z.int().min(256).max(65536).default(3072).describe("Memory of the machine of a build, MiB."),
     buildTimeout: z.number().min(1).max(7200).default(300).describe("Longest time of one build, seconds."),
   })
   .prefault({});

@@ -68,10 +68,9 @@ export class Group {
     return this.#instances.size + this.#making + this.#waiters.length === 0;
   }
 
-  /** For an instance that was made elsewhere. */
-  instanceOf(id: string): Instance | undefined {
-    for (const instance of this.#instances) if (instance.id === id) return instance;
-    return undefined;
+  /** Whether an instance serves. */
+  get listening(): boolean {
+    return [...this.#instances].some(({ listening }) => listening);
   }
 
   /** Begins to start the first instance, unless there is one: somebody will ask soon. */
@@ -240,12 +239,6 @@ export class Group {
     if (this.#count > 0) return;
     const refusal = new CaissonError("unavailable", `The app does not start. ${this.#lastFailure}`, { cause: error });
     for (const { refuse } of this.#waiters.splice(0)) refuse(refusal);
-  }
-
-  /** A pause after failures is over: the next revision of something it needs, or an operator, changed it. */
-  forgive(): void {
-    this.#failures = 0;
-    this.#notBefore = 0;
   }
 
   /** Brings the number of instances to what the load asks for. To be called every second or two. */

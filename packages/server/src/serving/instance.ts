@@ -124,7 +124,8 @@ export class Instance {
     await Promise.race([output, late]).finally(() => clearTimeout(timer));
     if (!this.#stop.signal.aborted) {
       this.#print("error", `The program ended: ${how}.`);
-      this.#end(`The program ended: ${how}.`);
+      // Before it listened, the start fails, and says more.
+      if (this.#port > 0) this.#end(`The program ended: ${how}.`);
     }
     return how;
   }
@@ -140,7 +141,7 @@ export class Instance {
 
   /** The machine ended by itself. */
   exited({ detail }: MachineExit): void {
-    this.#end(`Its machine ended: ${detail}`);
+    if (this.#port > 0) this.#end(`Its machine ended: ${detail}`);
   }
 
   #end(why: string | undefined): void {

@@ -44,7 +44,7 @@ function isForNode(entrypoint: string, kinds: ReadonlyMap<string, TreeEntry["kin
 }
 
 /** @returns the path without `.` and empty parts @throws CaissonError `invalid_argument` when it leads out of the app */
-function within(path: string): string {
+export function within(path: string): string {
   const names = path.split("/").filter((name) => name !== "" && name !== ".");
   if (path.startsWith("/") || names.includes(".."))
     throw new CaissonError(

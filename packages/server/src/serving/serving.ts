@@ -17,6 +17,7 @@ import { Group } from "./group.ts";
 import { readLabel } from "./hosts.ts";
 import { Instance } from "./instance.ts";
 import { appDirectory, platformVariables, programOf } from "./program.ts";
+import { StaticBackend } from "./static/backend.ts";
 import type { Resolver, Target } from "./resolver.ts";
 
 /** Milliseconds between two notes that a revision is used. */
@@ -34,7 +35,7 @@ export interface ServingOptions {
 
 interface Served {
   readonly target: Target;
-  readonly group: Group;
+  readonly backend: Group | StaticBackend;
   readonly ended: AbortController;
   touchedAt: number;
 }
@@ -53,7 +54,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
 
   /** For metrics. */
   counts(): { revisions: number; instances: number; waiting: number } {
-    const waiting = [...this.#served.values()].reduce((sum, { group }) => sum + group.waiting, 0);
+    const waiting = [...this.#served.values()].reduce((sum, { backend }) => sum + backend.waiting, 0);
     return { revisions: this.#served.size, instances: this.#instances.size, waiting };
   }
 
@@ -63,7 +64,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     const target = await this.#options.resolver.find(label, hosts);
     if (target === undefined) return undefined;
     const served = this.#serve(target);
-    served.group.expect();
+    served.backend.expect();
     const { queueTimeout } = this.#options.config.serving;
     return {
       workloadId: target.app.id,
@@ -81,7 +82,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
   async #connect(label: string, found: Target, signal: AbortSignal) {
     for (let target = found, attempt = 0; ; attempt++) {
       try {
-        return await this.#serve(target).group.connect(signal);
+        return await this.#serve(target).backend.connect(signal);
       } catch (error) {
         // Another revision has taken over since the name was looked up.
         if (!(error instanceof CaissonError) || error.code !== "gone" || attempt === 2) throw error;
@@ -97,7 +98,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     const now = performance.now();
     let served = this.#served.get(key);
     if (served === undefined) {
-      served = { target, group: this.#group(target), ended: new AbortController(), touchedAt: -Infinity };
+      served = { target, backend: this.#backend(target), ended: new AbortController(), touchedAt: -Infinity };
       this.#served.set(key, served);
     }
     if (now - served.touchedAt > touchInterval) {
@@ -109,8 +110,12 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     return served;
   }
 
-  #group(target: Target): Group {
-    const { serving } = this.#options.config;
+  #backend(target: Target): Group | StaticBackend {
+    const { config, contents, node } = this.#options;
+    const { serving } = config;
+    const { runtime } = JSON.parse(target.revision.config) as AppConfig;
+    if (runtime?.type === "static")
+      return new StaticBackend({ revisionId: target.revision.id, runtime, contents, files: node.files });
     return new Group({
       limits: {
         target: serving.concurrency * serving.targetUtilization,
@@ -179,8 +184,8 @@ export class Serving implements HttpDirectory, WorkloadOwner {
    * @throws CaissonError why it does not listen
    */
   async warmUp(target: Target): Promise<void> {
-    const { group } = this.#serve(target);
-    if (![...group.instances].some(({ listening }) => listening)) await group.start();
+    const { backend } = this.#serve(target);
+    if (!backend.listening) await backend.start();
   }
 
   /** After timelines changed: takes revisions out of service that no timeline leads to any more. */
@@ -198,7 +203,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
   #retire(key: string, served: Served, drain?: number): void {
     if (this.#served.get(key) === served) this.#served.delete(key);
     if (drain === 0) served.ended.abort();
-    const leaving = served.group.close(drain).finally(() => this.#leaving.delete(leaving));
+    const leaving = served.backend.close(drain).finally(() => this.#leaving.delete(leaving));
     this.#leaving.add(leaving);
   }
 
@@ -221,9 +226,9 @@ export class Serving implements HttpDirectory, WorkloadOwner {
 
   /** Brings numbers of instances to what the load asks for. */
   async scale(): Promise<void> {
-    for (const [key, { group }] of this.#served) {
-      group.scale();
-      if (group.idle && this.#options.config.serving.minInstances === 0) this.#served.delete(key);
+    for (const [key, { backend }] of this.#served) {
+      backend.scale();
+      if (backend.idle && this.#options.config.serving.minInstances === 0) this.#served.delete(key);
     }
   }
 

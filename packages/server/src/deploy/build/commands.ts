@@ -1,0 +1,69 @@
+/** Runs the commands of a build in a machine, with their output in the build log. */
+import { CaissonError, type Agent } from "@caisson/protocol";
+import { eachLine } from "../../serving/output.ts";
+import type { Job } from "../deployments.ts";
+import type { RevisionsService } from "../../revisions/index.ts";
+import type { BuildPlan } from "./presets.ts";
+
+export interface BuildPlace {
+  readonly agent: Agent;
+  /** Directory of the app in the machine. */
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/**
+ * Installs and builds, each as a stage of its own.
+ * @throws CaissonError `guest_error` when a command fails
+ */
+export async function runBuild(
+  { install, build }: Pick<BuildPlan, "install" | "build">,
+  place: BuildPlace,
+  job: Job,
+  revisions: Pick<RevisionsService, "setStage">,
+): Promise<void> {
+  await revisions.setStage(job.revision.id, "preparing", "succeeded");
+  for (const [stage, command] of [
+    ["installing", install],
+    ["building", build],
+  ] as const) {
+    if (command === undefined) {
+      await revisions.setStage(job.revision.id, stage, "skipped");
+      continue;
+    }
+    await revisions.setStage(job.revision.id, stage, "running", command);
+    job.say({ level: "info", step: stage, message: `$ ${command}` });
+    await runCommand(command, stage, place, job);
+    await revisions.setStage(job.revision.id, stage, "succeeded");
+  }
+}
+
+async function runCommand(
+  command: string,
+  step: "installing" | "building",
+  { agent, cwd, env }: BuildPlace,
+  { signal, say }: Job,
+): Promise<void> {
+  const started = await agent.processes.spawn(
+    { command: "bash", args: ["-c", command], cwd, env: { ...env }, stdout: true, stderr: true },
+    { signal },
+  );
+  const output = Promise.all([
+    eachLine(agent.readStream(started.stdoutStream), (message) => say({ level: "info", step, message })),
+    eachLine(agent.readStream(started.stderrStream), (message) => say({ level: "error", step, message })),
+  ]);
+  const kill = () =>
+    void agent.processes.kill({ pid: started.pid, signal: "SIGKILL" }, { timeoutMs: 5_000 }).catch(() => undefined);
+  signal.addEventListener("abort", kill, { once: true });
+  try {
+    const { code, signal: by } = await agent.processes.wait({ pid: started.pid }, { signal });
+    await output;
+    if (code !== 0)
+      throw new CaissonError(
+        "guest_error",
+        `The command \`${command.slice(0, 200)}\` failed: ${by === "" ? `exit code ${code}` : by}. See the build log.`,
+      );
+  } finally {
+    signal.removeEventListener("abort", kill);
+  }
+}

@@ -1,0 +1,74 @@
+/** Deploys files from the body of a request. */
+import { deployRequest, type AppConfig } from "@caisson/api";
+import { CaissonError, type Config, type SandboxNode } from "@caisson/protocol";
+import type { IncomingMessage } from "node:http";
+import type { AppsService } from "../apps/index.ts";
+import type { RevisionRow, RevisionsService } from "../revisions/index.ts";
+import { assetsInto } from "./collect/from-assets.ts";
+import { readAssets } from "./collect/read-assets.ts";
+import { TreeBuilder } from "./collect/tree.ts";
+import type { Deployments } from "./deployments.ts";
+
+/** base64 and the names around it. */
+const growth = 1.5;
+/** Bodies that are read at the same time: each has an asset in memory. */
+const mostUploads = 4;
+let uploads = 0;
+
+const rest = deployRequest.omit({ assets: true });
+
+export interface FromAssetsOptions {
+  readonly config: Pick<Config, "serving">;
+  readonly node: SandboxNode;
+  readonly apps: AppsService;
+  readonly revisions: RevisionsService;
+  readonly deployments: Deployments;
+}
+
+/**
+ * Answers when all files are stored and the deployment has begun.
+ * @throws CaissonError `not_found`, `invalid_argument`, `too_large`, `resource_exhausted`
+ */
+export async function deployFromAssets(
+  orgId: string,
+  idOrSlug: string,
+  body: IncomingMessage,
+  { config, node, apps, revisions, deployments }: FromAssetsOptions,
+): Promise<RevisionRow> {
+  const app = await apps.require(orgId, idOrSlug);
+  if (uploads >= mostUploads)
+    throw new CaissonError("resource_exhausted", "Too many deployments are being uploaded. Try again in a moment.");
+  const { deployBytes: bytes, deployFiles: files } = config.serving;
+  const stop = new AbortController();
+  const builder = new TreeBuilder(node.files, { bytes, files });
+  uploads++;
+  let fields: Record<string, unknown>;
+  try {
+    fields = await readAssets(body, {
+      maxBytes: Math.ceil(bytes * growth) + 2 ** 20,
+      store: (path, asset) => assetsInto(builder, path, asset, stop.signal),
+    });
+  } finally {
+    uploads--;
+  }
+  const checked = rest.safeParse(fields);
+  if (!checked.success) {
+    const [issue] = checked.error.issues;
+    throw new CaissonError("invalid_argument", `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "is not valid"}`);
+  }
+  const request = checked.data;
+  const tree = await builder.finish();
+  const appsConfig = JSON.parse(app.config) as AppConfig;
+  const revision = await revisions.create({
+    app,
+    config: request.config ?? appsConfig,
+    layers: request.layers == null ? await apps.layersOf(app.id) : await apps.requireLayers(orgId, request.layers),
+    env: request.env_vars ?? [],
+    labels: request.labels ?? {},
+    production: request.production ?? true,
+    preview: request.preview ?? false,
+    retention: request.retention ?? "auto",
+  });
+  await deployments.beginStored(revision, { tree, egress: { policy: {}, secrets: [] } });
+  return revision;
+}
