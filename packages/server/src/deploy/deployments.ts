@@ -4,11 +4,15 @@
  */
 import { createHash } from "node:crypto";
 import { CaissonError, toCaissonError, type Config, type SandboxNode } from "@caisson/protocol";
+import type { AppConfig, RevisionProgress } from "@caisson/api";
 import type { Logger } from "pino";
 import type { AppsService } from "../apps/index.ts";
 import type { BuildLine, RevisionRow, RevisionsService } from "../revisions/index.ts";
 import { contextOf, keyOf, timelinesFor, type Activation } from "../revisions/timelines.ts";
 import type { RevisionContent, RevisionContents, Serving, Target } from "../serving/index.ts";
+import { platformVariables } from "../serving/program.ts";
+import { buildInMachine, type BuildMachines } from "./build/machine.ts";
+import { planOf } from "./build/presets.ts";
 
 /** What a step of a deployment can use. */
 export interface Job {
@@ -28,6 +32,7 @@ export interface DeploymentsOptions {
   readonly revisions: RevisionsService;
   readonly contents: RevisionContents;
   readonly serving: Serving;
+  readonly build: BuildMachines;
   readonly orgSlug: (orgId: string) => Promise<string>;
   readonly log: Logger;
 }
@@ -48,6 +53,12 @@ export class Deployments {
 
   get running(): number {
     return this.#running.size;
+  }
+
+  /** Stores the files first, so that the deployment goes on after a restart. */
+  async beginStored(revision: RevisionRow, content: RevisionContent): Promise<void> {
+    await this.#options.contents.store(revision.id, content);
+    this.begin(revision);
   }
 
   /** Goes on in the background. @param prepare absent: the files are stored */
@@ -149,9 +160,8 @@ export class Deployments {
     const { revisions, contents } = this.#options;
     const { id } = job.revision;
     await revisions.move(id, { from: ["queued"], to: "building" });
-    if (prepare === undefined) return;
     await revisions.setStage(id, "preparing", "running");
-    const content = await prepare(job);
+    const content = prepare === undefined ? await this.#build(job, await contents.of(id)) : await prepare(job);
     job.signal.throwIfAborted();
     await contents.store(id, content);
     const { tree } = content;
@@ -165,6 +175,23 @@ export class Deployments {
     if (progress["preparing"]?.status === "running") await revisions.setStage(id, "preparing", "succeeded");
     for (const stage of ["installing", "building"] as const)
       if (progress[stage]?.status === "pending") await revisions.setStage(id, stage, "skipped");
+  }
+
+  /** Installs and builds in a machine, when the revision wants it and it was not done before a restart. */
+  async #build(job: Job, content: RevisionContent): Promise<RevisionContent> {
+    const { revisions, build } = this.#options;
+    const { id } = job.revision;
+    const row = (await revisions.get(id)) ?? job.revision;
+    const config = JSON.parse(row.config) as AppConfig;
+    const names = new Set(content.tree.map(({ path }) => path));
+    const plan = planOf(config, names);
+    const done = (JSON.parse(row.progress) as RevisionProgress).building.status === "succeeded";
+    if (done || (plan.install === undefined && plan.build === undefined)) return content;
+    const target = await this.target(row, { key: "", context: "build" });
+    const identity = { org: { id: row.org_id, slug: target.orgSlug }, app: target.app, revisionId: id };
+    const env = { ...(await revisions.environment(row, "build")), ...platformVariables(identity), CI: "true" };
+    const { tree } = await buildInMachine(plan, content.tree, env, job, build);
+    return { ...content, tree };
   }
 
   async #deploy({ revision, signal, say }: Job): Promise<void> {

@@ -1,7 +1,6 @@
 /** Deploys files from the body of a request. */
 import { deployRequest, type AppConfig } from "@caisson/api";
 import { CaissonError, type Config, type SandboxNode } from "@caisson/protocol";
-import type { IncomingMessage } from "node:http";
 import type { AppsService } from "../apps/index.ts";
 import type { RevisionRow, RevisionsService } from "../revisions/index.ts";
 import { assetsInto } from "./collect/from-assets.ts";
@@ -14,6 +13,11 @@ const growth = 1.5;
 /** Bodies that are read at the same time: each has an asset in memory. */
 const mostUploads = 4;
 let uploads = 0;
+
+/** @param files bytes */
+export function largestBody(files: number): number {
+  return Math.ceil(files * growth) + 2 ** 20;
+}
 
 const rest = deployRequest.omit({ assets: true });
 
@@ -32,7 +36,7 @@ export interface FromAssetsOptions {
 export async function deployFromAssets(
   orgId: string,
   idOrSlug: string,
-  body: IncomingMessage,
+  body: AsyncIterable<Uint8Array>,
   { config, node, apps, revisions, deployments }: FromAssetsOptions,
 ): Promise<RevisionRow> {
   const app = await apps.require(orgId, idOrSlug);
@@ -45,7 +49,7 @@ export async function deployFromAssets(
   let fields: Record<string, unknown>;
   try {
     fields = await readAssets(body, {
-      maxBytes: Math.ceil(bytes * growth) + 2 ** 20,
+      maxBytes: largestBody(bytes),
       store: (path, asset) => assetsInto(builder, path, asset, stop.signal),
     });
   } finally {

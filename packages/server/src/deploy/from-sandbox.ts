@@ -7,7 +7,9 @@ import type { LiveSandbox, Sandboxes } from "../sandboxes/index.ts";
 import { bindSecrets } from "../secrets/placeholders.ts";
 import type { SecretStore } from "../secrets/store.ts";
 import { collectFromGuest } from "./collect/from-guest.ts";
-import type { Deployments } from "./deployments.ts";
+import { runBuild } from "./build/commands.ts";
+import { planOf } from "./build/presets.ts";
+import type { Deployments, Job } from "./deployments.ts";
 
 export interface FromSandboxOptions {
   readonly config: Pick<Config, "serving">;
@@ -32,11 +34,7 @@ export async function deployFromSandbox(
   const { apps, revisions, sandboxes, deployments, node, config } = options;
   const sandbox = await sandboxes.find(orgId, sandboxId);
   const app = await apps.require(orgId, request.app);
-  if (request.mode === "local")
-    throw new CaissonError(
-      "unsupported",
-      "The build mode `local` is not supported yet. Build in the sandbox, and use `none`.",
-    );
+  const local = request.mode === "local";
   const runtime = {
     type: "dynamic" as const,
     entrypoint: request.entrypoint,
@@ -45,7 +43,11 @@ export async function deployFromSandbox(
   const { crons } = JSON.parse(app.config) as AppConfig;
   const revision = await revisions.create({
     app,
-    config: { runtime, ...(crons === undefined ? {} : { crons }) },
+    config: {
+      ...(local && request.frameworkPreset ? { framework: request.frameworkPreset } : { runtime }),
+      ...(local ? { install: request.installCommand ?? null, build: request.buildCommand ?? null } : {}),
+      ...(crons === undefined ? {} : { crons }),
+    },
     layers: await apps.layersOf(app.id),
     env: [],
     labels: {},
@@ -56,7 +58,9 @@ export async function deployFromSandbox(
   // Now: the sandbox may end, or its policy may change, before it is this deployment's turn.
   const egress = await egressOf(orgId, sandbox, options);
   const limits = { bytes: config.serving.deployBytes, files: config.serving.deployFiles };
-  deployments.begin(revision, async ({ signal, say }) => {
+  deployments.begin(revision, async (job) => {
+    const { signal, say } = job;
+    if (local) await buildInSandbox(sandbox, request, job, options);
     say({ level: "info", step: "preparing", message: `Reads the files of ${request.path} from ${sandbox.id}.` });
     const ended = AbortSignal.any([signal, sandbox.ended]);
     const { tree } = await collectFromGuest({
@@ -72,6 +76,26 @@ export async function deployFromSandbox(
     return { tree, egress };
   });
   return revision;
+}
+
+/** Mode `local`: the commands run in the sandbox itself, where the files are. */
+async function buildInSandbox(
+  { agent, ended }: LiveSandbox,
+  { path, buildDirectory }: SandboxDeployRequest,
+  job: Job,
+  { revisions }: FromSandboxOptions,
+): Promise<void> {
+  const signal = AbortSignal.any([job.signal, ended]);
+  const cwd = buildDirectory == null || buildDirectory === "" ? path : `${path}/${buildDirectory}`;
+  const listed = await agent.files.readDir({ path: cwd }, { signal }).catch((cause: unknown) => {
+    throw new CaissonError("invalid_argument", `The directory ${JSON.stringify(cwd)} does not exist in the sandbox.`, {
+      cause,
+    });
+  });
+  const config = JSON.parse(job.revision.config) as AppConfig;
+  const plan = planOf(config, new Set(listed.entries.map(({ name }) => name)));
+  const env = { ...(await revisions.environment(job.revision, "build")), CI: "true" };
+  await runBuild(plan, { agent, cwd, env }, { ...job, signal }, revisions);
 }
 
 async function egressOf(orgId: string, { id }: LiveSandbox, options: FromSandboxOptions): Promise<EgressSpec> {

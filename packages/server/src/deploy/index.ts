@@ -7,9 +7,20 @@ import { revisionsService } from "../revisions/index.ts";
 import { sandboxesService } from "../sandboxes/index.ts";
 import { secretStore } from "../secrets/index.ts";
 import { servingService } from "../serving/index.ts";
+import { workloads as workloadsService, type WorkloadOwner } from "../workloads/index.ts";
 import type { Kysely } from "kysely";
 import { Deployments } from "./deployments.ts";
-import { deployRoutes } from "./routes.ts";
+import { largestBody } from "./from-assets.ts";
+import { deployPath, deployRoutes } from "./routes.ts";
+
+/** Machines of builds end with the process that started them; the build begins again. */
+const builds: WorkloadOwner = {
+  wanted: () => Promise.resolve([]),
+  adopted() {},
+  settle: () => Promise.resolve(),
+  // The command that runs in it fails.
+  exited() {},
+};
 
 export const deploySlice: Slice = {
   name: "deploy",
@@ -20,7 +31,10 @@ export const deploySlice: Slice = {
       const orgs: Kysely<OrgTables> = db;
       return (await orgs.selectFrom("orgs").select("slug").where("id", "=", id).executeTakeFirstOrThrow()).slug;
     };
-    const deployments = new Deployments({ config, node, apps, revisions, contents, serving, orgSlug, log });
+    const workloads = services.use(workloadsService);
+    const build = { config, node, workloads, revisions, log };
+    workloads.own("build", builds);
+    const deployments = new Deployments({ config, node, apps, revisions, contents, serving, build, orgSlug, log });
     revisions.onCancel((id) => deployments.cancel(id));
     new Gauge({
       name: "caisson_deployments",
@@ -31,6 +45,7 @@ export const deploySlice: Slice = {
       },
     });
     return {
+      largeBodies: [{ path: deployPath, bytes: largestBody(config.serving.deployBytes) }],
       routes: deployRoutes({
         config,
         node,

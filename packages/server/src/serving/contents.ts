@@ -27,20 +27,21 @@ export class RevisionContents {
     this.#options = options;
   }
 
-  /** Once for each revision. */
+  /** Once, and again after a build. */
   async store(revisionId: string, { tree, egress }: RevisionContent): Promise<void> {
     const { db, sealer, node } = this.#options;
     const allow_net = egress.policy.allow === undefined ? null : JSON.stringify(egress.policy.allow);
     const secrets = egress.secrets.length === 0 ? null : JSON.stringify(egress.secrets);
+    const values = {
+      node_id: node.id,
+      tree: JSON.stringify(tree),
+      allow_net,
+      sealed_secrets: secrets === null ? null : sealer.seal(secrets, sealContext(revisionId, allow_net)),
+    };
     await db
       .insertInto("revision_contents")
-      .values({
-        revision_id: revisionId,
-        node_id: node.id,
-        tree: JSON.stringify(tree),
-        allow_net,
-        sealed_secrets: secrets === null ? null : sealer.seal(secrets, sealContext(revisionId, allow_net)),
-      })
+      .values({ revision_id: revisionId, ...values })
+      .onConflict((conflict) => conflict.column("revision_id").doUpdateSet(values))
       .execute();
   }
 

@@ -8,7 +8,7 @@ import { after, afterEach, before, test } from "node:test";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
-import { CaissonError, newId } from "@caisson/protocol";
+import { type CaissonError, newId } from "@caisson/protocol";
 import { buildAgent, HostNode, until } from "@caisson/testing";
 import { pino } from "pino";
 import { Workloads } from "../workloads/workloads.ts";
@@ -99,7 +99,7 @@ async function groupOf(code: string, { startTimeout = 20_000, stopTimeout = 3_00
 async function ask(path = "/"): Promise<string> {
   const stream = await group.connect(AbortSignal.timeout(40_000));
   return new Promise((resolve, reject) => {
-    const sent = request({ path, createConnection: () => stream as never }, (response) => {
+    const sent = request({ path, createConnection: () => stream }, (response) => {
       let body = "";
       response.setEncoding("utf8").on("data", (text: string) => (body += text));
       response.on("end", () => {

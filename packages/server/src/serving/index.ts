@@ -1,4 +1,5 @@
 /** @module Serves revisions of apps: instances, scaling, hostnames. */
+import type { Kysely } from "kysely";
 import { Gauge } from "prom-client";
 import { appsService } from "../apps/index.ts";
 import { routeDirectories } from "../kernel/routes.ts";
@@ -7,6 +8,8 @@ import type { Slice } from "../kernel/slice.ts";
 import { revisionsService } from "../revisions/index.ts";
 import { workloads as workloadsService } from "../workloads/index.ts";
 import { RevisionContents } from "./contents.ts";
+import type { OrgTables } from "../orgs/tables.ts";
+import { branchLabel, branchName, productionLabel, revisionLabel } from "./hosts.ts";
 import { up } from "./migrations.ts";
 import { Resolver } from "./resolver.ts";
 import { Serving } from "./serving.ts";
@@ -25,12 +28,12 @@ const pruneInterval = 3600_000;
 export const servingSlice: Slice = {
   name: "serving",
   migrations: { "2026-12-05-serving": { up } },
-  setup({ db, config, node, sealer, log, metrics, services }) {
+  setup({ db, config, gateway, node, sealer, log, metrics, services }) {
     const [apps, revisions] = [services.use(appsService), services.use(revisionsService)];
     const workloads = services.use(workloadsService);
     const contents = new RevisionContents({ db, sealer, node });
     const resolver = new Resolver(apps, revisions);
-    const serving = new Serving({ config, node, workloads, revisions, contents, resolver, log });
+    const serving = new Serving({ config, node, workloads, apps, revisions, contents, resolver, log });
     workloads.own("instance", serving);
     services.use(routeDirectories).add(serving);
     services.provide(servingService, { serving, contents });
@@ -39,6 +42,19 @@ export const servingSlice: Slice = {
     revisions.onDelete(async ({ id }) => {
       await serving.stop(id);
       await contents.remove(id);
+    });
+    const orgSlug = async (id: string) => {
+      const orgs: Kysely<OrgTables> = db;
+      return (await orgs.selectFrom("orgs").select("slug").where("id", "=", id).executeTakeFirstOrThrow()).slug;
+    };
+    revisions.onActivate(async (revision, name) => serving.activate(revision, name, await orgSlug(revision.org_id)));
+    revisions.useDomains(async (app, { slug, partition }) => {
+      if (gateway === undefined) return [];
+      const org = await orgSlug(app.org_id);
+      const [part = ""] = Object.values(partition);
+      if (slug === "production") return [gateway.addressOf(productionLabel(app.slug, org))];
+      if (slug === "preview") return [gateway.addressOf(revisionLabel(app.slug, org, part))];
+      return [gateway.addressOf(branchLabel(app.slug, org, branchName(part)))];
     });
     for (const name of ["instances", "waiting"] as const)
       new Gauge({

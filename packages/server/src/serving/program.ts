@@ -1,6 +1,7 @@
 /** What an instance runs, and the environment that the platform adds. */
-import type { AppConfig } from "@caisson/api";
+import type { AppConfig, RuntimeConfig } from "@caisson/api";
 import { CaissonError, type TreeEntry } from "@caisson/protocol";
+import { frameworkRuntimes } from "./frameworks.ts";
 
 /** Where the files of a revision are in its instances. */
 export const appDirectory = "/app/src";
@@ -11,9 +12,14 @@ export interface Program {
   readonly cwd: string;
 }
 
+/** Its own, or its framework's. */
+export function runtimeOf({ runtime, framework }: AppConfig): RuntimeConfig | undefined {
+  return runtime ?? (framework ? frameworkRuntimes[framework] : undefined);
+}
+
 /** @throws CaissonError `invalid_argument` when the revision does not say what to run */
 export function programOf(config: AppConfig, tree: readonly TreeEntry[]): Program {
-  const { runtime } = config;
+  const runtime = runtimeOf(config);
   if (runtime?.type !== "dynamic")
     throw new CaissonError(
       "invalid_argument",

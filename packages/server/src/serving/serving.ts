@@ -10,13 +10,15 @@ import {
   type SandboxNode,
 } from "@caisson/protocol";
 import type { Logger } from "pino";
-import type { RevisionsService } from "../revisions/index.ts";
+import type { RevisionRow, RevisionsService, TimelineName } from "../revisions/index.ts";
+import { contextOf, keyOf as timelineKey } from "../revisions/timelines.ts";
 import type { WantedWorkload, Workload, WorkloadOwner, Workloads } from "../workloads/index.ts";
+import type { AppsService } from "../apps/index.ts";
 import type { RevisionContents } from "./contents.ts";
 import { Group } from "./group.ts";
 import { readLabel } from "./hosts.ts";
 import { Instance } from "./instance.ts";
-import { appDirectory, platformVariables, programOf } from "./program.ts";
+import { appDirectory, platformVariables, programOf, runtimeOf } from "./program.ts";
 import { StaticBackend } from "./static/backend.ts";
 import type { Resolver, Target } from "./resolver.ts";
 
@@ -27,6 +29,7 @@ export interface ServingOptions {
   readonly config: Pick<Config, "serving" | "sandbox">;
   readonly node: SandboxNode;
   readonly workloads: Workloads;
+  readonly apps: AppsService;
   readonly revisions: RevisionsService;
   readonly contents: RevisionContents;
   readonly resolver: Resolver;
@@ -113,7 +116,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
   #backend(target: Target): Group | StaticBackend {
     const { config, contents, node } = this.#options;
     const { serving } = config;
-    const { runtime } = JSON.parse(target.revision.config) as AppConfig;
+    const runtime = runtimeOf(JSON.parse(target.revision.config) as AppConfig);
     if (runtime?.type === "static")
       return new StaticBackend({ revisionId: target.revision.id, runtime, contents, files: node.files });
     return new Group({
@@ -186,6 +189,14 @@ export class Serving implements HttpDirectory, WorkloadOwner {
   async warmUp(target: Target): Promise<void> {
     const { backend } = this.#serve(target);
     if (!backend.listening) await backend.start();
+  }
+
+  /** Makes a revision ready to serve a timeline that a client wants it to serve. @throws CaissonError why it cannot */
+  async activate(revision: RevisionRow, name: TimelineName, orgSlug: string): Promise<void> {
+    const app = await this.#options.apps.get(revision.app_id);
+    if (app === undefined) throw new CaissonError("not_found", "The app was deleted.");
+    await this.warmUp({ app, orgSlug, revision, timeline: timelineKey(name), context: contextOf(name) });
+    this.#options.resolver.forget();
   }
 
   /** After timelines changed: takes revisions out of service that no timeline leads to any more. */

@@ -115,8 +115,8 @@ function etagOf({ digest }: SiteFile, encoding: Encoding | undefined): string {
 function matches(header: string | undefined, file: SiteFile): boolean {
   if (header === undefined) return false;
   if (header.trim() === "*") return true;
-  const ours = [undefined, "br", "gzip"].map((encoding) => etagOf(file, encoding as Encoding | undefined));
-  return header.split(",").some((tag) => ours.includes(tag.trim().replace(/^W\//, "")));
+  const ours = new Set(([undefined, "br", "gzip"] as const).map((encoding) => etagOf(file, encoding)));
+  return header.split(",").some((tag) => ours.has(tag.trim().replace(/^W\//, "")));
 }
 
 /** One range of bytes. Anything else is answered with the whole file, as RFC 9110 allows. */

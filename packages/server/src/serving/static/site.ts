@@ -54,7 +54,9 @@ export class Site {
   #entry(name: string): TreeEntry | undefined {
     let parts = [...(this.#root === "" ? [] : this.#root.split("/")), ...name.split("/")].filter((part) => part !== "");
     for (let links = 0; links < mostLinks; links++) {
-      const at = parts.findIndex((_, index) => this.#entries.get(parts.slice(0, index + 1).join("/"))?.kind === "symlink");
+      const at = parts.findIndex(
+        (_, index) => this.#entries.get(parts.slice(0, index + 1).join("/"))?.kind === "symlink",
+      );
       if (at === -1) return this.#entries.get(parts.join("/"));
       const link = this.#entries.get(parts.slice(0, at + 1).join("/"));
       if (link?.kind !== "symlink" || link.target.startsWith("/")) return undefined;

@@ -44,7 +44,7 @@ const files = {
 async function get(path: string, headers: IncomingHttpHeaders = {}, { spa = false, method = "GET" } = {}) {
   const connect = siteConnections(new Site(tree, "dist", spa), files);
   return new Promise<{ status: number; headers: IncomingHttpHeaders; body: Buffer }>((resolve, reject) => {
-    const sent = request({ path, method, headers, createConnection: connect as never }, (response) => {
+    const sent = request({ path, method, headers, createConnection: connect }, (response) => {
       buffer(response).then(
         (body) => resolve({ status: response.statusCode!, headers: response.headers, body }),
         reject,

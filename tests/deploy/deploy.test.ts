@@ -1,0 +1,127 @@
+/** From a sandbox to production by the official client, unmodified: real machines, real gateway. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { Client, Sandbox } from "@deno/sandbox";
+import { sharedPlatform, until } from "@caisson/testing";
+import { visitor } from "./visit.ts";
+
+const { env, home } = await sharedPlatform();
+const visit = visitor(home);
+const client = new Client();
+const slug = `deployed-${process.pid}`;
+let sandbox: Sandbox;
+
+/** What `build.done` gives, beside what its type says. */
+interface Done {
+  readonly id: string;
+  readonly status: string;
+  readonly failure_message: string | null;
+  readonly timelines: { readonly slug: string; readonly domains: { readonly domain: string }[] }[];
+}
+
+const program = (word: string) => `
+console.log("starts");
+Deno.serve(async (request) => {
+  const { pathname } = new URL(request.url);
+  if (pathname === "/environment") return Response.json(Deno.env.toObject());
+  if (pathname === "/slow") await new Promise((resolve) => setTimeout(resolve, 3000));
+  console.error("asked for " + pathname);
+  return new Response("${word}");
+});`;
+
+async function deploy(code: string): Promise<Done> {
+  await sandbox.fs.mkdir("/home/app/site", { recursive: true });
+  await sandbox.fs.writeTextFile("/home/app/site/server.ts", code);
+  const build = await sandbox.deploy(slug, {
+    path: "site",
+    production: true,
+    build: { mode: "none", entrypoint: "server.ts" },
+  });
+  const [done, logs] = await Promise.all([build.done as Promise<unknown>, Array.fromAsync(build.logs())]);
+  assert.ok(logs.length > 0);
+  return done as Done;
+}
+
+before(async () => {
+  sandbox = await Sandbox.create({
+    allowNet: ["api.example.com"],
+    secrets: { API_KEY: { hosts: ["api.example.com"], value: "the-real-key-of-this-test" } },
+  });
+  await client.apps.create({ slug, env_vars: [{ key: "GREETING", value: "hello" }] });
+});
+after(async () => {
+  await sandbox.kill().catch(() => undefined);
+  await client.apps.delete(slug).catch(() => undefined);
+});
+
+let domain: string;
+
+test(
+  "deploy from a sandbox, build.logs(), build.done, and the app answers over HTTPS",
+  { timeout: 240_000 },
+  async () => {
+    const done = await deploy(program("first"));
+    assert.deepEqual([done.status, done.failure_message], ["succeeded", null]);
+    domain = done.timelines.find((timeline) => timeline.slug === "production")!.domains[0]!.domain;
+    assert.match(domain, new RegExp(`^${slug}\\.[a-z0-9-]+\\.app\\.localhost:\\d+$`));
+    assert.deepEqual((await visit(domain)).body, "first");
+    const seen = JSON.parse((await visit(domain, "/environment")).body) as Record<string, string>;
+    assert.equal(seen["GREETING"], "hello");
+    assert.deepEqual(
+      [seen["DENO_DEPLOY"], seen["DENO_TIMELINE"], seen["DENO_DEPLOYMENT_ID"]],
+      ["true", "production", done.id],
+    );
+    assert.match(seen["API_KEY"]!, /^caisson-secret-api-key-/);
+    assert.ok(!JSON.stringify(seen).includes("the-real-key"));
+    const inSandbox = await sandbox.env.get("API_KEY");
+    assert.notEqual(seen["API_KEY"], inSandbox);
+  },
+);
+
+test("what an app prints is in its logs, by level", { timeout: 60_000 }, async () => {
+  const start = new Date(Date.now() - 600_000).toISOString();
+  const messages = await until(20_000, "the logs", async () => {
+    const logs = await Array.fromAsync(
+      (await client.apps.logs(slug, { start })) as AsyncIterable<{ level: string; message: string }>,
+    );
+    const lines = logs.map(({ level, message }) => `${level}: ${message}`);
+    return lines.includes("error: asked for /") ? lines : undefined;
+  });
+  assert.ok(messages.includes("info: starts"));
+});
+
+test(
+  "production switches without a failed request, and a broken revision changes nothing",
+  { timeout: 280_000 },
+  async () => {
+    const answers: string[] = [];
+    const going = new AbortController();
+    const load = Array.from({ length: 3 }, async () => {
+      while (!going.signal.aborted)
+        answers.push(await visit(domain).then(({ status, body }) => (status === 200 ? body : `${status} ${body}`)));
+    });
+    const slow = visit(domain, "/slow");
+    const second = await deploy(program("second"));
+    assert.equal(second.status, "succeeded");
+    await until(20_000, "the second revision", () => (answers.at(-1) === "second" ? true : undefined));
+    going.abort();
+    await Promise.all(load);
+    assert.deepEqual([...new Set(answers)].toSorted(), ["first", "second"]);
+    assert.equal((await slow).body, "first");
+    const broken = await deploy(`console.error("no such database"); Deno.exit(7);`);
+    assert.equal(broken.status, "failed");
+    assert.match(broken.failure_message!, /ended before it listened: exit code 7\.[^]*no such database/);
+    assert.equal((await visit(domain)).body, "second");
+  },
+);
+
+test("deleting an app stops its traffic, and nothing is left", { timeout: 60_000 }, async () => {
+  await client.apps.delete(slug);
+  assert.equal((await visit(domain)).status, 404);
+  await until(30_000, "no instance", async () => {
+    const answer = await fetch(`${env.DENO_DEPLOY_ENDPOINT}/metrics`, {
+      headers: { authorization: `Bearer ${env.DENO_DEPLOY_TOKEN}` },
+    });
+    return /^caisson_app_instances 0$/m.test(await answer.text()) ? true : undefined;
+  });
+});
