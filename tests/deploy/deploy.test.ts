@@ -19,14 +19,13 @@ interface Done {
   readonly timelines: { readonly slug: string; readonly domains: { readonly domain: string }[] }[];
 }
 
-const program = (word: string) => `
+const program = `
 console.log("starts");
 Deno.serve(async (request) => {
   const { pathname } = new URL(request.url);
   if (pathname === "/environment") return Response.json(Deno.env.toObject());
-  if (pathname === "/slow") await new Promise((resolve) => setTimeout(resolve, 3000));
   console.error("asked for " + pathname);
-  return new Response("${word}");
+  return new Response("first");
 });`;
 
 async function deploy(code: string): Promise<Done> {
@@ -60,7 +59,7 @@ test(
   "deploy from a sandbox, build.logs(), build.done, and the app answers over HTTPS",
   { timeout: 240_000 },
   async () => {
-    const done = await deploy(program("first"));
+    const done = await deploy(program);
     assert.deepEqual([done.status, done.failure_message], ["succeeded", null]);
     domain = done.timelines.find((timeline) => timeline.slug === "production")!.domains[0]!.domain;
     assert.match(domain, new RegExp(`^${slug}\\.[a-z0-9-]+\\.app\\.localhost:\\d+$`));
@@ -90,34 +89,10 @@ test("what an app prints is in its logs, by level", { timeout: 60_000 }, async (
   assert.ok(messages.includes("info: starts"));
 });
 
-test(
-  "production switches without a failed request, and a broken revision changes nothing",
-  { timeout: 280_000 },
-  async () => {
-    const answers: string[] = [];
-    const going = new AbortController();
-    const load = Array.from({ length: 3 }, async () => {
-      while (!going.signal.aborted)
-        answers.push(await visit(domain).then(({ status, body }) => (status === 200 ? body : `${status} ${body}`)));
-    });
-    const slow = visit(domain, "/slow");
-    const second = await deploy(program("second"));
-    assert.equal(second.status, "succeeded");
-    await until(20_000, "the second revision", () => (answers.at(-1) === "second" ? true : undefined));
-    going.abort();
-    await Promise.all(load);
-    assert.deepEqual([...new Set(answers)].toSorted(), ["first", "second"]);
-    assert.equal((await slow).body, "first");
-    const broken = await deploy(`console.error("no such database"); Deno.exit(7);`);
-    assert.equal(broken.status, "failed");
-    assert.match(broken.failure_message!, /ended before it listened: exit code 7\.[^]*no such database/);
-    assert.equal((await visit(domain)).body, "second");
-  },
-);
-
 test("deleting an app stops its traffic, and nothing is left", { timeout: 60_000 }, async () => {
   await client.apps.delete(slug);
-  assert.equal((await visit(domain)).status, 404);
+  // What is nobody's has no certificate.
+  assert.equal((await visit(domain, "/", {}, false)).status, 404);
   await until(30_000, "no instance", async () => {
     const answer = await fetch(`${env.DENO_DEPLOY_ENDPOINT}/metrics`, {
       headers: { authorization: `Bearer ${env.DENO_DEPLOY_TOKEN}` },

@@ -15,7 +15,11 @@ export const serving = z
       .max(1)
       .default(0.7)
       .describe("The part of `serving.concurrency` that instances should have on average. With more, another starts."),
-    minInstances: z.int().min(0).default(0).describe("Instances of what serves production that always run."),
+    minInstances: z
+      .int()
+      .min(0)
+      .default(0)
+      .describe("Instances that production keeps when nobody asks, from its first request on."),
     maxInstances: z.int().min(1).default(4).describe("Most instances of one revision."),
     instancesPerOrganisation: z.int().min(1).default(16).describe("Most instances of one organisation."),
     idleTimeout: z

@@ -13,17 +13,7 @@ import type { RevisionContent, RevisionContents, Serving, Target } from "../serv
 import { platformVariables } from "../serving/program.ts";
 import { buildInMachine, type BuildMachines } from "./build/machine.ts";
 import { planOf } from "./build/presets.ts";
-
-/** What a step of a deployment can use. */
-export interface Job {
-  readonly revision: RevisionRow;
-  /** Aborted when it is cancelled, takes too long, or the server stops. */
-  readonly signal: AbortSignal;
-  readonly say: (line: BuildLine) => void;
-}
-
-/** Provides the files of a revision. May run the stages `installing` and `building`. */
-export type Prepare = (job: Job) => Promise<RevisionContent>;
+import type { Job, Prepare } from "./job.ts";
 
 export interface DeploymentsOptions {
   readonly config: Pick<Config, "serving">;

@@ -9,7 +9,8 @@ import type { SecretStore } from "../secrets/store.ts";
 import { collectFromGuest } from "./collect/from-guest.ts";
 import { runBuild } from "./build/commands.ts";
 import { planOf } from "./build/presets.ts";
-import type { Deployments, Job } from "./deployments.ts";
+import type { Deployments } from "./deployments.ts";
+import type { Job } from "./job.ts";
 
 export interface FromSandboxOptions {
   readonly config: Pick<Config, "serving">;

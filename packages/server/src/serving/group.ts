@@ -96,11 +96,13 @@ export class Group {
         const instance = await this.#acquire(signal);
         try {
           const stream = await instance.dial(signal);
-          stream.once("close", () => {
+          const close = () => {
             done();
             instance.release();
             this.#serve();
-          });
+          };
+          if (stream.closed) close();
+          else stream.once("close", close);
           return stream;
         } catch (error) {
           instance.release();

@@ -72,7 +72,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     return {
       workloadId: target.app.id,
       connectTimeout: queueTimeout * 1000 + 5_000,
-      connect: (signal) => this.#connect(label, target, signal),
+      connect: (signal) => this.#connect(label, signal),
       ended: served.ended.signal,
     };
   }
@@ -82,16 +82,15 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     return hosts.length > 0 && (await this.#options.resolver.find(label, hosts)) !== undefined;
   }
 
-  async #connect(label: string, found: Target, signal: AbortSignal) {
-    for (let target = found, attempt = 0; ; attempt++) {
+  async #connect(label: string, signal: AbortSignal) {
+    for (let attempt = 0; ; attempt++) {
+      // Again: another revision may have taken over since the route was found, and while the request waited.
+      const target = await this.#options.resolver.find(label, readLabel(label));
+      if (target === undefined) throw new CaissonError("gone", "This app, or this revision of it, is served no more.");
       try {
         return await this.#serve(target).backend.connect(signal);
       } catch (error) {
-        // Another revision has taken over since the name was looked up.
         if (!(error instanceof CaissonError) || error.code !== "gone" || attempt === 2) throw error;
-        const next = await this.#options.resolver.find(label, readLabel(label));
-        if (next === undefined) throw error;
-        target = next;
       }
     }
   }

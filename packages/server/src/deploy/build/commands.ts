@@ -1,7 +1,7 @@
 /** Runs the commands of a build in a machine, with their output in the build log. */
 import { CaissonError, type Agent } from "@caisson/protocol";
 import { eachLine } from "../../serving/output.ts";
-import type { Job } from "../deployments.ts";
+import type { Job } from "../job.ts";
 import type { RevisionsService } from "../../revisions/index.ts";
 import type { BuildPlan } from "./presets.ts";
 

@@ -3,7 +3,7 @@ import { CaissonError, newId, type Config, type SandboxNode, type TreeEntry } fr
 import type { Logger } from "pino";
 import type { Workloads } from "../../workloads/index.ts";
 import { collectFromGuest, type Collected } from "../collect/from-guest.ts";
-import type { Job } from "../deployments.ts";
+import type { Job } from "../job.ts";
 import { runBuild } from "./commands.ts";
 import type { BuildPlan } from "./presets.ts";
 import type { RevisionsService } from "../../revisions/index.ts";
