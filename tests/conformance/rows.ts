@@ -32,11 +32,15 @@ export const areas = [
   "abort",
   "volumes",
   "apps",
+  "revisions",
 ] as const;
 export type Area = (typeof areas)[number];
 
+/** Areas that start machines for builds and for apps, again in each column. */
+export const longAreas: ReadonlySet<Area> = new Set(["revisions"]);
+
 /** Where the Python client of today differs from the release that the contract was taken from. Elsewhere it is the same code. */
-const changedIn16: ReadonlySet<Area> = new Set(["apps"]);
+const changedIn16: ReadonlySet<Area> = new Set(["apps", "revisions"]);
 
 export function isOffered(area: Area, column: Column): boolean {
   return clientOf(column) !== "py16" || changedIn16.has(area);
@@ -66,6 +70,8 @@ const partly = (why: string): Exception => ({ kind: "partly", why });
 
 const noStreams = clientBug("the client returns the raw stream id and never reads the stream");
 const shellOnlyInJs = notOffered("the Python client has no shell template");
+
+const onlyLater = { py: notOffered("the Python client of 0.10 has no such operation") };
 
 export const rows: readonly Row[] = [
   { row: 1, area: "lifecycle", what: "Create a sandbox" },
@@ -254,14 +260,29 @@ export const rows: readonly Row[] = [
     area: "protocol",
     what: "The sandbox ends under open work: nothing hangs",
   },
+  { row: 86, area: "revisions", what: "Deploy the files of a sandbox" },
+  { row: 87, area: "revisions", what: "Follow the build logs of a deployment" },
+  { row: 88, area: "revisions", what: "Wait for the revision of a deployment" },
   { row: 94, area: "apps", what: "Create, get, list, update and delete apps" },
-  { row: 96, area: "apps", what: "Read what an app printed" },
+  {
+    row: 95,
+    area: "revisions",
+    what: "Deploy files that the client sends",
+    exceptions: { py: notOffered("the Python client of 0.10 deploys from sandboxes only") },
+  },
+  { row: 96, area: "revisions", what: "Read what an app printed" },
   {
     row: 97,
     area: "apps",
     what: "Layers of configuration: all operations",
     exceptions: { py: notOffered("the Python client of 0.10 has no layers") },
   },
+  { row: 102, area: "revisions", what: "Get and list revisions" },
+  { row: 103, area: "revisions", what: "Cancel a build" },
+  { row: 104, area: "revisions", what: "Follow the progress of a build", exceptions: onlyLater },
+  { row: 105, area: "revisions", what: "Read build logs by step and timeline", exceptions: onlyLater },
+  { row: 106, area: "revisions", what: "Timelines of a revision; delete a revision", exceptions: onlyLater },
+  { row: 107, area: "revisions", what: "List the timelines of an app" },
   { row: 98, area: "volumes", what: "Create a volume: units, bounds, from an image or a snapshot" },
   { row: 99, area: "volumes", what: "Get, list, search and delete volumes" },
   { row: 100, area: "volumes", what: "Snapshot a volume, detached or mounted" },

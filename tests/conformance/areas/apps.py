@@ -1,4 +1,4 @@
-"""Rows 94, 96, 97 as far as they need no revision: apps, their configuration, and layers of configuration."""
+"""Rows 94, 97: apps, their configuration, and layers of configuration."""
 
 import re
 import uuid
@@ -109,7 +109,7 @@ if LATEST:
         assert await settle(client.layers.get(name)) is None
 
 
-@area.scenario(96, "runtime logs of an app that has not run; what is not valid")
+@area.scenario(94, "runtime logs of an app that has not run; what is not valid")
 async def logs(context):
     client = context.mode.client
     app = await settle(client.apps.create())

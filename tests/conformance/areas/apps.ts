@@ -1,4 +1,4 @@
-/** Rows 94, 96, 97, 102, 107 as far as they need no revision: apps, their configuration, and layers of configuration. */
+/** Rows 94, 97: apps, their configuration, and layers of configuration. */
 import assert from "node:assert/strict";
 import { Client } from "@deno/sandbox";
 import { rejection, type Scenario } from "../runner/scenario.ts";
@@ -125,7 +125,7 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
-    row: 96,
+    row: 94,
     title: "runtime logs of an app that has not run; what is not valid",
     async run() {
       const app = await client.apps.create();
