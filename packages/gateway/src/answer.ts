@@ -4,14 +4,7 @@ import type { Duplex } from "node:stream";
 import { answerOnSocket, headerList, headerValue, listValue, type HeaderList } from "@caisson/http1";
 import { limits } from "./limits.ts";
 import { pageOf, pagePolicy } from "./page.ts";
-
-export interface Refusal {
-  readonly status: number;
-  /** Stable, for programs. */
-  readonly rule: string;
-  /** For people. */
-  readonly message: string;
-}
+import type { Refusal } from "./refusal.ts";
 
 export const answerHeaders = ({ rule, status }: Refusal, contentType: string): HeaderList => [
   ["content-type", contentType],

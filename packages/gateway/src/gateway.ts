@@ -2,7 +2,7 @@
 import type { Config, HttpDirectory, HttpGateway, PublicCertificates, Visit } from "@caisson/protocol";
 import { AddressRate, AddressShares, Clients, listValue } from "@caisson/http1";
 import type { Logger } from "pino";
-import type { Refusal } from "./answer.ts";
+import type { Refusal } from "./refusal.ts";
 import {
   issuedCertificates,
   operatorsCertificate,

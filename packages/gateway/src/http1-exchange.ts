@@ -4,7 +4,8 @@ import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { framingFault, headerList, isWebSocketUpgrade, listValue, upgradeFault, type HeaderList } from "@caisson/http1";
-import { refuse, type Refusal } from "./answer.ts";
+import { refuse } from "./answer.ts";
+import type { Refusal } from "./refusal.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** Bytes of a connection that earlier exchanges have counted. */

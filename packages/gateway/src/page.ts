@@ -1,6 +1,6 @@
 /** The gateway's answers as pages for people. */
 import { STATUS_CODES } from "node:http";
-import type { Refusal } from "./answer.ts";
+import type { Refusal } from "./refusal.ts";
 
 /** Nothing in these pages runs or is loaded. */
 export const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";

@@ -6,7 +6,7 @@ import { headerValue, listValue } from "@caisson/http1";
 import type { VisitGuard } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { accessCookies, setAccessCookie } from "./access-cookie.ts";
-import type { Refusal } from "./answer.ts";
+import type { Refusal } from "./refusal.ts";
 import type { Exchange } from "./exchange.ts";
 import { credentialHeader } from "./headers.ts";
 

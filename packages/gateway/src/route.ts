@@ -1,6 +1,6 @@
 /** Where a request leads. An ambiguous request is refused before any of its bytes are forwarded. */
 import { CaissonError, type HttpDirectory, type HttpRoute } from "@caisson/protocol";
-import type { Refusal } from "./answer.ts";
+import type { Refusal } from "./refusal.ts";
 import type { Exchange } from "./exchange.ts";
 import { limits } from "./limits.ts";
 import type { Names } from "./names.ts";

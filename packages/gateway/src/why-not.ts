@@ -1,7 +1,7 @@
 /** What a visitor learns when the program inside gave no answer. */
 import { CaissonError } from "@caisson/protocol";
 import { errors } from "undici";
-import type { Refusal } from "./answer.ts";
+import type { Refusal } from "./refusal.ts";
 
 export function whyNot(error: Error): Refusal {
   if (error instanceof CaissonError) {

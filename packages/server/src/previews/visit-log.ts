@@ -2,22 +2,11 @@
 import type { Visit } from "@caisson/protocol";
 import { auditId } from "../audit/store.ts";
 import type { VisitStore } from "./visit-store.ts";
+import type { PendingVisit } from "./visit.ts";
 
 /** Visits that may wait for the database. */
 const maxPending = 10_000;
 const batchSize = 500;
-
-export interface RecordedVisit extends Omit<Visit, "workloadId"> {
-  readonly id: string;
-  /** Visits right before this one that were not recorded one by one. */
-  readonly skipped?: number;
-}
-
-export interface PendingVisit {
-  readonly orgId: string;
-  readonly workloadId: string;
-  readonly visit: RecordedVisit;
-}
 
 export class VisitLog {
   readonly #store: VisitStore;

@@ -1,7 +1,7 @@
 /** Visits in the database: written in batches, read in pages, removed after the retention time and beyond a number. */
 import { inBatches } from "../kernel/database/batches.ts";
 import type { PreviewDatabase } from "./tables.ts";
-import type { PendingVisit, RecordedVisit } from "./visit-log.ts";
+import type { PendingVisit, RecordedVisit } from "./visit.ts";
 
 /** Rows in one DELETE. */
 const batchSize = 500;
