@@ -1,7 +1,7 @@
 /** One request of a visitor and the way back to it, whatever version of HTTP it came by. */
 import type { Readable } from "node:stream";
 import type { HeaderList } from "@caisson/http1";
-import type { Refusal } from "./answer.ts";
+import type { Refusal } from "./refusal.ts";
 
 export interface Exchange {
   readonly version: "1.0" | "1.1" | "2";
