@@ -46,9 +46,9 @@ export const sandbox = z
       .number()
       .min(1)
       .max(120)
-      .default(9)
+      .default(60)
       .describe(
-        "A sandbox that is not ready after so many seconds, because others are started before it, is refused. The Python client waits 10 s; as many sandboxes start at a time as the host has processors.",
+        "A sandbox that is not ready after so many seconds, because others are started before it, is refused. One of the Python client, which gives up after 10 s, is refused after 9 s. As many sandboxes start at a time as the host has processors.",
       ),
     flushTimeout: z
       .number()

@@ -11,8 +11,10 @@ import type { Turns } from "../kernel/turns.ts";
 import { Connection, connectionBytes, type ConnectionOptions } from "./connection.ts";
 import type { MemoryLedger } from "./memory/ledger.ts";
 
-/** Milliseconds. The Python client waits only 10 s (T19); when it disconnects, the create is cancelled. */
+/** Milliseconds. When the client disconnects, the create is cancelled. */
 const createTimeout = 120_000;
+/** The Python client gives up after 10 s (T19) without a word. It gets a refusal before. Milliseconds. */
+const pythonPatience = 9_000;
 /** Close code of RFC 6455 7.4.1. */
 const policyViolation = 1008;
 
@@ -59,14 +61,27 @@ async function create(
 ): Promise<LiveSandbox> {
   const wanted = checkCreateConfig(decodeConfigHeader(request.headers["x-deno-sandbox-config"]), config, Date.now());
   const measured = creates.startTimer();
+  const late = new AbortController();
+  // Its WebSocket library names itself "Python/3.13 websockets/15.0".
+  const patience = /^python\//i.test(request.headers["user-agent"] ?? "") ? pythonPatience : createTimeout;
+  const timer = setTimeout(() => late.abort(tooLate(patience)), patience);
   try {
-    const sandbox = await sandboxes.create(org, wanted, AbortSignal.any([gone, AbortSignal.timeout(createTimeout)]));
+    const sandbox = await sandboxes.create(org, wanted, AbortSignal.any([gone, late.signal]));
     measured({ outcome: "ok" });
     return sandbox;
   } catch (error) {
     measured({ outcome: "error" });
-    throw error;
+    throw late.signal.aborted ? late.signal.reason : error;
+  } finally {
+    clearTimeout(timer);
   }
+}
+
+function tooLate(milliseconds: number): CaissonError {
+  return new CaissonError(
+    "unavailable",
+    `The sandbox was not ready after ${milliseconds / 1000} s, because the node is busy. Try again in a few seconds.`,
+  );
 }
 
 /** @returns a function that answers an upgrade with 101 and serves the connection */
