@@ -12,7 +12,7 @@ export const sshLimits = {
    * 6 ms of the server's only thread.
    */
   failuresPerAddress: { perSecond: 1, burst: 60 },
-  failures: { perSecond: 50, burst: 500 },
+  failures: { perSecond: 50, burst: 1500 },
   /** Of one sandbox, under whatever user name. A channel buffers up to 2 MiB of what nobody inside reads. */
   connectionsPerSandbox: 32,
   channelsPerSandbox: 64,
