@@ -16,6 +16,7 @@ import { sandboxesSlice } from "./sandboxes/index.ts";
 import { secretsSlice } from "./secrets/index.ts";
 import { servingSlice } from "./serving/index.ts";
 import { sshSlice } from "./ssh/index.ts";
+import { terminalsSlice } from "./terminals/index.ts";
 import { usageSlice } from "./usage/index.ts";
 import { volumesSlice } from "./volumes/index.ts";
 import { vscodeSlice } from "./vscode/index.ts";
@@ -35,6 +36,7 @@ export const slices: readonly Slice[] = [
   certificatesSlice,
   previewsSlice,
   vscodeSlice,
+  terminalsSlice,
   sshSlice,
   appsSlice,
   revisionsSlice,

@@ -12,6 +12,7 @@ import { describeUpgrades } from "./routes.ts";
 import { sandboxUpgrades } from "./upgrades.ts";
 
 export { method, type Call, type Methods } from "./call.ts";
+export type { MemoryLedger } from "./memory/ledger.ts";
 export { spawn } from "./spawn.ts";
 
 /** Methods by name. Other slices register theirs in their setup. */
@@ -29,6 +30,9 @@ export class MethodTable {
     this.#methods = { ...this.#methods, ...added };
   }
 }
+
+/** What clients can make the server hold. Other ways in take from the same budgets. */
+export const memoryLedger = serviceKey<MemoryLedger>("memory");
 
 export const methodTable = serviceKey<MethodTable>("methods");
 
@@ -62,6 +66,7 @@ export const rpcSlice: Slice = {
       },
     });
     const ledger = new MemoryLedger(config.limits);
+    services.provide(memoryLedger, ledger);
     new Gauge({
       name: "caisson_client_memory_bytes",
       help: "Memory that the server holds or keeps free for calls, streams and contents of clients.",
