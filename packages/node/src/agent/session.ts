@@ -12,10 +12,11 @@ const sessionWindowBytes = 64 * 2 ** 20;
 const maximumHeaderBytes = 16 * 1024;
 const settingsDeadlineMs = 10_000;
 /**
- * Frames and streams that the protocol forbids: a correct agent sends none. Node takes these for clients, too; its type
- * definitions know them for servers only.
+ * Streams that the protocol forbids: a correct agent opens none. Node counts as invalid also what a correct agent had sent to a stream that
+ * we have just reset, over the whole life of the session: an instance of an app lost its session, and all requests on it, after some
+ * hundred requests. `PortMeter` limits such frames by time. Node takes these for clients, too; its type definitions know them for servers only.
  */
-const intolerance = { maxSessionInvalidFrames: 16, maxSessionRejectedStreams: 16 };
+const intolerance = { maxSessionInvalidFrames: 2 ** 31 - 1, maxSessionRejectedStreams: 16 };
 
 /**
  * @throws CaissonError `timeout` when the agent sends no settings, `unavailable` when it ends the session

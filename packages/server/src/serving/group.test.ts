@@ -189,6 +189,34 @@ test("requests under way end before their instance does, new ones are refused, a
   await assert.rejects(cut);
 });
 
+test("no request fails while one group takes over from another, again and again", async () => {
+  await groupOf(server);
+  await group.start();
+  const going = new AbortController();
+  let answers = 0;
+  const load = Array.from({ length: 8 }, async () => {
+    while (!going.signal.aborted) {
+      await ask("/ms/5").catch((error: CaissonError) => {
+        // The caller looks the group up again.
+        if (error.code !== "gone") throw error;
+      });
+      answers++;
+    }
+  });
+  for (let round = 0; round < 4; round++) {
+    const former = group;
+    await groupOf(server);
+    const next = group;
+    group = former;
+    await next.start();
+    group = next;
+    await former.close();
+  }
+  going.abort();
+  await Promise.all(load);
+  assert.ok(answers > 50);
+});
+
 test("a program that ignores SIGINT is killed, and a full queue refuses", async () => {
   await groupOf(`process.on("SIGINT", () => console.log("never")); ${server.replace(/process\.on\("SIGINT".*/, "")}`, {
     stopTimeout: 300,

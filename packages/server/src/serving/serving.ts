@@ -204,9 +204,10 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     resolver.forget();
     for (const [key, served] of this.#served) {
       const { target } = served;
+      // In this order: a build that has ended has changed its timelines before.
+      if ((await revisions.get(target.revision.id))?.status === "building") continue;
       const timeline = await revisions.timelines.find(target.app.id, target.timeline);
-      const building = (await revisions.get(target.revision.id))?.status === "building";
-      if (timeline?.revision_id !== target.revision.id && !building) this.#retire(key, served);
+      if (timeline?.revision_id !== target.revision.id) this.#retire(key, served);
     }
   }
 
