@@ -24,8 +24,13 @@ test("Deno runs everything but JavaScript of a project for Node.js", () => {
   });
 });
 
+test("a revision that does not say what to run runs main.ts", () => {
+  assert.deepEqual(programOf({}, tree("main.ts")).args, ["run", "-A", "./main.ts"]);
+});
+
 test("an entrypoint that is not there, or not in the app, is refused", () => {
   for (const entrypoint of ["missing.ts", "../etc/passwd", "/etc/passwd", "."])
     assert.throws(() => run(entrypoint, tree("main.ts")), { code: "invalid_argument" }, entrypoint);
-  assert.throws(() => programOf({}, tree("main.ts")), { code: "invalid_argument", message: /entrypoint/ });
+  assert.throws(() => programOf({}, tree("other.ts")), { code: "invalid_argument", message: /"main.ts" is not among/ });
+  assert.throws(() => programOf({ framework: "lume" }, tree("main.ts")), { code: "invalid_argument" });
 });

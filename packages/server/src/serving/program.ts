@@ -12,9 +12,12 @@ export interface Program {
   readonly cwd: string;
 }
 
+/** Of a revision that names neither a runtime nor a framework, as in the deployments of a sandbox. */
+const standard: RuntimeConfig = { type: "dynamic", entrypoint: "main.ts" };
+
 /** Its own, or its framework's. */
 export function runtimeOf({ runtime, framework }: AppConfig): RuntimeConfig | undefined {
-  return runtime ?? (framework ? frameworkRuntimes[framework] : undefined);
+  return runtime ?? (framework ? frameworkRuntimes[framework] : standard);
 }
 
 /** @throws CaissonError `invalid_argument` when the revision does not say what to run */
