@@ -24,6 +24,8 @@ import type { Resolver, Target } from "./resolver.ts";
 
 /** Milliseconds between two notes that a revision is used. */
 const touchInterval = 3600_000;
+/** Milliseconds from a healthy start to the change of the timeline. */
+const activationTime = 10_000;
 
 export interface ServingOptions {
   readonly config: Pick<Config, "serving" | "sandbox">;
@@ -41,6 +43,8 @@ interface Served {
   readonly backend: Group | StaticBackend;
   readonly ended: AbortController;
   touchedAt: number;
+  /** Its timeline is about to serve it: until then it stays, on the clock of `performance.now`. */
+  keepUntil: number;
 }
 
 export class Serving implements HttpDirectory, WorkloadOwner {
@@ -100,7 +104,13 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     const now = performance.now();
     let served = this.#served.get(key);
     if (served === undefined) {
-      served = { target, backend: this.#backend(target), ended: new AbortController(), touchedAt: -Infinity };
+      served = {
+        target,
+        backend: this.#backend(target),
+        ended: new AbortController(),
+        touchedAt: -Infinity,
+        keepUntil: 0,
+      };
       this.#served.set(key, served);
     }
     if (now - served.touchedAt > touchInterval) {
@@ -186,8 +196,13 @@ export class Serving implements HttpDirectory, WorkloadOwner {
    * @throws CaissonError why it does not listen
    */
   async warmUp(target: Target): Promise<void> {
-    const { backend } = this.#serve(target);
-    if (!backend.listening) await backend.start();
+    const served = this.#serve(target);
+    served.keepUntil = Number.POSITIVE_INFINITY;
+    try {
+      if (!served.backend.listening) await served.backend.start();
+    } finally {
+      served.keepUntil = performance.now() + activationTime;
+    }
   }
 
   /** Makes a revision ready to serve a timeline that a client wants it to serve. @throws CaissonError why it cannot */
@@ -205,6 +220,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     for (const [key, served] of this.#served) {
       const { target } = served;
       // In this order: a build that has ended has changed its timelines before.
+      if (served.keepUntil > performance.now()) continue;
       if ((await revisions.get(target.revision.id))?.status === "building") continue;
       const timeline = await revisions.timelines.find(target.app.id, target.timeline);
       if (timeline?.revision_id !== target.revision.id) this.#retire(key, served);
