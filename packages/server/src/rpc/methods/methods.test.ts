@@ -4,7 +4,7 @@ import { rpcMethods } from "@caisson/api";
 import { methods } from "./index.ts";
 
 /** Other slices register these. */
-const elsewhere = ["exposeHttp"];
+const elsewhere = ["exposeHttp", "vscode"];
 
 test("every method of the contract is served under its own name", () => {
   assert.deepEqual(
