@@ -202,7 +202,8 @@ async function nodeTests(paths: readonly string[], concurrency: number, limit: n
  * Files that may run beside others: they have a platform of their own or use the shared one for nothing but their own sandboxes, and
  * measure no time. They are the second of two lanes.
  */
-const beside = /^tests\/(egress\/(llm-libraries|namespaces|attacks\/(uploads|rebinding|previews))|volumes\/|image|lifecycle\/two-servers)/;
+const beside =
+  /^tests\/(egress\/(llm-libraries|namespaces|attacks\/(uploads|rebinding|previews))|volumes\/|image|lifecycle\/two-servers)/;
 /** Files that count processes, memory or time, or end things: nothing runs beside them. */
 const alone = /^tests\/(chaos|endings|engine|isolation|lifecycle\/(sessions|restart)|egress\/(containment|tools))/;
 
