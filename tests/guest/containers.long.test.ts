@@ -28,7 +28,7 @@ before(
     platform = await startEgressPlatform({ authority, egress: { resolve: { [host]: listener.address } } });
     sandbox = await Sandbox.create({ allowNet: [...apt.hosts, host], memory: "3GiB" });
     await works(
-      "sudo apt-get update -qq && sudo apt-get install -qq podman docker.io uidmap passt slirp4netns iptables",
+      "sudo apt-get update -qq && sudo apt-get install -qq podman nftables docker.io docker-cli uidmap passt slirp4netns iptables",
       /./,
     );
     // The root without what is large and not needed.
@@ -59,11 +59,6 @@ after(async () => {
 
 const engines = {
   podman: { engine: "sudo podman", storage: "podman info --format '{{.Store.GraphDriverName}}'", driver: /^overlay$/m },
-  "podman without root": {
-    engine: "podman",
-    storage: "podman info --format '{{.Store.GraphDriverName}}'",
-    driver: /^overlay$/m,
-  },
   docker: {
     engine: "sudo env DOCKER_BUILDKIT=0 docker",
     storage: "sudo docker info --format '{{.Driver}}'",
