@@ -42,13 +42,13 @@ export function attachRoute(sandboxes: Sandboxes, terminals: Terminals, ledger: 
       // Runs at once: `ws` writes the 101 and calls back before it returns.
       sockets.handleUpgrade(request, socket, head, (client) => {
         attached = true;
-        terminal.attach({
+        const viewer = terminal.attach({
           socket: client,
           readOnly,
           hold,
           log: log.child({ sandbox: sandbox.id, terminal: terminal.id }),
         });
-        const close = () => client.close(closeCodes.policy, "The token was revoked or has expired.");
+        const close = () => viewer.close(closeCodes.policy, "The token was revoked or has expired.");
         if (revoked.aborted) close();
         else revoked.addEventListener("abort", close, { once: true });
       });

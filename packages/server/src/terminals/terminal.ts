@@ -45,6 +45,8 @@ export class Terminal {
   #columns: number;
   #exit: Exit | undefined;
   #unwatched: NodeJS.Timeout | undefined;
+  /** Resolves when the program takes more input. */
+  #taking: Promise<void> | undefined;
   #over = false;
 
   private constructor(options: TerminalOptions, program: Program) {
@@ -110,7 +112,7 @@ export class Terminal {
   }
 
   /** Shows it at a WebSocket: first what is kept, then what comes. */
-  attach(options: Omit<ViewerOptions, "controls">): void {
+  attach(options: Omit<ViewerOptions, "controls">): Viewer {
     const viewer: Viewer = new Viewer({ ...options, controls: this.#controls(() => this.#left(viewer)) });
     this.#viewers.add(viewer);
     clearTimeout(this.#unwatched);
@@ -125,6 +127,7 @@ export class Terminal {
     for (let at = 0; at < former.length; at += terminalLimits.message)
       viewer.output(former.subarray(at, at + terminalLimits.message));
     if (this.#exit !== undefined) this.#bid(viewer, this.#exit);
+    return viewer;
   }
 
   /** Hangs up, as closing the window of a terminal does. What ignores that is ended by force. Idempotent. */
@@ -136,25 +139,15 @@ export class Terminal {
     const { agent, log } = this.#options;
     const { pid, input } = this.#program;
     return {
-      input: (data, ready) => {
-        if (!input.writable || input.write(data)) return true;
-        const go = () => {
-          input.off("drain", go);
-          input.off("close", go);
-          ready();
-        };
-        input.on("drain", go);
-        input.on("close", go);
-        return false;
-      },
-      resize: (rows, columns) => {
+      input: (data) => (!input.writable || input.write(data) ? undefined : this.#takesInput()),
+      resize: async (rows, columns) => {
         if (this.ended) return;
         this.#rows = rows;
         this.#columns = columns;
-        agent.processes
+        for (const viewer of this.#viewers) viewer.tell({ type: "size", rows, columns });
+        await agent.processes
           .resizeTerminal({ pid, rows, columns })
           .catch((error: unknown) => log.debug({ err: error }, "a terminal was not resized"));
-        for (const viewer of this.#viewers) viewer.tell({ type: "size", rows, columns });
       },
       signal: async (signal) => {
         await agent.processes.kill({ pid, signal });
@@ -163,6 +156,22 @@ export class Terminal {
       drained: () => this.#flow(),
       left,
     };
+  }
+
+  /** All viewers wait for the same moment. It comes also when the program closes its input. */
+  #takesInput(): Promise<void> {
+    const { input } = this.#program;
+    this.#taking ??= new Promise((resolve) => {
+      const go = () => {
+        input.off("drain", go);
+        input.off("close", go);
+        this.#taking = undefined;
+        resolve();
+      };
+      input.on("drain", go);
+      input.on("close", go);
+    });
+    return this.#taking;
   }
 
   #produced(chunk: Buffer): void {
@@ -196,19 +205,28 @@ export class Terminal {
 
   async #waitExit(): Promise<void> {
     const { agent, log } = this.#options;
-    const { pid, output } = this.#program;
+    const { pid } = this.#program;
     try {
       const { code, signal } = await agent.processes.wait({ pid });
-      await Promise.race([
-        finished(output, { writable: false }).catch(() => undefined),
-        sleep(terminalLimits.drain, undefined, { ref: false }),
-      ]);
+      await this.#lastOutput();
       this.#exit = { code, signal: signal === "" ? null : signal };
       for (const viewer of this.#viewers) this.#bid(viewer, this.#exit);
     } catch (error) {
       if (!this.#over) log.debug({ err: error }, "a terminal's program is lost");
       this.#gone(closeCodes.away, "The sandbox cannot be reached.");
     }
+  }
+
+  /** The end of the output. While viewers are slow to read what comes before it, it gets more time. */
+  async #lastOutput(): Promise<void> {
+    const { output } = this.#program;
+    const complete = finished(output, { writable: false }).then(
+      () => true,
+      () => true,
+    );
+    const latest = performance.now() + terminalLimits.linger;
+    while (!(await Promise.race([complete, sleep(terminalLimits.drain, false, { ref: false })])))
+      if (!output.isPaused() || performance.now() > latest) return;
   }
 
   #bid(viewer: Viewer, exit: Exit): void {

@@ -8,14 +8,17 @@ import { terminalLimits } from "./limits.ts";
 /** Close codes of RFC 6455 7.4.1, and one of our own. */
 export const closeCodes = { normal: 1000, away: 1001, policy: 1008, slow: 4008 } as const;
 
+/** Memory of a frame that waits to be sent, beside its bytes: objects of `ws` and of Node.js. Bytes, estimated. */
+const frameBytes = 512;
+
 /** What a viewer may do to its terminal. */
 export interface Controls {
-  /** False: the program takes no more now. `ready` is called when it does. */
-  input(data: Buffer, ready: () => void): boolean;
-  resize(rows: number, columns: number): void;
+  /** @returns a promise, when the program takes no more now: it resolves when the program does, and never rejects */
+  input(data: Buffer): Promise<void> | undefined;
+  resize(rows: number, columns: number): Promise<void>;
   signal(name: string): Promise<void>;
   close(): void;
-  /** Output was sent. */
+  /** A frame was sent. */
   drained(): void;
   left(): void;
 }
@@ -35,6 +38,12 @@ export class Viewer {
   readonly #pings: NodeJS.Timeout;
   #alive = true;
   #closing = false;
+  /** Frames that were not sent yet. */
+  #frames = 0;
+  /** Settles when all commands so far were carried out. */
+  #commands: Promise<void> = Promise.resolve();
+  /** How many reasons there are to read nothing more from the client. */
+  #reasonsToWait = 0;
 
   constructor(options: ViewerOptions) {
     this.#options = options;
@@ -50,37 +59,51 @@ export class Viewer {
     });
   }
 
-  /** Bytes that wait to be sent. */
+  /** Memory of what waits to be sent, bytes. */
   get unsent(): number {
-    return this.#options.socket.bufferedAmount;
+    return this.#options.socket.bufferedAmount + this.#frames * frameBytes;
   }
 
   output(data: Buffer): void {
-    if (this.#closing) return;
-    const { socket, controls } = this.#options;
-    if (this.unsent + data.length > terminalLimits.behind) {
-      this.close(closeCodes.slow, "This viewer is too slow. Attach again: the scrollback has the latest output.");
-      return;
-    }
-    socket.send(data, { binary: true }, () => controls.drained());
+    this.#send(data);
   }
 
   tell(notice: TerminalNotice): void {
-    if (!this.#closing) this.#options.socket.send(JSON.stringify(notice));
+    this.#send(JSON.stringify(notice));
   }
 
+  /** What the client still sends is ignored. */
   close(code: number, reason: string): void {
     if (this.#closing) return;
     this.#closing = true;
     const { socket } = this.#options;
     socket.close(code, reason);
+    // Its answer must be read.
+    socket.resume();
     // It may never read what was sent before.
     const timer = setTimeout(() => socket.terminate(), terminalLimits.linger);
     socket.once("close", () => clearTimeout(timer));
   }
 
+  /** Sends bytes or text. A client can cause notices as well as output, so both count: one that does not read is disconnected. */
+  #send(message: Buffer | string): void {
+    if (this.#closing) return;
+    const { socket, controls } = this.#options;
+    if (this.unsent + message.length > terminalLimits.behind) {
+      this.close(closeCodes.slow, "This viewer is too slow. Attach again: the scrollback has the latest output.");
+      return;
+    }
+    this.#frames++;
+    socket.send(message, () => {
+      this.#frames--;
+      controls.drained();
+    });
+  }
+
   #ping(): void {
     const { socket } = this.#options;
+    // While we do not read, no pong can arrive.
+    if (socket.isPaused) this.#alive = true;
     if (!this.#alive) return socket.terminate();
     this.#alive = false;
     socket.ping();
@@ -95,11 +118,11 @@ export class Viewer {
   }
 
   #input(data: Buffer): void {
-    const { socket, readOnly, controls } = this.#options;
+    const { readOnly, controls } = this.#options;
     if (readOnly) return this.tell({ type: "error", message: "This viewer is read-only." });
-    if (controls.input(data, () => socket.resume())) return;
     // Nothing more is read from a viewer that types faster than the program reads.
-    socket.pause();
+    const taken = controls.input(data);
+    if (taken !== undefined) this.#waitFor(taken);
   }
 
   #command(text: string): void {
@@ -109,12 +132,25 @@ export class Viewer {
       return this.close(closeCodes.policy, "A text frame must be a TerminalCommand of the API document.");
     if (readOnly) return this.tell({ type: "error", message: "This viewer is read-only." });
     const command = checked.data;
-    if (command.type === "resize") controls.resize(command.rows, command.columns);
-    else if (command.type === "close") controls.close();
-    else
-      controls
-        .signal(command.signal)
-        .catch(() => this.tell({ type: "error", message: `${command.signal} could not be sent.` }));
+    if (command.type === "close") return controls.close();
+    const carryOut = () =>
+      command.type === "resize" ? controls.resize(command.rows, command.columns) : controls.signal(command.signal);
+    const name = command.type === "resize" ? "The size" : command.signal;
+    // Each is a call to the sandbox, so one viewer has one at a time.
+    this.#commands = this.#commands
+      .then(carryOut)
+      .catch(() => this.tell({ type: "error", message: `${name} could not be sent.` }));
+    this.#waitFor(this.#commands);
+  }
+
+  /** Reads nothing more from the client until then. What has arrived is still handled. @param until never rejects */
+  #waitFor(until: Promise<void>): void {
+    const { socket } = this.#options;
+    this.#reasonsToWait++;
+    socket.pause();
+    void until.then(() => {
+      if (--this.#reasonsToWait === 0) socket.resume();
+    });
   }
 }
 
