@@ -22,7 +22,7 @@ export class Terminals {
     this.#log = log;
   }
 
-  /** @throws CaissonError `resource_exhausted`, `gone`, `invalid_argument` when the program cannot be started */
+  /** @throws CaissonError `resource_exhausted`, `gone`, `guest_error`, `invalid_argument` when the program cannot be started */
   async open(sandbox: LiveSandbox, wanted: NewTerminal): Promise<Terminal> {
     const own = this.#terminals.get(sandbox.id) ?? new Map<string, Terminal>();
     const starting = this.#starting.get(sandbox.id) ?? 0;
@@ -62,13 +62,7 @@ export class Terminals {
       return terminal;
     } catch (error) {
       hold.release();
-      const failed = operationError(error);
-      if (failed === undefined) throw error;
-      throw new CaissonError(
-        "invalid_argument",
-        `The program could not be started in the sandbox: ${failed.message} (${failed.errno}).`,
-        { cause: error },
-      );
+      throw startFailure(error, sandbox);
     } finally {
       const left = this.#starting.get(sandbox.id)! - 1;
       if (left === 0) this.#starting.delete(sandbox.id);
@@ -108,4 +102,19 @@ export class Terminals {
     own?.delete(id);
     if (own?.size === 0) this.#terminals.delete(sandboxId);
   }
+}
+
+function startFailure(cause: unknown, { id, ended }: LiveSandbox): CaissonError {
+  if (cause instanceof CaissonError) return cause;
+  const failed = operationError(cause);
+  if (failed !== undefined)
+    return new CaissonError(
+      "invalid_argument",
+      `The program could not be started in the sandbox: ${failed.message} (${failed.errno}).`,
+      { cause },
+    );
+  if (ended.aborted) return new CaissonError("gone", `Sandbox ${id} has ended.`, { cause });
+  return new CaissonError("guest_error", `Sandbox ${id} did not answer, so the terminal was not started. Try again.`, {
+    cause,
+  });
 }
