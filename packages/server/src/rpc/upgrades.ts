@@ -13,7 +13,7 @@ import type { MemoryLedger } from "./memory/ledger.ts";
 
 /** Milliseconds. When the client disconnects, the create is cancelled. */
 const createTimeout = 120_000;
-/** The Python client gives up after 10 s (T19) without a word. It gets a refusal before. Milliseconds. */
+/** The Python client gives up after 10 s (T19) and shows no reason. So it gets an error before that. Milliseconds. */
 const pythonPatience = 9_000;
 /** Close code of RFC 6455 7.4.1. */
 const policyViolation = 1008;
@@ -103,6 +103,8 @@ function opener(context: UpgradeContext): (upgrade: Upgrade, sandbox: LiveSandbo
       if (primary && sandbox.session) sandboxes.endSession(sandbox);
     };
     if (gone.aborted || socket.destroyed) return abandoned();
+    // It may have ended since it was found, or the server stops.
+    if (sandbox.ended.aborted) throw new CaissonError("gone", `Sandbox ${sandbox.id} has ended.`);
     const memory = context.ledger.of(sandbox);
     const hold = memory.streams.try(connectionBytes);
     if (hold === undefined) {
@@ -112,8 +114,6 @@ function opener(context: UpgradeContext): (upgrade: Upgrade, sandbox: LiveSandbo
         `Sandbox ${sandbox.id} has so many connections and streams that no memory is left for another connection.`,
       );
     }
-    // It may have ended since it was found, or the server stops.
-    if (sandbox.ended.aborted) throw new CaissonError("gone", `Sandbox ${sandbox.id} has ended.`);
     sockets.once("headers", (headers: string[]) =>
       headers.push(`x-deno-sandbox-id: ${sandbox.id}`, `${traceHeader}: ${requestId}`),
     );
