@@ -69,16 +69,17 @@ export class Pool {
   claim(fits: (clone: Clone) => boolean): Clone | undefined {
     this.#lastUse = performance.now();
     this.#demand.push(this.#lastUse);
-    const clone = this.takeReady(fits);
     this.#wanted.resolve();
-    return clone;
+    return this.takeReady(fits);
   }
 
   /** The same for somebody whose demand was counted. */
   takeReady(fits: (clone: Clone) => boolean): Clone | undefined {
     const index = this.#clones.findIndex(fits);
-    const [clone] = index === -1 ? [] : this.#clones.splice(index, 1);
-    return clone;
+    if (index === -1) return undefined;
+    // It has to be replaced.
+    this.#wanted.resolve();
+    return this.#clones.splice(index, 1)[0];
   }
 
   /**

@@ -51,3 +51,15 @@ test("who goes away while waiting takes nobody's turn", async () => {
   await assert.rejects(queue.enter(gone.signal), /gone/);
   (await queue.enter())();
 });
+
+test("a place that becomes free at the moment a request gives up is not lost", async () => {
+  const queue = new StartQueue({ slots: 1, patienceMs: long });
+  const done = await queue.enter();
+  const gone = new AbortController();
+  const waiting = queue.enter(gone.signal);
+  gone.abort(new Error("gone"));
+  done();
+  await assert.rejects(waiting, /gone/);
+  const next = AbortSignal.timeout(5000);
+  (await queue.enter(next))();
+});

@@ -1,6 +1,7 @@
 /**
- * The order of those who wait for a restore. More restores at a time than the host has processors make every one of them late; one after
- * the other the first is as fast as alone. Who cannot be served before its client gives up is told so instead.
+ * The queue of requests that wait for a restore. If more restores run at a time than the host has processors, all of them are slow. If they
+ * run one after the other, the first takes no longer than it would alone. A request that cannot be served before its client gives up is
+ * refused with an error.
  */
 import { CaissonError } from "@caisson/protocol";
 
@@ -17,7 +18,7 @@ interface Waiting {
 
 /** Weight of the newest start in the mean of their durations. */
 const newest = 0.3;
-/** Of the patience: waiting ends by then at the latest, and not earlier than after this part of it. */
+/** A request waits for at least this part of the patience, however long starts take. */
 const leastWait = 0.3;
 
 export class StartQueue {
@@ -31,7 +32,7 @@ export class StartQueue {
     this.#options = options;
   }
 
-  /** Whether somebody waits. */
+  /** Whether a request waits. */
   get crowded(): boolean {
     return this.#waiting.size > 0;
   }
@@ -49,13 +50,17 @@ export class StartQueue {
     this.#waiting.add(waiting);
     const { patienceMs } = this.#options;
     const waitMs = Math.max(patienceMs - this.#usualMs, patienceMs * leastWait);
-    const timer = setTimeout(() => turn.reject(tooMany(this.#waiting.size, waitMs)), waitMs);
-    const abort = () => turn.reject(signal?.reason);
+    // Out of the queue at once: a turn that is given to a request that has been refused would never end.
+    const refuse = (reason: unknown) => {
+      this.#waiting.delete(waiting);
+      turn.reject(reason);
+    };
+    const timer = setTimeout(() => refuse(tooMany(this.#waiting.size, waitMs)), waitMs);
+    const abort = () => refuse(signal?.reason);
     signal?.addEventListener("abort", abort, { once: true });
     try {
       return await turn.promise;
     } finally {
-      this.#waiting.delete(waiting);
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
     }
