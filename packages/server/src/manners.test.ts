@@ -31,7 +31,12 @@ test("a path with another method answers 405 and names its methods", async () =>
 });
 
 test("a WebSocket path without an upgrade answers 426 and names the protocol", async () => {
-  for (const path of ["/api/v3/sandboxes/create", "/api/v3/sandbox/x/connect", "/api/v3/sandboxes/x/connect"]) {
+  for (const path of [
+    "/api/v3/sandboxes/create",
+    "/api/v3/sandbox/x/connect",
+    "/api/v3/sandboxes/x/connect",
+    "/api/v1/sandboxes/x/terminals/y/attach",
+  ]) {
     const answer = await ask(path);
     assert.deepEqual([answer.status, answer.headers.get("upgrade")], [426, "websocket"], path);
     assert.equal(await codeOf(answer), "UPGRADE_REQUIRED");

@@ -1,10 +1,10 @@
 /** The WebSocket routes as the API document has them, and what a request gets that is no upgrade. */
 import { createConfigSchema } from "@caisson/api";
-import { CaissonError } from "@caisson/protocol";
 import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import type { HttpVariables } from "../kernel/http/context.ts";
 import { registerSchema } from "../kernel/http/read-json.ts";
 import { refusals } from "../kernel/http/refusals.ts";
+import { requireUpgrade } from "../kernel/http/require-upgrade.ts";
 
 const upgraded = (description: string) => ({
   101: {
@@ -45,11 +45,5 @@ export function describeUpgrades(app: OpenAPIHono<HttpVariables>): void {
   registerSchema(app, "CreateConfig", createConfigSchema);
   const routes = [create, connect("/api/v3/sandbox/{id}/connect"), connect("/api/v3/sandboxes/{id}/connect")];
   for (const route of routes)
-    app.openapi(route, (c) => {
-      c.header("upgrade", "websocket");
-      throw new CaissonError(
-        "upgrade_required",
-        "This path takes a WebSocket upgrade with GET. Use an official client.",
-      );
-    });
+    app.openapi(route, (c) => requireUpgrade(c));
 }

@@ -1,9 +1,9 @@
 /** Terminals over REST. Viewers attach by WebSocket, see `attach.ts`. */
 import { newTerminal, terminal, terminalCommand, terminalNotice } from "@caisson/api";
-import { CaissonError } from "@caisson/protocol";
 import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import type { HttpVariables } from "../kernel/http/context.ts";
 import { refusals } from "../kernel/http/refusals.ts";
+import { requireUpgrade } from "../kernel/http/require-upgrade.ts";
 import type { Sandboxes } from "../sandboxes/index.ts";
 import type { Terminals } from "./terminals.ts";
 
@@ -55,7 +55,7 @@ const attach = createRoute({
         .describe("`true`: this viewer sees everything and changes nothing."),
     }),
   },
-  responses: { 101: { description: "Attached" }, ...refusals(400, 401, 403, 404, 410, 429, 503) },
+  responses: { 101: { description: "Attached" }, ...refusals(400, 401, 403, 404, 410, 426, 429, 503) },
 });
 
 export function terminalRoutes(sandboxes: Sandboxes, terminals: Terminals): (app: OpenAPIHono<HttpVariables>) => void {
@@ -85,8 +85,6 @@ export function terminalRoutes(sandboxes: Sandboxes, terminals: Terminals): (app
       terminals.find(sandbox.id, name).close();
       return c.body(null, 204);
     });
-    app.openapi(attach, () => {
-      throw new CaissonError("invalid_argument", "This path takes a WebSocket upgrade with GET.");
-    });
+    app.openapi(attach, (c) => requireUpgrade(c));
   };
 }
