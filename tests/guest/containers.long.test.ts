@@ -13,7 +13,8 @@ let listener: Listener;
 let platform: EgressPlatform;
 let sandbox: Sandbox;
 
-async function works(command: string, pattern: RegExp, limit = 900_000): Promise<void> {
+/** @param pattern what the output must contain; without it, only the exit code counts */
+async function works(command: string, pattern = /^/, limit = 900_000): Promise<void> {
   const child = await sandbox.spawn("bash", { args: ["-c", `{ ${command}; } 2>&1`], stdout: "piped" });
   const { status, stdoutText } = await within(limit, command, child.output());
   assert.ok(status.success, `${command}\n${(stdoutText ?? "").slice(-4000)}`);
@@ -29,7 +30,6 @@ before(
     sandbox = await Sandbox.create({ allowNet: [...apt.hosts, host], memory: "3GiB" });
     await works(
       "sudo apt-get update -qq && sudo apt-get install -qq podman nftables docker.io docker-cli uidmap passt slirp4netns iptables",
-      /./,
     );
     // The root without what is large and not needed.
     const left = [
@@ -71,11 +71,10 @@ for (const [name, { engine, storage, driver }] of Object.entries(engines))
     if (name === "docker") {
       await works(
         "sudo detach dockerd > /tmp/dockerd.log; for i in $(seq 120); do sudo docker info > /dev/null 2>&1 && exit 0; sleep 1; done; tail -20 /tmp/dockerd.log; exit 1",
-        /^/,
       );
     }
     await works(storage, driver);
-    await works(`${engine} import /var/tmp/own.tar own:1`, /sha256|^/);
+    await works(`${engine} import /var/tmp/own.tar own:1`);
     await works(`${engine} build -t own:2 build`, /own:2/);
     await works(`${engine} run --rm own:2 cat /built`, /^built$/m);
     const mount =
