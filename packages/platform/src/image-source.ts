@@ -1,4 +1,4 @@
-/** Images for running machines. What is missing is built by the set-up, in a process of its own, once for all who ask. */
+/** Images for running machines. The set-up builds a missing one in a process of its own. */
 import { spawn } from "node:child_process";
 import { access } from "node:fs/promises";
 import { createInterface } from "node:readline";
@@ -10,8 +10,8 @@ import type { Logger } from "pino";
 /** The set-up names what it builds after its sources. It needs only Node's built-ins and has no types. */
 const artifacts = new URL("../../../scripts/setup/artifacts.mjs", import.meta.url).href;
 const setup = fileURLToPath(new URL("../../../scripts/setup.mjs", import.meta.url));
-/** Lines of the set-up's output that an error repeats. */
-const toldLines = 12;
+/** Last lines of the set-up's output that the log of a failure repeats. */
+const repeatedLines = 12;
 
 export interface ImageSourceOptions {
   readonly config: Pick<Config, "vscode">;
@@ -43,7 +43,7 @@ async function vscodeImage(): Promise<string> {
   return vscodeArtifact().image;
 }
 
-/** @throws CaissonError `unavailable` with the set-up's own words in the log */
+/** @throws CaissonError `unavailable`; the log has the output of the set-up */
 async function build(signal: AbortSignal, log: Logger): Promise<void> {
   const child = spawn(process.execPath, [setup, "--for", "vscode"], {
     stdio: ["ignore", "pipe", "pipe"],
@@ -56,7 +56,7 @@ async function build(signal: AbortSignal, log: Logger): Promise<void> {
       if (line.trim() === "") return;
       log.info({ setup: line.trim() }, "building VS Code");
       last.push(line.trim());
-      if (last.length > toldLines) last.shift();
+      if (last.length > repeatedLines) last.shift();
     });
   const code = await new Promise<number | null>((resolve) => {
     child.once("error", () => resolve(null));
@@ -64,7 +64,7 @@ async function build(signal: AbortSignal, log: Logger): Promise<void> {
   });
   if (code === 0) return;
   log.error({ setup: last }, "VS Code could not be built");
-  // The lines may name places on the host; they are for the operator.
+  // The output may name paths of the host, so only the operator sees it.
   throw new CaissonError(
     "unavailable",
     "VS Code could not be built on this server; its log says why. Ask its operator to run: npm run vscode",

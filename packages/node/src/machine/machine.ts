@@ -30,7 +30,7 @@ import { guestError } from "./guest-error.ts";
 const freezeMs = 15_000;
 const clockAttempts = 5;
 const clockDeadlineMs = 30_000;
-/** A clock may be set so much too late, milliseconds. */
+/** A call that takes longer than this sets the clock too late, and is made again. Milliseconds. */
 const clockLateMs = 300;
 /** Between attempts to give back what an ended machine held. */
 const retryMs = 5000;
@@ -111,7 +111,6 @@ export class RunningMachine {
       for (let attempt = 0; attempt < clockAttempts; attempt++) {
         const began = performance.now();
         await this.agent.machine.setClock({ clockUnixNanos: unixNanos() }, { timeoutMs: clockDeadlineMs });
-        // What took long on its way is late.
         if (performance.now() - began < clockLateMs) return;
       }
     } catch (error) {

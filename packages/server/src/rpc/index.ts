@@ -31,7 +31,7 @@ export class MethodTable {
   }
 }
 
-/** What clients can make the server hold. Other ways in take from the same budgets. */
+/** Budgets for the memory that clients can make the server hold. Terminals and other slices take from the same budgets. */
 export const memoryLedger = serviceKey<MemoryLedger>("memory");
 
 export const methodTable = serviceKey<MethodTable>("methods");

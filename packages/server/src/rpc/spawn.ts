@@ -68,12 +68,12 @@ export async function spawn(
   }
 }
 
-/** Milliseconds to learn whether a process that takes no more input has ended. */
+/** A process that takes no more input and has not ended after this time is still running. Milliseconds. */
 const endPatience = 1_000;
 
 /**
- * Carries the client's input to the process. One that stops reading makes the client stop sending, as a closed pipe would. One that has
- * ended does not: what the client still has for it is no fault.
+ * Carries the client's input to the process. When the process closes its input, the client's stream is cancelled, as a closed pipe would do.
+ * When the process has ended, the stream is not cancelled: it is no error that the client has more input.
  */
 async function sendStdin(
   stdin: InboundStream,

@@ -8,7 +8,7 @@ import { editorSettings } from "./settings.ts";
 
 /** Until the editor's server listens, milliseconds. On an emulated processor it takes half a minute and more. */
 const startDeadline = 180_000;
-/** The client adds its own token, with which one could do anything to its organisation. It does not belong into a sandbox. */
+/** The client adds its own token, which allows everything in its organisation. The sandbox must not get it. */
 const withheld = "DENO_DEPLOY_SANDBOX_TOKEN";
 
 /** @throws CaissonError, and what a system call in the sandbox throws */

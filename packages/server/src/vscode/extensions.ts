@@ -6,13 +6,13 @@ import { program } from "./place.ts";
 
 /** For all extensions together, milliseconds. */
 const deadline = 300_000;
-/** Output that an error repeats, characters. */
-const toldCharacters = 600;
+/** End of the output that an error repeats, characters. */
+const repeatedCharacters = 600;
 
 /**
  * @param extensions checked: none begins with a hyphen
  * @param own arguments that name the editor's folders
- * @throws CaissonError `guest_error` with the last words of the editor
+ * @throws CaissonError `guest_error` with the end of the editor's output, `timeout`
  */
 export async function installExtensions(
   extensions: readonly string[],
@@ -28,14 +28,14 @@ export async function installExtensions(
   const ended = AbortSignal.any([signal, AbortSignal.timeout(deadline)]);
   const output = agent.readStream(stdoutStream);
   try {
-    const [{ code }, told] = await Promise.all([
+    const [{ code }, report] = await Promise.all([
       agent.processes.wait({ pid }, { signal: ended }),
-      lastWords(output, ended),
+      endOf(output, ended),
     ]);
     if (code !== 0)
       throw new CaissonError(
         "guest_error",
-        `An extension could not be installed. Ids come from the marketplace, which the sandbox's network policy must allow (open-vsx.org and what it refers to); a path must end with .vsix. VS Code reported: ${told}`,
+        `An extension could not be installed. Ids come from the marketplace, which the sandbox's network policy must allow (open-vsx.org and what it refers to); a path must end with .vsix. VS Code reported: ${report}`,
       );
   } catch (error) {
     await agent.processes.kill({ pid, signal: "SIGKILL" }).catch(() => undefined);
@@ -47,15 +47,15 @@ export async function installExtensions(
 }
 
 /** The end of an output, for people. */
-async function lastWords(output: Readable, signal: AbortSignal): Promise<string> {
+async function endOf(output: Readable, signal: AbortSignal): Promise<string> {
   const stop = () => output.destroy();
   signal.addEventListener("abort", stop, { once: true });
   let text = "";
   try {
     for await (const chunk of output as AsyncIterable<Buffer>)
-      text = (text + chunk.toString("latin1")).slice(-toldCharacters);
+      text = (text + chunk.toString("latin1")).slice(-repeatedCharacters);
   } catch {
-    // What was read so far says enough.
+    // What was read so far is enough for the error.
   } finally {
     signal.removeEventListener("abort", stop);
   }

@@ -13,9 +13,9 @@ import { ReceiveBudget, type BudgetOwner } from "./receive-budget.ts";
 
 /** Open streams of one connection. */
 const maxStreams = 1024;
-/** Streams of ended processes that are remembered: what a client sends for older ones is dropped without a count. */
+/** Number of streams of ended processes that are remembered. Data for older ones is dropped and not counted. */
 const maxDropped = 256;
-/** What a client may send for the input of a process that has ended before it is told to stop. Bytes of base64. */
+/** Data that a client may send to a process that has ended. After that its stream is cancelled. Bytes of base64. */
 const droppedBytes = 2 ** 20;
 /** Memory of a stream: its state, and what is on its way into the sandbox. Bytes. */
 const streamBytes = 64 * 1024;
@@ -38,7 +38,7 @@ const errorSchema = z.object({
     .nullish(),
 });
 
-/** To end it early, destroy it: the client gets a `cancel`. `forget` ends it without. */
+/** To end it early, destroy it: the client gets a `cancel`. `InboundStreams.forget` ends it without one. */
 export class InboundStream extends Readable {
   readonly streamId: number;
   /** Called for every frame. */
@@ -186,7 +186,7 @@ export class InboundStreams {
   readonly #unclaimed = new Set<number>();
   readonly #memory: Memory;
   readonly #holds = new Map<number, Hold>();
-  /** By stream: what came since nobody needs it. */
+  /** By id of a forgotten stream: bytes of base64 that have arrived since. */
   readonly #dropped = new Map<number, number>();
   #closed = false;
 
@@ -278,8 +278,8 @@ export class InboundStreams {
   }
 
   /**
-   * Ends a stream without telling the client, which may go on sending: its input was for a process that has ended, and a client whose
-   * stream is cancelled would fail, although the command succeeded.
+   * Ends the input of a process that has ended, without a `cancel`: the client would report a failure, although the command succeeded.
+   * What the client still sends is dropped, see `#drop`.
    */
   forget(stream: InboundStream): void {
     if (!stream.complete && !this.#closed) {
@@ -289,7 +289,7 @@ export class InboundStreams {
     stream.destroy();
   }
 
-  /** A client that goes on for ever is told to stop after all. */
+  /** Counts data for a forgotten stream. A client that sends too much of it gets a `cancel`, so that it does not send for ever. */
   #drop(id: number, length: number): void {
     const before = this.#dropped.get(id);
     if (before === undefined) return;
