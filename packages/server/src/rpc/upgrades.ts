@@ -3,7 +3,7 @@ import { CaissonError, type Config } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Histogram } from "prom-client";
 import { WebSocketServer } from "ws";
-import { traceHeader } from "../kernel/http/trace.ts";
+import { acceptUpgrade } from "../kernel/http/accept-upgrade.ts";
 import type { Upgrade, UpgradeRoute } from "../kernel/slice.ts";
 import { checkCreateConfig, decodeConfigHeader, type LiveSandbox, type Sandboxes } from "../sandboxes/index.ts";
 import type { Methods } from "./call.ts";
@@ -15,8 +15,6 @@ import type { MemoryLedger } from "./memory/ledger.ts";
 const createTimeout = 120_000;
 /** The Python client gives up after 10 s (T19) and shows no reason. So it gets an error before that. Milliseconds. */
 const pythonPatience = 9_000;
-/** Close code of RFC 6455 7.4.1. */
-const policyViolation = 1008;
 
 export interface UpgradeContext {
   readonly config: Config;
@@ -98,7 +96,8 @@ function opener(context: UpgradeContext): (upgrade: Upgrade, sandbox: LiveSandbo
     autoPong: false,
     clientTracking: false,
   });
-  return ({ request, socket, head, requestId, log, gone, revoked }, sandbox, primary) => {
+  return (upgrade, sandbox, primary) => {
+    const { socket, log, gone } = upgrade;
     const abandoned = () => {
       if (primary && sandbox.session) sandboxes.endSession(sandbox);
     };
@@ -114,26 +113,17 @@ function opener(context: UpgradeContext): (upgrade: Upgrade, sandbox: LiveSandbo
         `Sandbox ${sandbox.id} has so many connections and streams that no memory is left for another connection.`,
       );
     }
-    sockets.once("headers", (headers: string[]) =>
-      headers.push(`x-deno-sandbox-id: ${sandbox.id}`, `${traceHeader}: ${requestId}`),
-    );
-    let opened = false;
-    // Runs at once: `ws` writes the 101 and calls back before it returns.
-    sockets.handleUpgrade(request, socket, head, (client) => {
-      opened = true;
+    const opened = acceptUpgrade(sockets, upgrade, [`x-deno-sandbox-id: ${sandbox.id}`], (client) => {
       const connection = serve(
         { socket: client, stream: socket, sandbox, memory, hold },
         log.child({ sandbox: sandbox.id, primary }),
         abandoned,
       );
       if (primary) sandbox.attend(connection);
-      const close = () => connection.close(policyViolation, "The token was revoked or has expired.");
-      if (revoked.aborted) close();
-      else revoked.addEventListener("abort", close, { once: true });
+      return (code, reason) => connection.close(code, reason);
     });
     if (opened) return;
     hold.release();
-    sockets.removeAllListeners("headers");
     abandoned();
   };
 

@@ -1,13 +1,12 @@
 /** The WebSocket by which a viewer attaches to a terminal. */
 import { CaissonError } from "@caisson/protocol";
 import { WebSocketServer } from "ws";
-import { traceHeader } from "../kernel/http/trace.ts";
+import { acceptUpgrade } from "../kernel/http/accept-upgrade.ts";
 import type { UpgradeRoute } from "../kernel/slice.ts";
 import type { MemoryLedger } from "../rpc/index.ts";
 import type { Sandboxes } from "../sandboxes/index.ts";
 import { terminalLimits, viewerBytes } from "./limits.ts";
 import type { Terminals } from "./terminals.ts";
-import { closeCodes } from "./viewer.ts";
 
 export function attachRoute(sandboxes: Sandboxes, terminals: Terminals, ledger: MemoryLedger): UpgradeRoute {
   const sockets = new WebSocketServer({
@@ -20,7 +19,8 @@ export function attachRoute(sandboxes: Sandboxes, terminals: Terminals, ledger: 
   });
   return {
     path: /^\/api\/v1\/sandboxes\/([^/]+)\/terminals\/([^/]+)\/attach$/,
-    async handle({ request, socket, head, match, org, requestId, log, gone, revoked }) {
+    async handle(upgrade) {
+      const { request, socket, match, org, log, gone } = upgrade;
       const readOnly = isReadOnly(request.url ?? "");
       const sandbox = await sandboxes.find(org.id, match[1]!);
       const terminal = terminals.find(sandbox.id, match[2]!);
@@ -36,23 +36,15 @@ export function attachRoute(sandboxes: Sandboxes, terminals: Terminals, ledger: 
           `Sandbox ${sandbox.id} has so many connections and streams that no memory is left for a viewer.`,
         );
       if (gone.aborted || socket.destroyed) return hold.release();
-      const addTrace = (headers: string[]) => headers.push(`${traceHeader}: ${requestId}`);
-      sockets.once("headers", addTrace);
-      let attached = false;
-      // Runs at once: `ws` writes the 101 and calls back before it returns.
-      sockets.handleUpgrade(request, socket, head, (client) => {
-        attached = true;
+      const attached = acceptUpgrade(sockets, upgrade, [], (client) => {
         const viewer = terminal.attach({
           socket: client,
           readOnly,
           hold,
           log: log.child({ sandbox: sandbox.id, terminal: terminal.id }),
         });
-        const close = () => viewer.close(closeCodes.policy, "The token was revoked or has expired.");
-        if (revoked.aborted) close();
-        else revoked.addEventListener("abort", close, { once: true });
+        return (code, reason) => viewer.close(code, reason);
       });
-      sockets.off("headers", addTrace);
       if (!attached) hold.release();
     },
   };

@@ -2,11 +2,12 @@
 import { check, terminalCommand, type TerminalNotice } from "@caisson/api";
 import type { Logger } from "pino";
 import type { RawData, WebSocket } from "ws";
+import { policyViolation } from "../kernel/http/accept-upgrade.ts";
 import type { Hold } from "../kernel/memory/budget.ts";
 import { terminalLimits } from "./limits.ts";
 
 /** Close codes of RFC 6455 7.4.1, and one of our own. */
-export const closeCodes = { normal: 1000, away: 1001, policy: 1008, slow: 4008 } as const;
+export const closeCodes = { normal: 1000, away: 1001, policy: policyViolation, slow: 4008 } as const;
 
 /** Memory of a frame that waits to be sent, beside its bytes: objects of `ws` and of Node.js. Bytes, estimated. */
 const frameBytes = 512;
