@@ -45,11 +45,10 @@ async function vscodeImage(): Promise<string> {
 
 /** @throws CaissonError `unavailable`; the log has the output of the set-up */
 async function build(signal: AbortSignal, log: Logger): Promise<void> {
-  const child = spawn(process.execPath, [setup, "--for", "vscode"], {
-    stdio: ["ignore", "pipe", "pipe"],
-    signal,
-    killSignal: "SIGTERM",
-  });
+  signal.throwIfAborted();
+  const child = spawn(process.execPath, [setup, "--for", "vscode"], { stdio: ["ignore", "pipe", "pipe"], detached: true });
+  const stop = () => endGroup(child.pid);
+  signal.addEventListener("abort", stop, { once: true });
   const last: string[] = [];
   for (const input of [child.stdout, child.stderr])
     createInterface({ input }).on("line", (line) => {
@@ -62,6 +61,7 @@ async function build(signal: AbortSignal, log: Logger): Promise<void> {
     child.once("error", () => resolve(null));
     child.once("close", resolve);
   });
+  signal.removeEventListener("abort", stop);
   if (code === 0) return;
   log.error({ setup: last }, "VS Code could not be built");
   // The output may name paths of the host, so only the operator sees it.
@@ -69,6 +69,16 @@ async function build(signal: AbortSignal, log: Logger): Promise<void> {
     "unavailable",
     "VS Code could not be built on this server; its log says why. Ask its operator to run: npm run vscode",
   );
+}
+
+/** Ends the set-up with the programs that it runs, such as npm and compilers: it does not end them itself. */
+function endGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, "SIGTERM");
+  } catch {
+    // It has ended.
+  }
 }
 
 function exists(path: string): Promise<boolean> {
