@@ -46,7 +46,10 @@ async function vscodeImage(): Promise<string> {
 /** @throws CaissonError `unavailable`; the log has the output of the set-up */
 async function build(signal: AbortSignal, log: Logger): Promise<void> {
   signal.throwIfAborted();
-  const child = spawn(process.execPath, [setup, "--for", "vscode"], { stdio: ["ignore", "pipe", "pipe"], detached: true });
+  const child = spawn(process.execPath, [setup, "--for", "vscode"], {
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
   const stop = () => endGroup(child.pid);
   signal.addEventListener("abort", stop, { once: true });
   const last: string[] = [];

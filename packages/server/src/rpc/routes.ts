@@ -44,6 +44,5 @@ export function describeUpgrades(app: OpenAPIHono<HttpVariables>): void {
   // No body has it, so nothing else would put it into the document.
   registerSchema(app, "CreateConfig", createConfigSchema);
   const routes = [create, connect("/api/v3/sandbox/{id}/connect"), connect("/api/v3/sandboxes/{id}/connect")];
-  for (const route of routes)
-    app.openapi(route, (c) => requireUpgrade(c));
+  for (const route of routes) app.openapi(route, (c) => requireUpgrade(c));
 }
