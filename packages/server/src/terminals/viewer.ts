@@ -150,7 +150,10 @@ export class Viewer {
     this.#reasonsToWait++;
     socket.pause();
     void until.then(() => {
-      if (--this.#reasonsToWait === 0) socket.resume();
+      if (--this.#reasonsToWait > 0) return;
+      // A pong may have waited to be read.
+      this.#alive = true;
+      socket.resume();
     });
   }
 }
