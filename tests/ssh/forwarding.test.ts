@@ -135,18 +135,29 @@ test("-R with any port, cancelled and asked for again on one connection; a place
   });
 });
 
-test("the end of the sandbox ends the connection, and the client says why", async () => {
+test("the end of the sandbox ends the connection, and the client says why", { timeout: 120_000 }, async () => {
   const other = await localGateway();
   try {
     const ssh = new OpenSsh(other.address, other.hostKey);
-    const running = ssh.run("ssh", ["sandbox", "sleep 60"]);
-    await until(20_000, "the login", async () => {
-      // The program runs once the connection is there.
-      const { code } = await ssh.run("ssh", ["sandbox", "true"]);
-      return code === 0 ? true : undefined;
-    });
+    const running = ssh.start(["sandbox", "echo started; sleep 600"]);
+    let stderr = "";
+    running.stderr.on("data", (part: Buffer) => (stderr += String(part)));
+    const closed = once(running, "close");
+    await once(running.stdout, "data");
     other.end();
-    const { code, stderr } = await running;
+    assert.deepEqual(await closed, [255, null]);
+    assert.match(stderr, /Caisson: the sandbox has ended/);
+  } finally {
+    await other.close();
+  }
+});
+
+test("a sandbox that ends while a client logs in ends the connection as well", { timeout: 120_000 }, async () => {
+  const other = await localGateway();
+  // The client was let in and has opened nothing yet.
+  other.gateway.onLogin(() => other.end());
+  try {
+    const { code, stderr } = await new OpenSsh(other.address, other.hostKey).run("ssh", ["sandbox", "sleep 600"]);
     assert.equal(code, 255);
     assert.match(stderr, /Caisson: the sandbox has ended/);
   } finally {

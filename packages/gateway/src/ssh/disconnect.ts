@@ -4,6 +4,8 @@ import type { Connection } from "ssh2";
 import { sendDisconnect, socketOf } from "./library.ts";
 import { sshLimits } from "./limits.ts";
 
+export const sandboxEnded = "Caisson: the sandbox has ended.";
+
 /** @param words one sentence or two; clients print them as they are. Idempotent */
 export function disconnect(connection: Connection, reason: number, words: string): void {
   const socket = socketOf(connection);

@@ -2,7 +2,7 @@
 import type { RouteDirectory, SshRoute } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { AuthContext, Connection } from "ssh2";
-import { disconnect } from "./disconnect.ts";
+import { disconnect, sandboxEnded } from "./disconnect.ts";
 import { disconnectReasons } from "./library.ts";
 import { sshLimits } from "./limits.ts";
 
@@ -43,6 +43,7 @@ export function login({ connection, directory, refusal, loggedIn, refused, log }
     if (closed) return;
     if (route === "failed") return refuse("Caisson: the server could not look for the sandbox. Try again.");
     if (route === undefined) return refuse(unknown);
+    if (route.ended.aborted) return refuse(sandboxEnded);
     const words = refusal(route);
     if (words !== undefined) return refuse(words);
     found = { route, username: context.username };
@@ -54,7 +55,7 @@ export function login({ connection, directory, refusal, loggedIn, refused, log }
     if (!/^[a-z0-9]{16,64}$/.test(username)) return undefined;
     try {
       const route = await directory.find(username, { signal: AbortSignal.timeout(sshLimits.login) });
-      return route === "reserved" || route?.ended.aborted === true ? undefined : route;
+      return route === "reserved" ? undefined : route;
     } catch (error) {
       log.info({ err: error }, "the sandbox of an SSH login was not found");
       return "failed";

@@ -3,7 +3,7 @@ import type { SshRoute } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Connection } from "ssh2";
 import type { Counts } from "./counts.ts";
-import { disconnect } from "./disconnect.ts";
+import { disconnect, sandboxEnded } from "./disconnect.ts";
 import { Flow } from "./flow.ts";
 import { forwardIn, forwardToSocket } from "./forward.ts";
 import { disconnectReasons } from "./library.ts";
@@ -30,7 +30,9 @@ export function serveConnection({ connection, route, channels, served, rekey, lo
   const violated = () => fault("Caisson: the client sent more than the window of a channel allows.");
   const flow = new Flow(connection, () => fault("Caisson: the client asks without reading the answers."));
   keepKeysFresh(connection, fault, rekey);
-  const ended = () => disconnect(connection, disconnectReasons.byApplication, "Caisson: the sandbox has ended.");
+  const ended = () => disconnect(connection, disconnectReasons.byApplication, sandboxEnded);
+  // The sandbox can have ended since the login was accepted.
+  if (route.ended.aborted) return ended();
   route.ended.addEventListener("abort", ended, { once: true });
   connection.once("close", () => route.ended.removeEventListener("abort", ended));
 
