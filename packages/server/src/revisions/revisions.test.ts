@@ -149,6 +149,16 @@ for (const database of ["SQLite", "PostgreSQL"] as const) {
       assert.match(messages[4]!, /rest of the output is not kept/);
     });
 
+    test("empty lines of a build fill its log as well", async () => {
+      const { id } = await create();
+      await revisions.buildLog(
+        id,
+        Array.from({ length: 1000 }, () => ({ level: "info", step: "building", message: "" }) as const),
+      );
+      const rows = await opened.db.selectFrom("build_logs").select("seq").where("revision_id", "=", id).execute();
+      assert.ok(rows.length < 100, `${rows.length} rows`);
+    });
+
     test("runtime logs are limited by app and minute", async () => {
       const base = { orgId: app.org_id, appId: app.id, level: "warn" } as const;
       revisions.runtimeLogs(Array.from({ length: 8 }, (_, index) => ({ ...base, message: `m${index}\0` })));

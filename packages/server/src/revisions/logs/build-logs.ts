@@ -17,7 +17,7 @@ export interface BuildLine {
 }
 
 export interface BuildLogLimits {
-  /** Of all messages of a revision. */
+  /** Of all messages of a revision, `rowBytes` of each row included. */
   readonly bytes: number;
   /** Of one message. */
   readonly lineBytes: number;
@@ -31,6 +31,8 @@ interface Open {
   readonly pending: BuildLogsTable[];
 }
 
+/** Bytes that a row takes besides its message, about. Without them, a build could print empty lines for ever. */
+const rowBytes = 64;
 /** Rows in one INSERT: SQLite allows 32766 parameters, a row has seven. */
 const batchSize = 500;
 
@@ -79,12 +81,12 @@ export class BuildLogs {
       .execute();
   }
 
-  #add(revisionId: string, open: Open, { level, step, message, at = Date.now(), timeline = null as never }: BuildLine) {
+  #add(revisionId: string, open: Open, { level, step, message, at = Date.now(), timeline }: BuildLine): void {
     if (open.full) return;
     const text = cutText(message, this.#limits.lineBytes);
-    open.bytes += Buffer.byteLength(text);
+    open.bytes += rowBytes + Buffer.byteLength(text);
     open.full = open.bytes > this.#limits.bytes;
-    const row = { revision_id: revisionId, seq: open.seq++, at, level, step, timeline };
+    const row = { revision_id: revisionId, seq: open.seq++, at, level, step, timeline: timeline ?? null };
     const notice = `The rest of the output is not kept: it has more than ${this.#limits.bytes} bytes, the limit.`;
     open.pending.push({ ...row, message: open.full ? notice : text });
   }
@@ -101,11 +103,13 @@ export class BuildLogs {
   async #load(revisionId: string): Promise<Open> {
     const { seq, bytes } = await this.#db
       .selectFrom("build_logs")
-      .select((eb) => [eb.fn.max("seq").as("seq"), eb.fn.sum(eb.fn<number>("length", ["message"])).as("bytes")])
+      .select((eb) => [eb.fn.max("seq").as("seq"), eb.fn.sum(eb.fn<number>("octet_length", ["message"])).as("bytes")])
       .where("revision_id", "=", revisionId)
       .executeTakeFirstOrThrow();
-    const stored = Number(bytes ?? 0);
-    return { seq: (seq ?? 0) + 1, bytes: stored, full: stored > this.#limits.bytes, pending: [] };
+    // Numbers have no gaps: the last one is the number of rows.
+    const rows = seq ?? 0;
+    const stored = Number(bytes ?? 0) + rows * rowBytes;
+    return { seq: rows + 1, bytes: stored, full: stored > this.#limits.bytes, pending: [] };
   }
 
   /** One at a time: lines become visible in the order of their numbers. */
