@@ -71,7 +71,7 @@ export const revisionsSlice: Slice = {
       watch,
       buildLogs: new BuildLogs({ db, watch, limits: logLimits, log }),
       runtimeLogs: new RuntimeLogs({ db, watch, limits: runtimeLimits, log }),
-      reader: new RuntimeLogReader(db),
+      reader: new RuntimeLogReader(db, lockRows ? "PostgreSQL" : "SQLite"),
       removal,
       streams: new Streams(limits.logStreams),
       limits,

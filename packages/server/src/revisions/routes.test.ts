@@ -351,6 +351,9 @@ for (const database of ["SQLite", "PostgreSQL"] as const) {
       ]);
       assert.deepEqual(messages(await read("&query=100%25")).length, 20);
       assert.deepEqual(messages(await read("&query=100_")), []);
+      revisions.runtimeLogs([line(21, "Ärger"), line(22, "a".repeat(16_000))]);
+      assert.deepEqual((await read("&query=%C3%84RGER")).logs.length, 1);
+      assert.deepEqual((await read(`&query=${"a".repeat(255)}b`)).logs, []);
       assert.deepEqual(messages(await read("&end=2026-01-01T01:00:00.002%2B01:00")), ["0", "1"]);
       for (const bad of [
         "",
@@ -358,6 +361,8 @@ for (const database of ["SQLite", "PostgreSQL"] as const) {
         "?start=2026-01-01&level=loud",
         "?start=2026-01-01&cursor=x",
         "?start=2026-01-01&limit=x",
+        "?start=2026-01-01&query=%00",
+        `?start=2026-01-01&query=${"a".repeat(257)}`,
       ])
         await refused(400, "INVALID_ARGUMENT", "GET", `/apps/logged/logs${bad}`);
       await refused(404, "APP_NOT_FOUND", "GET", "/apps/nope/logs?start=2026-01-01");

@@ -14,6 +14,8 @@ import { streamResponse } from "./stream-response.ts";
 
 const standardPage = 100;
 const largestPage = 1000;
+/** Characters. */
+const longestQuery = 256;
 
 const route = createRoute({
   method: "get",
@@ -32,7 +34,7 @@ const route = createRoute({
         .string()
         .optional()
         .openapi({ enum: [...logLevels], description: "Lowest level." }),
-      query: z.string().optional().openapi({ description: "Part of the message, in any case." }),
+      query: z.string().optional().openapi({ description: "Part of the message, at most 256 characters, in any case." }),
       stream: z
         .string()
         .optional()
@@ -101,8 +103,17 @@ function readFilter(query: URLSearchParams, appId: string): RuntimeLogFilter {
     end: end === undefined ? Number.POSITIVE_INFINITY : readTime("end", end),
     revisionId: last("revision_id")?.slice(0, 64),
     level: text === undefined ? undefined : level,
-    query: last("query")?.slice(0, 1000),
+    query: readQuery(last("query")),
   };
+}
+
+function readQuery(text: string | undefined): string | undefined {
+  if (text !== undefined && (text.length > longestQuery || text.includes("\0")))
+    throw new CaissonError(
+      "invalid_argument",
+      `The query parameter \`query\` has at most ${longestQuery} characters, and no NUL character.`,
+    );
+  return text;
 }
 
 function readTime(name: string, text: string): number {
