@@ -288,6 +288,8 @@ for (const database of ["SQLite", "PostgreSQL"] as const) {
       const [first, second] = [await open(), await open()];
       await refused(429, "RESOURCE_EXHAUSTED", "GET", `/revisions/${id}/progress`);
       await first.body!.cancel();
+      for (let count = 0; count < 3; count++)
+        assert.equal((await opened.request("HEAD", `/api/v2/revisions/${id}/progress`)).status, 200);
       const third = await open();
       assert.equal(third.status, 200);
       await revisions.move(id, { from: ["queued"], to: "failed" });

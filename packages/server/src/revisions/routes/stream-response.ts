@@ -13,13 +13,15 @@ export function streamResponse(
   format: StreamFormat = formatFor(c.req.header("accept")),
 ): Response {
   const { outgoing } = c.env;
+  // Reverse proxies must not collect it.
+  const headers = { "content-type": mediaTypes[format], "cache-control": "no-cache", "x-accel-buffering": "no" };
+  // Hono drops the body of an answer to HEAD without an end of it: the stream would count for ever.
+  if (c.req.method === "HEAD") return c.body(null, 200, headers);
   const body = streams.open({
     orgId: c.get("org").id,
     format,
     values,
     disconnect: () => outgoing.destroy(),
   });
-  // Reverse proxies must not collect it.
-  const headers = { "content-type": mediaTypes[format], "cache-control": "no-cache", "x-accel-buffering": "no" };
   return c.body(body, 200, headers);
 }

@@ -57,8 +57,8 @@ export class Streams {
             leave();
             controller.close();
           } catch (error) {
+            if (!left) disconnect();
             leave();
-            if (!gone.signal.aborted) disconnect();
             controller.error(error);
           }
         },
