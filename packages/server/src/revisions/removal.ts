@@ -2,6 +2,7 @@
  * The ends of revisions: deleted by a client, by retention, or with their app. A deleted revision keeps its row for a while, so that
  * clients can see what happened to it.
  */
+import type { RevisionStatus } from "@caisson/api";
 import { CaissonError } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { inBatches } from "../kernel/database/batches.ts";
@@ -27,6 +28,13 @@ const keepDeleted = 30 * 24 * 3600_000;
 /** Rows that one pass of the retention looks at, and rows in one DELETE. */
 const batch = 200;
 
+const ended: readonly RevisionStatus[] = ["succeeded", "failed", "skipped"];
+
+/** Timelines whose revisions are active, and stay: all but previews that are not pinned. */
+function active(db: RevisionDatabase) {
+  return db.selectFrom("timelines").where((eb) => eb.or([eb("slug", "!=", "preview"), eb("pinned", "=", 1)]));
+}
+
 export class Removal {
   readonly #options: RemovalOptions;
 
@@ -42,15 +50,15 @@ export class Removal {
 
   /** Deletes the oldest revision of an app that may be deleted. @returns whether there was one */
   async deleteOldest(appId: string): Promise<boolean> {
-    const active = this.#options.db.selectFrom("timelines").select("revision_id").where("slug", "!=", "preview");
-    const row = await this.#options.db
+    const { db } = this.#options;
+    const row = await db
       .selectFrom("revisions")
       .select("id")
       .where("app_id", "=", appId)
       .where("deleted_at", "is", null)
-      .where("status", "in", ["succeeded", "failed", "skipped"])
+      .where("status", "in", ended)
       .where("retention", "=", "auto")
-      .where("id", "not in", active.where("app_id", "=", appId))
+      .where("id", "not in", active(db).where("app_id", "=", appId).select("revision_id"))
       .orderBy("created_at")
       .orderBy("id")
       .limit(1)
@@ -60,7 +68,10 @@ export class Removal {
     return true;
   }
 
-  /** Gives back what all revisions of an app hold, whatever their state, and removes their rows. Can be repeated. */
+  /**
+   * Gives back what all revisions of an app hold, whatever their state, and removes their rows. Can be repeated.
+   * @throws the reason of the signal
+   */
   async deleteAllOf(appId: string, signal: AbortSignal): Promise<void> {
     const { db } = this.#options;
     await db
@@ -90,29 +101,30 @@ export class Removal {
         .executeTakeFirstOrThrow();
       return Number(numDeletedRows) === batch * 5;
     }, signal);
+    // Not done: the row of the app must stay, since the rows of its revisions would go with it.
+    signal.throwIfAborted();
   }
 
   /** Disables what nobody uses, deletes what was disabled long ago, and completes deletions. To be called regularly. */
   async care({ disableAfter, deleteAfter }: RetentionPolicy, signal: AbortSignal): Promise<void> {
     const { db } = this.#options;
     const now = Date.now();
-    const held = db
-      .selectFrom("timelines")
-      .select("revision_id")
-      .where((eb) => eb.or([eb("slug", "!=", "preview"), eb("pinned", "=", 1)]));
     const idle = db
       .selectFrom("revisions")
-      .selectAll()
+      .select("id")
       .where("deleted_at", "is", null)
       .where("retention", "=", "auto")
-      .where("status", "in", ["succeeded", "failed", "skipped"])
-      .where("id", "not in", held)
+      .where("status", "in", ended)
+      .where("id", "not in", active(db).select("revision_id"))
       .limit(batch);
-    for (const { id } of await idle
-      .where("disabled_at", "is", null)
+    const unused = idle.where("disabled_at", "is", null).where("used_at", "<", now - disableAfter);
+    // One statement, which looks at its use again: what comes into use meanwhile must not be disabled.
+    await db
+      .updateTable("revisions")
+      .set({ disabled_at: now })
+      .where("id", "in", unused)
       .where("used_at", "<", now - disableAfter)
-      .execute())
-      await db.updateTable("revisions").set({ disabled_at: now }).where("id", "=", id).execute();
+      .execute();
     for (const { id } of await idle.where("disabled_at", "<", now - deleteAfter).execute()) {
       if (signal.aborted) return;
       // It may have been used, or become active, a moment ago.
@@ -142,16 +154,11 @@ export class Removal {
           `Revision ${id} is ${row.status === "queued" ? "queued" : "being built"}. Cancel it first, or wait until it is done.`,
           { wireCode: "REVISION_BUILDING" },
         );
-      const active = await trx
-        .selectFrom("timelines")
-        .select("key")
-        .where("revision_id", "=", id)
-        .where((eb) => eb.or([eb("slug", "!=", "preview"), eb("pinned", "=", 1)]))
-        .executeTakeFirst();
-      if (active !== undefined)
+      const timeline = await active(trx).select("key").where("revision_id", "=", id).executeTakeFirst();
+      if (timeline !== undefined)
         throw new CaissonError(
           "invalid_state",
-          `Revision ${id} is active: the timeline ${active.key} serves it. Let another revision take its place first.`,
+          `Revision ${id} is active: the timeline ${timeline.key} serves it. Let another revision take its place first.`,
           { wireCode: "REVISION_ACTIVE" },
         );
       // Its preview.

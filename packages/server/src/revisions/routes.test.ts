@@ -453,6 +453,13 @@ for (const database of ["SQLite", "PostgreSQL"] as const) {
       );
       await create({ app: own });
       assert.notEqual((await revisions.get(rows[2]!.id))!.deleted_at, null);
+      // A pinned preview is active as well.
+      await revisions.timelines.activate(rows[3]!, previewOf(rows[3]!.id), { pin: true });
+      await create({ app: own });
+      assert.deepEqual(
+        [(await revisions.get(rows[3]!.id))!.deleted_at === null, (await revisions.get(rows[4]!.id))!.deleted_at === null],
+        [true, false],
+      );
       for (const { id } of rows.slice(3)) await ask("PATCH", `/revisions/${id}`, { body: { retention: "indefinite" } });
       await assert.rejects(create({ app: own }), { code: "resource_exhausted", wireCode: "REVISION_LIMIT_REACHED" });
       await refused(400, "INVALID_ARGUMENT", "PATCH", `/revisions/${rows[3]!.id}`, { body: { retention: "for ever" } });

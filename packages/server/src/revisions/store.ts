@@ -166,9 +166,9 @@ export class RevisionStore {
    * Changes the status when it is one of `from`, and completes the progress: `building` ends the stage `queued`, an end ends all stages.
    * @returns whether it was changed
    */
-  async move(id: string, { from, to, reason, message }: Move): Promise<boolean> {
+  move(id: string, { from, to, reason, message }: Move): Promise<boolean> {
     const now = Date.now();
-    const moved = await this.#change(id, (row) => {
+    return this.#change(id, (row) => {
       if (!from.includes(row.status)) return undefined;
       const progress = JSON.parse(row.progress) as RevisionProgress;
       if (to === "queued" || to === "building")
@@ -182,7 +182,6 @@ export class RevisionStore {
         progress: JSON.stringify(ended(progress, to, failure, now)),
       };
     });
-    return moved;
   }
 
   /** @param update of the progress, while the revision is not at its end. @returns whether it was changed */
@@ -199,7 +198,7 @@ export class RevisionStore {
   /** @throws CaissonError `not_found` */
   async set(
     id: string,
-    values: Partial<Pick<RevisionRow, "retention" | "used_at" | "disabled_at" | "config">>,
+    values: Partial<Pick<RevisionRow, "retention" | "used_at" | "disabled_at">>,
   ): Promise<RevisionRow> {
     await this.#change(id, () => values);
     const row = await this.get(id);

@@ -131,7 +131,8 @@ export class Timelines {
   }
 
   /**
-   * From now on the timeline serves this revision: one transaction. The revision must have succeeded, and not be deleted.
+   * From now on the timeline serves this revision, which is in use again: one transaction. The revision must not have failed, and not be
+   * deleted.
    * @param options `pin`: pins or unpins it as well. `force`: also when it is pinned to another revision
    * @throws CaissonError `invalid_state`
    */
@@ -152,6 +153,7 @@ export class Timelines {
       const row = await rows.executeTakeFirst();
       if (row !== undefined && row.pinned === 1 && row.revision_id !== id && !force)
         return { former: row.revision_id, blocked: true };
+      await trx.updateTable("revisions").set({ used_at: now, disabled_at: null }).where("id", "=", id).execute();
       const pinned = pin === undefined ? (row?.pinned ?? 0) : pin ? 1 : 0;
       const timelineId = row?.id ?? randomUUID();
       if (row === undefined)

@@ -119,5 +119,4 @@ async function serve(
       "invalid_state",
       `The timeline ${keyOf(timeline)} is pinned to another revision. Unpin it first, or pin it to revision ${id}.`,
     );
-  if (revision.disabled_at !== null) await ctx.store.set(id, { disabled_at: null, used_at: Date.now() });
 }

@@ -14,7 +14,7 @@ test("a stream that fails cuts its connection; one that its client ends does not
         if (fails) throw new Error("the database failed");
         await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
       },
-      disconnect: () => cut++,
+      disconnect: () => void cut++,
     });
   await assert.rejects(new Response(open(true)).text(), /the database failed/);
   assert.equal(cut, 1);
