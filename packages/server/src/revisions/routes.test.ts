@@ -523,6 +523,8 @@ for (const database of ["SQLite", "PostgreSQL"] as const) {
         0,
       );
       assert.equal((await opened.db.selectFrom("apps").selectAll().where("id", "=", own.id).execute()).length, 0);
+      // A deployment whose files arrived meanwhile.
+      await assert.rejects(create({ app: own }), { code: "not_found", wireCode: "APP_NOT_FOUND" });
     });
   });
 }

@@ -12,7 +12,7 @@ import type { Timelines } from "./timelines.ts";
 export interface RevisionsService {
   /**
    * A queued one. Deletes the oldest of its app when there would be too many.
-   * @throws CaissonError `invalid_argument`, `resource_exhausted`
+   * @throws CaissonError `invalid_argument`, `resource_exhausted`, `not_found` when its app was deleted meanwhile
    */
   create(request: NewRevision): Promise<RevisionRow>;
   /** Of any organisation, also a deleted one. */

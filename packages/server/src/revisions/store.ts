@@ -79,7 +79,7 @@ export class RevisionStore {
     this.#watch = options.watch;
   }
 
-  /** A queued one. */
+  /** A queued one. @throws CaissonError `not_found` (APP_NOT_FOUND) when its app was deleted meanwhile */
   async create(request: NewRevision): Promise<RevisionRow> {
     const { app, config, layers, env, labels, production, preview, branch, retention } = request;
     const now = Date.now();
@@ -111,7 +111,14 @@ export class RevisionStore {
       deleted_at: null,
       released_at: null,
     };
-    await this.#db.insertInto("revisions").values(row).execute();
+    await this.#db.transaction().execute(async (trx) => {
+      // A deletion of the app gives back what the revisions hold that it finds: none may come later.
+      let owner = trx.selectFrom("apps").select("id").where("id", "=", app.id).where("deleted_at", "is", null);
+      if (this.#lockRows) owner = owner.forShare();
+      if ((await owner.executeTakeFirst()) === undefined)
+        throw new CaissonError("not_found", "The app was deleted.", { wireCode: "APP_NOT_FOUND" });
+      await trx.insertInto("revisions").values(row).execute();
+    });
     return row;
   }
 
