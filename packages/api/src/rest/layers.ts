@@ -1,10 +1,11 @@
 /** Layers of configuration over REST (wire contract 1.7): variables that several apps share. Nothing to do with disk images. */
 import { z } from "zod";
+import { text } from "../rpc/common.ts";
 import { layerReference } from "./apps.ts";
 import { envVar, envVarInit, envVarUpdate } from "./env-vars.ts";
 
 const slug = z.string().max(64);
-const description = z.string().max(4096).nullish();
+const description = text.max(4096).nullish();
 const layers = z
   .array(z.string().max(64))
   .max(64)

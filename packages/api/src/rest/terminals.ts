@@ -1,10 +1,10 @@
 /** Terminals in sandboxes, over REST and one WebSocket for each viewer: additions of Caisson to the public contract. */
 import { z } from "zod";
+import { text } from "../rpc/common.ts";
 
 /** Seconds. */
 const usualKeep = 600;
 const size = { rows: z.int().min(1).max(1000), columns: z.int().min(1).max(1000) };
-const text = z.string().refine((value) => !value.includes("\0"), "must not contain a NUL character");
 
 export const newTerminal = z
   .strictObject({

@@ -15,13 +15,15 @@ export function optional<T extends z.ZodType>(schema: T) {
     .optional();
 }
 
-/** Paths are passed on as they are; a NUL character cannot be in one. */
-export const path = z.string().refine((text) => !text.includes("\0"), "must not contain a NUL character");
+/** Paths, arguments and variables of a program cannot hold a NUL character, and PostgreSQL stores none. */
+export const text = z.string().refine((value) => !value.includes("\0"), "must not contain a NUL character");
+/** Paths are passed on as they are. */
+export const path = text;
 
 /** Environment variables of a program. */
 export const environment = z.record(
-  path.refine((key) => key !== "" && !key.includes("="), "is not the name of a variable"),
-  path,
+  text.refine((key) => key !== "" && !key.includes("="), "is not the name of a variable"),
+  text,
 );
 
 export const pid = z.int().min(0).max(0xffff_ffff);

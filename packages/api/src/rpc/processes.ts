@@ -1,9 +1,6 @@
 /** Processes, Deno programs and REPLs (wire contract 4.1, 4.4). */
 import { z } from "zod";
-import { environment, flag, nothing, optional, path, pid, streamId, type MethodContract } from "./common.ts";
-
-/** Arguments and variables of a process cannot hold a NUL character either. */
-const text = path;
+import { environment, flag, nothing, optional, path, pid, streamId, text, type MethodContract } from "./common.ts";
 
 const output = z.enum(["piped", "null"]);
 

@@ -6,7 +6,7 @@ import { faultOfLabels } from "../kernel/labels/check.ts";
 import { filterKey, filterKeys } from "../kernel/labels/filter-keys.ts";
 import { inTransaction, later, type AppContext } from "./context.ts";
 import { changedVariables, newVariables } from "./env-vars/change.ts";
-import { requireApp, requireLayers } from "./lookup.ts";
+import { findLayer, requireApp, requireLayers } from "./lookup.ts";
 import { checkSlug, randomSlug, slugInUse } from "./slug.ts";
 import type { AppRow, AppTransaction } from "./tables.ts";
 
@@ -98,7 +98,9 @@ export async function listApps(
   ctx: AppContext,
   request: AppListRequest,
 ): Promise<{ row: AppRow; item: AppListItem }[]> {
-  const { orgId, labels, layer, limit, before } = request;
+  const { orgId, labels, limit, before } = request;
+  const layer = request.layer === undefined ? undefined : await findLayer(ctx.db, orgId, request.layer);
+  if (request.layer !== undefined && layer === undefined) return [];
   let query = ctx.db
     .selectFrom("apps")
     .selectAll("apps")
@@ -113,12 +115,7 @@ export async function listApps(
     );
   if (layer !== undefined)
     query = query.where("apps.id", "in", (eb) =>
-      eb
-        .selectFrom("app_config_layers")
-        .innerJoin("config_layers", "config_layers.id", "app_config_layers.layer_id")
-        .select("app_config_layers.app_id")
-        .where("config_layers.org_id", "=", orgId)
-        .where((or) => or.or([or("config_layers.id", "=", layer), or("config_layers.slug", "=", layer)])),
+      eb.selectFrom("app_config_layers").select("app_id").where("layer_id", "=", layer.id),
     );
   if (before !== undefined)
     query = query.where((eb) =>

@@ -1,6 +1,7 @@
 /** Creates, changes, lists and deletes layers of configuration. A change of one reaches all apps that name it, at once. */
 import type { CreateLayerRequest, Layer, LayerReference, UpdateLayerRequest } from "@caisson/api";
 import { CaissonError } from "@caisson/protocol";
+import { sql } from "kysely";
 import { randomUUID } from "node:crypto";
 import { inTransaction, later, type AppContext } from "./context.ts";
 import { changedVariables, newVariables } from "./env-vars/change.ts";
@@ -94,13 +95,13 @@ export async function listLayers(
     .orderBy("id", "desc")
     .limit(limit);
   if (search !== undefined && search !== "") {
-    const wanted = `%${search.toLowerCase().replaceAll(/[\\%_]/g, "?")}%`;
+    const wanted = `%${search.replaceAll("\0", "").replaceAll(/[!%_]/g, "!$&")}%`;
     query = query.where((eb) =>
-      eb.or([
-        eb("slug", "like", wanted),
-        eb("id", "like", wanted),
-        eb(eb.fn<string>("lower", ["description"]), "like", wanted),
-      ]),
+      eb.or(
+        ["slug", "id", "description"].map(
+          (column) => sql<boolean>`lower(${sql.ref(column)}) like lower(${wanted}) escape '!'`,
+        ),
+      ),
     );
   }
   if (before !== undefined)

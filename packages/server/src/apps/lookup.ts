@@ -2,25 +2,33 @@
 import { CaissonError } from "@caisson/protocol";
 import type { AppRow, AppTransaction, ConfigLayerRow } from "./tables.ts";
 
-export function findApp(db: AppTransaction, orgId: string, idOrSlug: string): Promise<AppRow | undefined> {
-  return db
-    .selectFrom("apps")
-    .selectAll()
-    .where("org_id", "=", orgId)
-    .where("deleted_at", "is", null)
-    .where((eb) => eb.or([eb("id", "=", idOrSlug), eb("slug", "=", idOrSlug)]))
-    .executeTakeFirst();
+/** Ids are UUIDs, slugs are as `checkSlug` says. Anything else is nobody's; PostgreSQL refuses some of it, such as NUL characters. */
+function canExist(idOrSlug: string): boolean {
+  return /^[a-z0-9-]{1,36}$/.test(idOrSlug);
 }
 
 /** @throws CaissonError `not_found` (APP_NOT_FOUND) */
 export async function requireApp(db: AppTransaction, orgId: string, idOrSlug: string): Promise<AppRow> {
-  const app = await findApp(db, orgId, idOrSlug);
+  const app = canExist(idOrSlug)
+    ? await db
+        .selectFrom("apps")
+        .selectAll()
+        .where("org_id", "=", orgId)
+        .where("deleted_at", "is", null)
+        .where((eb) => eb.or([eb("id", "=", idOrSlug), eb("slug", "=", idOrSlug)]))
+        .executeTakeFirst()
+    : undefined;
   if (app === undefined)
     throw new CaissonError("not_found", `No such app: \`${idOrSlug.slice(0, 64)}\`.`, { wireCode: "APP_NOT_FOUND" });
   return app;
 }
 
-export function findLayer(db: AppTransaction, orgId: string, idOrSlug: string): Promise<ConfigLayerRow | undefined> {
+export async function findLayer(
+  db: AppTransaction,
+  orgId: string,
+  idOrSlug: string,
+): Promise<ConfigLayerRow | undefined> {
+  if (!canExist(idOrSlug)) return undefined;
   return db
     .selectFrom("config_layers")
     .selectAll()

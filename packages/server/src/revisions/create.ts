@@ -4,12 +4,12 @@ import { newVariables } from "../apps/index.ts";
 import type { RevisionContext } from "./context.ts";
 import type { NewRevision } from "./store.ts";
 import type { RevisionDatabase, RevisionRow } from "./tables.ts";
+import { isBranch, longestBranch } from "./timelines.ts";
 
 /** Labels of a revision: what a build system knows of its commit. */
 const maxLabels = 32;
 const longestLabelKey = 128;
 const longestLabelValue = 1024;
-const longestBranch = 200;
 
 /** @throws CaissonError `invalid_argument`, `resource_exhausted` (REVISION_LIMIT_REACHED, ENV_VAR_LIMIT_REACHED) */
 export async function createRevision(
@@ -20,8 +20,11 @@ export async function createRevision(
   const { app, env, labels, branch, retention } = request;
   newVariables(env, { count: limits.envVars, bytes: limits.envBytes });
   checkLabels(labels);
-  if (branch !== undefined && (branch === "" || Buffer.byteLength(branch) > longestBranch))
-    throw new CaissonError("invalid_argument", `The name of a branch has 1 to ${longestBranch} bytes.`);
+  if (branch !== undefined && !isBranch(branch))
+    throw new CaissonError(
+      "invalid_argument",
+      `The name of a branch has 1 to ${longestBranch} bytes and no control characters.`,
+    );
   if (retention === "indefinite") checkRetention(limits.allowIndefiniteRetention);
   const { count } = await db
     .selectFrom("revisions")

@@ -16,3 +16,7 @@ export function newRevisionId(): string {
   }
   return text;
 }
+
+export function isRevisionId(text: string): boolean {
+  return /^[a-z][a-z0-9]{11}$/.test(text);
+}

@@ -9,7 +9,7 @@ import type {
 } from "@caisson/api";
 import { CaissonError } from "@caisson/protocol";
 import type { Sealer } from "../kernel/sealing.ts";
-import { newRevisionId } from "./ids.ts";
+import { isRevisionId, newRevisionId } from "./ids.ts";
 import { ended, newProgress, withStage } from "./progress.ts";
 import type { RevisionDatabase, RevisionRow } from "./tables.ts";
 import type { Watch } from "./watch.ts";
@@ -123,7 +123,8 @@ export class RevisionStore {
   }
 
   /** Also a deleted one. */
-  get(id: string): Promise<RevisionRow | undefined> {
+  async get(id: string): Promise<RevisionRow | undefined> {
+    if (!isRevisionId(id)) return undefined;
     return this.#db.selectFrom("revisions").selectAll().where("id", "=", id).executeTakeFirst();
   }
 

@@ -2,11 +2,23 @@
 import type { EnvContext } from "@caisson/api";
 import { CaissonError } from "@caisson/protocol";
 import { randomUUID } from "node:crypto";
+import { isRevisionId } from "./ids.ts";
 import type { TimelineName } from "./progress.ts";
 import type { RevisionDatabase, RevisionRow, TimelineRow } from "./tables.ts";
 
 const revisionPartition = "deno.revision.id";
 const branchPartition = "git.branch";
+
+/** Bytes of the name of a branch. */
+export const longestBranch = 200;
+/** Most branches of one app that have a timeline. */
+const mostBranches = 1000;
+/** Changes that the history of a timeline keeps. */
+const keptChanges = 1000;
+
+export function isBranch(name: string): boolean {
+  return /^\P{Cc}+$/u.test(name) && name.isWellFormed() && Buffer.byteLength(name) <= longestBranch;
+}
 
 export const production: TimelineName = { slug: "production", partition: {} };
 
@@ -40,8 +52,8 @@ export function parseTimeline(text: string): TimelineName {
   const [, slug = "", value] = /^([a-z-]{1,32})(?::(.{1,1000}))?$/s.exec(text) ?? [];
   if (slug === "production" && value === undefined) return production;
   const decoded = value === undefined ? undefined : decode(value);
-  if (decoded !== undefined && slug === "preview") return previewOf(decoded);
-  if (decoded !== undefined && slug === "git-branch") return branchTimeline(decoded);
+  if (decoded !== undefined && slug === "preview" && isRevisionId(decoded)) return previewOf(decoded);
+  if (decoded !== undefined && slug === "git-branch" && isBranch(decoded)) return branchTimeline(decoded);
   throw new CaissonError(
     "not_found",
     `No such timeline: ${JSON.stringify(text.slice(0, 80))}. Use production, preview:<revision> or git-branch:<branch>.`,
@@ -134,7 +146,7 @@ export class Timelines {
    * From now on the timeline serves this revision, which is in use again: one transaction. The revision must not have failed, and not be
    * deleted.
    * @param options `pin`: pins or unpins it as well. `force`: also when it is pinned to another revision
-   * @throws CaissonError `invalid_state`
+   * @throws CaissonError `invalid_state`, `resource_exhausted`
    */
   async activate(
     { id, app_id, org_id }: Pick<RevisionRow, "id" | "app_id" | "org_id">,
@@ -156,7 +168,8 @@ export class Timelines {
       await trx.updateTable("revisions").set({ used_at: now, disabled_at: null }).where("id", "=", id).execute();
       const pinned = pin === undefined ? (row?.pinned ?? 0) : pin ? 1 : 0;
       const timelineId = row?.id ?? randomUUID();
-      if (row === undefined)
+      if (row === undefined) {
+        if (name.slug === "git-branch") await checkBranches(trx, app_id);
         await trx
           .insertInto("timelines")
           .values({
@@ -173,7 +186,7 @@ export class Timelines {
             changed_at: now,
           })
           .execute();
-      else
+      } else
         await trx
           .updateTable("timelines")
           .set({ revision_id: id, pinned, ...(row.revision_id === id ? {} : { changed_at: now }) })
@@ -185,9 +198,15 @@ export class Timelines {
           .select((eb) => eb.fn.max("seq").as("seq"))
           .where("timeline_id", "=", timelineId)
           .executeTakeFirstOrThrow();
+        const seq = (last.seq ?? 0) + 1;
         await trx
           .insertInto("timeline_history")
-          .values({ timeline_id: timelineId, seq: (last.seq ?? 0) + 1, revision_id: id, at: now })
+          .values({ timeline_id: timelineId, seq, revision_id: id, at: now })
+          .execute();
+        await trx
+          .deleteFrom("timeline_history")
+          .where("timeline_id", "=", timelineId)
+          .where("seq", "<=", seq - keptChanges)
           .execute();
       }
       return { former: row?.revision_id, blocked: false };
@@ -197,4 +216,15 @@ export class Timelines {
   async unpin(timelineId: string): Promise<void> {
     await this.#db.updateTable("timelines").set({ pinned: 0 }).where("id", "=", timelineId).execute();
   }
+}
+
+async function checkBranches(db: RevisionDatabase, appId: string): Promise<void> {
+  const { count } = await db
+    .selectFrom("timelines")
+    .select((eb) => eb.fn.countAll().as("count"))
+    .where("app_id", "=", appId)
+    .where("slug", "=", "git-branch")
+    .executeTakeFirstOrThrow();
+  if (Number(count) >= mostBranches)
+    throw new CaissonError("resource_exhausted", `This app has timelines of ${count} branches, the limit.`);
 }

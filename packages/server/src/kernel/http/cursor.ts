@@ -13,7 +13,7 @@ export function encodeCursor({ created_at, id }: { created_at: number; id: strin
 /** @throws CaissonError `invalid_argument` */
 export function decodeCursor(cursor: string): Position {
   const [, createdAt, id = ""] =
-    /^(\d{1,15}) (\S{1,64})$/.exec(Buffer.from(cursor, "base64url").toString("utf8")) ?? [];
+    /^(\d{1,15}) ([\w-]{1,64})$/.exec(Buffer.from(cursor, "base64url").toString("utf8")) ?? [];
   if (createdAt === undefined) throw foreignCursor();
   return { createdAt: Number(createdAt), id };
 }

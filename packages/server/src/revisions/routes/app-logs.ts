@@ -101,17 +101,17 @@ function readFilter(query: URLSearchParams, appId: string): RuntimeLogFilter {
     appId,
     start: readTime("start", start),
     end: end === undefined ? Number.POSITIVE_INFINITY : readTime("end", end),
-    revisionId: last("revision_id")?.slice(0, 64),
+    revisionId: checkText("revision_id", last("revision_id"), 64),
     level: text === undefined ? undefined : level,
-    query: readQuery(last("query")),
+    query: checkText("query", last("query"), longestQuery),
   };
 }
 
-function readQuery(text: string | undefined): string | undefined {
-  if (text !== undefined && (text.length > longestQuery || text.includes("\0")))
+function checkText(name: string, text: string | undefined, longest: number): string | undefined {
+  if (text !== undefined && (text.length > longest || text.includes("\0")))
     throw new CaissonError(
       "invalid_argument",
-      `The query parameter \`query\` has at most ${longestQuery} characters, and no NUL character.`,
+      `The query parameter \`${name}\` has at most ${longest} characters, and no NUL character.`,
     );
   return text;
 }

@@ -11,7 +11,7 @@ import { linkHeader } from "../../kernel/http/pagination.ts";
 import { refusals } from "../../kernel/http/refusals.ts";
 import { requireRevision, type RevisionContext } from "../context.ts";
 import { toTimeline } from "../show.ts";
-import { keyOf, parseTimeline, production } from "../timelines.ts";
+import { keyOf, parseTimeline, previewOf, production } from "../timelines.ts";
 import type { RevisionRow } from "../tables.ts";
 import type { TimelineName } from "../progress.ts";
 
@@ -46,7 +46,7 @@ const pinRoute = createRoute({
   path: pinPath,
   summary: "Let a timeline serve a revision, and keep it when there are newer ones",
   request: { params: pinParams, body: { required: true, content: { "application/json": { schema: pinRequest } } } },
-  responses: { 204: { description: "Pinned" }, ...refusals(400, 401, 403, 404, 409, 413) },
+  responses: { 204: { description: "Pinned" }, ...refusals(400, 401, 403, 404, 409, 413, 429) },
 });
 const unpinRoute = createRoute({
   method: "delete",
@@ -81,7 +81,10 @@ export function timelineRoutes(ctx: RevisionContext): (app: OpenAPIHono<HttpVari
         throw new CaissonError("not_found", `The app \`${owner.slug}\` has no revision \`${revision.id}\`.`, {
           wireCode: "REVISION_NOT_FOUND",
         });
-      await serve(ctx, revision, parseTimeline(timeline), true);
+      const name = parseTimeline(timeline);
+      if (name.slug === "preview" && keyOf(name) !== keyOf(previewOf(revision.id)))
+        throw new CaissonError("invalid_argument", "The preview of a revision serves this revision alone.");
+      await serve(ctx, revision, name, true);
       return c.body(null, 204);
     });
     app.openapi(unpinRoute, async (c) => {
