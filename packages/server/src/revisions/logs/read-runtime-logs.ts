@@ -1,6 +1,5 @@
 /** Runtime logs as clients read them: a page, oldest first, or as they arrive. */
 import { logLevels, type RuntimeLog } from "@caisson/api";
-import { CaissonError } from "@caisson/protocol";
 import { sql, type RawBuilder } from "kysely";
 import type { RevisionDatabase, RuntimeLogsTable } from "../tables.ts";
 
@@ -115,19 +114,4 @@ export function toRuntimeLog(row: RuntimeLogsTable): RuntimeLog {
     ...(trace_id === null ? {} : { trace_id }),
     ...(span_id === null ? {} : { span_id }),
   };
-}
-
-export function encodePosition({ at, id }: RuntimeLogPosition): string {
-  return Buffer.from(`${at} ${id}`).toString("base64url");
-}
-
-/** @throws CaissonError `invalid_argument` */
-export function decodePosition(cursor: string): RuntimeLogPosition {
-  const [, at, id = ""] = /^(\d{1,15}) (\S{1,64})$/.exec(Buffer.from(cursor, "base64url").toString("utf8")) ?? [];
-  if (at === undefined)
-    throw new CaissonError(
-      "invalid_argument",
-      "This server did not issue this cursor. Use `next_cursor` of the page before.",
-    );
-  return { at: Number(at), id };
 }

@@ -26,8 +26,9 @@ export interface RuntimeLogLimits {
   readonly linesPerMinute: number;
 }
 
-/** Lines that may wait for the database. */
+/** Lines that may wait for the database, and bytes that they may take, about: when it is slow, they fill no memory. */
 const maxPending = 20_000;
+const maxPendingBytes = 32 * 2 ** 20;
 /** Rows in one INSERT: SQLite allows 32766 parameters, a row has ten. */
 const batchSize = 500;
 /** Milliseconds until a failed write is tried again. */
@@ -47,6 +48,7 @@ export class RuntimeLogs {
   readonly #limits: RuntimeLogLimits;
   readonly #log: Logger;
   readonly #pending: RuntimeLogsTable[] = [];
+  #pendingBytes = 0;
   /** By app. */
   readonly #windows = new Map<string, Window>();
   /** Lines that were ever pending, and how many of them no longer are. */
@@ -99,7 +101,8 @@ export class RuntimeLogs {
       window = { ends: performance.now() + minute, lines: 0, dropped: 0, last: line };
       this.#windows.set(line.appId, window);
     }
-    if (window.lines < this.#limits.linesPerMinute && this.#pending.length < maxPending) {
+    const room = this.#pending.length < maxPending && this.#pendingBytes < maxPendingBytes;
+    if (window.lines < this.#limits.linesPerMinute && room) {
       window.lines++;
       return true;
     }
@@ -109,7 +112,7 @@ export class RuntimeLogs {
 
   #add({ orgId, appId, revisionId, at = Date.now(), level, message, region, traceId, spanId }: RuntimeLine): void {
     this.#added++;
-    this.#pending.push({
+    const row: RuntimeLogsTable = {
       id: arrivalId(),
       org_id: orgId,
       app_id: appId,
@@ -120,7 +123,9 @@ export class RuntimeLogs {
       region: region ?? null,
       trace_id: traceId ?? null,
       span_id: spanId ?? null,
-    });
+    };
+    this.#pending.push(row);
+    this.#pendingBytes += bytesOf(row);
   }
 
   #write(): void {
@@ -141,10 +146,11 @@ export class RuntimeLogs {
   async #writeBatch(): Promise<void> {
     const batch = this.#pending.slice(0, batchSize);
     const minutes = new Map<string, { org_id: string; minute: number; bytes: number }>();
-    for (const { org_id, id, message } of batch) {
+    for (const row of batch) {
+      const { org_id, id } = row;
       const at = Math.floor(timeOf(id) / minute);
       const entry = minutes.get(`${org_id} ${at}`) ?? { org_id, minute: at, bytes: 0 };
-      entry.bytes += rowBytes + Buffer.byteLength(message);
+      entry.bytes += bytesOf(row);
       minutes.set(`${org_id} ${at}`, entry);
     }
     await this.#db.transaction().execute(async (trx) => {
@@ -165,6 +171,7 @@ export class RuntimeLogs {
           .execute();
     });
     this.#pending.splice(0, batch.length);
+    for (const row of batch) this.#pendingBytes -= bytesOf(row);
     this.#written += batch.length;
     for (const appId of new Set(batch.map((row) => row.app_id))) this.#watch.notify(logKey(appId));
   }
@@ -172,6 +179,10 @@ export class RuntimeLogs {
 
 /** Bytes that a row takes besides its message, about. */
 const rowBytes = 160;
+
+function bytesOf({ message }: RuntimeLogsTable): number {
+  return rowBytes + Buffer.byteLength(message);
+}
 
 /** Under this key, `Watch` has news of the logs of an app. */
 export function logKey(appId: string): string {

@@ -4,10 +4,11 @@ import { CaissonError } from "@caisson/protocol";
 import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { HttpVariables } from "../../kernel/http/context.ts";
+import { decodeCursor, encodeCursor } from "../../kernel/http/cursor.ts";
 import { linkHeader, nextLink, pageParameters, readPage } from "../../kernel/http/pagination.ts";
 import { refusals } from "../../kernel/http/refusals.ts";
 import type { RevisionContext } from "../context.ts";
-import { decodePosition, encodePosition, toRuntimeLog, type RuntimeLogFilter } from "../logs/read-runtime-logs.ts";
+import { toRuntimeLog, type RuntimeLogFilter, type RuntimeLogPosition } from "../logs/read-runtime-logs.ts";
 import { formatFor } from "../streams/format.ts";
 import { followRuntimeLogs } from "../streams/runtime-logs.ts";
 import { streamResponse } from "./stream-response.ts";
@@ -74,13 +75,19 @@ async function read(c: Context<HttpVariables>, ctx: RevisionContext): Promise<Re
     return streamResponse(c, ctx, (signal) => followRuntimeLogs(ctx, filter, signal), format);
   }
   const { limit, cursor } = readPage(query, { standard: standardPage, most: largestPage });
-  const after = cursor === undefined ? undefined : decodePosition(cursor);
+  const after = cursor === undefined ? undefined : positionOf(cursor);
   await ctx.runtimeLogs.flush();
   const page = { ...filter, end: Math.min(filter.end, Date.now() + 1) };
   const { rows, next } = await ctx.reader.page(page, limit, { after });
-  const next_cursor = next === undefined ? null : encodePosition(next);
+  const next_cursor = next === undefined ? null : encodeCursor({ created_at: next.at, id: next.id });
   if (next_cursor !== null) c.header("Link", nextLink(ctx.publicUrl(), c.req.path, query, next_cursor));
   return c.json({ logs: rows.map((row) => toRuntimeLog(row)), next_cursor }, 200);
+}
+
+/** @throws CaissonError `invalid_argument` */
+function positionOf(cursor: string): RuntimeLogPosition {
+  const { createdAt, id } = decodeCursor(cursor);
+  return { at: createdAt, id };
 }
 
 /** @throws CaissonError `invalid_argument` */
