@@ -85,11 +85,14 @@ export class RuntimeLogs {
   /** Logs how many lines were dropped in the minutes that are over, and tries again what failed. To be called regularly. */
   summarise({ all = false }: { readonly all?: boolean } = {}): void {
     const now = performance.now();
-    for (const [appId, { ends, dropped, last }] of this.#windows) {
+    const { linesPerMinute } = this.#limits;
+    for (const [appId, { ends, lines, dropped, last }] of this.#windows) {
       if (!all && ends > now) continue;
       this.#windows.delete(appId);
       if (dropped === 0) continue;
-      const message = `${dropped} lines were not kept: an app can log ${this.#limits.linesPerMinute} lines in a minute.`;
+      const why =
+        lines < linesPerMinute ? "the server could not store them" : `an app can log ${linesPerMinute} lines in a minute`;
+      const message = `${dropped} lines were not kept: ${why}.`;
       this.#add({ orgId: last.orgId, appId, revisionId: last.revisionId, level: "warn", message });
     }
     this.#write();
