@@ -1,6 +1,6 @@
 /**
  * Every operation of the public client contract that this suite shows, once. The numbers are stable: scenarios, results and the
- * generated table name a row by its number. Numbers missing here belong to operations with suites of their own (egress, exposure, apps).
+ * generated table name a row by its number. Numbers missing here belong to egress, which has a suite of its own.
  */
 
 export const columns = ["js-node", "js-deno", "py-sync", "py-async", "py16-sync", "py16-async"] as const;

@@ -43,8 +43,9 @@ export interface VisitGuard {
 }
 
 /**
- * Whoever serves names over HTTPS: exposed ports of sandboxes, apps. With several, the first that knows a name answers. A name is what is left of `.<gateway.domain>`: one or several DNS labels in lower
- * case, so `abc` or `shop.acme.app`. A directory answers undefined, without looking anything up, for names of another form than its own.
+ * Whoever serves names over HTTPS: exposed ports of sandboxes, apps. With several, the first that knows a name answers. A name is what
+ * is left of `.<gateway.domain>`: one or several DNS labels in lower case, so `abc` or `shop.acme.app`. A directory answers undefined,
+ * without looking anything up, for names of another form than its own.
  */
 export interface HttpDirectory extends RouteDirectory<HttpRoute | "ended"> {
   /**

@@ -1,4 +1,4 @@
-/** Rows 13, 38, 39: ports of a sandbox with public names. */
+/** Rows 12, 13, 38 to 41: ports, SSH and an editor of a sandbox, from outside. */
 import assert from "node:assert/strict";
 import process from "node:process";
 import { Sandbox } from "@deno/sandbox";

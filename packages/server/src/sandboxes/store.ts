@@ -84,7 +84,6 @@ export class SandboxStore {
     return result.numUpdatedRows > 0n;
   }
 
-  /** Answers whether the sandbox was running. */
   /** @returns false when it does not run */
   async setNetwork(id: string, network: string | null): Promise<boolean> {
     const { numUpdatedRows } = await this.#db
@@ -96,6 +95,7 @@ export class SandboxStore {
     return numUpdatedRows > 0n;
   }
 
+  /** Answers whether the sandbox was running. */
   async setStopAt(id: string, stopAt: number): Promise<boolean> {
     const result = await this.#db
       .updateTable("sandboxes")
