@@ -5,8 +5,7 @@ import { randomUUID } from "node:crypto";
 import { faultOfLabels } from "../kernel/labels/check.ts";
 import { filterKey, filterKeys } from "../kernel/labels/filter-keys.ts";
 import { inTransaction, later, type AppContext } from "./context.ts";
-import { changedVariables, newVariables } from "./env-vars/change.ts";
-import { findLayer, requireApp, requireLayers } from "./lookup.ts";
+import { findLayer, layersOf, layersOfApp, requireApp, requireLayers } from "./lookup.ts";
 import { checkSlug, randomSlug, slugInUse } from "./slug.ts";
 import type { AppRow, AppTransaction } from "./tables.ts";
 
@@ -27,7 +26,6 @@ export type AppListItem = Omit<App, "env_vars" | "config">;
 export async function createApp(ctx: AppContext, orgId: string, request: CreateAppRequest): Promise<App> {
   const { limits, envVars } = ctx;
   const labels = checkLabels(request.labels ?? {});
-  const variables = newVariables(request.env_vars ?? [], variableLimits(ctx));
   const slug = request.slug == null ? undefined : checkSlug(request.slug);
   const now = Date.now();
   return inTransaction(ctx, orgId, async (trx) => {
@@ -52,7 +50,7 @@ export async function createApp(ctx: AppContext, orgId: string, request: CreateA
     await trx.insertInto("apps").values(row).execute();
     await setLabels(trx, row, labels);
     await setLayers(trx, row, request.layers ?? []);
-    await envVars.replace(trx, orgId, { app: row.id }, variables);
+    await envVars.create(trx, orgId, { app: row.id }, request.env_vars ?? []);
     return toApp(ctx, trx, row);
   });
 }
@@ -78,11 +76,7 @@ export async function updateApp(
     await trx.updateTable("apps").set(row).where("id", "=", row.id).execute();
     if (labels != null) await setLabels(trx, row, labels);
     if (layers != null) await setLayers(trx, row, layers);
-    if (env_vars != null) {
-      const owner = { app: row.id };
-      const variables = changedVariables(await ctx.envVars.of(trx, owner), env_vars, variableLimits(ctx));
-      await ctx.envVars.replace(trx, orgId, owner, variables);
-    }
+    if (env_vars != null) await ctx.envVars.change(trx, orgId, { app: row.id }, env_vars);
     return toApp(ctx, trx, row);
   });
   ctx.changed([app.id]);
@@ -170,10 +164,6 @@ function checkLabels(labels: Readonly<Record<string, string>>): Readonly<Record<
   return labels;
 }
 
-function variableLimits({ limits }: AppContext) {
-  return { count: limits.envVars, bytes: limits.envBytes };
-}
-
 async function countApps(trx: AppTransaction, orgId: string): Promise<number> {
   const { count } = await trx
     .selectFrom("apps")
@@ -213,22 +203,8 @@ async function setLayers(trx: AppTransaction, { id, org_id }: AppRow, named: rea
   if (rows.length > 0) await trx.insertInto("app_config_layers").values(rows).execute();
 }
 
-async function layersOf(db: AppTransaction, appIds: readonly string[]): Promise<Map<string, LayerReference[]>> {
-  if (appIds.length === 0) return new Map();
-  const rows = await db
-    .selectFrom("app_config_layers")
-    .innerJoin("config_layers", "config_layers.id", "app_config_layers.layer_id")
-    .select(["app_id", "config_layers.id", "config_layers.slug"])
-    .where("app_id", "in", appIds)
-    .orderBy("position")
-    .execute();
-  const result = new Map<string, LayerReference[]>();
-  for (const { app_id, id, slug } of rows) result.set(app_id, [...(result.get(app_id) ?? []), { id, slug }]);
-  return result;
-}
-
 async function toApp({ envVars }: AppContext, db: AppTransaction, row: AppRow): Promise<App> {
-  const layers = (await layersOf(db, [row.id])).get(row.id) ?? [];
+  const layers = await layersOfApp(db, row.id);
   const [env_vars = []] = await envVars.shown(db, [{ app: row.id }]);
   const { id, slug, labels, created_at, updated_at } = toItem(row, layers);
   return { id, slug, labels, env_vars, config: JSON.parse(row.config) as AppConfig, layers, created_at, updated_at };

@@ -4,7 +4,6 @@ import { CaissonError } from "@caisson/protocol";
 import { sql } from "kysely";
 import { randomUUID } from "node:crypto";
 import { inTransaction, later, type AppContext } from "./context.ts";
-import { changedVariables, newVariables } from "./env-vars/change.ts";
 import { appsThatInherit, setIncludes } from "./includes.ts";
 import { requireLayer } from "./lookup.ts";
 import { checkSlug, slugInUse } from "./slug.ts";
@@ -19,7 +18,6 @@ interface Page {
 /** @throws CaissonError `invalid_argument`, `already_exists`, `not_found`, `resource_exhausted` */
 export async function createLayer(ctx: AppContext, orgId: string, request: CreateLayerRequest): Promise<Layer> {
   const slug = checkSlug(request.slug);
-  const variables = newVariables(request.env_vars ?? [], variableLimits(ctx));
   const now = Date.now();
   return inTransaction(ctx, orgId, async (trx) => {
     const { count } = await trx
@@ -44,7 +42,7 @@ export async function createLayer(ctx: AppContext, orgId: string, request: Creat
     await checkSlugIsFree(trx, row);
     await trx.insertInto("config_layers").values(row).execute();
     await setIncludes(trx, row, request.layers ?? []);
-    await ctx.envVars.replace(trx, orgId, { layer: row.id }, variables);
+    await ctx.envVars.create(trx, orgId, { layer: row.id }, request.env_vars ?? []);
     return (await toLayers(ctx, trx, [row]))[0]!;
   });
 }
@@ -67,11 +65,7 @@ export async function updateLayer(
     if (row.slug !== former.slug) await checkSlugIsFree(trx, row);
     await trx.updateTable("config_layers").set(row).where("id", "=", row.id).execute();
     if (layers != null) await setIncludes(trx, row, layers);
-    if (env_vars != null) {
-      const owner = { layer: row.id };
-      const variables = changedVariables(await ctx.envVars.of(trx, owner), env_vars, variableLimits(ctx));
-      await ctx.envVars.replace(trx, orgId, owner, variables);
-    }
+    if (env_vars != null) await ctx.envVars.change(trx, orgId, { layer: row.id }, env_vars);
     return { layer: (await toLayers(ctx, trx, [row]))[0]!, apps: await appsThatInherit(trx, row.id) };
   });
   ctx.changed(apps);
@@ -209,8 +203,4 @@ async function toLayers(
     created_at: new Date(created_at).toISOString(),
     updated_at: new Date(updated_at).toISOString(),
   }));
-}
-
-function variableLimits({ limits }: AppContext) {
-  return { count: limits.envVars, bytes: limits.envBytes };
 }

@@ -2,10 +2,11 @@
  * The environment that code of an app gets: its own variables, then those of its layers in order of priority, then those of the layers
  * which these include. The first definition of a name that applies to the context counts.
  */
-import type { EnvContext, LayerReference } from "@caisson/api";
+import type { EnvContext } from "@caisson/api";
 import type { Sealer } from "../kernel/sealing.ts";
 import { sealContext } from "./env-vars/seal.ts";
 import { includedLayers } from "./includes.ts";
+import { layersOfApp } from "./lookup.ts";
 import type { AppDatabase, EnvVarRow } from "./tables.ts";
 
 export interface EnvironmentRequest {
@@ -41,17 +42,6 @@ export class Environments {
     }
     return Object.fromEntries(result);
   }
-}
-
-/** In order of priority. */
-export function layersOfApp(db: AppDatabase, appId: string): Promise<LayerReference[]> {
-  return db
-    .selectFrom("app_config_layers")
-    .innerJoin("config_layers", "config_layers.id", "app_config_layers.layer_id")
-    .select(["config_layers.id", "config_layers.slug"])
-    .where("app_id", "=", appId)
-    .orderBy("position")
-    .execute();
 }
 
 function appliesTo({ contexts }: EnvVarRow, context: EnvContext): boolean {

@@ -5,8 +5,8 @@ import type { Slice } from "../kernel/slice.ts";
 import { removeAllDeleted } from "./apps.ts";
 import type { AppContext } from "./context.ts";
 import { EnvVarStore } from "./env-vars/store.ts";
-import { Environments, layersOfApp, type EnvironmentRequest } from "./environment.ts";
-import { requireApp, requireLayers } from "./lookup.ts";
+import { Environments, type EnvironmentRequest } from "./environment.ts";
+import { layersOfApp, requireApp, requireLayers } from "./lookup.ts";
 import { up } from "./migrations.ts";
 import { appRoutes } from "./routes/apps.ts";
 import { layerRoutes } from "./routes/layers.ts";
@@ -58,7 +58,7 @@ export const appsSlice: Slice = {
     const ctx: AppContext = {
       db,
       lockRows,
-      envVars: new EnvVarStore(sealer),
+      envVars: new EnvVarStore(sealer, { count: config.apps.envVars, bytes: config.apps.envBytes }),
       limits: config.apps,
       log,
       changed: (appIds) => {

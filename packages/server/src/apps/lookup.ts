@@ -1,4 +1,5 @@
 /** Finds apps and layers of configuration by id or slug. */
+import type { LayerReference } from "@caisson/api";
 import { CaissonError } from "@caisson/protocol";
 import type { AppRow, AppTransaction, ConfigLayerRow } from "./tables.ts";
 
@@ -64,4 +65,23 @@ export async function requireLayers(
     layers.push(layer);
   }
   return layers;
+}
+
+/** The layers that apps name, by app, in order of priority. */
+export async function layersOf(db: AppTransaction, appIds: readonly string[]): Promise<Map<string, LayerReference[]>> {
+  if (appIds.length === 0) return new Map();
+  const rows = await db
+    .selectFrom("app_config_layers")
+    .innerJoin("config_layers", "config_layers.id", "app_config_layers.layer_id")
+    .select(["app_id", "config_layers.id", "config_layers.slug"])
+    .where("app_id", "in", appIds)
+    .orderBy("position")
+    .execute();
+  const result = new Map<string, LayerReference[]>();
+  for (const { app_id, id, slug } of rows) result.set(app_id, [...(result.get(app_id) ?? []), { id, slug }]);
+  return result;
+}
+
+export async function layersOfApp(db: AppTransaction, appId: string): Promise<LayerReference[]> {
+  return (await layersOf(db, [appId])).get(appId) ?? [];
 }

@@ -1,8 +1,8 @@
 /** Environment variables in the database, values encrypted. */
-import type { EnvVar } from "@caisson/api";
+import type { EnvVar, EnvVarInit, EnvVarUpdate } from "@caisson/api";
 import type { Sealer } from "../../kernel/sealing.ts";
 import type { AppTransaction, EnvVarRow } from "../tables.ts";
-import type { Variable } from "./change.ts";
+import { changedVariables, newVariables, type Variable, type VariableLimits } from "./change.ts";
 import { sealContext } from "./seal.ts";
 
 /** Exactly one of the two. */
@@ -10,13 +10,23 @@ export type Owner = { readonly app: string } | { readonly layer: string };
 
 export class EnvVarStore {
   readonly #sealer: Sealer;
+  readonly #limits: VariableLimits;
 
-  constructor(sealer: Sealer) {
+  /** @param limits of one owner */
+  constructor(sealer: Sealer, limits: VariableLimits) {
     this.#sealer = sealer;
+    this.#limits = limits;
   }
 
-  async of(db: AppTransaction, owner: Owner): Promise<Variable[]> {
-    return (await rowsOf(db, [owner])).map((row) => this.#open(row));
+  /** The variables of a new owner. @throws CaissonError, see `newVariables` */
+  create(db: AppTransaction, orgId: string, owner: Owner, inits: readonly EnvVarInit[]): Promise<void> {
+    return this.#replace(db, orgId, owner, newVariables(inits, this.#limits));
+  }
+
+  /** @throws CaissonError, see `changedVariables` */
+  async change(db: AppTransaction, orgId: string, owner: Owner, updates: readonly EnvVarUpdate[]): Promise<void> {
+    const former = (await rowsOf(db, [owner])).map((row) => this.#open(row));
+    await this.#replace(db, orgId, owner, changedVariables(former, updates, this.#limits));
   }
 
   /** As clients see them: without the values of secrets. In the order of `owners`. */
@@ -28,7 +38,12 @@ export class EnvVarStore {
   }
 
   /** In place of all that the owner had. */
-  async replace(db: AppTransaction, orgId: string, owner: Owner, variables: readonly Variable[]): Promise<void> {
+  async #replace(
+    db: AppTransaction,
+    orgId: string,
+    owner: Owner,
+    variables: readonly Variable[],
+  ): Promise<void> {
     const column = "app" in owner ? "app_id" : "layer_id";
     await db.deleteFrom("env_vars").where(column, "=", ownerId(owner)).execute();
     if (variables.length === 0) return;
