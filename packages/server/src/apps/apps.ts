@@ -137,9 +137,7 @@ export async function deleteApp(ctx: AppContext, orgId: string, idOrSlug: string
     await trx.deleteFrom("app_labels").where("app_id", "=", row.id).execute();
     return deleted;
   });
-  await removeDeleted(ctx, app).catch((error: unknown) =>
-    ctx.log.error({ err: error, app: app.id }, "a deleted app could not give back everything; trying again"),
-  );
+  await removeDeleted(ctx, app);
 }
 
 /** Gives back what deleted apps still hold. To be called regularly. */
@@ -147,15 +145,18 @@ export async function removeAllDeleted(ctx: AppContext, signal: AbortSignal): Pr
   const rows = await ctx.db.selectFrom("apps").selectAll().where("deleted_at", "is not", null).execute();
   for (const app of rows) {
     if (signal.aborted) return;
-    await removeDeleted(ctx, app).catch((error: unknown) =>
-      ctx.log.error({ err: error, app: app.id }, "a deleted app could not give back everything; trying again"),
-    );
+    await removeDeleted(ctx, app);
   }
 }
 
-async function removeDeleted(ctx: AppContext, app: AppRow): Promise<void> {
-  await ctx.release(app);
-  await ctx.db.deleteFrom("apps").where("id", "=", app.id).where("deleted_at", "is not", null).execute();
+/** Never throws. */
+async function removeDeleted({ db, log, release }: AppContext, app: AppRow): Promise<void> {
+  try {
+    await release(app);
+    await db.deleteFrom("apps").where("id", "=", app.id).where("deleted_at", "is not", null).execute();
+  } catch (error) {
+    log.error({ err: error, app: app.id }, "a deleted app could not give back everything; trying again");
+  }
 }
 
 function checkLabels(labels: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
