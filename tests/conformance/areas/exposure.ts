@@ -40,7 +40,7 @@ const editor: Scenario = {
   row: 41,
   title: "an editor: its page, its output, its end",
   // The first use on a host builds the editor's image.
-  limit: 1_200_000,
+  limit: 900_000,
   async run({ sandbox, directory }) {
     const vscode = await sandbox.exposeVscode(directory, { editorSettings: { "files.autoSave": "off" } });
     assert.match(vscode.url, /^https:\/\/[a-z2-7]{32}\.localhost:\d+$/);

@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { ClientEnvironment } from "@caisson/testing";
+import { fullVariable, type ClientEnvironment } from "@caisson/testing";
 import type { Area, Column } from "../rows.ts";
 import { pythonEnvironment } from "./python-environment.ts";
 import type { ScenarioResult } from "./scenario.ts";
@@ -19,7 +19,15 @@ export interface AreaRun {
   readonly milliseconds: number;
 }
 
-export async function runArea(area: Area, column: Column, env: ClientEnvironment, limit = 240_000): Promise<AreaRun> {
+/** Milliseconds for one area in one column. In a full run its first editor may have to build an image. */
+const usualLimit = process.env[fullVariable] === "1" ? 960_000 : 240_000;
+
+export async function runArea(
+  area: Area,
+  column: Column,
+  env: ClientEnvironment,
+  limit = usualLimit,
+): Promise<AreaRun> {
   const directory = await mkdtemp(join(tmpdir(), "caisson-conformance-"));
   const results = join(directory, "results.jsonl");
   const start = performance.now();
