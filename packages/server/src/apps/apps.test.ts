@@ -112,8 +112,29 @@ describe("apps over HTTP", () => {
     const large = rawClient(bare.port, `${head}content-length: ${2 ** 20 + 1}\r\n\r\n`);
     assert.match(await large.ended, /^HTTP\/1.1 413 [^]+TOO_LARGE/);
     large.socket.destroy();
+    // In pieces, without an announced length: it is counted as it arrives.
+    const piece = `80000\r\n${" ".repeat(2 ** 19)}\r\n`;
+    const pieces = rawClient(bare.port, `${head}transfer-encoding: chunked\r\n\r\n${piece.repeat(3)}`);
+    assert.match(await pieces.ended, /^HTTP\/1.1 413 [^]+TOO_LARGE/);
+    pieces.socket.destroy();
+    const whole = rawClient(
+      bare.port,
+      `${head}connection: close\r\ntransfer-encoding: chunked\r\n\r\n11\r\n{"slug":"pieces"}\r\n1\r\n \r\n0\r\n\r\n`,
+    );
+    assert.match(await whole.ended, /^HTTP\/1.1 200 [^]+"slug":"pieces"/);
+    await call("DELETE", "/apps/pieces");
     assert.deepEqual((await call<App>("GET", "/apps/strict")).body, app);
     await call("DELETE", "/apps/strict");
+  });
+
+  test("without a token, a large body is not read", async () => {
+    for (const path of ["/api/v2/apps", "/api/v2/apps/one/deploy"]) {
+      const head = `POST ${path} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n`;
+      // Its end never comes.
+      const client = rawClient(bare.port, `${head}1\r\n{\r\n`);
+      assert.match(await client.ended, /^HTTP\/1.1 401 /, path);
+      client.socket.destroy();
+    }
   });
 
   test("the API document has every schema that it names, and describes the bodies of apps", async () => {

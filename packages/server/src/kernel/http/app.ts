@@ -1,14 +1,13 @@
 /** The REST interface: what applies to all routes. The routes themselves come from the slices. */
 import { CaissonError } from "@caisson/protocol";
 import { OpenAPIHono } from "@hono/zod-openapi";
-import type { MiddlewareHandler } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Logger } from "pino";
 import { z } from "zod";
 import { withReserve } from "../database/reserve.ts";
 import type { SliceParts } from "../slice.ts";
 import { allowedMethods } from "./allowed-methods.ts";
+import { bodyLimits } from "./body-limits.ts";
 import { challenge, toErrorAnswer } from "./errors.ts";
 import { useCookie } from "./console-path.ts";
 import type { Authenticator, HttpVariables } from "./context.ts";
@@ -16,9 +15,6 @@ import { describeApi } from "./document.ts";
 import { RateLimited, type Gate } from "./gate.ts";
 import type { TokenUses } from "./token-uses.ts";
 import { newTraceId, traceHeader } from "./trace.ts";
-
-/** Largest body of a usual request, bytes. A schema makes a fault of every wrong element in it. */
-const maxBody = 64 * 1024;
 
 export interface AppOptions {
   readonly slices: readonly SliceParts[];
@@ -82,7 +78,7 @@ export function createApp({ slices, gate, authenticator, uses, publicUrl, observ
     }
     throw new CaissonError("not_found", `No such route: ${c.req.method} ${c.req.path.slice(0, 200)}.`);
   });
-  const limitOf = bodyLimits(slices);
+  const limitOf = bodyLimits(slices.flatMap(({ largeBodies = [] }) => largeBodies));
   app.use((c, next) => limitOf(c.req.path)(c, next));
 
   app.use("/api/*", async (c, next) => {
@@ -105,22 +101,6 @@ export function createApp({ slices, gate, authenticator, uses, publicUrl, observ
   });
   for (const { routes } of slices) routes?.(app);
   return app;
-}
-
-/** Which middleware limits the body of a request to this path. */
-function bodyLimits(slices: readonly SliceParts[]): (path: string) => MiddlewareHandler {
-  const limit = (bytes: number) =>
-    bodyLimit({
-      maxSize: bytes,
-      onError: () => {
-        throw new CaissonError("too_large", `The body has more than ${bytes} bytes, the limit.`);
-      },
-    });
-  const usual = limit(maxBody);
-  const large = slices
-    .flatMap(({ largeBodies = [] }) => largeBodies)
-    .map(({ path, bytes }) => ({ path, handler: limit(bytes) }));
-  return (path) => large.find((entry) => entry.path.test(path))?.handler ?? usual;
 }
 
 /** Thrown while the body of a client that disconnected is read: no fault of ours, and nobody reads the answer. */
