@@ -56,7 +56,7 @@ function consoleClient(token: string) {
 const failure = (call: Promise<unknown>) =>
   call.then(
     () => assert.fail("it was answered"),
-    (error: { data?: { code?: string; httpStatus?: number }; message: string }) => error,
+    (error: { data?: { code?: string; httpStatus?: number; stack?: string }; message: string }) => error,
   );
 
 test("account, organisations, list, host name, kill", async () => {
@@ -93,6 +93,7 @@ test("refusals have a code and a status", async () => {
   const id = "sbx_ord_00000000000000000000";
   const unknown = await failure(client.sandboxes.findHostname.query({ org: "development", sandboxId: id }));
   assert.deepEqual([unknown.data?.code, unknown.data?.httpStatus], ["NOT_FOUND", 404]);
+  assert.equal(unknown.data?.stack, undefined);
   const foreign = await failure(client.sandboxes.list.query({ org: "another" }));
   assert.deepEqual([foreign.data?.code, foreign.data?.httpStatus], ["FORBIDDEN", 403]);
   assert.match(foreign.message, /another/);

@@ -19,7 +19,8 @@ export interface ConsoleContext {
 /** Sandboxes in one list. The command line does not page. */
 const mostListed = 1000;
 
-const t = initTRPC.context<ConsoleContext>().create({ transformer });
+// `isDev` would send stack traces to clients.
+const t = initTRPC.context<ConsoleContext>().create({ transformer, isDev: false });
 
 /** Errors keep our codes and messages, and what is our fault stays in the log. */
 const procedure = t.procedure.use(async ({ ctx, next }) => {
