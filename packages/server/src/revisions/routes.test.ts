@@ -457,7 +457,10 @@ for (const database of ["SQLite", "PostgreSQL"] as const) {
       await revisions.timelines.activate(rows[3]!, previewOf(rows[3]!.id), { pin: true });
       await create({ app: own });
       assert.deepEqual(
-        [(await revisions.get(rows[3]!.id))!.deleted_at === null, (await revisions.get(rows[4]!.id))!.deleted_at === null],
+        [
+          (await revisions.get(rows[3]!.id))!.deleted_at === null,
+          (await revisions.get(rows[4]!.id))!.deleted_at === null,
+        ],
         [true, false],
       );
       for (const { id } of rows.slice(3)) await ask("PATCH", `/revisions/${id}`, { body: { retention: "indefinite" } });

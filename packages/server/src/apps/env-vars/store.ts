@@ -38,12 +38,7 @@ export class EnvVarStore {
   }
 
   /** In place of all that the owner had. */
-  async #replace(
-    db: AppTransaction,
-    orgId: string,
-    owner: Owner,
-    variables: readonly Variable[],
-  ): Promise<void> {
+  async #replace(db: AppTransaction, orgId: string, owner: Owner, variables: readonly Variable[]): Promise<void> {
     const column = "app" in owner ? "app_id" : "layer_id";
     await db.deleteFrom("env_vars").where(column, "=", ownerId(owner)).execute();
     if (variables.length === 0) return;

@@ -39,7 +39,7 @@ function whileRead(most: number): MiddlewareHandler {
         },
       }),
     );
-    c.req.raw = new Request(c.req.raw, { body: counted, duplex: "half" } as RequestInit);
+    c.req.raw = new Request(c.req.raw, { method: c.req.method, body: counted, duplex: "half" });
     return next();
   };
 }

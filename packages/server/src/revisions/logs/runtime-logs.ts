@@ -91,7 +91,9 @@ export class RuntimeLogs {
       this.#windows.delete(appId);
       if (dropped === 0) continue;
       const why =
-        lines < linesPerMinute ? "the server could not store them" : `an app can log ${linesPerMinute} lines in a minute`;
+        lines < linesPerMinute
+          ? "the server could not store them"
+          : `an app can log ${linesPerMinute} lines in a minute`;
       const message = `${dropped} lines were not kept: ${why}.`;
       this.#add({ orgId: last.orgId, appId, revisionId: last.revisionId, level: "warn", message });
     }

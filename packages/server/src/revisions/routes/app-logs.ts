@@ -35,7 +35,10 @@ const route = createRoute({
         .string()
         .optional()
         .openapi({ enum: [...logLevels], description: "Lowest level." }),
-      query: z.string().optional().openapi({ description: "Part of the message, at most 256 characters, in any case." }),
+      query: z
+        .string()
+        .optional()
+        .openapi({ description: "Part of the message, at most 256 characters, in any case." }),
       stream: z
         .string()
         .optional()
