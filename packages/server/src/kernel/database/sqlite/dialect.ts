@@ -15,11 +15,18 @@ export interface SqliteOptions {
   readonly log: Logger;
 }
 
+/** Without transactions a server that dies in the middle of its migrations would leave tables that the next start cannot create again. */
+class Adapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true;
+  }
+}
+
 export function sqliteDialect({ path, reservePath, statementTimeout, heapMiB = 256, log }: SqliteOptions): Dialect {
   return {
     createDriver: () => new SqliteDriver(new SqliteThread({ path, reservePath, heapMiB, log }), statementTimeout),
     createQueryCompiler: () => new SqliteQueryCompiler(),
-    createAdapter: () => new SqliteAdapter(),
+    createAdapter: () => new Adapter(),
     createIntrospector: (db) => new SqliteIntrospector(db),
   };
 }
