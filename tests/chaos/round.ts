@@ -65,7 +65,7 @@ async function phases(world: World, faults: readonly Fault[], random: Random, pr
     await sleep(Math.max(...faults.map(({ hold: [low, high] }) => random.int(low, high))));
   } finally {
     problems.push(...(await safety.stop()));
-    for (const [{ name }, fault] of injected.toReversed()) {
+    for (const [{ name }, fault] of mendingOrder(injected)) {
       await fault.heal().catch((error: unknown) => problems.push(`${name}: could not be mended: ${String(error)}`));
       history.add({ type: "healed", name, detail: "" });
     }
@@ -73,6 +73,12 @@ async function phases(world: World, faults: readonly Fault[], random: Random, pr
   await world.ensureServer();
   await traffic(world, "after it was mended");
   await crew.pause(callDeadline + 5_000);
+}
+
+/** The last first, and those that wait for the server at the end: a machine must not stay stopped for as long as a start takes. */
+function mendingOrder(injected: readonly [Fault, Injected][]): readonly [Fault, Injected][] {
+  const starts = ([{ touches }]: [Fault, Injected]) => Number(touches.includes("start"));
+  return injected.toReversed().toSorted((a, b) => starts(a) - starts(b));
 }
 
 async function traffic({ history }: World, when: string): Promise<void> {

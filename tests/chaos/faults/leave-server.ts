@@ -8,7 +8,7 @@ export const leaveServer: Fault = {
   available: always,
   async inject(world) {
     const how = await world.server.leave(30_000);
-    world.history.add({ type: "server-killed" });
+    world.history.add({ type: "server-killed", orderly: true });
     return {
       detail: how,
       problems: how === "it ended with status 0" ? [] : [`SIGUSR2: ${how}`],

@@ -6,8 +6,8 @@ export type Happening =
   /** The driver ended, stopped or broke something, or mended it. */
   | { readonly type: "fault" | "healed"; readonly name: string; readonly detail: string }
   | { readonly type: "round"; readonly round: number; readonly seed: string }
-  /** The server was killed: sessions end with it, and connections. */
-  | { readonly type: "server-killed" }
+  /** The server has ended: sessions end with it, and connections. `orderly`: it closed them itself. */
+  | { readonly type: "server-killed"; readonly orderly?: true }
   | { readonly type: "client-killed"; readonly client: string }
   /** The machine of a sandbox was killed, so the sandbox has to end. */
   | { readonly type: "must-end"; readonly id: string; readonly why: string }

@@ -43,6 +43,20 @@ test("sessions end with the server or their client, also when their creation is 
   assert.equal(mustRun(model.sandboxes.get("lasting")!), true);
 });
 
+test("a call that hangs is a complaint, unless the kill of the server cut off the output that it read", () => {
+  const run = (n: string): Happening => ({ type: "call", client, n, call: { op: "run", sandbox: "one" } });
+  const hangs = (n: string): Happening => ({ type: "failed", client, n, error: "no answer", hung: true });
+  const complaints = (...between: readonly Happening[]) => modelOf(run("1"), ...between, hangs("1")).complaints.length;
+  assert.equal(complaints(), 1);
+  assert.equal(complaints({ type: "server-killed", orderly: true }), 1);
+  assert.equal(complaints({ type: "server-killed" }), 0);
+  const later = modelOf({ type: "server-killed" }, run("1"), hangs("1"));
+  assert.equal(later.complaints.length, 1, "a call that began afterwards");
+  const file: Call = { op: "file", sandbox: "one" };
+  const other = modelOf({ type: "call", client, n: "1", call: file }, { type: "server-killed" }, hangs("1"));
+  assert.equal(other.complaints.length, 1, "a call that reads no output");
+});
+
 test("a machine that was killed before its create was answered does not have to run", () => {
   const model = modelOf(
     { type: "call", client, n: "1", call: create("one") },

@@ -45,7 +45,15 @@ interface Pending {
   readonly call: Call;
   /** Files of the volume when a snapshot was asked for. */
   readonly files?: readonly string[];
+  /** The server was killed while it read the output of a command: the official client then waits for ever, see `readsOutput`. */
+  cutOff?: boolean;
 }
+
+/**
+ * A connection that breaks fails the requests of the official client (0.13.2), and leaves the streams open that it reads: what reads
+ * them never returns. A server that closes a connection ends them before.
+ */
+const readsOutput: ReadonlySet<Call["op"]> = new Set(["run", "fetch", "record"]);
 
 export class Model {
   readonly sandboxes = new Map<string, SandboxBelief>();
@@ -78,6 +86,8 @@ export class Model {
       }
       case "server-killed":
         for (const sandbox of this.sandboxes.values()) if (sandbox.session) sandbox.mustEnd ??= "the server was killed";
+        if (event.orderly === true) return;
+        for (const pending of this.pending.values()) if (readsOutput.has(pending.call.op)) pending.cutOff = true;
         return;
       case "client-killed":
         for (const [n, { client }] of this.pending)
@@ -156,7 +166,8 @@ export class Model {
     if (pending === undefined) return;
     if (event.type === "failed") {
       const about = `${pending.call.op} of ${pending.client}: ${event.error}`;
-      if (event.hung || event.error.includes("WRONG ANSWER")) this.complaints.push(about);
+      const hung = event.hung && pending.cutOff !== true;
+      if (hung || event.error.includes("WRONG ANSWER")) this.complaints.push(about);
       this.#failed(event.n, event.error);
       return;
     }

@@ -50,7 +50,7 @@ export type Report =
   | { readonly type: "closed"; readonly sandbox: string };
 
 /** Milliseconds after which a call counts as hanging. Longer than any fault lasts. */
-export const callDeadline = 25_000;
+export const callDeadline = 60_000;
 
 /** Where the counting process of a sandbox writes its number. */
 export const countPath = "/home/app/count";

@@ -17,6 +17,7 @@ import { Qmp } from "./qmp.ts";
 import { QemuVm } from "./vm.ts";
 
 const run = promisify(execFile);
+/** Milliseconds until a monitor answers for the first time, new or adopted. On a host without a free processor that takes seconds. */
 const greetingDeadlineMs = 15_000;
 
 /** virtio-mem plugs blocks of 2 MiB (its default `block-size` with transparent huge pages), Linux guests take them one by one. */
@@ -88,7 +89,7 @@ export function createQemuDriver(program = "/usr/bin/qemu-system-x86_64"): VmDri
     },
     findJails,
     adopt: async (place, identity): Promise<Vm> => {
-      const qmp = await Qmp.connect(join(place.runDirectory, socketNames.qmp), { deadlineMs: 5000 });
+      const qmp = await Qmp.connect(join(place.runDirectory, socketNames.qmp), { deadlineMs: greetingDeadlineMs });
       const status = (await qmp.execute("query-status")) as { status?: unknown };
       if (status.status === "shutdown" || status.status === "internal-error") {
         qmp.close();
