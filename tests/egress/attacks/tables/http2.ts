@@ -90,7 +90,7 @@ for i in range(3000):
 s.hear(wait=3)`,
       // Whole, it is 74 kB. A burst of resets is granted to clients that cancel much, and reaches the host.
       succeeded: flooded("host", 40_000),
-      limit: 20_000,
+      limit: 90_000,
     },
     {
       ...ended,

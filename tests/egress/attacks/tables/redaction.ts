@@ -59,7 +59,7 @@ export const redaction: AttackTable = {
     echo("chunks of two bytes, Base64", "split=2&as=base64-after-one"),
     echo("chunks of seven bytes with pauses", "split=7&pace=60"),
     echo("one byte at a time with pauses", "", {
-      limit: 20_000,
+      limit: 90_000,
       python: `request(HOST, "/echo?split=1&pace=35", headers=bearer(), idle=4)`,
     }),
     echo("server-sent events", "type=text/event-stream&split=9&as=json"),
@@ -106,7 +106,7 @@ say(b"".join(parts))`,
     {
       ...echoed,
       name: "by node, compressed",
-      limit: 45_000,
+      limit: 90_000,
       bash: `HOST=$HOST node -e 'fetch("https://" + process.env.HOST + "/echo?coding=br", { headers: { "x-api-key": process.env.KEY } }).then((r) => r.text()).then(console.log)'`,
     },
     ...["text", "binary", "fragments", "ping", "close"].map((where): Attack => ({

