@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Client, Sandbox } from "@deno/sandbox";
 import { sharedPlatform, until } from "@caisson/testing";
+import { deployCode } from "./deploy-code.ts";
 import { visitor } from "./visit.ts";
 
 const { env, home } = await sharedPlatform();
@@ -10,14 +11,6 @@ const visit = visitor(home);
 const client = new Client();
 const slug = `deployed-${process.pid}`;
 let sandbox: Sandbox;
-
-/** What `build.done` gives, beside what its type says. */
-interface Done {
-  readonly id: string;
-  readonly status: string;
-  readonly failure_message: string | null;
-  readonly timelines: { readonly slug: string; readonly domains: { readonly domain: string }[] }[];
-}
 
 const program = `
 console.log("starts");
@@ -27,19 +20,6 @@ Deno.serve(async (request) => {
   console.error("asked for " + pathname);
   return new Response("first");
 });`;
-
-async function deploy(code: string): Promise<Done> {
-  await sandbox.fs.mkdir("/home/app/site", { recursive: true });
-  await sandbox.fs.writeTextFile("/home/app/site/server.ts", code);
-  const build = await sandbox.deploy(slug, {
-    path: "site",
-    production: true,
-    build: { mode: "none", entrypoint: "server.ts" },
-  });
-  const [done, logs] = await Promise.all([build.done as Promise<unknown>, Array.fromAsync(build.logs())]);
-  assert.ok(logs.length > 0);
-  return done as Done;
-}
 
 before(async () => {
   sandbox = await Sandbox.create({
@@ -59,7 +39,8 @@ test(
   "deploy from a sandbox, build.logs(), build.done, and the app answers over HTTPS",
   { timeout: 240_000 },
   async () => {
-    const done = await deploy(program);
+    const { done, logs } = await deployCode(sandbox, slug, program);
+    assert.ok(logs.length > 0);
     assert.deepEqual([done.status, done.failure_message], ["succeeded", null]);
     domain = done.timelines.find((timeline) => timeline.slug === "production")!.domains[0]!.domain;
     assert.match(domain, new RegExp(`^${slug}\\.[a-z0-9-]+\\.app\\.localhost:\\d+$`));

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Client, Sandbox } from "@deno/sandbox";
 import { sharedPlatform, until } from "@caisson/testing";
+import { deployCode, type Done } from "./deploy-code.ts";
 import { visitor } from "./visit.ts";
 
 const { env, home } = await sharedPlatform();
@@ -11,30 +12,11 @@ const client = new Client();
 const slug = `switched-${process.pid}`;
 let sandbox: Sandbox;
 
-/** What `build.done` gives, beside what its type says. */
-interface Done {
-  readonly id: string;
-  readonly status: string;
-  readonly failure_message: string | null;
-  readonly timelines: { readonly slug: string; readonly domains: { readonly domain: string }[] }[];
-}
-
 const program = (word: string) => `
 Deno.serve(async (request) => {
   if (new URL(request.url).pathname === "/slow") await new Promise((resolve) => setTimeout(resolve, 3000));
   return new Response("${word}");
 });`;
-
-async function deploy(code: string): Promise<Done> {
-  await sandbox.fs.mkdir("/home/app/site", { recursive: true });
-  await sandbox.fs.writeTextFile("/home/app/site/server.ts", code);
-  const build = await sandbox.deploy(slug, {
-    path: "site",
-    production: true,
-    build: { mode: "none", entrypoint: "server.ts" },
-  });
-  return (await (build.done as Promise<unknown>)) as Done;
-}
 
 /** Visits all the time. `stop` answers with the different answers. */
 function load(domain: string) {
@@ -60,7 +42,7 @@ before(
   async () => {
     sandbox = await Sandbox.create();
     await client.apps.create({ slug });
-    first = await deploy(program("first"));
+    first = (await deployCode(sandbox, slug, program("first"))).done;
     assert.deepEqual([first.status, first.failure_message], ["succeeded", null]);
     domain = first.timelines[0]!.domains[0]!.domain;
   },
@@ -77,7 +59,7 @@ test(
   async () => {
     const visits = load(domain);
     const slow = visit(domain, "/slow");
-    const second = await deploy(program("second"));
+    const second = (await deployCode(sandbox, slug, program("second"))).done;
     assert.equal(second.status, "succeeded");
     await visits.shows("second");
     assert.deepEqual(await visits.stop(), ["first", "second"]);
@@ -86,7 +68,7 @@ test(
 );
 
 test("a broken revision is listed with its reason, and changes nothing", { timeout: 200_000 }, async () => {
-  const broken = await deploy(`console.error("no such database"); Deno.exit(7);`);
+  const broken = (await deployCode(sandbox, slug, `console.error("no such database"); Deno.exit(7);`)).done;
   assert.equal(broken.status, "failed");
   assert.match(broken.failure_message!, /ended before it listened: exit code 7\.[^]*no such database/);
   assert.equal((await visit(domain)).body, "second");

@@ -1,7 +1,7 @@
 /** Contents of files by their SHA-256: `<directory>/<two digits>/<digest>`. Equal contents are stored once. */
 import { createHash, randomUUID } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { link, mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { copyFile, link, mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { Transform, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -9,6 +9,8 @@ import { CaissonError, type StoredContent } from "@caisson/protocol";
 import { runTool } from "../tool.ts";
 
 const digestPattern = /^[0-9a-f]{64}$/;
+/** Milliseconds for a gigabyte on a slow disk. */
+const flushDeadline = 300_000;
 
 export class Contents {
   readonly #directory: string;
@@ -64,7 +66,7 @@ export class Contents {
 
   /** One call for all: a flush of each small file would take longer than everything else. */
   async flush(): Promise<void> {
-    await runTool("sync", ["-f", this.#directory]);
+    await runTool("sync", ["-f", this.#directory], { deadline: flushDeadline });
   }
 
   async read(digest: string, range?: { readonly first: number; readonly last: number }): Promise<Readable> {
@@ -75,8 +77,12 @@ export class Contents {
 
   /** Gives the content another name. @throws CaissonError `not_found` */
   async linkTo(digest: string, target: string): Promise<void> {
-    await link(this.path(digest), target).catch((error: NodeJS.ErrnoException) => {
-      throw error.code === "ENOENT" ? missing(digest) : error;
+    const path = this.path(digest);
+    await link(path, target).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") throw missing(digest);
+      // A file can have so many names and no more (ext4: 65,000), and apps have many files with the same content.
+      if (error.code !== "EMLINK") throw error;
+      await copyFile(path, target);
     });
   }
 

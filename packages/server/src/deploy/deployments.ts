@@ -4,16 +4,17 @@
  */
 import { createHash } from "node:crypto";
 import { CaissonError, toCaissonError, type Config, type SandboxNode } from "@caisson/protocol";
-import type { AppConfig, RevisionProgress } from "@caisson/api";
+import type { AppConfig } from "@caisson/api";
 import type { Logger } from "pino";
 import type { AppsService } from "../apps/index.ts";
-import type { BuildLine, RevisionRow, RevisionsService } from "../revisions/index.ts";
+import type { BuildLine, RevisionRow, RevisionsService, TimelineName } from "../revisions/index.ts";
 import { contextOf, keyOf, timelinesFor, type Activation } from "../revisions/timelines.ts";
 import type { RevisionContent, RevisionContents, Serving, Target } from "../serving/index.ts";
 import { platformVariables } from "../serving/program.ts";
 import { buildInMachine, type BuildMachines } from "./build/machine.ts";
 import { planOf } from "./build/presets.ts";
 import type { Job, Prepare } from "./job.ts";
+import { Slots } from "./slots.ts";
 
 export interface DeploymentsOptions {
   readonly config: Pick<Config, "serving">;
@@ -27,32 +28,35 @@ export interface DeploymentsOptions {
   readonly log: Logger;
 }
 
+const cancelled = "The deployment was cancelled.";
+
 class Cancelled extends Error {}
 class Stopped extends Error {}
 
 export class Deployments {
   readonly #options: DeploymentsOptions;
   readonly #running = new Map<string, { readonly stop: AbortController; readonly done: Promise<void> }>();
-  readonly #queue: (() => void)[] = [];
-  #slots: number;
+  readonly #slots: Slots;
 
   constructor(options: DeploymentsOptions) {
     this.#options = options;
-    this.#slots = options.config.serving.builds;
+    this.#slots = new Slots(options.config.serving.builds);
   }
 
   get running(): number {
     return this.#running.size;
   }
 
-  /** Stores the files first, so that the deployment goes on after a restart. */
-  async beginStored(revision: RevisionRow, content: RevisionContent): Promise<void> {
+  /**
+   * Goes on in the background, and with the same files after a restart.
+   * @param content without files when `prepare` provides them: then it only says which node deploys the revision
+   */
+  async begin(revision: RevisionRow, content: RevisionContent, prepare?: Prepare): Promise<void> {
     await this.#options.contents.store(revision.id, content);
-    this.begin(revision);
+    this.#begin(revision, prepare);
   }
 
-  /** Goes on in the background. @param prepare absent: the files are stored */
-  begin(revision: RevisionRow, prepare?: Prepare): void {
+  #begin(revision: RevisionRow, prepare?: Prepare): void {
     const stop = new AbortController();
     const done = this.#run(revision, prepare, stop.signal).finally(() => this.#running.delete(revision.id));
     this.#running.set(revision.id, { stop, done });
@@ -61,18 +65,21 @@ export class Deployments {
   /** A client asked for it. Also when it is not in progress here. */
   cancel(id: string): void {
     const running = this.#running.get(id);
-    if (running !== undefined) running.stop.abort(new Cancelled("The deployment was cancelled."));
-    else void this.#end(id, { reason: "cancelled", message: "The deployment was cancelled." });
+    if (running !== undefined) running.stop.abort(new Cancelled(cancelled));
+    else void this.#end(id, { reason: "cancelled", message: cancelled });
   }
 
-  /** After a start: goes on with what a former process began. */
+  /** After a start: goes on with what a former process of this node began. */
   async resume(): Promise<void> {
-    const { revisions, contents } = this.#options;
+    const { revisions, contents, node } = this.#options;
     for (const revision of await revisions.unfinished()) {
-      if (this.#running.has(revision.id)) continue;
-      if (await contents.has(revision.id)) this.begin(revision);
+      const { id, cancellation_requested_at: wanted } = revision;
+      const found = await contents.find(id);
+      if (this.#running.has(id) || (found !== undefined && found.nodeId !== node.id)) continue;
+      if (wanted !== null) await this.#end(id, { reason: "cancelled", message: cancelled });
+      else if (found?.files === true) this.#begin(revision);
       else
-        await this.#end(revision.id, {
+        await this.#end(id, {
           reason: "error",
           message: "The server restarted before it had all files. Deploy again.",
         });
@@ -86,14 +93,13 @@ export class Deployments {
   }
 
   async #run(revision: RevisionRow, prepare: Prepare | undefined, signal: AbortSignal): Promise<void> {
-    const { revisions, config, log } = this.#options;
+    const { revisions, serving, config, log } = this.#options;
     const { id } = revision;
-    const said: Promise<void>[] = [];
-    const say = (line: BuildLine) => void said.push(revisions.buildLog(id, [line]));
+    const say = (line: BuildLine) => revisions.buildLog(id, [line]);
     const late = new AbortController();
     let timer: NodeJS.Timeout | undefined;
     try {
-      await this.#turn(signal);
+      const leave = await this.#slots.take(revision.org_id, signal);
       const seconds = config.serving.buildTimeout;
       timer = setTimeout(
         () => late.abort(new CaissonError("timeout", `The build took longer than ${seconds} s, the limit.`)),
@@ -101,16 +107,17 @@ export class Deployments {
       );
       const job: Job = { revision, signal: AbortSignal.any([signal, late.signal]), say };
       try {
-        await this.#prepare(job, prepare);
+        const tree = await this.#prepare(job, prepare);
         clearTimeout(timer);
-        await this.#deploy({ ...job, signal });
+        await this.#deploy({ ...job, signal }, tree);
       } finally {
-        this.#leave();
+        leave();
       }
-      await Promise.all(said);
       await revisions.move(id, { from: ["queued", "building"], to: "succeeded" });
       log.info({ revision: id }, "a revision was deployed");
-      await this.#options.serving.settle();
+      await serving
+        .settle()
+        .catch((error: unknown) => log.warn({ err: error }, "what a revision replaced ends a little later"));
     } catch (thrown) {
       const error = signal.aborted
         ? (signal.reason as Error)
@@ -118,14 +125,13 @@ export class Deployments {
           ? (late.signal.reason as Error)
           : thrown;
       if (error instanceof Stopped) return;
-      log.info({ err: error, revision: id }, "a deployment failed");
       const { message } = error instanceof Cancelled ? error : toCaissonError(error);
-      say({ level: "error", step: await this.#stepOf(id), message });
-      await Promise.all(said);
+      await say({ level: "error", step: await this.#stepOf(id), message });
       const reason = error instanceof Cancelled ? "cancelled" : late.signal.aborted ? "timed_out" : "error";
-      await this.#end(id, { reason, message }).catch((fault: unknown) =>
-        log.error({ err: fault, revision: id }, "the end of a deployment was not recorded; it is at the next start"),
-      );
+      // A message may quote what a program printed, or a command with a password.
+      const what = error instanceof CaissonError ? { code: error.code } : { err: error };
+      log.info({ revision: id, reason, ...what }, "a deployment failed");
+      await this.#end(id, { reason, message });
     } finally {
       clearTimeout(timer);
     }
@@ -139,17 +145,29 @@ export class Deployments {
     return steps.find((step) => progress[step]?.status === "running") ?? "preparing";
   }
 
+  /** Records a failure, and gives back what the revision holds. Never rejects. */
   async #end(id: string, end: { reason: "error" | "cancelled" | "timed_out"; message: string }): Promise<void> {
-    const { revisions, serving, contents } = this.#options;
-    await revisions.move(id, { from: ["queued", "building"], to: "failed", ...end });
-    await serving.stop(id);
-    await contents.remove(id);
+    const { revisions, serving, contents, log } = this.#options;
+    try {
+      await revisions.move(id, { from: ["queued", "building"], to: "failed", ...end });
+      const row = await revisions.get(id);
+      const deleted = row === undefined || row.deleted_at !== null;
+      // It may have succeeded a moment before, and a timeline may serve it all the same.
+      if (!deleted && (row.status === "succeeded" || (await revisions.timelines.of(id)).length > 0)) return;
+      await serving.stop(id);
+      await contents.remove(id);
+    } catch (error) {
+      log.error({ err: error, revision: id }, "the end of a deployment was not recorded; it is at the next start");
+    }
   }
 
-  async #prepare(job: Job, prepare: Prepare | undefined): Promise<void> {
+  /** @returns its files, which are stored then */
+  async #prepare(job: Job, prepare: Prepare | undefined): Promise<RevisionContent["tree"]> {
     const { revisions, contents } = this.#options;
     const { id } = job.revision;
-    await revisions.move(id, { from: ["queued"], to: "building" });
+    const begun = await revisions.move(id, { from: ["queued"], to: "building" });
+    // A former process may have begun it. Otherwise it was cancelled meanwhile.
+    if (!begun && (await revisions.get(id))?.status !== "building") throw new Cancelled(cancelled);
     await revisions.setStage(id, "preparing", "running");
     const content = prepare === undefined ? await this.#build(job, await contents.of(id)) : await prepare(job);
     job.signal.throwIfAborted();
@@ -159,12 +177,13 @@ export class Deployments {
     const bytes = tree.reduce((sum, entry) => sum + (entry.kind === "file" ? entry.bytes : 0), 0);
     const manifest = createHash("sha256").update(JSON.stringify(tree)).digest("hex");
     await revisions.setContent(id, { files, bytes, manifest });
-    job.say({ level: "info", step: "preparing", message: `${files} files, ${bytes} bytes.` });
+    await job.say({ level: "info", step: "preparing", message: `${files} files, ${bytes} bytes.` });
     // Stages that ran have ended already.
     const progress = JSON.parse((await revisions.get(id))?.progress ?? "{}") as Record<string, { status?: string }>;
     if (progress["preparing"]?.status === "running") await revisions.setStage(id, "preparing", "succeeded");
     for (const stage of ["installing", "building"] as const)
       if (progress[stage]?.status === "pending") await revisions.setStage(id, stage, "skipped");
+    return tree;
   }
 
   /** Installs and builds in a machine, when the revision wants it and it was not done before a restart. */
@@ -175,36 +194,43 @@ export class Deployments {
     const config = JSON.parse(row.config) as AppConfig;
     const names = new Set(content.tree.map(({ path }) => path));
     const plan = planOf(config, names);
-    const done = (JSON.parse(row.progress) as RevisionProgress).building.status === "succeeded";
+    // It is known when what was built is stored.
+    const done = row.manifest !== null;
     if (done || (plan.install === undefined && plan.build === undefined)) return content;
-    const target = await this.target(row, { key: "", context: "build" });
+    const target = await this.#target(row, { key: "", context: "build" });
     const identity = { org: { id: row.org_id, slug: target.orgSlug }, app: target.app, revisionId: id };
     const env = { ...(await revisions.environment(row, "build")), ...platformVariables(identity), CI: "true" };
     const { tree } = await buildInMachine(plan, content.tree, env, job, build);
     return { ...content, tree };
   }
 
-  async #deploy({ revision, signal, say }: Job): Promise<void> {
-    const { revisions, node, contents } = this.#options;
+  async #deploy({ revision, signal, say }: Job, tree: RevisionContent["tree"]): Promise<void> {
+    const { revisions, node } = this.#options;
     const { id } = revision;
     await revisions.setStage(id, "deploying", "running");
-    const { tree } = await contents.of(id);
     const bytes = await node.files.pack(id, tree, { signal });
-    say({ level: "info", step: "deploying", message: `The image has ${bytes} bytes.` });
+    await say({ level: "info", step: "deploying", message: `The image has ${bytes} bytes.` });
     const row = (await revisions.get(id)) ?? revision;
-    for (const name of timelinesFor(row)) {
-      const timeline = keyOf(name);
-      const log = (message: string) => say({ level: "info", step: "deploying", message, timeline });
+    const names = timelinesFor(row);
+    const log = (name: TimelineName, message: string) =>
+      say({ level: "info", step: "deploying", message, timeline: keyOf(name) });
+    // In all timelines before it serves in any: a revision that fails, or is cancelled, serves nowhere.
+    for (const name of names) {
       await revisions.setTimelinePart(id, name, "timeline", "running");
       await revisions.setTimelinePart(id, name, "predeploy", "skipped");
       await revisions.setTimelinePart(id, name, "warmup", "running");
-      await this.#healthy(row, { key: timeline, context: contextOf(name) }, signal);
-      log("The app listens.");
+      await this.#healthy(row, { key: keyOf(name), context: contextOf(name) }, signal);
+      await log(name, "The app listens.");
       await revisions.setTimelinePart(id, name, "warmup", "succeeded");
+    }
+    signal.throwIfAborted();
+    for (const name of names) {
       await revisions.setTimelinePart(id, name, "routing", "running");
-      signal.throwIfAborted();
       const { blocked }: Activation = await revisions.timelines.activate(row, name);
-      log(blocked ? "The timeline is pinned to another revision, which it goes on serving." : "The app is served.");
+      await log(
+        name,
+        blocked ? "The timeline is pinned to another revision, which it goes on serving." : "The app is served.",
+      );
       await revisions.setTimelinePart(id, name, "routing", "succeeded");
       await revisions.setTimelinePart(id, name, "timeline", "succeeded");
     }
@@ -217,45 +243,21 @@ export class Deployments {
     timeline: { readonly key: string; readonly context: string },
     signal: AbortSignal,
   ): Promise<void> {
-    const target = await this.target(revision, timeline);
+    const target = await this.#target(revision, timeline);
+    signal.throwIfAborted();
     const { promise, reject } = Promise.withResolvers<never>();
     const abort = () => reject(signal.reason as Error);
     signal.addEventListener("abort", abort, { once: true });
-    if (signal.aborted) abort();
     await Promise.race([this.#options.serving.warmUp(target), promise]).finally(() =>
       signal.removeEventListener("abort", abort),
     );
   }
 
   /** @throws CaissonError `gone` when the app was deleted */
-  async target(revision: RevisionRow, timeline: { readonly key: string; readonly context: string }): Promise<Target> {
+  async #target(revision: RevisionRow, timeline: { readonly key: string; readonly context: string }): Promise<Target> {
     const app = await this.#options.apps.get(revision.app_id);
     if (app === undefined) throw new CaissonError("gone", "The app was deleted.");
     const orgSlug = await this.#options.orgSlug(revision.org_id);
     return { app, orgSlug, revision, timeline: timeline.key, context: timeline.context };
-  }
-
-  async #turn(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    if (this.#slots > 0) {
-      this.#slots--;
-      return;
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#queue.push(resolve);
-    const abort = () => {
-      const index = this.#queue.indexOf(resolve);
-      if (index !== -1) this.#queue.splice(index, 1);
-      else this.#leave();
-      reject(signal.reason as Error);
-    };
-    signal.addEventListener("abort", abort, { once: true });
-    await promise.finally(() => signal.removeEventListener("abort", abort));
-  }
-
-  #leave(): void {
-    const next = this.#queue.shift();
-    if (next === undefined) this.#slots++;
-    else next();
   }
 }

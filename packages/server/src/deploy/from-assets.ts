@@ -10,9 +10,11 @@ import type { Deployments } from "./deployments.ts";
 
 /** base64 and the names around it. */
 const growth = 1.5;
-/** Bodies that are read at the same time: each has an asset in memory. */
+/** Bodies that are read at the same time: each has an asset in memory. And those of one organisation. */
 const mostUploads = 4;
-let uploads = 0;
+const mostOfOne = 2;
+/** Organisations whose bodies are read. */
+const uploads: string[] = [];
 
 /** @param files bytes */
 export function largestBody(files: number): number {
@@ -40,20 +42,19 @@ export async function deployFromAssets(
   { config, node, apps, revisions, deployments }: FromAssetsOptions,
 ): Promise<RevisionRow> {
   const app = await apps.require(orgId, idOrSlug);
-  if (uploads >= mostUploads)
+  if (uploads.length >= mostUploads || uploads.filter((other) => other === orgId).length >= mostOfOne)
     throw new CaissonError("resource_exhausted", "Too many deployments are being uploaded. Try again in a moment.");
   const { deployBytes: bytes, deployFiles: files } = config.serving;
-  const stop = new AbortController();
   const builder = new TreeBuilder(node.files, { bytes, files });
-  uploads++;
+  uploads.push(orgId);
   let fields: Record<string, unknown>;
   try {
     fields = await readAssets(body, {
       maxBytes: largestBody(bytes),
-      store: (path, asset) => assetsInto(builder, path, asset, stop.signal),
+      store: (path, asset) => assetsInto(builder, path, asset),
     });
   } finally {
-    uploads--;
+    uploads.splice(uploads.indexOf(orgId), 1);
   }
   const checked = rest.safeParse(fields);
   if (!checked.success) {
@@ -73,6 +74,6 @@ export async function deployFromAssets(
     preview: request.preview ?? false,
     retention: request.retention ?? "auto",
   });
-  await deployments.beginStored(revision, { tree, egress: { policy: {}, secrets: [] } });
+  await deployments.begin(revision, { tree, egress: { policy: {}, secrets: [] } });
   return revision;
 }

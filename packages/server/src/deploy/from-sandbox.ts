@@ -41,6 +41,8 @@ export async function deployFromSandbox(
     entrypoint: request.entrypoint,
     ...(request.args == null ? {} : { args: request.args }),
   };
+  // Now: the sandbox may end, or its policy may change, before it is this deployment's turn.
+  const egress = await egressOf(orgId, sandbox, options);
   const { crons } = JSON.parse(app.config) as AppConfig;
   const revision = await revisions.create({
     app,
@@ -56,13 +58,11 @@ export async function deployFromSandbox(
     preview: request.preview ?? false,
     retention: "auto",
   });
-  // Now: the sandbox may end, or its policy may change, before it is this deployment's turn.
-  const egress = await egressOf(orgId, sandbox, options);
   const limits = { bytes: config.serving.deployBytes, files: config.serving.deployFiles };
-  deployments.begin(revision, async (job) => {
+  await deployments.begin(revision, { tree: [], egress }, async (job) => {
     const { signal, say } = job;
     if (local) await buildInSandbox(sandbox, request, job, options);
-    say({ level: "info", step: "preparing", message: `Reads the files of ${request.path} from ${sandbox.id}.` });
+    await say({ level: "info", step: "preparing", message: `Reads the files of ${request.path} from ${sandbox.id}.` });
     const ended = AbortSignal.any([signal, sandbox.ended]);
     const { tree } = await collectFromGuest({
       agent: sandbox.agent,

@@ -1,6 +1,5 @@
 /** @module Deploys: collects the files of a revision, makes its image, and has it served when it is healthy. */
 import { Gauge } from "prom-client";
-import type { OrgTables } from "../orgs/tables.ts";
 import type { Slice } from "../kernel/slice.ts";
 import { appsService } from "../apps/index.ts";
 import { revisionsService } from "../revisions/index.ts";
@@ -8,7 +7,6 @@ import { sandboxesService } from "../sandboxes/index.ts";
 import { secretStore } from "../secrets/index.ts";
 import { servingService } from "../serving/index.ts";
 import { workloads as workloadsService, type WorkloadOwner } from "../workloads/index.ts";
-import type { Kysely } from "kysely";
 import { Deployments } from "./deployments.ts";
 import { largestBody } from "./from-assets.ts";
 import { deployPath, deployRoutes } from "./routes.ts";
@@ -24,13 +22,9 @@ const builds: WorkloadOwner = {
 
 export const deploySlice: Slice = {
   name: "deploy",
-  setup({ db, config, node, log, metrics, services }) {
+  setup({ config, node, log, metrics, services }) {
     const [apps, revisions] = [services.use(appsService), services.use(revisionsService)];
-    const { serving, contents } = services.use(servingService);
-    const orgSlug = async (id: string) => {
-      const orgs: Kysely<OrgTables> = db;
-      return (await orgs.selectFrom("orgs").select("slug").where("id", "=", id).executeTakeFirstOrThrow()).slug;
-    };
+    const { serving, contents, orgSlug } = services.use(servingService);
     const workloads = services.use(workloadsService);
     const build = { config, node, workloads, revisions, log };
     workloads.own("build", builds);

@@ -7,7 +7,8 @@ export interface Job {
   readonly revision: RevisionRow;
   /** Aborted when it is cancelled, takes too long, or the server stops. */
   readonly signal: AbortSignal;
-  readonly say: (line: BuildLine) => void;
+  /** Resolves when the line is stored. Never rejects. */
+  readonly say: (line: BuildLine) => Promise<void>;
 }
 
 /** Provides the files of a revision. May run the stages `installing` and `building`. */

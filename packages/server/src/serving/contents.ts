@@ -14,6 +14,11 @@ export interface RevisionContent {
 /** Milliseconds that contents which no revision names are kept: a deployment may be storing them. */
 const unclaimed = 24 * 3600_000;
 
+/** The image that a build of the revision reads. */
+export function sourceImage(revisionId: string): string {
+  return `src${revisionId}`;
+}
+
 export interface ContentsOptions {
   readonly db: ServingDatabase;
   readonly sealer: Sealer;
@@ -67,14 +72,15 @@ export class RevisionContents {
     };
   }
 
-  async has(revisionId: string): Promise<boolean> {
+  /** Which node has them, and whether there are files yet. Undefined: nothing was stored. */
+  async find(revisionId: string): Promise<{ readonly nodeId: string; readonly files: boolean } | undefined> {
     const { db } = this.#options;
     const row = await db
       .selectFrom("revision_contents")
-      .select("revision_id")
+      .select((eb) => ["node_id", eb.fn<number>("length", ["tree"]).as("length")])
       .where("revision_id", "=", revisionId)
       .executeTakeFirst();
-    return row !== undefined;
+    return row === undefined ? undefined : { nodeId: row.node_id, files: row.length > "[]".length };
   }
 
   /** Idempotent. Its contents are removed by `prune`, unless other revisions have them. */
@@ -107,7 +113,8 @@ export class RevisionContents {
       if (last === undefined) break;
       after = last.revision_id;
     }
-    for (const image of images) if (!revisions.has(image)) await node.files.removeImage(image);
+    const used = new Set([...revisions].flatMap((id) => [id, sourceImage(id)]));
+    for (const image of images) if (!used.has(image)) await node.files.removeImage(image);
     await node.files.prune(needed, unclaimed);
   }
 }

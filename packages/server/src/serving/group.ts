@@ -7,12 +7,13 @@ import { CaissonError, toCaissonError } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Instance } from "./instance.ts";
 import { Load } from "./load.ts";
+import { withoutOutput } from "./output.ts";
 import { decide, panicWindow, stableWindow, type ScaleLimits, type ScaleState } from "./scale.ts";
 
 /** Milliseconds of the pause after a first failure, and the longest. It doubles with each one. */
 const firstPause = 1_000;
 const longestPause = 60_000;
-/** An instance that ran for so long, milliseconds, does not count as a failed start when it ends. */
+/** An instance that listened for so long, milliseconds, does not count as a failed start when it ends. */
 const stableAfter = 30_000;
 
 export interface GroupLimits extends ScaleLimits {
@@ -27,8 +28,8 @@ export interface GroupLimits extends ScaleLimits {
 
 export interface GroupOptions {
   readonly limits: GroupLimits;
-  /** Makes an instance, which starts at once. @throws CaissonError */
-  readonly make: () => Promise<Instance>;
+  /** Makes an instance, which starts at once. @throws CaissonError, the reason of the signal */
+  readonly make: (signal: AbortSignal) => Promise<Instance>;
   readonly log: Logger;
 }
 
@@ -43,14 +44,14 @@ export class Group {
   readonly #waiters: Waiter[] = [];
   readonly #load = new Load(performance.now());
   /** Instances that are being made. */
-  #making = 0;
+  readonly #making = new Set<Promise<Instance>>();
+  readonly #closing = new AbortController();
   #state: ScaleState = {};
   #lastRequest = performance.now();
   #failures = 0;
   /** No start before, on the clock of `performance.now`. */
-  #notBefore = 0;
+  #notBefore = -Infinity;
   #lastFailure = "";
-  #closed = false;
 
   constructor(options: GroupOptions) {
     this.#options = options;
@@ -64,8 +65,10 @@ export class Group {
     return this.#waiters.length;
   }
 
+  /** Whether nothing is lost with it. Failures are remembered until the longest pause is over. */
   get idle(): boolean {
-    return this.#instances.size + this.#making + this.#waiters.length === 0;
+    if (this.#instances.size + this.#making.size + this.#waiters.length > 0) return false;
+    return performance.now() - this.#notBefore > longestPause;
   }
 
   /** Whether an instance serves. */
@@ -75,7 +78,7 @@ export class Group {
 
   /** Begins to start the first instance, unless there is one: somebody will ask soon. */
   expect(): void {
-    if (this.#count === 0 && !this.#closed && performance.now() >= this.#notBefore) void this.#startOne();
+    if (this.#count === 0 && !this.#closed && performance.now() >= this.#notBefore) this.#startOne();
   }
 
   /**
@@ -182,9 +185,13 @@ export class Group {
     }
   }
 
+  get #closed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
   /** Those that serve or start. */
   get #count(): number {
-    let count = this.#making;
+    let count = this.#making.size;
     for (const { retired } of this.#instances) if (!retired) count++;
     return count;
   }
@@ -195,41 +202,53 @@ export class Group {
    */
   async start(): Promise<Instance> {
     if (this.#closed) throw gone();
-    this.#making++;
-    let instance: Instance;
-    try {
-      instance = await this.#options.make();
-      this.#instances.add(instance);
-    } finally {
-      this.#making--;
-    }
-    if (this.#closed) void instance.drain(0);
-    const began = performance.now();
-    void instance.ended.then((why) => this.#ended(instance, why, performance.now() - began));
+    const instance = await this.#make();
     await instance.ready;
     this.#serve();
     return instance;
   }
 
-  async #startOne(): Promise<void> {
-    try {
-      await this.start();
-    } catch (error) {
-      // Those that did not even become an instance. The others are counted when they end.
-      if (![...this.#instances].some(({ retired }) => !retired)) this.#failed(toCaissonError(error));
-    }
+  /** Failures are counted where they are found. */
+  #startOne(): void {
+    void this.start().catch(() => undefined);
+  }
+
+  #make(): Promise<Instance> {
+    const making = this.#options.make(this.#closing.signal).then(
+      (instance) => {
+        this.#making.delete(making);
+        this.#instances.add(instance);
+        if (this.#closed) void instance.drain(0);
+        let listensSince = Infinity;
+        instance.ready.then(
+          () => (listensSince = performance.now()),
+          () => undefined,
+        );
+        void instance.ended.then((why) => this.#ended(instance, why, performance.now() - listensSince));
+        return instance;
+      },
+      (error: unknown) => {
+        this.#making.delete(making);
+        // Those that become an instance are counted when they end.
+        if (this.#count === 0) this.#failed(toCaissonError(error));
+        throw error;
+      },
+    );
+    this.#making.add(making);
+    return making;
   }
 
   #ended(instance: Instance, why: string | undefined, ran: number): void {
     const { log } = this.#options;
     void instance.stop().then(() => this.#instances.delete(instance));
-    if (why === undefined) return;
-    log.info({ instance: instance.id, why: why.slice(0, 200) }, "an instance of an app ended");
     if (ran > stableAfter) {
       this.#failures = 0;
-      this.#notBefore = 0;
-      if (this.#waiters.length > 0) this.expect();
-    } else this.#failed(new CaissonError("unavailable", why));
+      this.#notBefore = -Infinity;
+    }
+    if (why === undefined) return;
+    log.info({ instance: instance.id, why: withoutOutput(why) }, "an instance of an app ended");
+    if (ran <= stableAfter) this.#failed(new CaissonError("unavailable", why));
+    else if (this.#waiters.length > 0) this.expect();
   }
 
   /** Pauses, and refuses who waits unless another instance serves or starts. */
@@ -262,7 +281,7 @@ export class Group {
       this.#state,
     );
     this.#state = state;
-    if (desired > count && now >= this.#notBefore) for (let i = count; i < desired; i++) void this.#startOne();
+    if (desired > count && now >= this.#notBefore) for (let i = count; i < desired; i++) this.#startOne();
     if (desired < count) this.#shrink(count - desired);
     if (this.#waiters.length > 0) this.#serve();
   }
@@ -275,8 +294,9 @@ export class Group {
 
   /** Takes no more requests and ends all instances. @param drain milliseconds for requests under way */
   async close(drain = this.#options.limits.drainTimeout): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort(gone());
     for (const { refuse } of this.#waiters.splice(0)) refuse(gone());
+    await Promise.allSettled(this.#making);
     await Promise.all([...this.#instances].map((instance) => instance.drain(drain)));
   }
 }

@@ -18,7 +18,14 @@ export type { RevisionContent, RevisionContents } from "./contents.ts";
 export type { Target } from "./resolver.ts";
 export type { Serving } from "./serving.ts";
 
-export const servingService = serviceKey<{ readonly serving: Serving; readonly contents: RevisionContents }>("serving");
+/** What the slice that deploys uses. */
+export interface ServingService {
+  readonly serving: Serving;
+  readonly contents: RevisionContents;
+  readonly orgSlug: (orgId: string) => Promise<string>;
+}
+
+export const servingService = serviceKey<ServingService>("serving");
 
 /** Milliseconds. */
 const scaleInterval = 1_000;
@@ -36,7 +43,6 @@ export const servingSlice: Slice = {
     const serving = new Serving({ config, node, workloads, apps, revisions, contents, resolver, log });
     workloads.own("instance", serving);
     services.use(routeDirectories).add(serving);
-    services.provide(servingService, { serving, contents });
     apps.onDelete((app) => serving.stopApp(app.id));
     apps.onChange(() => resolver.forget());
     revisions.onDelete(async ({ id }) => {
@@ -47,6 +53,7 @@ export const servingSlice: Slice = {
       const orgs: Kysely<OrgTables> = db;
       return (await orgs.selectFrom("orgs").select("slug").where("id", "=", id).executeTakeFirstOrThrow()).slug;
     };
+    services.provide(servingService, { serving, contents, orgSlug });
     revisions.onActivate(async (revision, name) => serving.activate(revision, name, await orgSlug(revision.org_id)));
     revisions.useDomains(async (app, { slug, partition }) => {
       if (gateway === undefined) return [];

@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { agentContract, CaissonError, type Agent, type MachineExit } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Workloads, WorkloadPlan } from "../workloads/index.ts";
-import { eachLine, OutputTail } from "./output.ts";
+import { eachLine, lastOutput, OutputTail, withOutput } from "./output.ts";
 import type { Program } from "./program.ts";
 
 /** Programs that listen on `localhost` may mean either. */
@@ -11,7 +11,7 @@ const addresses = ["127.0.0.1", "::1"] as const;
 /** Milliseconds between attempts to give back what an ended instance held. */
 const retry = 2_000;
 /** Milliseconds for the last output to arrive after the program has ended. */
-const lastOutput = 1_000;
+const longestOutput = 1_000;
 
 export type InstanceLog = (level: "info" | "error", message: string) => void;
 
@@ -33,8 +33,6 @@ export class Instance {
   active = 0;
   /** It takes no more requests. */
   retired = false;
-  /** When the last request ended, on the clock of `performance.now`. */
-  idleSince = performance.now();
   /** Resolves when it listens. @throws CaissonError why it does not */
   readonly ready: Promise<void>;
   /** Resolves when its program or its machine has ended, whoever ended it: why, for people. Undefined: we ended it. */
@@ -90,26 +88,28 @@ export class Instance {
   }
 
   async #listen(agent: Agent, startTimeout: number): Promise<void> {
-    const waiting = agent.processes.waitListening(
-      { pid: this.#pid },
-      { signal: this.#stop.signal, timeoutMs: startTimeout },
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), startTimeout);
+    const signal = AbortSignal.any([this.#stop.signal, late.signal]);
+    const over = new Promise<undefined>((resolve) => {
+      if (signal.aborted) resolve(undefined);
+      signal.addEventListener("abort", () => resolve(undefined), { once: true });
+    });
+    const port = agent.processes.waitListening({ pid: this.#pid }, { signal }).then(
+      // 0: it ended, and the other call says how. A hostile agent may answer any number.
+      ({ port: answer }) => (answer > 0 && answer < 65_536 ? answer : over),
+      () => over,
     );
-    const port = await Promise.race([
-      waiting.then((answer) => answer.port).catch(() => undefined),
-      this.#exited!.then(() => 0),
-    ]);
+    const first = await Promise.race([port, this.#exited!, over]).finally(() => clearTimeout(timer));
     this.#stop.signal.throwIfAborted();
-    if (port === undefined)
+    if (first === undefined)
       throw new CaissonError(
         "timeout",
-        this.#withOutput(`The program did not listen on a port within ${startTimeout / 1000} s.`),
+        withOutput(`The program did not listen on a port within ${startTimeout / 1000} s.`, this.#tail),
       );
-    if (port === 0)
-      throw new CaissonError(
-        "guest_error",
-        this.#withOutput(`The program ended before it listened: ${await this.#exited!}.`),
-      );
-    this.#port = port;
+    if (typeof first === "string")
+      throw new CaissonError("guest_error", withOutput(`The program ended before it listened: ${first}.`, this.#tail));
+    this.#port = first;
   }
 
   /** @returns how the program ended, when all its output has arrived */
@@ -119,9 +119,7 @@ export class Instance {
         `${signal === "" ? `exit code ${code}` : signal}${oom === agentContract.WaitResponse_Oom.NONE ? "" : ", because its memory was full"}`,
       () => "its machine ended",
     );
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, lastOutput)));
-    await Promise.race([output, late]).finally(() => clearTimeout(timer));
+    await lastOutput(output, longestOutput);
     if (!this.#stop.signal.aborted) {
       this.#print("error", `The program ended: ${how}.`);
       // Before it listened, the start fails, and says more.
@@ -133,10 +131,6 @@ export class Instance {
   #print(level: "info" | "error", line: string): void {
     this.#tail.add(line);
     this.#options.print(level, line);
-  }
-
-  #withOutput(what: string): string {
-    return this.#tail.text === "" ? `${what} It printed nothing.` : `${what} Its last output:\n${this.#tail.text}`;
   }
 
   /** The machine ended by itself. */
@@ -170,7 +164,6 @@ export class Instance {
 
   release(): void {
     this.active--;
-    this.idleSince = performance.now();
     if (this.active === 0) for (const resolve of this.#idle) resolve();
   }
 

@@ -15,6 +15,7 @@ test("Deno runs everything but JavaScript of a project for Node.js", () => {
     cwd: "/app/src",
   });
   assert.equal(run("main.js", tree("main.js", "package.json")).command, "node");
+  assert.equal(run("bin/next", tree("bin/next", "package.json")).command, "node");
   assert.equal(run("main.ts", tree("main.ts", "package.json")).command, "deno");
   assert.equal(run("main.js", tree("main.js", "package.json", "deno.json")).command, "deno");
   assert.deepEqual(run("--eval.js", tree("sub/--eval.js"), { cwd: "./sub/" }), {

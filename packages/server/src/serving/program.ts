@@ -46,10 +46,10 @@ export function programOf(config: AppConfig, tree: readonly TreeEntry[]): Progra
     : { command: "deno", args: ["run", "-A", file, ...args], cwd: directory };
 }
 
-/** Deno runs programs for Node.js as well. Node.js itself runs those that say nothing of Deno and are JavaScript. */
+/** Deno runs programs for Node.js as well. Node.js itself runs those that say nothing of Deno and are JavaScript, as commands of packages are. */
 function isForNode(entrypoint: string, kinds: ReadonlyMap<string, TreeEntry["kind"]>): boolean {
   const ofDeno = ["deno.json", "deno.jsonc", "deno.lock"].some((name) => kinds.has(name));
-  return kinds.has("package.json") && !ofDeno && /\.[cm]?js$/.test(entrypoint);
+  return kinds.has("package.json") && !ofDeno && /(\.[cm]?js|(^|\/)[^./]+)$/.test(entrypoint);
 }
 
 /** @returns the path without `.` and empty parts @throws CaissonError `invalid_argument` when it leads out of the app */

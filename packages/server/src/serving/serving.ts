@@ -18,6 +18,7 @@ import type { RevisionContents } from "./contents.ts";
 import { Group } from "./group.ts";
 import { readLabel } from "./hosts.ts";
 import { Instance } from "./instance.ts";
+import { withoutOutput } from "./output.ts";
 import { appDirectory, platformVariables, programOf, runtimeOf } from "./program.ts";
 import { StaticBackend } from "./static/backend.ts";
 import type { Resolver, Target } from "./resolver.ts";
@@ -51,8 +52,10 @@ export class Serving implements HttpDirectory, WorkloadOwner {
   readonly #options: ServingOptions;
   /** By revision and timeline. */
   readonly #served = new Map<string, Served>();
-  readonly #instances = new Map<string, Instance>();
-  readonly #leaving = new Set<Promise<void>>();
+  /** From before their image is made until they have given back everything. */
+  readonly #instances = new Map<string, { readonly orgId: string; instance?: Instance }>();
+  /** Those out of service, until their instances have ended. */
+  readonly #leaving = new Map<Served, Promise<void>>();
   #closed = false;
 
   constructor(options: ServingOptions) {
@@ -60,9 +63,9 @@ export class Serving implements HttpDirectory, WorkloadOwner {
   }
 
   /** For metrics. */
-  counts(): { revisions: number; instances: number; waiting: number } {
+  counts(): { instances: number; waiting: number } {
     const waiting = [...this.#served.values()].reduce((sum, { backend }) => sum + backend.waiting, 0);
-    return { revisions: this.#served.size, instances: this.#instances.size, waiting };
+    return { instances: this.#instances.size, waiting };
   }
 
   async find(label: string): Promise<HttpRoute | undefined> {
@@ -90,11 +93,14 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     for (let attempt = 0; ; attempt++) {
       // Again: another revision may have taken over since the route was found, and while the request waited.
       const target = await this.#options.resolver.find(label, readLabel(label));
-      if (target === undefined) throw new CaissonError("gone", "This app, or this revision of it, is served no more.");
+      if (target === undefined || this.#closed)
+        throw new CaissonError("gone", "This app, or this revision of it, is served no more.");
       try {
         return await this.#serve(target).backend.connect(signal);
       } catch (error) {
-        if (!(error instanceof CaissonError) || error.code !== "gone" || attempt === 2) throw error;
+        if (!(error instanceof CaissonError)) throw error;
+        if (error.code !== "gone" || attempt === 2)
+          throw new CaissonError(error.code, withoutOutput(error.message), { cause: error });
       }
     }
   }
@@ -123,11 +129,11 @@ export class Serving implements HttpDirectory, WorkloadOwner {
   }
 
   #backend(target: Target): Group | StaticBackend {
-    const { config, contents, node } = this.#options;
+    const { config, contents, node, log } = this.#options;
     const { serving } = config;
     const runtime = runtimeOf(JSON.parse(target.revision.config) as AppConfig);
     if (runtime?.type === "static")
-      return new StaticBackend({ revisionId: target.revision.id, runtime, contents, files: node.files });
+      return new StaticBackend({ revisionId: target.revision.id, runtime, contents, files: node.files, log });
     return new Group({
       limits: {
         target: serving.concurrency * serving.targetUtilization,
@@ -139,29 +145,50 @@ export class Serving implements HttpDirectory, WorkloadOwner {
         queueTimeout: serving.queueTimeout * 1000,
         drainTimeout: serving.drainTimeout * 1000,
       },
-      make: () => this.#make(target),
-      log: this.#options.log,
+      make: (signal) => this.#make(target, signal),
+      log,
     });
   }
 
-  /** Starts an instance. Its image is made again when it is missing. */
-  async #make(target: Target): Promise<Instance> {
-    const { config, node, workloads, revisions, contents, log } = this.#options;
-    const { revision, app, timeline, context, orgSlug } = target;
-    const { serving, sandbox } = config;
-    const running = [...this.#instances.keys()].filter((id) => workloads.orgOf(id) === revision.org_id).length;
-    if (running >= serving.instancesPerOrganisation)
+  /** Starts an instance, when the organisation may have one more. */
+  async #make(target: Target, signal: AbortSignal): Promise<Instance> {
+    const { config, log } = this.#options;
+    const { revision, app, timeline } = target;
+    const orgId = revision.org_id;
+    const running = [...this.#instances.values()].filter((other) => other.orgId === orgId).length;
+    if (running >= config.serving.instancesPerOrganisation)
       throw new CaissonError(
         "resource_exhausted",
         `The organisation runs ${running} instances of apps, the limit. Wait for some to become idle.`,
       );
+    const id = newId("ins", config.sandbox.region);
+    // From now on it counts: others may begin before this one starts.
+    const entry: { readonly orgId: string; instance?: Instance } = { orgId };
+    this.#instances.set(id, entry);
+    try {
+      const instance = (entry.instance = await this.#start(id, target, signal));
+      log.info({ instance: id, app: app.slug, revision: revision.id, timeline }, "an instance of an app starts");
+      void instance.ended.then(() => instance.stop()).then(() => this.#instances.delete(id));
+      return instance;
+    } catch (error) {
+      this.#instances.delete(id);
+      throw error;
+    }
+  }
+
+  /** The image is made again when it is missing. */
+  async #start(id: string, target: Target, signal: AbortSignal): Promise<Instance> {
+    const { config, node, workloads, revisions, contents, log } = this.#options;
+    const { revision, app, timeline, context, orgSlug } = target;
+    const { serving, sandbox } = config;
     const content = await contents.of(revision.id);
     const program = programOf(JSON.parse(revision.config) as AppConfig, content.tree);
-    await node.files.pack(revision.id, content.tree);
+    await node.files.pack(revision.id, content.tree, { signal });
     const identity = { org: { id: revision.org_id, slug: orgSlug }, app, revisionId: revision.id, timeline };
-    const id = newId("ins", sandbox.region);
     const line = { orgId: revision.org_id, appId: app.id, revisionId: revision.id, region: sandbox.region };
-    const instance = new Instance({
+    const variables = await revisions.environment(revision, context as EnvContext);
+    signal.throwIfAborted();
+    return new Instance({
       plan: {
         id,
         kind: "instance",
@@ -171,7 +198,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
         env: {
           // Programs that can listen anywhere often ask for it.
           PORT: "8000",
-          ...(await revisions.environment(revision, context as EnvContext)),
+          ...variables,
           ...platformVariables(identity),
         },
         egress: content.egress,
@@ -185,10 +212,6 @@ export class Serving implements HttpDirectory, WorkloadOwner {
       print: (level, message) => revisions.runtimeLogs([{ ...line, level, message }]),
       log,
     });
-    this.#instances.set(id, instance);
-    log.info({ instance: id, app: app.slug, revision: revision.id, timeline }, "an instance of an app starts");
-    void instance.ended.then(() => instance.stop()).then(() => this.#instances.delete(id));
-    return instance;
   }
 
   /**
@@ -217,21 +240,24 @@ export class Serving implements HttpDirectory, WorkloadOwner {
   async settle(): Promise<void> {
     const { revisions, resolver } = this.#options;
     resolver.forget();
-    for (const [key, served] of this.#served) {
+    for (const served of this.#served.values()) {
       const { target } = served;
-      // In this order: a build that has ended has changed its timelines before.
-      if (served.keepUntil > performance.now()) continue;
+      // In this order: a build that has ended has changed its timelines before, and a new wish to keep it may come meanwhile.
       if ((await revisions.get(target.revision.id))?.status === "building") continue;
       const timeline = await revisions.timelines.find(target.app.id, target.timeline);
-      if (timeline?.revision_id !== target.revision.id) this.#retire(key, served);
+      if (timeline?.revision_id === target.revision.id || served.keepUntil > performance.now()) continue;
+      void this.#retire(served);
     }
   }
 
-  #retire(key: string, served: Served, drain?: number): void {
+  /** @param drain milliseconds for requests under way; 0 also ends those of an earlier call */
+  #retire(served: Served, drain?: number): Promise<void> {
+    const key = keyOf(served.target);
     if (this.#served.get(key) === served) this.#served.delete(key);
     if (drain === 0) served.ended.abort();
-    const leaving = served.backend.close(drain).finally(() => this.#leaving.delete(leaving));
-    this.#leaving.add(leaving);
+    const left = served.backend.close(drain).finally(() => this.#leaving.delete(served));
+    this.#leaving.set(served, left);
+    return left;
   }
 
   /** Takes a revision out of service at once, in all timelines, and waits until its instances have ended. */
@@ -247,8 +273,8 @@ export class Serving implements HttpDirectory, WorkloadOwner {
   }
 
   async #stopAll(which: (served: Served) => boolean): Promise<void> {
-    for (const [key, served] of this.#served) if (which(served)) this.#retire(key, served, 0);
-    await Promise.all(this.#leaving);
+    const all = [...this.#served.values(), ...this.#leaving.keys()].filter(which);
+    await Promise.all(all.map((served) => this.#retire(served, 0)));
   }
 
   /** Brings numbers of instances to what the load asks for. */
@@ -267,7 +293,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
   adopted(): void {}
 
   exited({ id }: Pick<Workload, "id">, exit: MachineExit): void {
-    this.#instances.get(id)?.exited(exit);
+    this.#instances.get(id)?.instance?.exited(exit);
   }
 
   async close(): Promise<void> {

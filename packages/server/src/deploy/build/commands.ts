@@ -1,9 +1,12 @@
 /** Runs the commands of a build in a machine, with their output in the build log. */
 import { CaissonError, type Agent } from "@caisson/protocol";
-import { eachLine } from "../../serving/output.ts";
+import { eachLine, lastOutput } from "../../serving/output.ts";
 import type { Job } from "../job.ts";
 import type { RevisionsService } from "../../revisions/index.ts";
 import type { BuildPlan } from "./presets.ts";
+
+/** Milliseconds for the output to arrive after a command has ended. */
+const longestOutput = 10_000;
 
 export interface BuildPlace {
   readonly agent: Agent;
@@ -32,7 +35,7 @@ export async function runBuild(
       continue;
     }
     await revisions.setStage(job.revision.id, stage, "running", command);
-    job.say({ level: "info", step: stage, message: `$ ${command}` });
+    await job.say({ level: "info", step: stage, message: `$ ${command}` });
     await runCommand(command, stage, place, job);
     await revisions.setStage(job.revision.id, stage, "succeeded");
   }
@@ -48,16 +51,17 @@ async function runCommand(
     { command: "bash", args: ["-c", command], cwd, env: { ...env }, stdout: true, stderr: true },
     { signal },
   );
+  const [stdout, stderr] = [agent.readStream(started.stdoutStream), agent.readStream(started.stderrStream)];
   const output = Promise.all([
-    eachLine(agent.readStream(started.stdoutStream), (message) => say({ level: "info", step, message })),
-    eachLine(agent.readStream(started.stderrStream), (message) => say({ level: "error", step, message })),
+    eachLine(stdout, (message) => say({ level: "info", step, message })),
+    eachLine(stderr, (message) => say({ level: "error", step, message })),
   ]);
   const kill = () =>
     void agent.processes.kill({ pid: started.pid, signal: "SIGKILL" }, { timeoutMs: 5_000 }).catch(() => undefined);
   signal.addEventListener("abort", kill, { once: true });
   try {
     const { code, signal: by } = await agent.processes.wait({ pid: started.pid }, { signal });
-    await output;
+    await lastOutput(output, longestOutput);
     if (code !== 0)
       throw new CaissonError(
         "guest_error",
@@ -65,5 +69,8 @@ async function runCommand(
       );
   } finally {
     signal.removeEventListener("abort", kill);
+    // What the command left running must not write to the log of a build that has ended.
+    stdout.destroy();
+    stderr.destroy();
   }
 }

@@ -2,6 +2,7 @@
 import { CaissonError, newId, type Config, type SandboxNode, type TreeEntry } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Workloads } from "../../workloads/index.ts";
+import { sourceImage } from "../../serving/contents.ts";
 import { collectFromGuest, type Collected } from "../collect/from-guest.ts";
 import type { Job } from "../job.ts";
 import { runBuild } from "./commands.ts";
@@ -29,7 +30,7 @@ export async function buildInMachine(
 ): Promise<Collected> {
   const { revision, signal } = job;
   const id = newId("bld", config.sandbox.region);
-  const image = `src${revision.id}`;
+  const image = sourceImage(revision.id);
   await node.files.pack(image, tree, { signal });
   try {
     const { agent } = await workloads.start(

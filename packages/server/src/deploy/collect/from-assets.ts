@@ -5,9 +5,9 @@ import { CaissonError } from "@caisson/protocol";
 import type { TreeBuilder } from "./tree.ts";
 
 /** @throws CaissonError `invalid_argument`, `too_large` */
-export async function assetsInto(builder: TreeBuilder, path: string, asset: Asset, signal: AbortSignal): Promise<void> {
+export async function assetsInto(builder: TreeBuilder, path: string, asset: Asset): Promise<void> {
   if (asset.kind === "symlink") builder.symlink(path, asset.target);
-  else await builder.file(path, Readable.from([decode(path, asset)]), false, signal);
+  else await builder.file(path, Readable.from([decode(path, asset)]), false);
 }
 
 function decode(path: string, { encoding, content }: Extract<Asset, { kind: "file" }>): Buffer {

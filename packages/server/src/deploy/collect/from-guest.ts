@@ -1,7 +1,7 @@
 /** Reads the files of an app from a sandbox, or from the machine of a build, in one stream. */
 import { Readable } from "node:stream";
 import { CaissonError, type Agent, type NodeFiles, type TreeEntry } from "@caisson/protocol";
-import { eachLine, OutputTail } from "../../serving/output.ts";
+import { eachLine, lastOutput, OutputTail } from "../../serving/output.ts";
 import { readTar } from "./tar.ts";
 import { TreeBuilder, type TreeLimits } from "./tree.ts";
 
@@ -16,6 +16,9 @@ const leftOut = [
   ".profile",
   ".sudo_as_admin_successful",
 ];
+
+/** Milliseconds for the complaints to arrive after `tar` has ended. */
+const longestOutput = 5_000;
 
 export interface GuestFiles {
   readonly agent: Agent;
@@ -70,7 +73,7 @@ export async function collectFromGuest({ agent, path, files, limits, signal }: G
     signal.removeEventListener("abort", stop);
   }
   const { code } = await agent.processes.wait({ pid: started.pid }, { signal });
-  await errors;
+  await lastOutput(errors, longestOutput);
   // 1: a file changed while it was read.
   if (code > 1)
     throw new CaissonError(

@@ -8,11 +8,15 @@ export interface TreeLimits {
   readonly files: number;
 }
 
+/** Of all paths and targets together: the tree is kept in memory, and stored as one text. 50,000 files of a `node_modules` have 4 MB. */
+const mostNameBytes = 32 * 2 ** 20;
+
 export class TreeBuilder {
   readonly #entries = new Map<string, TreeEntry>();
   readonly #files: NodeFiles;
   readonly #limits: TreeLimits;
   bytes = 0;
+  #nameBytes = 0;
 
   constructor(files: NodeFiles, limits: TreeLimits) {
     this.#files = files;
@@ -28,10 +32,11 @@ export class TreeBuilder {
     this.#add({ kind: "symlink", path: cleanPath(path), target });
   }
 
-  async file(path: string, content: Readable, executable: boolean, signal: AbortSignal): Promise<void> {
+  async file(path: string, content: Readable, executable: boolean, signal?: AbortSignal): Promise<void> {
     const clean = cleanPath(path);
     const left = this.#limits.bytes - this.bytes;
-    const { digest, bytes } = await this.#files.put(content, { maxBytes: left, signal }).catch((error: unknown) => {
+    const options = { maxBytes: left, ...(signal === undefined ? {} : { signal }) };
+    const { digest, bytes } = await this.#files.put(content, options).catch((error: unknown) => {
       if (error instanceof CaissonError && error.code === "resource_exhausted" && /has more than/.test(error.message))
         throw tooLarge(this.#limits.bytes);
       throw error;
@@ -56,6 +61,12 @@ export class TreeBuilder {
       throw new CaissonError(
         "too_large",
         `The app has more than ${this.#limits.files} files and directories, the limit. Deploy only what it needs.`,
+      );
+    this.#nameBytes += Buffer.byteLength(entry.path) + (entry.kind === "symlink" ? Buffer.byteLength(entry.target) : 0);
+    if (this.#nameBytes > mostNameBytes)
+      throw new CaissonError(
+        "too_large",
+        `The paths of the app's files have more than ${mostNameBytes} bytes, the limit.`,
       );
     this.#entries.set(entry.path, entry);
   }

@@ -5,6 +5,7 @@ import { pipeline } from "node:stream/promises";
 import { constants, createBrotliCompress, createGzip } from "node:zlib";
 import type { NodeFiles } from "@caisson/protocol";
 import { lookup } from "mrmime";
+import type { Logger } from "pino";
 import type { Site, SiteFile } from "./site.ts";
 
 /** Smaller files are not worth it; larger ones would take a core for seconds. Bytes. */
@@ -12,15 +13,19 @@ const compressible = { least: 1024, most: 8 * 2 ** 20 };
 const textual = /^(text\/|application\/(javascript|json|xml|wasm|manifest\+json|ld\+json|xhtml\+xml)|image\/svg\+xml)/;
 
 /** @returns a function that makes connections to the site, as if a program listened */
-export function siteConnections(site: Site, files: Pick<NodeFiles, "read">): () => Duplex {
+export function siteConnections(site: Site, files: Pick<NodeFiles, "read">, log?: Logger): () => Duplex {
   const server = createServer((request, response) => {
-    answer(request, response, site, files).catch(() => {
+    answer(request, response, site, files).catch((error: unknown) => {
+      // Otherwise the visitor has disconnected.
+      if (!response.destroyed) log?.warn({ err: error }, "a file of a static site could not be sent");
       if (!response.headersSent) response.writeHead(500).end("The file could not be read.\n");
       else response.destroy();
     });
   });
   return () => {
     const [ours, theirs] = duplexPair();
+    // Otherwise a visitor who disconnects leaves the file open.
+    ours.once("close", () => theirs.destroy());
     server.emit("connection", theirs);
     return ours;
   };

@@ -2,6 +2,7 @@
 import type { Duplex } from "node:stream";
 import type { RuntimeConfig } from "@caisson/api";
 import { CaissonError, type NodeFiles } from "@caisson/protocol";
+import type { Logger } from "pino";
 import type { RevisionContents } from "../contents.ts";
 import { within } from "../program.ts";
 import { siteConnections } from "./answer.ts";
@@ -12,6 +13,7 @@ export interface StaticOptions {
   readonly runtime: Extract<RuntimeConfig, { type: "static" }>;
   readonly contents: RevisionContents;
   readonly files: Pick<NodeFiles, "read">;
+  readonly log: Logger;
 }
 
 export class StaticBackend {
@@ -62,7 +64,7 @@ export class StaticBackend {
   }
 
   async #read(): Promise<() => Duplex> {
-    const { contents, files, revisionId, runtime } = this.#options;
+    const { contents, files, revisionId, runtime, log } = this.#options;
     const { tree } = await contents.of(revisionId);
     const root = within(runtime.cwd);
     if (root !== "" && !tree.some(({ path }) => path === root))
@@ -70,7 +72,7 @@ export class StaticBackend {
         "invalid_argument",
         `The directory ${JSON.stringify(root.slice(0, 200))} of the static site is not among the files.`,
       );
-    return siteConnections(new Site(tree, root, runtime.spa ?? false), files);
+    return siteConnections(new Site(tree, root, runtime.spa ?? false), files, log.child({ revision: revisionId }));
   }
 
   async close(): Promise<void> {

@@ -52,23 +52,25 @@ export class Site {
 
   /** Follows symbolic links that stay within the app. */
   #entry(name: string): TreeEntry | undefined {
-    let parts = [...(this.#root === "" ? [] : this.#root.split("/")), ...name.split("/")].filter((part) => part !== "");
-    for (let links = 0; links < mostLinks; links++) {
-      const at = parts.findIndex(
-        (_, index) => this.#entries.get(parts.slice(0, index + 1).join("/"))?.kind === "symlink",
-      );
-      if (at === -1) return this.#entries.get(parts.join("/"));
-      const link = this.#entries.get(parts.slice(0, at + 1).join("/"));
-      if (link?.kind !== "symlink" || link.target.startsWith("/")) return undefined;
-      const next = parts.slice(0, at);
-      for (const part of [...link.target.split("/"), ...parts.slice(at + 1)]) {
-        if (part === "" || part === ".") continue;
-        if (part !== "..") next.push(part);
-        else if (next.pop() === undefined) return undefined;
+    // The next name is the last one.
+    const names = `${this.#root}/${name}`.split("/").toReversed();
+    let path: string[] = [];
+    let links = 0;
+    for (let part = names.pop(); part !== undefined; part = names.pop()) {
+      if (part === "" || part === ".") continue;
+      if (part === "..") {
+        if (path.pop() === undefined) return undefined;
+        continue;
       }
-      parts = next;
+      const next = [...path, part];
+      const entry = this.#entries.get(next.join("/"));
+      // Every parent is an entry: a long path that does not exist ends here.
+      if (entry === undefined) return undefined;
+      if (entry.kind !== "symlink") path = next;
+      else if (entry.target.startsWith("/") || ++links > mostLinks) return undefined;
+      else names.push(...entry.target.split("/").toReversed());
     }
-    return undefined;
+    return this.#entries.get(path.join("/"));
   }
 }
 

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { request, type IncomingHttpHeaders } from "node:http";
 import { Readable } from "node:stream";
+import { finished } from "node:stream/promises";
 import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
@@ -33,6 +35,7 @@ const tree: TreeEntry[] = [
   { kind: "symlink", path: "dist/link", target: "sub/../about.html" },
   { kind: "symlink", path: "dist/out", target: "../../../etc/passwd" },
   { kind: "symlink", path: "dist/loop", target: "loop" },
+  { kind: "symlink", path: "dist/dir", target: "./sub" },
 ];
 const files = {
   read: async (wanted: string, range = { first: 0, last: Infinity }) => {
@@ -65,6 +68,7 @@ test("paths lead to files, and to nothing outside of the site", async () => {
   assert.deepEqual(await short("/sub?x=1"), [308, "/sub/?x=1"]);
   assert.deepEqual(await short("//sub"), [308, "/sub/"]);
   assert.deepEqual(await short("/sub/"), [200, "sub"]);
+  assert.deepEqual(await short("/dir/"), [200, "sub"]);
   for (const path of ["/none", "/../secret.txt", "/%2e%2e/secret.txt", "/out", "/loop", "/%zz", "/%00", "/app.js/"])
     assert.deepEqual(await short(path), [404, "nothing"], path);
   assert.deepEqual(await short("/some/route", {}, { spa: true }), [200, "home"]);
@@ -88,6 +92,18 @@ test("text is compressed as the client accepts it", async () => {
   assert.deepEqual([plain.headers["content-encoding"], plain.headers["content-length"]], [undefined, "5000"]);
   assert.match(plain.headers["content-type"]!, /javascript/);
   assert.equal((await get("/data.bin", { "accept-encoding": "br" })).headers["content-encoding"], undefined);
+});
+
+test("a visitor who disconnects leaves no file open", async () => {
+  const endless = new Readable({ read: () => void endless.push(Buffer.alloc(65_536)) });
+  const connect = siteConnections(new Site(tree, "dist", false), { read: async () => endless });
+  const stream = connect();
+  stream.write("GET /data.bin HTTP/1.1\r\nhost: a\r\n\r\n");
+  await once(stream, "readable");
+  stream.destroy();
+  // It ends with an error as well: it was not read to its end.
+  await finished(endless, { signal: AbortSignal.timeout(60_000) }).catch(() => undefined);
+  assert.equal(endless.destroyed, true);
 });
 
 test("ranges", async () => {

@@ -1,0 +1,140 @@
+/** Deployments of static sites: a real database and real images, no machines. */
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { after, afterEach, before, test } from "node:test";
+import { DirectoryBlobs, LocalFiles, LocalLayers } from "@caisson/layers";
+import { configSchema, type TreeEntry } from "@caisson/protocol";
+import { HostNode, until } from "@caisson/testing";
+import { pino } from "pino";
+import { appsService, appsSlice } from "../apps/index.ts";
+import { createSealer } from "../kernel/sealing.ts";
+import { revisionsService, revisionsSlice, type RevisionRow, type RevisionsService } from "../revisions/index.ts";
+import { RevisionContents } from "../serving/contents.ts";
+import { Resolver } from "../serving/resolver.ts";
+import { Serving } from "../serving/serving.ts";
+import { openSlices, type TestSlices } from "../testing/slices.ts";
+import { Workloads } from "../workloads/workloads.ts";
+import { Deployments } from "./deployments.ts";
+
+const log = pino({ level: "silent" });
+const config = configSchema.parse({});
+const egress = { policy: {}, secrets: [] };
+let opened: TestSlices;
+let node: HostNode;
+let revisions: RevisionsService;
+let contents: RevisionContents;
+let serving: Serving;
+let deployments: Deployments;
+let app: { id: string; org_id: string };
+
+before(async () => {
+  opened = await openSlices({ database: "SQLite", slices: [appsSlice, revisionsSlice] });
+  const { home, db, services, org } = opened;
+  const layers = new LocalLayers(join(home, "layers"), new DirectoryBlobs(join(home, "blobs")));
+  node = new HostNode("no machine is started", layers, new LocalFiles(join(home, "files")));
+  await node.start();
+  const apps = services.use(appsService);
+  revisions = services.use(revisionsService);
+  contents = new RevisionContents({ db, sealer: createSealer(Buffer.alloc(32, 1)), node });
+  const workloads = new Workloads({ node, log });
+  const resolver = new Resolver(apps, revisions);
+  serving = new Serving({ config, node, workloads, apps, revisions, contents, resolver, log });
+  const build = { config, node, workloads, revisions, log };
+  const orgSlug = () => Promise.resolve(org.slug);
+  deployments = new Deployments({ config, node, apps, revisions, contents, serving, build, orgSlug, log });
+  app = { id: randomUUID(), org_id: org.id };
+  await db
+    .insertInto("apps")
+    .values({ ...app, slug: "one", labels: "{}", config: "{}", created_at: 1, updated_at: 1, deleted_at: null })
+    .execute();
+});
+afterEach(() => deployments.close());
+after(async () => {
+  await serving.close();
+  await opened.close();
+});
+
+/** @param cwd directory of the site; a missing one makes the revision fail when it is to become healthy */
+const create = (cwd = "") =>
+  revisions.create({
+    app,
+    config: { runtime: { type: "static", cwd } },
+    layers: [],
+    env: [],
+    labels: {},
+    production: true,
+    preview: true,
+    retention: "auto",
+  });
+
+async function files(): Promise<TreeEntry[]> {
+  const content = await node.files.put(Readable.from([Buffer.from("home")]), { maxBytes: 100 });
+  return [{ kind: "file", path: "index.html", executable: false, ...content }];
+}
+
+const ended = (id: string) =>
+  until(60_000, "the end of the deployment", async () => {
+    const row = (await revisions.get(id))!;
+    return row.status === "succeeded" || row.status === "failed" ? row : undefined;
+  });
+const served = async () => (await revisions.timelines.find(app.id, "production"))?.revision_id;
+
+let first: RevisionRow;
+
+test("a revision serves all its timelines, and a cancellation that comes too late takes nothing from it", async () => {
+  first = await create();
+  await deployments.begin(first, { tree: await files(), egress });
+  const row = await ended(first.id);
+  assert.deepEqual([row.status, row.failure_message], ["succeeded", null]);
+  assert.deepEqual(
+    (await revisions.timelines.of(first.id)).map(({ key }) => key),
+    ["production", `preview/${first.id}`],
+  );
+  await until(10_000, "the deployment", () => (deployments.running === 0 ? true : undefined));
+  deployments.cancel(first.id);
+  // When a later one has given back everything, this one would have as well.
+  const next = await create();
+  await contents.store(next.id, { tree: [], egress });
+  deployments.cancel(next.id);
+  assert.equal((await ended(next.id)).failure_reason, "cancelled");
+  await until(10_000, "no files", async () => ((await contents.find(next.id)) === undefined ? true : undefined));
+  assert.equal((await contents.find(first.id))?.files, true);
+  assert.deepEqual(await node.files.images(), [first.id]);
+});
+
+test("a revision that does not become healthy serves nowhere, and nothing of it is left", async () => {
+  const revision = await create("missing");
+  await deployments.begin(revision, { tree: await files(), egress });
+  const row = await ended(revision.id);
+  assert.match(row.failure_message!, /"missing".* is not among the files/);
+  assert.deepEqual(await revisions.timelines.of(revision.id), []);
+  assert.equal(await served(), first.id);
+  await until(10_000, "no files", async () => ((await contents.find(revision.id)) === undefined ? true : undefined));
+  assert.deepEqual(await node.files.images(), [first.id]);
+});
+
+test("after a restart: what has its files goes on, the rest fails, and what belongs to another node is left alone", async () => {
+  const [stored, collecting, cancelled, elsewhere] = [await create(), await create(), await create(), await create()];
+  const tree = await files();
+  await contents.store(stored.id, { tree, egress });
+  await contents.store(collecting.id, { tree: [], egress });
+  for (const { id } of [cancelled, elsewhere]) await contents.store(id, { tree, egress });
+  await opened.db
+    .updateTable("revisions")
+    .set({ cancellation_requested_at: 1 })
+    .where("id", "=", cancelled.id)
+    .execute();
+  await opened.db
+    .updateTable("revision_contents")
+    .set({ node_id: "another" })
+    .where("revision_id", "=", elsewhere.id)
+    .execute();
+  await deployments.resume();
+  assert.equal((await ended(stored.id)).status, "succeeded");
+  assert.equal(await served(), stored.id);
+  assert.match((await ended(collecting.id)).failure_message!, /before it had all files/);
+  assert.equal((await ended(cancelled.id)).failure_reason, "cancelled");
+  assert.equal((await revisions.get(elsewhere.id))?.status, "queued");
+});
