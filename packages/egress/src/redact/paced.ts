@@ -11,17 +11,25 @@ export class Paced {
   readonly #rewriter: Rewriter;
   readonly #patience: number;
   readonly #give: (pieces: readonly Buffer[]) => void;
+  readonly #failed: (error: Error) => void;
   #reading = true;
   #pause: NodeJS.Timeout | undefined;
 
   /**
    * @param patience milliseconds without a byte that count as a pause
    * @param give takes what goes on; may call `pause`
+   * @param failed gets what the rewriter or `give` throws after a pause, where no caller could catch it
    */
-  constructor(rewriter: Rewriter, patience: number, give: (pieces: readonly Buffer[]) => void) {
+  constructor(
+    rewriter: Rewriter,
+    patience: number,
+    give: (pieces: readonly Buffer[]) => void,
+    failed: (error: Error) => void,
+  ) {
     this.#rewriter = rewriter;
     this.#patience = patience;
     this.#give = give;
+    this.#failed = failed;
   }
 
   push(chunk: Buffer): void {
@@ -52,7 +60,14 @@ export class Paced {
 
   #watch(): void {
     clearTimeout(this.#pause);
-    if (this.#reading && this.#rewriter.waits)
-      this.#pause = setTimeout(() => this.#give(this.#rewriter.idle()), this.#patience);
+    if (this.#reading && this.#rewriter.waits) this.#pause = setTimeout(() => this.#paused(), this.#patience);
+  }
+
+  #paused(): void {
+    try {
+      this.#give(this.#rewriter.idle());
+    } catch (error) {
+      this.#failed(error as Error);
+    }
   }
 }

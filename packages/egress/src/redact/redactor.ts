@@ -16,9 +16,9 @@ interface Replacement {
 }
 
 /**
- * `text`: the last token is held back until it is complete. `sized`: the same, and lengths do not change. `messages`: each with its length before it, see `MessageRewriter`. `unknown`: held
- * bytes are given out by `idle` in any place, since the other side may be waiting for them; lengths do not change, since the protocol may
- * count the bytes.
+ * `text`: the last token is held back until it is complete. `sized`: the same, and lengths do not change. `messages`: each with its length
+ * before it, see `MessageRewriter`. `unknown`: held bytes are given out by `idle` in any place, since the other side may be waiting for
+ * them; lengths do not change, since the protocol may count the bytes.
  */
 export type StreamKind = "text" | "sized" | "messages" | "unknown";
 
@@ -42,6 +42,7 @@ export interface Redactor {
 
 /** A value was found where nothing may be rewritten. */
 export class SecretReturned extends Error {
+  readonly rule = "secret-returned";
   constructor() {
     super(
       "The answer holds the value of a secret, and this host is not one that the secret is for. The proxy ended the connection. Remove the value at the host, or add the host to the secret's `hosts`.",

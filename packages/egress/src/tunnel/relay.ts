@@ -75,7 +75,7 @@ export function forward(from: Duplex, to: Duplex, { moved, carried, rewriter, ju
     from.pause();
     searched?.pause();
   };
-  const searched = rewriter && new Paced(rewriter, tokenPatience, give);
+  const searched = rewriter && new Paced(rewriter, tokenPatience, give, (error) => from.destroy(error));
   const take = (chunk: Buffer): void => {
     if (!to.writable || judged?.(chunk) === false) return;
     moved();

@@ -1,5 +1,6 @@
 /** Refusals and failures of requests, and the answers that explain them to the guest. */
 import type { HeaderList } from "@caisson/http1";
+import { SecretReturned } from "../../redact/redactor.ts";
 import { SecretRefused } from "../../secrets/substitute.ts";
 import { UpstreamFailure } from "../../upstream/failure.ts";
 import type { GuestReply } from "./guest.ts";
@@ -12,7 +13,6 @@ export type RefusalRule =
   | "upgrade-refused"
   | "malformed-request"
   | "unreadable-response"
-  | "secret-returned"
   | "body-timeout"
   | "too-many-requests"
   | "byte-budget";
@@ -49,6 +49,8 @@ export interface Outcome {
 export function outcomeOf(error: unknown): Outcome {
   if (error instanceof SecretRefused)
     return { status: 403, rule: error.rule, verdict: "refused", message: error.message };
+  if (error instanceof SecretReturned)
+    return { status: 502, rule: error.rule, verdict: "refused", message: error.message };
   if (error instanceof RequestRefused)
     return { status: error.status, rule: error.rule, verdict: "refused", message: error.message };
   if (error instanceof UpstreamFailure) {

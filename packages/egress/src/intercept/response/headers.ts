@@ -13,11 +13,14 @@ const ofEncodedBody = new Set(["content-encoding", "content-length"]);
  */
 const ofUnredactedBody = new Set(["content-md5", "digest", "content-digest", "repr-digest"]);
 
+/** What a proxy forwards. `host` has no meaning in a response. Alternative services are other protocols and hosts that the sandbox cannot reach. */
+export function forwardable(headers: HeaderList): HeaderList {
+  return endToEnd(headers).filter(([name]) => name !== "host" && name !== "alt-svc");
+}
+
 /** @param decoded whether the body was decoded (Content-Encoding) */
 export function responseHeaders(headers: HeaderList, redactor: Redactor, decoded = false): HeaderList {
-  const kept = endToEnd(headers)
-    // `host` has no meaning in a response. Alternative services are other protocols and hosts that the sandbox cannot reach.
-    .filter(([name]) => name !== "host" && name !== "alt-svc")
+  const kept = forwardable(headers)
     // No request asks this host for a range.
     .filter(([name]) => !(redactor.active && name === "accept-ranges"))
     .filter(([name]) => !(decoded && ofEncodedBody.has(name)))

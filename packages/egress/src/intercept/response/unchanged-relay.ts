@@ -2,17 +2,12 @@
  * Relays a response of an upstream that no secret is for, byte for byte: lengths, ranges, encodings and digests stay. It is only searched,
  * also inside its compression, because another host may have got a value from one that the secret is for. A hit ends the exchange.
  */
-import { endToEnd, headerValue, listValue, type HeaderList } from "@caisson/http1";
+import { headerValue, listValue, type HeaderList } from "@caisson/http1";
 import { createDecoder, knownEncodings, type Decoder } from "../../redact/decode.ts";
 import { Paced, tokenPatience } from "../../redact/paced.ts";
-import type { Rewriter } from "../../redact/rewriter.ts";
-import { SecretReturned, type Redactor } from "../../redact/redactor.ts";
-import { UpstreamFailure } from "../../upstream/failure.ts";
-import type { UpstreamCall } from "../../upstream/request.ts";
-import type { GuestReply } from "../model/guest.ts";
-import { RequestRefused } from "../model/outcome.ts";
-import type { Relay } from "./relay.ts";
-import { hasTransferEncoding } from "./unreadable.ts";
+import { SecretReturned } from "../../redact/redactor.ts";
+import { forwardable } from "./headers.ts";
+import { Relay } from "./relay.ts";
 
 /** Bytes of a compressed body that wait until what they decode to has been searched. */
 const mayQueue = 256 * 1024;
@@ -23,14 +18,7 @@ interface Compressed {
   decoded: number | undefined;
 }
 
-export class UnchangedRelay implements Relay {
-  call: UpstreamCall | undefined;
-  bytesIn = 0;
-  status = 0;
-  readonly #method: string;
-  readonly #redactor: Redactor;
-  readonly #reply: GuestReply;
-  readonly #done: (error?: Error) => void;
+export class UnchangedRelay extends Relay {
   #searched: Paced | undefined;
   #decoder: Decoder | undefined;
   #inside: Paced | undefined;
@@ -45,32 +33,19 @@ export class UnchangedRelay implements Relay {
   /** A body that came in one piece goes on when all of it has been searched. */
   #length = 0;
   #whole: Buffer[] | undefined;
-  #over = false;
 
-  /** @param done called once, with an error when the response did not come whole */
-  constructor(method: string, redactor: Redactor, reply: GuestReply, done: (error?: Error) => void) {
-    this.#method = method;
-    this.#redactor = redactor;
-    this.#reply = reply;
-    this.#done = done;
-    reply.onDrain(() => this.#flow());
+  protected drained(): void {
+    this.#flow();
   }
 
-  head(status: number, headers: HeaderList, ended: boolean): void {
-    if (this.#over) return;
-    this.status = status;
-    const bodyless = ended || this.#method === "HEAD" || status === 204 || status === 304;
-    // This header is not forwarded, so the guest would take the encoded bytes for the body.
-    if (!bodyless && hasTransferEncoding(headers))
-      return this.fail(
-        new RequestRefused(502, "unreadable-response", "The response has a Transfer-Encoding that was not requested."),
-      );
+  protected takeHead(headers: HeaderList, bodyless: boolean): void {
+    const { status } = this;
     const forwarded = this.#check(headers);
     const begin = (): void => {
       this.#begin = undefined;
-      this.#reply.head(status, forwarded, { ended: bodyless });
+      this.reply.head(status, forwarded, { ended: bodyless });
     };
-    if (bodyless || !this.#redactor.active) return begin();
+    if (bodyless || !this.redactor.active) return begin();
     const length = headerValue(headers, "content-length");
     if (length === undefined) begin();
     else [this.#begin, this.#length] = [begin, Number(length)];
@@ -80,68 +55,45 @@ export class UnchangedRelay implements Relay {
     if (encodings?.length === 1 && listValue(headers, "content-range") === "" && status !== 206) this.#look(encodings);
   }
 
-  data(chunk: Buffer): void {
-    if (this.#over) return;
-    if (this.status === 0)
-      return this.fail(new UpstreamFailure("upstream-protocol", "The upstream sent a body before its head"));
+  protected takeData(chunk: Buffer): void {
     if (this.#begin !== undefined && chunk.length === this.#length) this.#whole = [];
-    this.bytesIn += chunk.length;
     if (this.#searched === undefined) this.#give(chunk);
-    else this.#guarded(() => this.#searched!.push(chunk));
+    else this.#searched.push(chunk);
   }
 
-  end(trailers: HeaderList): void {
-    if (this.#over) return;
-    if (this.status === 0)
-      return this.fail(new UpstreamFailure("upstream-protocol", "The upstream ended its response before it began"));
-    this.#guarded(() => {
-      this.#trailers = this.#check(trailers);
-      this.#searched?.end();
-      if (this.#decoder === undefined) this.#finish();
-      else this.#decoder.input.end();
-    });
+  protected takeEnd(trailers: HeaderList): void {
+    this.#trailers = this.#check(trailers);
+    this.#searched?.end();
+    if (this.#decoder === undefined) this.#finish();
+    else this.#decoder.input.end();
   }
 
-  fail(error: Error): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#release();
-    this.call?.abort(error);
-    this.#done(error);
-  }
-
-  /**
-   * The fields that a proxy forwards. `host` has no meaning in a response, and alternative services cannot be reached.
-   * @throws RequestRefused when a value is in one of them
-   */
+  /** @throws SecretReturned when a value is in one of the fields */
   #check(headers: HeaderList): HeaderList {
-    if (this.#redactor.active && this.#redactor.finds(headers.flat().join("\n"))) throw returned();
-    const forwarded = endToEnd(headers).filter(([name]) => name !== "host" && name !== "alt-svc");
+    if (this.redactor.active && this.redactor.finds(headers.flat().join("\n"))) throw new SecretReturned();
     // From a forward proxy that the program has chosen itself.
     const challenge = this.status === 407 ? headers.filter(([name]) => name === "proxy-authenticate") : [];
-    return [...forwarded, ...challenge];
+    return [...forwardable(headers), ...challenge];
   }
 
   #look(encodings: readonly string[]): void {
-    const { input, output } = (this.#decoder = createDecoder(encodings, () => this.#guarded(() => this.#lookNoMore())));
+    const { input, output } = (this.#decoder = createDecoder(encodings, () => this.guarded(() => this.#lookNoMore())));
     this.#inside = this.#paced((pieces) => {
       for (const { length } of pieces) this.#cleared += length;
       this.#letGo();
     });
     output.on("data", (chunk: Buffer) => {
       this.#decoded += chunk.length;
-      if (!this.#over) this.#guarded(() => this.#inside?.push(chunk));
+      if (this.over) return;
+      this.guarded(() => this.#inside?.push(chunk));
     });
-    output.on("end", () => {
-      if (this.#over) return;
-      this.#guarded(() => this.#lookNoMore());
-    });
+    output.on("end", () => this.guarded(() => this.#lookNoMore()));
     input.on("drain", () => this.#flow());
   }
 
   /** The body has ended, or it is not what its header says: a program gets no more out of it than the search did. */
   #lookNoMore(): void {
-    if (this.#over || this.#decoder === undefined) return;
+    if (this.over || this.#decoder === undefined) return;
     this.#decoder = undefined;
     this.#inside?.end();
     for (const { bytes } of this.#queue.splice(0)) this.#give(bytes);
@@ -160,7 +112,7 @@ export class UnchangedRelay implements Relay {
         this.#queued += bytes.length;
         input.write(bytes, () => {
           waiting.decoded = this.#decoded;
-          if (!this.#over) this.#letGo();
+          if (!this.over) this.#letGo();
         });
       }
     }
@@ -173,14 +125,14 @@ export class UnchangedRelay implements Relay {
       this.#queued -= bytes.length;
       this.#give(bytes);
     }
-    if (this.#queued <= mayQueue) this.#flow();
+    this.#flow();
   }
 
   #give(bytes: Buffer): void {
-    if (this.#over) return;
+    if (this.over) return;
     if (this.#whole !== undefined) return void this.#whole.push(bytes);
     this.#begin?.();
-    if (!this.#reply.write(bytes)) this.#stop();
+    if (!this.reply.write(bytes)) this.#stop();
   }
 
   #stop(): void {
@@ -189,54 +141,27 @@ export class UnchangedRelay implements Relay {
   }
 
   #flow(): void {
-    if (this.#over || this.#queued > mayQueue || this.#decoder?.input.writableNeedDrain === true) return;
+    const full = this.#queued > mayQueue || this.#decoder?.input.writableNeedDrain === true;
+    if (this.over || full) return;
     this.call?.resume();
     this.#searched?.resume();
   }
 
   #finish(): void {
     this.#begin?.();
-    for (const bytes of this.#whole ?? []) this.#reply.write(bytes);
-    this.#reply.end(this.#trailers!);
-    this.#over = true;
-    this.#release();
-    this.#done();
-  }
-
-  /** An upstream may also send more than Node is willing to write; the exchange fails then. */
-  #guarded(step: () => void): void {
-    try {
-      step();
-    } catch (error) {
-      this.fail(error instanceof SecretReturned ? returned() : (error as Error));
-    }
+    for (const bytes of this.#whole ?? []) this.reply.write(bytes);
+    this.reply.end(this.#trailers!);
+    this.complete();
   }
 
   #paced(give: (pieces: readonly Buffer[]) => void): Paced {
-    const rewriter = this.#redactor.watch();
-    const idle = (): Buffer[] => {
-      // Called by a timer, where nobody would catch what it throws.
-      let pieces: Buffer[] = [];
-      this.#guarded(() => (pieces = rewriter.idle()));
-      return pieces;
-    };
-    const watched: Rewriter = {
-      push: (chunk) => rewriter.push(chunk),
-      end: () => rewriter.end(),
-      idle,
-      get waits() {
-        return rewriter.waits;
-      },
-    };
-    return new Paced(watched, tokenPatience, give);
+    return new Paced(this.redactor.watch(), tokenPatience, give, (error) => this.fail(error));
   }
 
-  #release(): void {
+  protected release(): void {
     this.#searched?.stop();
     this.#inside?.stop();
     this.#decoder?.input.destroy();
     this.#queue = [];
   }
 }
-
-const returned = (): RequestRefused => new RequestRefused(502, "secret-returned", new SecretReturned().message);

@@ -56,10 +56,8 @@ export function relayWebSocket({ connection, request, reply, socket, headers, re
       const before = record.secrets;
       record.secrets = () => [...new Set([...before(), ...plan.used])];
     }
-    if (error instanceof SecretRefused)
+    if (error instanceof SecretRefused || error instanceof SecretReturned)
       record.done({ verdict: "refused", rule: error.rule, status: 101, detail: error.message });
-    else if (error instanceof SecretReturned)
-      record.done({ verdict: "refused", rule: "secret-returned", status: 101, detail: error.message });
     else if (error instanceof FrameError)
       record.done({ verdict: "refused", rule: "malformed-frame", status: 101, detail: error.message });
     else record.done({ verdict: "allowed", rule: "allowed", status: 101 });
