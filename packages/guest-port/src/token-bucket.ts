@@ -22,11 +22,26 @@ export class TokenBucket {
    * @returns how many were missing
    */
   take(amount: number, now: number = performance.now()): number {
-    const { burst, perSecond } = this.#rate;
-    this.#tokens = Math.min(burst, this.#tokens + ((now - this.#filledAt) / 1000) * perSecond);
-    this.#filledAt = now;
+    this.#fill(now);
     const missing = Math.max(0, amount - this.#tokens);
     this.#tokens = Math.max(0, this.#tokens - amount);
     return missing;
+  }
+
+  /**
+   * Takes tokens if there are enough, and none otherwise.
+   * @returns whether there were enough
+   */
+  takeWhole(amount: number, now: number = performance.now()): boolean {
+    this.#fill(now);
+    if (this.#tokens < amount) return false;
+    this.#tokens -= amount;
+    return true;
+  }
+
+  #fill(now: number): void {
+    const { burst, perSecond } = this.#rate;
+    this.#tokens = Math.min(burst, this.#tokens + ((now - this.#filledAt) / 1000) * perSecond);
+    this.#filledAt = now;
   }
 }

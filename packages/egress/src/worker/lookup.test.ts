@@ -25,6 +25,8 @@ before(async () => {
       if (name === "gone.test") return undefined;
       if (type === 33 && name.startsWith("_mongodb._tcp.")) return [srv("a.db.test"), srv("b.db.test")];
       if (type === 16 && name === "api.test") return [text(`key=${secret.value}`)];
+      if (type === 16 && name === "parts.test")
+        return [Buffer.concat([text(secret.value.slice(0, 9)), text(secret.value.slice(9))])];
       if (type === 16 && name === "long.test") return Array.from({ length: 5 }, () => text("x".repeat(90)));
       if (type === 16) return [Buffer.concat([text("v=spf1 -all"), text("second")]), text("third")];
       return type === 15 ? [Buffer.concat([number(10), labels("mx.db.test")])] : [];
@@ -111,7 +113,18 @@ test("without a list every public name is answered, and internal names are not",
 
 test("a value in a record does not come back", async () => {
   assert.deepEqual(await look(listed, "api.test", "TXT"), { status: 403, records: [] });
+  assert.deepEqual(await look(free, "parts.test", "TXT"), { status: 403, records: [] });
   await listed.refusal("secret-returned");
+});
+
+test("the question is for the name that was checked, however it was written", async () => {
+  for (const [written, asked] of [
+    ["\uff24\uff22.test", "db.test TXT"],
+    ["_X-1._TCP.DB.test.", "_x-1._tcp.db.test TXT"],
+  ] as const) {
+    assert.equal((await look(listed, written, "TXT")).status, 200);
+    assert.ok(names.questions.includes(asked), names.questions.join("\n"));
+  }
 });
 
 test("a flood of questions is limited for the sandbox alone", async () => {

@@ -38,7 +38,8 @@ export async function answerLookup(
   try {
     if (!isRecordType(type)) return answer("refused", "malformed-target", "no such type of records");
     // The labels before the name that belong to a service (RFC 2782), to a policy for mail or to a proof of ownership.
-    const host = canonicalHost(name.replace(/^(?:_[a-z0-9-]+\.)+/i, ""));
+    const service = /^(?:_[a-z0-9-]+\.)*/i.exec(name)![0];
+    const host = canonicalHost(name.slice(service.length));
     if (host?.kind !== "name") return answer("refused", "malformed-target", "not a hostname");
     if (!sandbox.policy.allowsName(host))
       return answer("refused", "host-not-allowed", `The network policy of this sandbox does not allow ${host.text}.`);
@@ -48,10 +49,13 @@ export async function answerLookup(
     const addresses = await sandbox.resolve(host, 53, left.signal);
     if (!addresses.ok && addresses.rule === "internal-address")
       return answer("refused", addresses.rule, addresses.detail);
-    const found = await sandbox.lookUp(name, type, left.signal);
+    // The name that was checked, and not what a name server or a library may take its other forms for.
+    const found = await sandbox.lookUp(service + host.text, type, left.signal);
     if (!found.ok) return answer(found.absent ? "absent" : "failed", found.rule, found.detail);
     const body = JSON.stringify(found.records);
-    if (sandbox.redactor.active && sandbox.redactor.finds(body))
+    // Programs put the parts of a text together, which have 255 bytes at most.
+    const texts = found.records.map((record) => ("texts" in record ? record.texts.join("") : ""));
+    if (sandbox.redactor.active && sandbox.redactor.finds([body, ...texts].join("\n")))
       return answer("refused", "secret-returned", "The records hold the value of a secret.");
     answer("answered", "allowed", `${found.records.length} records`, body);
   } catch (error) {

@@ -1,5 +1,6 @@
 /** Everything the proxy holds for one sandbox. */
 import type { SecureContext } from "node:tls";
+import { type Rate, TokenBucket } from "@caisson/guest-port";
 import type { EgressAttachment, EgressEvent } from "@caisson/protocol";
 import { compilePolicy, type Host, type Policy } from "@caisson/policy";
 import type { Authority } from "../authority/authority.ts";
@@ -52,7 +53,7 @@ const maxBudgets = 10_000;
 export const maxExchanges = 512;
 
 /** Questions for records: as many at once, and in each second after that. */
-const lookupRate = { burst: 100, perSecond: 20 } as const;
+const lookupRate: Rate = { burst: 100, perSecond: 20 };
 
 export async function createSandbox(attachment: EgressAttachment, shared: Shared): Promise<Sandbox> {
   const policy = compilePolicy(attachment.policy);
@@ -60,6 +61,7 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
   const authority = await createSandboxAuthority(shared.authoritySeed, attachment.sandboxId);
   const recorder = createRecorder(shared.deliver);
   const lookups = limiter(maxLookups);
+  const questions = new TokenBucket(lookupRate);
   const spent = new Map<string, number>();
   const contexts = new Map<string, SecureContext>();
   const trustFor = (host: Host, port: number): SecureContext | undefined => {
@@ -80,7 +82,7 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
     origins: new Origins(shared.dialing, trustFor),
     trustFor,
     lookUp: (name, type, signal) => lookups(() => shared.resolver.records(name, type), signal),
-    mayLookUp: bucket(lookupRate),
+    mayLookUp: () => questions.takeWhole(1),
     shared,
     flush: () => recorder.flush(),
     resolve: (host, port, signal) => lookups(() => shared.resolver.resolve(host, port), signal),
@@ -106,19 +108,6 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
       else return false;
       return total <= budget;
     },
-  };
-}
-
-/** @returns takes a token from a bucket; false when there is none */
-function bucket({ burst, perSecond }: { readonly burst: number; readonly perSecond: number }): () => boolean {
-  let [tokens, at] = [burst, performance.now()];
-  return () => {
-    const now = performance.now();
-    tokens = Math.min(burst, tokens + ((now - at) / 1000) * perSecond);
-    at = now;
-    if (tokens < 1) return false;
-    tokens--;
-    return true;
   };
 }
 
