@@ -8,6 +8,7 @@ import { startHarness, startHttps, startTcp, type Harness } from "../testing/har
 import { ask } from "../testing/talk.ts";
 import type { UpstreamFailure } from "./failure.ts";
 import { callHttp1 } from "./http1.ts";
+import { Http1Clients } from "./http1-clients.ts";
 import { Origins } from "./origins.ts";
 import { createUpstreamTrust } from "./trust.ts";
 
@@ -106,4 +107,24 @@ test("early answers do not prolong the wait for the real one", async () => {
   );
   assert.equal((failure as UpstreamFailure).rule, "upstream-timeout");
   origins.destroy();
+});
+
+test("a request that undici refuses leaves no connection behind", async () => {
+  let ended = 0;
+  class Counted extends Http1Clients {
+    override end(...connection: Parameters<Http1Clients["end"]>): void {
+      ended++;
+      super.end(...connection);
+    }
+  }
+  const clients = new Counted("http", { connect: () => Promise.reject(new Error("not asked for")), patience: 1000 });
+  const refused = await new Promise<Error>((resolve, reject) => {
+    const answered = (): void => reject(new Error("there was an answer"));
+    const handler = { head: answered, data: answered, end: answered, fail: resolve };
+    callHttp1(clients, { method: "GET", target: "no slash", authority: "api.test", headers: [] }, handler);
+  });
+  assert.match(refused.message, /path/);
+  assert.equal(ended, 1);
+  clients.destroy();
+  assert.equal(ended, 1);
 });

@@ -10,6 +10,8 @@ export function callHttp1(connections: Http1Clients, request: UpstreamRequest, h
   let controller: Dispatcher.DispatchController | undefined;
   let paused = false;
   let over = false;
+  /** Before that undici may refuse the request. The connection was then not used, and does not come back by itself. */
+  let dispatched = false;
   /** The answer's body has neither a length nor chunks. */
   let unbounded = false;
   const connection = connections.take();
@@ -60,7 +62,11 @@ export function callHttp1(connections: Http1Clients, request: UpstreamRequest, h
           new UpstreamFailure("upstream-protocol", "The upstream switched to a protocol that was not requested"),
         );
       }),
-    onResponseError: (_, error) => finish(() => handler.fail(error)),
+    onResponseError: (_, error) =>
+      finish(() => {
+        if (!dispatched && controller === undefined) connections.end(connection, error);
+        handler.fail(error);
+      }),
   };
   connection.client.dispatch(
     {
@@ -72,6 +78,7 @@ export function callHttp1(connections: Http1Clients, request: UpstreamRequest, h
     },
     requestHandler,
   );
+  dispatched = true;
   return {
     pause: () => {
       paused = true;

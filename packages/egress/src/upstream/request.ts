@@ -4,9 +4,9 @@ import type { HeaderList } from "@caisson/http1";
 
 export interface UpstreamRequest {
   readonly method: string;
-  /** Path and query. */
+  /** Path and query, `*`, or for a forward proxy a URL. */
   readonly target: string;
-  /** Canonical host, with the port unless it is the scheme's own. */
+  /** Canonical host, with the port unless it is the scheme's own; where a request may name any host, what it names. */
   readonly authority: string;
   /** Lower-case names; no connection headers, no `host`. May hold `content-length`. */
   readonly headers: HeaderList;

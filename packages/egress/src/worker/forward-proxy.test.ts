@@ -87,6 +87,11 @@ test("absolute targets reach the proxy as they are, with the credentials and the
   });
   assert.equal(fetched.text, "fetched http://deb.test/debian/Release?a=b");
   assert.equal(asked[1]!.headers.host, "deb.test");
+  const capital = await askOver(await free.guest.connect("proxy.test:3128"), "deb.test", {
+    path: "HTTP://deb.test/Release",
+    headers: { "proxy-authorization": basic },
+  });
+  assert.equal(capital.text, "fetched http://deb.test/Release");
 });
 
 test("another Host on a connection is nobody's concern without a list", async () => {

@@ -13,7 +13,7 @@ import { requestHeaders } from "../request/headers.ts";
 export interface Substitution {
   readonly connection: HttpConnection;
   readonly request: GuestRequest;
-  /** As checked; `target` is path and query, or `*`. */
+  /** As checked. */
   readonly head: RequestHead;
   readonly record: RequestRecord;
   readonly bodyBudget: BodyBudget;
@@ -58,7 +58,7 @@ export async function substituteRequest({
         reads: vault.learns(host),
         bodyLength: body.length,
         websocket,
-        proxied: !substituted.target.startsWith("/"),
+        proxied: /^https?:/i.test(substituted.target),
       }),
       ...(body.stream !== undefined && {
         body: body.stream.on("data", (chunk: Buffer) => (record.bytesOut += chunk.length)).pause(),

@@ -46,7 +46,8 @@ export function checkRequest(connection: HttpConnection, request: GuestRequest):
   const absolute = /^(https?):\/\/([^/?#]*)(.*)$/i.exec(target);
   if (absolute === null || request.protocol === "h2")
     throw new RequestRefused(400, "malformed-request", "The request target is neither a path nor a URL of this host.");
-  if (unjudged) return { target, authority };
+  // undici takes schemes in small letters only.
+  if (unjudged) return { target: absolute[1]!.toLowerCase() + target.slice(absolute[1]!.length), authority };
   if (absolute[1]!.toLowerCase() !== connection.scheme) {
     throw new RequestRefused(
       403,
