@@ -95,6 +95,11 @@ const routes: Record<string, Route> = {
       })
       .end(body);
   },
+  "/messages": (_, response, key) => {
+    const message = Buffer.from(`key=${key}`);
+    const body = Buffer.concat([Buffer.from([0, 0, 0, 0, message.length]), message]);
+    response.writeHead(200, { "content-type": "application/grpc-web+proto", "content-length": body.length }).end(body);
+  },
   "/br": (_, response, key) =>
     response.writeHead(200, { "content-encoding": "br" }).end(brotliCompressSync(`<${key}>`)),
   "/zstd": (_, response, key) =>
@@ -298,6 +303,13 @@ test("what an approved host stored is clean when it comes back later, and does n
   assert.equal((await ask(harness.guest, "api.test", { path: "/recall" })).text, placeholder);
   assert.equal((await ask(harness.guest, "other.test", { path: "/recall" })).status, 502);
   await harness.refusal("secret-returned");
+});
+
+test("a short body of messages has its length once", async () => {
+  const reply = await get("/messages");
+  assert.equal(reply.rawHeaders.filter((name) => name.toLowerCase() === "content-length").length, 1);
+  assert.equal(Number(reply.headers["content-length"]), reply.body.length);
+  assert.ok(!reply.text.includes(value) && reply.text.includes(placeholder.slice(0, 10)), reply.text);
 });
 
 test("headers about the encoded body go when it is decoded", async () => {

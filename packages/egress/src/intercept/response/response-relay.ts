@@ -57,7 +57,8 @@ export class ResponseRelay extends Relay {
       ? new Paced(this.redactor.stream("messages"), tokenPatience, give, failed)
       : new Paced(this.redactor.stream(long ? "sized" : "text"), textPatience, give, failed);
     if (encodings.length > 0) this.#decode(encodings);
-    if (!messages && !long) this.#dropLength();
+    // Sent with the collected body, or not at all.
+    if (!long) this.#dropLength();
     if (length !== undefined && !long) this.#collected = [];
     else this.reply.head(status, this.#headers, { ended: false });
   }

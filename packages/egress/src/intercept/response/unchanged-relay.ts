@@ -7,10 +7,15 @@ import { createDecoder, knownEncodings, type Decoder } from "../../redact/decode
 import { Paced, tokenPatience } from "../../redact/paced.ts";
 import { SecretReturned } from "../../redact/redactor.ts";
 import { forwardable } from "./headers.ts";
-import { Relay } from "./relay.ts";
+import { Relay, unreadable } from "./relay.ts";
 
 /** Bytes of a compressed body that wait until what they decode to has been searched. */
 const mayQueue = 256 * 1024;
+/**
+ * A guest need not read what a body decodes to, so nothing slows the search of a body that grows without end. More than this many bytes may
+ * be at most so many times as long as the compressed ones. gzip and deflate reach 1,032.
+ */
+const mayGrow = { bytes: 64 * 1024 * 1024, times: 1100 } as const;
 
 interface Compressed {
   readonly bytes: Buffer;
@@ -33,8 +38,12 @@ export class UnchangedRelay extends Relay {
   /** A body that came in one piece goes on when all of it has been searched. */
   #length = 0;
   #whole: Buffer[] | undefined;
+  /** Whether the guest has yet to read what it was sent. */
+  #blocked = false;
 
   protected drained(): void {
+    this.#blocked = false;
+    this.#inside?.resume();
     this.#flow();
   }
 
@@ -85,6 +94,10 @@ export class UnchangedRelay extends Relay {
     output.on("data", (chunk: Buffer) => {
       this.#decoded += chunk.length;
       if (this.over) return;
+      if (this.#decoded > mayGrow.bytes && this.#decoded > mayGrow.times * this.bytesIn)
+        return this.fail(
+          unreadable("The response grows so much when it is decompressed that it is not searched for secrets."),
+        );
       this.guarded(() => this.#inside?.push(chunk));
     });
     output.on("end", () => this.guarded(() => this.#lookNoMore()));
@@ -112,7 +125,7 @@ export class UnchangedRelay extends Relay {
         this.#queued += bytes.length;
         input.write(bytes, () => {
           waiting.decoded = this.#decoded;
-          if (!this.over) this.#letGo();
+          if (!this.over) this.guarded(() => this.#letGo());
         });
       }
     }
@@ -132,7 +145,11 @@ export class UnchangedRelay extends Relay {
     if (this.over) return;
     if (this.#whole !== undefined) return void this.#whole.push(bytes);
     this.#begin?.();
-    if (!this.reply.write(bytes)) this.#stop();
+    if (this.reply.write(bytes)) return;
+    this.#blocked = true;
+    // Or a guest that stops reading could choose where a value is cut.
+    this.#inside?.pause();
+    this.#stop();
   }
 
   #stop(): void {
@@ -141,7 +158,7 @@ export class UnchangedRelay extends Relay {
   }
 
   #flow(): void {
-    const full = this.#queued > mayQueue || this.#decoder?.input.writableNeedDrain === true;
+    const full = this.#blocked || this.#queued > mayQueue || this.#decoder?.input.writableNeedDrain === true;
     if (this.over || full) return;
     this.call?.resume();
     this.#searched?.resume();
