@@ -63,7 +63,9 @@ export async function acceptConnection(
       return answer(internal ? 403 : 502, internal ? "refused" : "failed", resolution.rule, resolution.detail);
     }
     const passes = sandbox.policy.passes(host, port);
-    const reads = !passes && (sandbox.policy.restricted || sandbox.vault.concerns(host, port));
+    // A program trusts no authority that only its owner has named, so the proxy has to answer in its place.
+    const named = sandbox.policy.authorityOf(host, port) !== undefined;
+    const reads = !passes && (sandbox.policy.restricted || named || sandbox.vault.concerns(host, port));
     if (stream.destroyed) return record.done("allowed", "guest-left");
     stream.respond({ ":status": 200 });
     stream.on("close", () => record.done("allowed", "allowed"));

@@ -146,6 +146,15 @@ test("a host with its own authority is not reached with a certificate of a publi
   await other.close();
 });
 
+test("an authority of a host counts without a list as well, for programs that do not know it", async () => {
+  const other = await startHarness({
+    policy: { authorities: { "private.test": authority.certificatePem } },
+    resolve: { "private.test": `127.0.0.1:${upstreams[1]!.port}` },
+  });
+  assert.equal((await ask(other.guest, "private.test")).text, `${answered}nobody`);
+  await other.close();
+});
+
 const allow = ["key.test", "other.test"];
 const refusals: Record<string, [EgressPolicy, RegExp]> = {
   "a host that a secret is for": [{ passThrough: ["key.test"] }, /the secret API_KEY is for key.test/],

@@ -13,7 +13,7 @@ export interface GuestConnection {
   readonly record: ConnectionRecord;
   /** Aborted when the guest has disconnected. */
   readonly signal: AbortSignal;
-  /** Whether the bytes must be read: a secret may go there, or only some hosts are allowed. */
+  /** Whether the bytes must be read: a secret may go there, only some hosts are allowed, or the host has an authority of its own. */
   readonly reads: boolean;
   /** Whether it matters which host is named inside: there is a list of hosts, or a secret is for this one, and it is not passed through. */
   readonly judged: boolean;
