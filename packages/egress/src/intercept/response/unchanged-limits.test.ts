@@ -16,18 +16,18 @@ const member = gzipSync(randomBytes(1024 * 1024), { level: 1 });
 const members = 96;
 const zeros = (): Buffer => Buffer.alloc(80 * 1024 * 1024);
 /** Bytes of the members that the proxy has taken. */
-let taken = 0;
+const taken = { bytes: 0 };
 let files: Upstream;
 let harness: Harness;
 
 async function sendMembers(response: ServerResponse): Promise<void> {
-  taken = 0;
+  taken.bytes = 0;
   response.writeHead(200, { "content-encoding": "gzip" });
   for (let count = 0; count < members && !response.destroyed; count++)
     await new Promise<void>((resolve) => {
       response.once("close", resolve);
       response.write(member, () => {
-        taken += member.length;
+        taken.bytes += member.length;
         response.off("close", resolve);
         resolve();
       });
@@ -72,10 +72,10 @@ test(
     socket.write("GET /members HTTP/1.1\r\nHost: files.test\r\nConnection: close\r\n\r\n");
     let before: number;
     do {
-      before = taken;
+      before = taken.bytes;
       await sleep(1000);
-    } while (taken === 0 || taken !== before);
-    assert.ok(taken < (members / 2) * member.length, `${taken} bytes are held`);
+    } while (taken.bytes === 0 || taken.bytes !== before);
+    assert.ok(taken.bytes < (members / 2) * member.length, `${taken.bytes} bytes are held`);
     let received = 0;
     for await (const chunk of socket) received += (chunk as Buffer).length;
     assert.ok(received > members * member.length, String(received));
