@@ -28,7 +28,7 @@ export const serving = z
       .max(600)
       .default(60)
       .describe(
-        "The last instance ends when no request was under way for this long, seconds. So long, work may go on after a response.",
+        "The last instance ends when no request was under way for this long, seconds. So long, its program may work on after a response.",
       ),
     startTimeout: z
       .number()
@@ -37,6 +37,14 @@ export const serving = z
       .default(60)
       .describe("A program must listen on a port within this time, seconds."),
     stopTimeout: z.number().min(0).max(60).default(5).describe("Between SIGINT and SIGKILL, seconds."),
+    workTimeout: z
+      .number()
+      .min(0)
+      .max(600)
+      .default(5)
+      .describe(
+        "After its last response the program of an instance that is not needed any more, or is replaced, may work on for this long, seconds.",
+      ),
     drainTimeout: z
       .number()
       .min(0)

@@ -13,6 +13,7 @@ import { createSealer } from "../kernel/sealing.ts";
 import { revisionsService, revisionsSlice, type RevisionRow, type RevisionsService } from "../revisions/index.ts";
 import { RevisionContents } from "../serving/contents.ts";
 import { Resolver } from "../serving/resolver.ts";
+import { ScalingSettings } from "../serving/scaling/settings.ts";
 import { Serving } from "../serving/serving.ts";
 import { openSlices, type TestSlices } from "../testing/slices.ts";
 import { Workloads } from "../workloads/workloads.ts";
@@ -40,9 +41,10 @@ before(async () => {
   contents = new RevisionContents({ db, sealer: createSealer(Buffer.alloc(32, 1)), node });
   const workloads = new Workloads({ node, log });
   const resolver = new Resolver(apps, revisions);
-  serving = new Serving({ config, node, workloads, apps, revisions, contents, resolver, log });
-  const build = { config, node, workloads, revisions, log };
   const orgSlug = () => Promise.resolve(org.slug);
+  const scaling = new ScalingSettings(db, config.serving);
+  serving = new Serving({ config, node, workloads, apps, revisions, contents, resolver, scaling, orgSlug, log });
+  const build = { config, node, workloads, revisions, log };
   deployments = new Deployments({ config, node, apps, revisions, contents, serving, build, orgSlug, log });
   app = { id: randomUUID(), org_id: org.id };
   await db

@@ -60,12 +60,16 @@ process.on("SIGINT", () => { marks.appendFileSync("stopped", process.pid + "\\n"
 interface Also extends Partial<GroupLimits> {
   readonly startTimeout?: number;
   readonly stopTimeout?: number;
+  readonly workTimeout?: number;
 }
 
-async function groupOf(code: string, { startTimeout = patience, stopTimeout = patience, ...limits }: Also = {}) {
+async function groupOf(
+  code: string,
+  { startTimeout = patience, stopTimeout = patience, workTimeout = 0, ...limits }: Also = {},
+) {
   await writeFile(join(home, "main.cjs"), code);
   group = new Group({
-    limits: {
+    limits: () => ({
       target: 7,
       min: 0,
       max: 3,
@@ -75,7 +79,7 @@ async function groupOf(code: string, { startTimeout = patience, stopTimeout = pa
       queueTimeout: patience,
       drainTimeout: patience,
       ...limits,
-    },
+    }),
     make: async () => {
       made++;
       return new Instance({
@@ -93,6 +97,7 @@ async function groupOf(code: string, { startTimeout = patience, stopTimeout = pa
         workloads,
         startTimeout,
         stopTimeout,
+        workTimeout,
         print: (level, message) => printed.push(`${level}: ${message}`),
         log,
       });
@@ -201,6 +206,19 @@ test("requests under way end before their instance does, new ones are refused, a
   await until(patience, "the request", () => ([...group.instances][0]!.active === 1 ? true : undefined));
   await group.close();
   await assert.rejects(cut);
+});
+
+test("after its last response a program may work on for the time that it is given, and no longer", async () => {
+  await groupOf(server, { workTimeout: 700 });
+  await ask();
+  const before = performance.now();
+  await ask();
+  await group.close();
+  assert.ok(performance.now() - before >= 690);
+  await groupOf(server, { workTimeout: patience });
+  await ask();
+  // What is deleted does not work on.
+  await group.close(0);
 });
 
 test("no request fails while one group takes over from another, again and again", async () => {

@@ -6,9 +6,9 @@ import type { Duplex } from "node:stream";
 import { CaissonError, toCaissonError } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Instance } from "./instance.ts";
-import { Load } from "./load.ts";
+import { Load } from "./scaling/load.ts";
 import { withoutOutput } from "./output.ts";
-import { decide, panicWindow, stableWindow, type ScaleLimits, type ScaleState } from "./scale.ts";
+import { decide, panicWindow, stableWindow, type ScaleLimits, type ScaleState } from "./scaling/scale.ts";
 
 /** Milliseconds of the pause after a first failure, and the longest. It doubles with each one. */
 const firstPause = 1_000;
@@ -27,7 +27,8 @@ export interface GroupLimits extends ScaleLimits {
 }
 
 export interface GroupOptions {
-  readonly limits: GroupLimits;
+  /** They may change at any time. */
+  readonly limits: () => GroupLimits;
   /** Makes an instance, which starts at once. @throws CaissonError, the reason of the signal */
   readonly make: (signal: AbortSignal) => Promise<Instance>;
   readonly log: Logger;
@@ -123,9 +124,10 @@ export class Group {
 
   /** The instance with the fewest requests that can take one more. */
   #free(): Instance | undefined {
+    const { concurrency } = this.#options.limits();
     let best: Instance | undefined;
     for (const instance of this.#instances) {
-      if (!instance.listening || instance.active >= this.#options.limits.concurrency) continue;
+      if (!instance.listening || instance.active >= concurrency) continue;
       if (best === undefined || instance.active < best.active) best = instance;
     }
     return best;
@@ -139,7 +141,7 @@ export class Group {
       free.active++;
       return free;
     }
-    const { queue, queueTimeout } = this.#options.limits;
+    const { queue, queueTimeout } = this.#options.limits();
     const now = performance.now();
     if (this.#count === 0 && now < this.#notBefore)
       throw new CaissonError(
@@ -266,7 +268,7 @@ export class Group {
   scale(): void {
     if (this.#closed) return;
     const now = performance.now();
-    const { limits } = this.#options;
+    const limits = this.#options.limits();
     const count = this.#count;
     const { desired, state } = decide(
       now,
@@ -289,11 +291,11 @@ export class Group {
   /** Ends those with the fewest requests. What still starts is not ended. */
   #shrink(by: number): void {
     const ready = [...this.#instances].filter(({ listening }) => listening).toSorted((a, b) => a.active - b.active);
-    for (const instance of ready.slice(0, by)) void instance.drain(this.#options.limits.drainTimeout);
+    for (const instance of ready.slice(0, by)) void instance.drain(this.#options.limits().drainTimeout);
   }
 
   /** Takes no more requests and ends all instances. @param drain milliseconds for requests under way */
-  async close(drain = this.#options.limits.drainTimeout): Promise<void> {
+  async close(drain = this.#options.limits().drainTimeout): Promise<void> {
     this.#closing.abort(gone());
     for (const { refuse } of this.#waiters.splice(0)) refuse(gone());
     await Promise.allSettled(this.#making);

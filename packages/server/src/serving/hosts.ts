@@ -12,6 +12,11 @@ export function productionLabel(app: string, org: string): string {
   return `${app}.${org}${suffix}`;
 }
 
+/** What `readLabel` finds first in `productionLabel`. */
+export function productionHost(app: string, org: string): { readonly label: string; readonly host: AppHost } {
+  return { label: productionLabel(app, org), host: { kind: "production", app, org } };
+}
+
 export function revisionLabel(app: string, org: string, revision: string): string {
   return `${app}-${revision}.${org}${suffix}`;
 }

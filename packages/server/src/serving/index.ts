@@ -10,8 +10,10 @@ import { workloads as workloadsService } from "../workloads/index.ts";
 import { RevisionContents } from "./contents.ts";
 import type { OrgTables } from "../orgs/tables.ts";
 import { branchLabel, branchName, productionLabel, revisionLabel } from "./hosts.ts";
-import { up } from "./migrations.ts";
+import { scaling as scalingTable, up } from "./migrations.ts";
 import { Resolver } from "./resolver.ts";
+import { scalingRoutes } from "./scaling/routes.ts";
+import { ScalingSettings } from "./scaling/settings.ts";
 import { Serving } from "./serving.ts";
 
 export type { RevisionContent, RevisionContents } from "./contents.ts";
@@ -34,13 +36,30 @@ const pruneInterval = 3600_000;
 
 export const servingSlice: Slice = {
   name: "serving",
-  migrations: { "2026-12-05-serving": { up } },
-  setup({ db, config, gateway, node, sealer, log, metrics, services }) {
+  migrations: { "2026-12-05-serving": { up }, "2026-12-06-scaling": { up: scalingTable } },
+  async setup({ db, config, gateway, node, sealer, log, metrics, services }) {
     const [apps, revisions] = [services.use(appsService), services.use(revisionsService)];
     const workloads = services.use(workloadsService);
     const contents = new RevisionContents({ db, sealer, node });
     const resolver = new Resolver(apps, revisions);
-    const serving = new Serving({ config, node, workloads, apps, revisions, contents, resolver, log });
+    const orgSlug = async (id: string) => {
+      const orgs: Kysely<OrgTables> = db;
+      return (await orgs.selectFrom("orgs").select("slug").where("id", "=", id).executeTakeFirstOrThrow()).slug;
+    };
+    const scaling = new ScalingSettings(db, config.serving);
+    await scaling.refresh();
+    const serving = new Serving({
+      config,
+      node,
+      workloads,
+      apps,
+      revisions,
+      contents,
+      resolver,
+      scaling,
+      orgSlug,
+      log,
+    });
     workloads.own("instance", serving);
     services.use(routeDirectories).add(serving);
     apps.onDelete((app) => serving.stopApp(app.id));
@@ -49,10 +68,6 @@ export const servingSlice: Slice = {
       await serving.stop(id);
       await contents.remove(id);
     });
-    const orgSlug = async (id: string) => {
-      const orgs: Kysely<OrgTables> = db;
-      return (await orgs.selectFrom("orgs").select("slug").where("id", "=", id).executeTakeFirstOrThrow()).slug;
-    };
     services.provide(servingService, { serving, contents, orgSlug });
     revisions.onActivate(async (revision, name) => serving.activate(revision, name, await orgSlug(revision.org_id)));
     revisions.useDomains(async (app, { slug, partition }) => {
@@ -73,8 +88,10 @@ export const servingSlice: Slice = {
         },
       });
     return {
+      routes: scalingRoutes(apps, scaling),
       background: [
         { name: "scaling apps", interval: scaleInterval, run: () => serving.scale() },
+        { name: "keeping instances", interval: settleInterval, run: () => serving.keep() },
         { name: "following timelines", interval: settleInterval, run: () => serving.settle() },
         { name: "removing files of apps", interval: pruneInterval, run: () => contents.prune() },
       ],

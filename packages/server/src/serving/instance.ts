@@ -22,6 +22,8 @@ export interface InstanceOptions {
   /** Milliseconds. */
   readonly startTimeout: number;
   readonly stopTimeout: number;
+  /** Milliseconds after its last response for which a program may work on before it is stopped. */
+  readonly workTimeout: number;
   /** What the program prints. */
   readonly print: InstanceLog;
   readonly log: Logger;
@@ -42,6 +44,8 @@ export class Instance {
   readonly #stop = new AbortController();
   readonly #tail = new OutputTail();
   readonly #idle = new Set<() => void>();
+  /** When the last request ended, on the clock of `performance.now`. */
+  #lastResponse = -Infinity;
   #agent: Agent | undefined;
   #pid = 0;
   #port = 0;
@@ -164,23 +168,32 @@ export class Instance {
 
   release(): void {
     this.active--;
+    this.#lastResponse = performance.now();
     if (this.active === 0) for (const resolve of this.#idle) resolve();
   }
 
-  /** Takes no more requests, and stops when those under way have ended, at the latest after so many milliseconds. */
+  /**
+   * Takes no more requests, and stops when those under way have ended and its program had time to work after the last response.
+   * @param timeout milliseconds after which it stops in any case
+   */
   async drain(timeout: number): Promise<void> {
     this.retired = true;
-    if (this.active > 0 && timeout > 0) {
+    const end = performance.now() + timeout;
+    for (;;) {
+      const now = performance.now();
+      const until = this.active > 0 ? end : Math.min(end, this.#lastResponse + this.#options.workTimeout);
+      if (until <= now || this.#stopping !== undefined) break;
       let timer: NodeJS.Timeout | undefined;
-      let idle: (() => void) | undefined;
-      await new Promise<void>((resolve) => {
-        idle = resolve;
+      let wake: (() => void) | undefined;
+      const idle = new Promise<void>((resolve) => {
+        wake = resolve;
         this.#idle.add(resolve);
-        timer = setTimeout(resolve, timeout);
-        void this.ended.then(() => resolve());
+        timer = setTimeout(resolve, until - now);
       });
+      const ended = await Promise.race([idle, this.ended.then(() => true)]);
       clearTimeout(timer);
-      this.#idle.delete(idle!);
+      this.#idle.delete(wake!);
+      if (ended === true) break;
     }
     await this.stop();
   }

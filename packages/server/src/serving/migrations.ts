@@ -10,3 +10,15 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     .addColumn("sealed_secrets", "text")
     .execute();
 }
+
+export async function scaling(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable("app_scaling")
+    .ifNotExists()
+    .addColumn("app_id", "text", (column) => column.primaryKey().references("apps.id").onDelete("cascade"))
+    .addColumn("min_instances", "integer")
+    .addColumn("max_instances", "integer")
+    .addColumn("concurrency", "integer")
+    .addColumn("target", "double precision")
+    .execute();
+}

@@ -15,13 +15,14 @@ import { contextOf, keyOf as timelineKey } from "../revisions/timelines.ts";
 import type { WantedWorkload, Workload, WorkloadOwner, Workloads } from "../workloads/index.ts";
 import type { AppsService } from "../apps/index.ts";
 import type { RevisionContents } from "./contents.ts";
-import { Group } from "./group.ts";
-import { readLabel } from "./hosts.ts";
+import { Group, type GroupLimits } from "./group.ts";
+import { productionHost, readLabel } from "./hosts.ts";
 import { Instance } from "./instance.ts";
 import { withoutOutput } from "./output.ts";
 import { appDirectory, platformVariables, programOf, runtimeOf } from "./program.ts";
 import { StaticBackend } from "./static/backend.ts";
 import type { Resolver, Target } from "./resolver.ts";
+import type { ScalingSettings } from "./scaling/settings.ts";
 
 /** Milliseconds between two notes that a revision is used. */
 const touchInterval = 3600_000;
@@ -36,6 +37,8 @@ export interface ServingOptions {
   readonly revisions: RevisionsService;
   readonly contents: RevisionContents;
   readonly resolver: Resolver;
+  readonly scaling: ScalingSettings;
+  readonly orgSlug: (orgId: string) => Promise<string>;
   readonly log: Logger;
 }
 
@@ -129,25 +132,30 @@ export class Serving implements HttpDirectory, WorkloadOwner {
   }
 
   #backend(target: Target): Group | StaticBackend {
-    const { config, contents, node, log } = this.#options;
-    const { serving } = config;
+    const { contents, node, log } = this.#options;
     const runtime = runtimeOf(JSON.parse(target.revision.config) as AppConfig);
     if (runtime?.type === "static")
       return new StaticBackend({ revisionId: target.revision.id, runtime, contents, files: node.files, log });
     return new Group({
-      limits: {
-        target: serving.concurrency * serving.targetUtilization,
-        min: target.timeline === "production" ? serving.minInstances : 0,
-        max: serving.maxInstances,
-        idle: serving.idleTimeout * 1000,
-        concurrency: serving.concurrency,
-        queue: serving.queue,
-        queueTimeout: serving.queueTimeout * 1000,
-        drainTimeout: serving.drainTimeout * 1000,
-      },
+      limits: () => this.#limits(target),
       make: (signal) => this.#make(target, signal),
       log,
     });
+  }
+
+  #limits({ app, timeline }: Target): GroupLimits {
+    const { serving } = this.#options.config;
+    const scaling = this.#options.scaling.of(app.id);
+    return {
+      target: scaling.target,
+      min: timeline === "production" ? scaling.min_instances : 0,
+      max: scaling.max_instances,
+      idle: serving.idleTimeout * 1000,
+      concurrency: scaling.concurrency,
+      queue: serving.queue,
+      queueTimeout: serving.queueTimeout * 1000,
+      drainTimeout: serving.drainTimeout * 1000,
+    };
   }
 
   /** Starts an instance, when the organisation may have one more. */
@@ -209,6 +217,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
       workloads,
       startTimeout: serving.startTimeout * 1000,
       stopTimeout: serving.stopTimeout * 1000,
+      workTimeout: serving.workTimeout * 1000,
       print: (level, message) => revisions.runtimeLogs([{ ...line, level, message }]),
       log,
     });
@@ -250,6 +259,21 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     }
   }
 
+  /** Serves production of the apps that want instances even when nobody asks, also after a restart. */
+  async keep(): Promise<void> {
+    const { scaling, apps, resolver, contents, node, orgSlug } = this.#options;
+    await scaling.refresh();
+    for (const appId of scaling.kept()) {
+      const app = await apps.get(appId);
+      if (app === undefined || this.#closed) continue;
+      const host = productionHost(app.slug, await orgSlug(app.org_id));
+      const target = await resolver.find(host.label, [host.host]);
+      // Another node may have its files.
+      if (target === undefined || this.#served.has(keyOf(target))) continue;
+      if ((await contents.find(target.revision.id))?.nodeId === node.id && !this.#closed) this.#serve(target);
+    }
+  }
+
   /** @param drain milliseconds for requests under way; 0 also ends those of an earlier call */
   #retire(served: Served, drain?: number): Promise<void> {
     const key = keyOf(served.target);
@@ -279,9 +303,9 @@ export class Serving implements HttpDirectory, WorkloadOwner {
 
   /** Brings numbers of instances to what the load asks for. */
   async scale(): Promise<void> {
-    for (const [key, { backend }] of this.#served) {
+    for (const [key, { backend, target }] of this.#served) {
       backend.scale();
-      if (backend.idle && this.#options.config.serving.minInstances === 0) this.#served.delete(key);
+      if (backend.idle && this.#limits(target).min === 0) this.#served.delete(key);
     }
   }
 

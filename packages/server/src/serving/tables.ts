@@ -13,9 +13,20 @@ export interface RevisionContentsTable {
   sealed_secrets: string | null;
 }
 
+/** What an app's owner set. Null: as the server is configured. */
+export interface AppScalingTable {
+  app_id: string;
+  min_instances: number | null;
+  max_instances: number | null;
+  concurrency: number | null;
+  target: number | null;
+}
+
 export interface ServingTables {
+  app_scaling: AppScalingTable;
   revision_contents: RevisionContentsTable;
 }
 
 export type ServingDatabase = Kysely<ServingTables>;
+export type AppScalingRow = Selectable<AppScalingTable>;
 export type RevisionContentRow = Selectable<RevisionContentsTable>;

@@ -1,0 +1,30 @@
+/** How an app is served: its instances. No part of Deno's contract. */
+import { z } from "zod";
+
+const instances = z.int().min(0).max(1000);
+
+export const appScaling = z
+  .strictObject({
+    min_instances: instances.describe("Instances of production that run even when nobody asks."),
+    max_instances: instances.min(1).describe("Most instances of one revision."),
+    concurrency: z.int().min(1).max(10_000).describe("Most requests that one instance serves at a time."),
+    target: z
+      .number()
+      .min(0.1)
+      .max(10_000)
+      .describe("Requests in flight that one instance should have on average. With more, another one starts."),
+  })
+  .meta({ id: "AppScaling" });
+
+/** What is absent or null is as the server is configured. */
+export const appScalingRequest = z
+  .strictObject({
+    min_instances: appScaling.shape.min_instances.nullish(),
+    max_instances: appScaling.shape.max_instances.nullish(),
+    concurrency: appScaling.shape.concurrency.nullish(),
+    target: appScaling.shape.target.nullish(),
+  })
+  .meta({ id: "AppScalingRequest" });
+
+export type AppScaling = z.infer<typeof appScaling>;
+export type AppScalingRequest = z.infer<typeof appScalingRequest>;
