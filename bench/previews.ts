@@ -25,6 +25,7 @@ async function serveGateway(inside: number): Promise<void> {
   const limits = {
     connectionsPerSandbox: 4000,
     connectionsPerAddress: 4000,
+    handshakesPerAddress: 1e4,
     requestsPerAddress: 1e6,
     requestsPerSandbox: 1e6,
   };

@@ -58,10 +58,11 @@ class Gateway implements HttpGateway {
     this.#options = options;
     this.#port = options.port;
     this.#names = createNames(options.config.domain);
-    const { connectionsPerAddress, requestsPerAddress, requestsPerSandbox } = options.config;
+    const { connectionsPerAddress, handshakesPerAddress, requestsPerAddress, requestsPerSandbox } = options.config;
     this.#byAddress = new AddressRate(requestsPerAddress, requestsPerAddress * burstSeconds);
     this.#byWorkload = new AddressRate(requestsPerSandbox, requestsPerSandbox * burstSeconds);
-    this.#clients = new Clients({ trustedProxies: options.trustedProxies ?? [], connectionsPerAddress });
+    const trustedProxies = options.trustedProxies ?? [];
+    this.#clients = new Clients({ trustedProxies, connectionsPerAddress, handshakesPerAddress });
   }
 
   addressOf(name: string): string {

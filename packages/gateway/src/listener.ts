@@ -133,6 +133,11 @@ export class Listener {
         );
       },
     });
+    divert(server, "connection", (socket, shakeHands) => {
+      if (socket.destroyed) return;
+      if (this.#options.clients.mayShakeHands(socket)) shakeHands();
+      else socket.destroy();
+    });
     divert(server, "secureConnection", (socket, serveHttp1) => {
       const { alpnProtocol } = socket as TLSSocket;
       // The handshake was all that the authority wanted (RFC 8737 3).

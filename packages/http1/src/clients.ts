@@ -1,21 +1,29 @@
 /** The clients of a listening socket: who they are, and how many connections each of them may hold. */
 import type { Socket } from "node:net";
-import { AddressShares } from "./address-limits.ts";
+import { AddressRate, AddressShares } from "./address-limits.ts";
 import { addressSet, clientAddress, contains, type AddressSet } from "./addresses.ts";
 
 export interface ClientsOptions {
   /** Addresses and ranges (CIDR) of reverse proxies whose `X-Forwarded-For` counts. */
   readonly trustedProxies: readonly string[];
   readonly connectionsPerAddress: number;
+  /** Most TLS handshakes in a second of one address, on average. Default: no limit. */
+  readonly handshakesPerAddress?: number;
 }
+
+/** Seconds of a rate that may come at once. */
+const burstSeconds = 10;
 
 export class Clients {
   readonly #trusted: AddressSet;
   readonly #shares: AddressShares;
+  readonly #handshakes: AddressRate | undefined;
 
-  constructor({ trustedProxies, connectionsPerAddress }: ClientsOptions) {
+  constructor({ trustedProxies, connectionsPerAddress, handshakesPerAddress }: ClientsOptions) {
     this.#trusted = addressSet(trustedProxies);
     this.#shares = new AddressShares(connectionsPerAddress);
+    if (handshakesPerAddress !== undefined)
+      this.#handshakes = new AddressRate(handshakesPerAddress, handshakesPerAddress * burstSeconds);
   }
 
   /** Counts a new connection until it closes. One too many of its address is cut: an answer would hold what is to be freed. */
@@ -26,6 +34,15 @@ export class Clients {
     const giveBack = this.#shares.take(address);
     if (giveBack === undefined) socket.destroy();
     else socket.once("close", giveBack);
+  }
+
+  /**
+   * Whether a new connection may begin a TLS handshake. Ask before anything of it is computed: a handshake costs us a signature, and the
+   * client, who need not finish it, nothing. Trusted proxies have no limit.
+   */
+  mayShakeHands(socket: Socket): boolean {
+    const address = clientAddress(socket.remoteAddress, undefined, this.#trusted);
+    return contains(this.#trusted, address) || (this.#handshakes?.take(address) ?? true);
   }
 
   /**

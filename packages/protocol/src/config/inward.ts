@@ -152,6 +152,13 @@ export const gateway = z
         "Most requests and WebSockets from outside that one sandbox can serve at the same time. One client address can have three quarters of them.",
       ),
     connectionsPerAddress,
+    handshakesPerAddress: z
+      .int()
+      .min(1)
+      .default(50)
+      .describe(
+        "Most TLS handshakes in a second from one client address, on average. After a quiet time ten times as many may come at once. More are cut before anything of them is computed. No limit for trusted proxies.",
+      ),
     requestsPerAddress: z
       .int()
       .min(1)
