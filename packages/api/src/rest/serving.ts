@@ -28,3 +28,24 @@ export const appScalingRequest = z
 
 export type AppScaling = z.infer<typeof appScaling>;
 export type AppScalingRequest = z.infer<typeof appScalingRequest>;
+
+/** How a timeline divides its requests. */
+export const timelineTraffic = z
+  .strictObject({
+    revisions: z
+      .array(
+        z.strictObject({
+          revision: z.string().max(64).describe("Id of a revision of the app that has been built."),
+          weight: z
+            .int()
+            .min(0)
+            .max(1000)
+            .describe("Its part of the requests is this divided by the sum of all weights."),
+        }),
+      )
+      .min(1)
+      .max(10),
+  })
+  .meta({ id: "TimelineTraffic" });
+
+export type TimelineTraffic = z.infer<typeof timelineTraffic>;

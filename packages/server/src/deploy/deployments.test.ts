@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
 import { after, afterEach, before, test } from "node:test";
 import { DirectoryBlobs, LocalFiles, LocalLayers } from "@caisson/layers";
 import { configSchema, type TreeEntry } from "@caisson/protocol";
@@ -12,6 +13,7 @@ import { appsService, appsSlice } from "../apps/index.ts";
 import { createSealer } from "../kernel/sealing.ts";
 import { revisionsService, revisionsSlice, type RevisionRow, type RevisionsService } from "../revisions/index.ts";
 import { RevisionContents } from "../serving/contents.ts";
+import { productionLabel } from "../serving/hosts.ts";
 import { Resolver } from "../serving/resolver.ts";
 import { ScalingSettings } from "../serving/scaling/settings.ts";
 import { Serving } from "../serving/serving.ts";
@@ -44,6 +46,8 @@ before(async () => {
   const orgSlug = () => Promise.resolve(org.slug);
   const scaling = new ScalingSettings(db, config.serving);
   serving = new Serving({ config, node, workloads, apps, revisions, contents, resolver, scaling, orgSlug, log });
+  revisions.onRoute(() => serving.routed());
+  revisions.onActivate((revision, name) => serving.activate(revision, name, org.slug));
   const build = { config, node, workloads, revisions, log };
   deployments = new Deployments({ config, node, apps, revisions, contents, serving, build, orgSlug, log });
   app = { id: randomUUID(), org_id: org.id };
@@ -71,9 +75,17 @@ const create = (cwd = "") =>
     retention: "auto",
   });
 
-async function files(): Promise<TreeEntry[]> {
-  const content = await node.files.put(Readable.from([Buffer.from("home")]), { maxBytes: 100 });
+async function files(home = "home"): Promise<TreeEntry[]> {
+  const content = await node.files.put(Readable.from([Buffer.from(home)]), { maxBytes: 100 });
   return [{ kind: "file", path: "index.html", executable: false, ...content }];
+}
+
+/** As the gateway does it. */
+async function visit(): Promise<string> {
+  const route = (await serving.find(productionLabel("one", opened.org.slug)))!;
+  const stream = await route.connect(new AbortController().signal);
+  stream.write("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+  return (await text(stream)).split("\r\n\r\n")[1]!;
 }
 
 const ended = (id: string) =>
@@ -139,4 +151,32 @@ test("after a restart: what has its files goes on, the rest fails, and what belo
   assert.match((await ended(collecting.id)).failure_message!, /before it had all files/);
   assert.equal((await ended(cancelled.id)).failure_reason, "cancelled");
   assert.equal((await revisions.get(elsewhere.id))?.status, "queued");
+});
+
+test("revisions share the requests of a timeline exactly by their weights, until one serves all of them again", async () => {
+  const [old, next] = [await create(), await create()];
+  await deployments.begin(old, { tree: await files("old"), egress });
+  assert.equal((await ended(old.id)).status, "succeeded");
+  await deployments.begin(next, { tree: await files("next"), egress });
+  assert.equal((await ended(next.id)).status, "succeeded");
+  const counts = async (visits: number) => {
+    const bodies = await Promise.all(Array.from({ length: visits }, visit));
+    return [bodies.filter((body) => body === "old").length, bodies.filter((body) => body === "next").length];
+  };
+  await until(10_000, "the deployments", () => (deployments.running === 0 ? true : undefined));
+  serving.routed();
+  assert.deepEqual(await counts(20), [0, 20]);
+  const path = "/api/v2/apps/one/timelines/production/traffic";
+  const divide = async (...revisions: { revision: string; weight: number }[]) =>
+    assert.equal((await opened.request("PUT", path, { body: { revisions } })).status, 200);
+  await divide({ revision: old.id, weight: 3 }, { revision: next.id, weight: 1 });
+  assert.deepEqual(await counts(40), [30, 10]);
+  // Also when the answer is looked up again.
+  serving.routed();
+  assert.deepEqual(await counts(40), [30, 10]);
+  await serving.settle();
+  await divide({ revision: old.id, weight: 1 }, { revision: next.id, weight: 1 });
+  assert.deepEqual(await counts(40), [20, 20]);
+  assert.equal((await opened.request("POST", `/api/v2/revisions/${old.id}/promote`)).status, 204);
+  assert.deepEqual(await counts(20), [20, 0]);
 });

@@ -7,19 +7,21 @@ import { BuildLogs } from "./logs/build-logs.ts";
 import { RuntimeLogReader } from "./logs/read-runtime-logs.ts";
 import { removeOldRuntimeLogs } from "./logs/runtime-log-retention.ts";
 import { RuntimeLogs } from "./logs/runtime-logs.ts";
-import { up } from "./migrations.ts";
+import { traffic as trafficTable, up } from "./migrations.ts";
 import { withStage, withTimelinePart } from "./progress.ts";
 import { Removal } from "./removal.ts";
 import { appLogRoutes } from "./routes/app-logs.ts";
 import { revisionRoutes } from "./routes/revisions.ts";
 import { streamRoutes } from "./routes/streams.ts";
 import { timelineRoutes } from "./routes/timelines.ts";
+import { trafficRoutes } from "./routes/traffic.ts";
 import { revisionsService, type RevisionsService } from "./service.ts";
 import { toRevision, type Domains } from "./show.ts";
 import { isLive, RevisionStore } from "./store.ts";
 import { Streams } from "./streams/streams.ts";
 import type { RevisionDatabase, RevisionRow } from "./tables.ts";
 import { Timelines } from "./timelines.ts";
+import { Traffic } from "./traffic.ts";
 import { Watch } from "./watch.ts";
 
 export { revisionsService, type RevisionsService } from "./service.ts";
@@ -40,6 +42,7 @@ class Listeners {
   readonly cancels: ((id: string) => void)[] = [];
   readonly deletes: ((revision: RevisionRow) => Promise<void>)[] = [];
   readonly activates: Parameters<RevisionsService["onActivate"]>[0][] = [];
+  readonly routes: (() => void)[] = [];
   domains: Domains = () => [];
 
   cancelled(id: string): void {
@@ -52,7 +55,7 @@ class Listeners {
 
 export const revisionsSlice: Slice = {
   name: "revisions",
-  migrations: { "2026-12-04-revisions": { up } },
+  migrations: { "2026-12-04-revisions": { up }, "2026-12-06-traffic": { up: trafficTable } },
   setup({ db: anyDb, config, lockRows, sealer, log, services, publicUrl }) {
     const db = anyDb as RevisionDatabase;
     const limits = config.apps;
@@ -68,6 +71,7 @@ export const revisionsSlice: Slice = {
       apps,
       store,
       timelines: new Timelines(db, lockRows),
+      traffic: new Traffic(db, lockRows),
       watch,
       buildLogs: new BuildLogs({ db, watch, limits: logLimits, log }),
       runtimeLogs: new RuntimeLogs({ db, watch, limits: runtimeLimits, log }),
@@ -79,6 +83,9 @@ export const revisionsSlice: Slice = {
       publicUrl,
       domains: (app, timeline) => listeners.domains(app, timeline),
       cancelled: (id) => listeners.cancelled(id),
+      routed: () => {
+        for (const listener of listeners.routes) listener();
+      },
       ready: async (revision, timeline) => {
         for (const listener of listeners.activates) await listener(revision, timeline);
       },
@@ -95,6 +102,7 @@ export const revisionsSlice: Slice = {
         revisionRoutes(ctx)(app);
         streamRoutes(ctx)(app);
         timelineRoutes(ctx)(app);
+        trafficRoutes(ctx)(app);
         appLogRoutes(ctx)(app);
       },
       background: [
@@ -116,7 +124,7 @@ export const revisionsSlice: Slice = {
 };
 
 function serviceOf(ctx: RevisionContext, db: RevisionDatabase, listeners: Listeners): RevisionsService {
-  const { apps, store, timelines, buildLogs, runtimeLogs } = ctx;
+  const { apps, store, timelines, traffic, buildLogs, runtimeLogs } = ctx;
   return {
     create: (request) => createRevision(ctx, db, request),
     get: (id) => store.get(id),
@@ -138,6 +146,8 @@ function serviceOf(ctx: RevisionContext, db: RevisionDatabase, listeners: Listen
     buildLog: (id, lines) => buildLogs.append(id, lines),
     runtimeLogs: (lines) => runtimeLogs.append(lines),
     timelines,
+    traffic,
+    onRoute: (listener) => void listeners.routes.push(listener),
     onCancel: (listener) => void listeners.cancels.push(listener),
     onDelete: (listener) => void listeners.deletes.push(listener),
     onActivate: (listener) => void listeners.activates.push(listener),

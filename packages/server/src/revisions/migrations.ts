@@ -119,3 +119,20 @@ async function logs(db: Kysely<unknown>): Promise<void> {
     .addPrimaryKeyConstraint("runtime_log_minutes_key", ["org_id", "minute"])
     .execute();
 }
+
+export async function traffic(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable("timeline_traffic")
+    .ifNotExists()
+    .addColumn("timeline_id", "text", (column) => column.notNull().references("timelines.id").onDelete("cascade"))
+    .addColumn("revision_id", "text", (column) => column.notNull().references("revisions.id").onDelete("cascade"))
+    .addColumn("weight", "integer", (column) => column.notNull())
+    .addPrimaryKeyConstraint("timeline_traffic_key", ["timeline_id", "revision_id"])
+    .execute();
+  await db.schema
+    .createIndex("timeline_traffic_revision")
+    .ifNotExists()
+    .on("timeline_traffic")
+    .column("revision_id")
+    .execute();
+}

@@ -59,6 +59,7 @@ export class Removal {
       .where("status", "in", ended)
       .where("retention", "=", "auto")
       .where("id", "not in", active(db).where("app_id", "=", appId).select("revision_id"))
+      .where("id", "not in", db.selectFrom("timeline_traffic").select("revision_id"))
       .orderBy("created_at")
       .orderBy("id")
       .limit(1)
@@ -116,6 +117,7 @@ export class Removal {
       .where("retention", "=", "auto")
       .where("status", "in", ended)
       .where("id", "not in", active(db).select("revision_id"))
+      .where("id", "not in", db.selectFrom("timeline_traffic").select("revision_id"))
       .limit(batch);
     const unused = idle.where("disabled_at", "is", null).where("used_at", "<", now - disableAfter);
     // One statement, which looks at its use again: what comes into use meanwhile must not be disabled.
@@ -154,7 +156,14 @@ export class Removal {
           `Revision ${id} is ${row.status === "queued" ? "queued" : "being built"}. Cancel it first, or wait until it is done.`,
           { wireCode: "REVISION_BUILDING" },
         );
-      const timeline = await active(trx).select("key").where("revision_id", "=", id).executeTakeFirst();
+      const timeline =
+        (await active(trx).select("key").where("revision_id", "=", id).executeTakeFirst()) ??
+        (await trx
+          .selectFrom("timeline_traffic")
+          .innerJoin("timelines", "timelines.id", "timeline_traffic.timeline_id")
+          .select("timelines.key")
+          .where("timeline_traffic.revision_id", "=", id)
+          .executeTakeFirst());
       if (timeline !== undefined)
         throw new CaissonError(
           "invalid_state",

@@ -9,6 +9,7 @@ import type {
   RuntimeLog,
   RuntimeLogPage,
   Timeline,
+  TimelineTraffic,
 } from "@caisson/api";
 import { CaissonError } from "@caisson/protocol";
 import { appsService, appsSlice, type AppRow } from "../apps/index.ts";
@@ -236,6 +237,57 @@ for (const database of ["SQLite", "PostgreSQL"] as const) {
       const failed = await create({ app: own });
       await refused(409, "INVALID_STATE", "POST", `/revisions/${failed.id}/promote`);
       await ask("DELETE", "/apps/rollout");
+    });
+
+    test("a timeline divides its requests until a promotion, a pin or its end", async () => {
+      const owner = await newApp("divided");
+      const [first, second, third] = [
+        await built({ app: owner }),
+        await built({ app: owner }),
+        await built({ app: owner }),
+      ];
+      const traffic = "/apps/divided/timelines/production/traffic";
+      const divide = (...shares: [RevisionRow, number][]) => ({
+        body: { revisions: shares.map(([{ id }, weight]) => ({ revision: id, weight })) },
+      });
+      const shares = async () =>
+        (await ask<TimelineTraffic>("GET", traffic)).body.revisions.map(({ revision, weight }) => [revision, weight]);
+      const sorted = (...all: [RevisionRow, number][]) =>
+        all.map(([{ id }, weight]) => [id, weight]).toSorted(([a], [b]) => (String(a) < String(b) ? -1 : 1));
+      await refused(404, "NOT_FOUND", "PUT", traffic, divide([first, 1]));
+      assert.equal((await ask("POST", `/revisions/${first.id}/promote`)).status, 204);
+      assert.deepEqual(await shares(), [[first.id, 1]]);
+
+      assert.equal((await ask("PUT", traffic, divide([first, 90], [second, 10], [third, 0]))).status, 200);
+      assert.deepEqual(await shares(), sorted([first, 90], [second, 10]));
+      assert.equal((await ask<Timeline[]>("GET", `/revisions/${second.id}/timelines`)).body[0]?.slug, "production");
+      await refused(409, "REVISION_ACTIVE", "DELETE", `/revisions/${second.id}`);
+      await age(second.id, "used_at", 30);
+      await care();
+      assert.equal((await revisions.get(second.id))!.disabled_at, null);
+
+      // What is refused changes nothing.
+      const foreign = await built();
+      const queued = await create({ app: owner });
+      await refused(404, "REVISION_NOT_FOUND", "PUT", traffic, divide([first, 1], [foreign, 1]));
+      await refused(409, "INVALID_STATE", "PUT", traffic, divide([first, 1], [queued, 1]));
+      for (const body of [divide([first, 0]), divide([first, 1], [first, 2]), divide(), divide([first, 1001])])
+        assert.equal((await ask("PUT", traffic, body)).status, 400);
+      refuseActivation = true;
+      await refused(409, "INVALID_STATE", "PUT", traffic, divide([third, 1]));
+      refuseActivation = false;
+      assert.deepEqual(await shares(), sorted([first, 90], [second, 10]));
+
+      assert.equal((await ask("DELETE", traffic)).status, 204);
+      assert.deepEqual(await shares(), [[first.id, 1]]);
+      assert.equal((await ask("PUT", traffic, divide([first, 1], [second, 1]))).status, 200);
+      assert.equal((await ask("POST", `/revisions/${first.id}/promote`)).status, 204);
+      assert.deepEqual(await shares(), [[first.id, 1]]);
+      assert.equal((await ask("PUT", traffic, divide([first, 1], [second, 1]))).status, 200);
+      assert.equal((await ask("POST", `/revisions/${third.id}/promote`)).status, 204);
+      assert.deepEqual(await shares(), [[third.id, 1]]);
+      assert.equal((await ask("DELETE", `/revisions/${second.id}`)).status, 204);
+      await revisions.move(queued.id, { from: ["queued"], to: "failed", reason: "error" });
     });
 
     test("progress and build logs are followed to the end, in both forms", async () => {

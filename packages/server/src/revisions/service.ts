@@ -8,6 +8,7 @@ import type { Domains } from "./show.ts";
 import type { Content, Move, NewRevision } from "./store.ts";
 import type { RevisionRow } from "./tables.ts";
 import type { Timelines } from "./timelines.ts";
+import type { Traffic } from "./traffic.ts";
 
 export interface RevisionsService {
   /**
@@ -46,6 +47,10 @@ export interface RevisionsService {
   /** Appends to the runtime logs. Never throws. */
   runtimeLogs(lines: readonly RuntimeLine[]): void;
   readonly timelines: Timelines;
+  /** Who gets the requests of a timeline. */
+  readonly traffic: Pick<Traffic, "of">;
+  /** Called when a timeline leads elsewhere from now on, because of a client. Must not throw. */
+  onRoute(listener: () => void): void;
   /** A client asked to cancel this build. Its end is a `move` to `failed` with the reason `cancelled`. Must not throw. */
   onCancel(listener: (id: string) => void): void;
   /** A revision was deleted: gives back what it holds. Called again until it succeeds; must be idempotent. */

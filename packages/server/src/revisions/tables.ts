@@ -73,6 +73,14 @@ export interface TimelineHistoryTable {
   at: number;
 }
 
+/** Of timelines that divide their requests among revisions. Those without rows serve `timelines.revision_id` alone. */
+export interface TimelineTrafficTable {
+  timeline_id: string;
+  revision_id: string;
+  /** Above 0. */
+  weight: number;
+}
+
 export interface BuildLogsTable {
   revision_id: string;
   /** From 1, without gaps. */
@@ -111,6 +119,7 @@ export interface RevisionTables {
   revisions: RevisionsTable;
   timelines: TimelinesTable;
   timeline_history: TimelineHistoryTable;
+  timeline_traffic: TimelineTrafficTable;
   build_logs: BuildLogsTable;
   runtime_logs: RuntimeLogsTable;
   runtime_log_minutes: RuntimeLogMinutesTable;

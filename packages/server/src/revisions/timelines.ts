@@ -5,6 +5,7 @@ import { randomUUID } from "node:crypto";
 import { isRevisionId } from "./ids.ts";
 import type { TimelineName } from "./progress.ts";
 import type { RevisionDatabase, RevisionRow, TimelineRow } from "./tables.ts";
+import { clearTraffic } from "./traffic.ts";
 
 const revisionPartition = "deno.revision.id";
 const branchPartition = "git.branch";
@@ -103,12 +104,13 @@ export class Timelines {
       .executeTakeFirst();
   }
 
-  /** Those that serve a revision. */
+  /** Those that serve a revision, also those that give it a part of their requests. */
   of(revisionId: string): Promise<TimelineRow[]> {
+    const parts = this.#db.selectFrom("timeline_traffic").select("timeline_id").where("revision_id", "=", revisionId);
     return this.#db
       .selectFrom("timelines")
       .selectAll()
-      .where("revision_id", "=", revisionId)
+      .where((eb) => eb.or([eb("revision_id", "=", revisionId), eb("id", "in", parts)]))
       .orderBy("key", "desc")
       .execute();
   }
@@ -143,7 +145,7 @@ export class Timelines {
   }
 
   /**
-   * From now on the timeline serves this revision, which is in use again: one transaction. The revision must not have failed, and not be
+   * From now on the timeline serves this revision alone, which is in use again: one transaction. The revision must not have failed, and not be
    * deleted.
    * @param options `pin`: pins or unpins it as well. `force`: also when it is pinned to another revision
    * @throws CaissonError `invalid_state`, `resource_exhausted`
@@ -192,6 +194,7 @@ export class Timelines {
           .set({ revision_id: id, pinned, ...(row.revision_id === id ? {} : { changed_at: now }) })
           .where("id", "=", timelineId)
           .execute();
+      await clearTraffic(trx, timelineId);
       if (row?.revision_id !== id) {
         const last = await trx
           .selectFrom("timeline_history")

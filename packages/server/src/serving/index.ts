@@ -64,6 +64,7 @@ export const servingSlice: Slice = {
     services.use(routeDirectories).add(serving);
     apps.onDelete((app) => serving.stopApp(app.id));
     apps.onChange(() => resolver.forget());
+    revisions.onRoute(() => serving.routed());
     revisions.onDelete(async ({ id }) => {
       await serving.stop(id);
       await contents.remove(id);

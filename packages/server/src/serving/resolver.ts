@@ -3,6 +3,7 @@ import type { AppsService, AppRow } from "../apps/index.ts";
 import type { RevisionRow, RevisionsService, TimelineRow } from "../revisions/index.ts";
 import { keyOf, previewOf } from "../revisions/timelines.ts";
 import { branchName, type AppHost } from "./hosts.ts";
+import { Turns } from "./turns.ts";
 
 /** A revision in a timeline: what instances are made for. */
 export interface Target {
@@ -14,6 +15,12 @@ export interface Target {
   readonly context: TimelineRow["context"];
 }
 
+/** Where a hostname leads: to one revision of these, by their weights. */
+interface Ways {
+  readonly timelineId: string;
+  readonly targets: readonly { readonly target: Target; readonly weight: number }[];
+}
+
 /** Milliseconds that an answer is used again. Other servers change timelines as well. */
 const freshFor = 1_000;
 const mostKnown = 10_000;
@@ -21,22 +28,45 @@ const mostKnown = 10_000;
 export class Resolver {
   readonly #apps: AppsService;
   readonly #revisions: RevisionsService;
-  readonly #known = new Map<string, { readonly at: number; readonly target: Promise<Target | undefined> }>();
+  /** By timeline, of those that divide their requests. */
+  readonly #turns = new Map<string, Turns>();
+  readonly #known = new Map<string, { readonly at: number; readonly ways: Promise<Ways | undefined> }>();
 
   constructor(apps: AppsService, revisions: RevisionsService) {
     this.#apps = apps;
     this.#revisions = revisions;
   }
 
-  /** @param label for the memory @param hosts what it may mean, the likeliest first */
-  find(label: string, hosts: readonly AppHost[]): Promise<Target | undefined> {
+  /**
+   * Where the next request goes. When revisions divide them, each call is a turn.
+   * @param label for the memory @param hosts what it may mean, the likeliest first
+   * @param before the revision that the same request was sent to before: it stays there if it can, which is no turn
+   */
+  async find(label: string, hosts: readonly AppHost[], before?: string): Promise<Target | undefined> {
+    const ways = await this.#ways(label, hosts);
+    if (ways === undefined || ways.targets.length <= 1) return ways?.targets[0]?.target;
+    const again = ways.targets.find(({ target }) => target.revision.id === before);
+    if (again !== undefined) return again.target;
+    if (this.#turns.size >= mostKnown) this.#turns.clear();
+    let turns = this.#turns.get(ways.timelineId);
+    if (turns === undefined) this.#turns.set(ways.timelineId, (turns = new Turns()));
+    const next = turns.next(ways.targets.map(({ target, weight }) => ({ id: target.revision.id, weight })));
+    return ways.targets.find(({ target }) => target.revision.id === next)!.target;
+  }
+
+  /** All that requests can lead to. Empty: nothing. */
+  async all(label: string, hosts: readonly AppHost[]): Promise<Target[]> {
+    return ((await this.#ways(label, hosts))?.targets ?? []).map(({ target }) => target);
+  }
+
+  #ways(label: string, hosts: readonly AppHost[]): Promise<Ways | undefined> {
     const known = this.#known.get(label);
-    if (known !== undefined && performance.now() - known.at < freshFor) return known.target;
+    if (known !== undefined && performance.now() - known.at < freshFor) return known.ways;
     if (this.#known.size >= mostKnown) this.#known.clear();
-    const target = this.#first(hosts);
-    this.#known.set(label, { at: performance.now(), target });
-    target.catch(() => this.#known.delete(label));
-    return target;
+    const ways = this.#first(hosts);
+    this.#known.set(label, { at: performance.now(), ways });
+    ways.catch(() => this.#known.delete(label));
+    return ways;
   }
 
   /** A timeline or an app has changed. */
@@ -44,22 +74,27 @@ export class Resolver {
     this.#known.clear();
   }
 
-  async #first(hosts: readonly AppHost[]): Promise<Target | undefined> {
+  async #first(hosts: readonly AppHost[]): Promise<Ways | undefined> {
     for (const host of hosts) {
-      const target = await this.#target(host);
-      if (target !== undefined) return target;
+      const ways = await this.#of(host);
+      if (ways !== undefined) return ways;
     }
     return undefined;
   }
 
-  async #target(host: AppHost): Promise<Target | undefined> {
+  async #of(host: AppHost): Promise<Ways | undefined> {
     const app = await this.#apps.bySlugs(host.org, host.app);
     if (app === undefined) return undefined;
     const timeline = await this.#timeline(app.id, host);
     if (timeline === undefined) return undefined;
-    const revision = await this.#revisions.get(timeline.revision_id);
-    if (revision === undefined || revision.deleted_at !== null || revision.disabled_at !== null) return undefined;
-    return { app, orgSlug: host.org, revision, timeline: timeline.key, context: timeline.context };
+    const targets: { target: Target; weight: number }[] = [];
+    for (const { revisionId, weight } of await this.#revisions.traffic.of(timeline)) {
+      const revision = await this.#revisions.get(revisionId);
+      if (revision === undefined || revision.deleted_at !== null || revision.disabled_at !== null) continue;
+      const { key, context } = timeline;
+      targets.push({ target: { app, orgSlug: host.org, revision, timeline: key, context }, weight });
+    }
+    return targets.length === 0 ? undefined : { timelineId: timeline.id, targets };
   }
 
   async #timeline(appId: string, host: AppHost): Promise<TimelineRow | undefined> {

@@ -82,20 +82,21 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     return {
       workloadId: target.app.id,
       connectTimeout: queueTimeout * 1000 + 5_000,
-      connect: (signal) => this.#connect(label, signal),
+      connect: (signal) => this.#connect(label, target.revision.id, signal),
       ended: served.ended.signal,
     };
   }
 
   async known(label: string): Promise<boolean> {
     const hosts = readLabel(label);
-    return hosts.length > 0 && (await this.#options.resolver.find(label, hosts)) !== undefined;
+    return hosts.length > 0 && (await this.#options.resolver.all(label, hosts)).length > 0;
   }
 
-  async #connect(label: string, signal: AbortSignal) {
+  /** @param revisionId where it was to go when its route was found */
+  async #connect(label: string, revisionId: string, signal: AbortSignal) {
     for (let attempt = 0; ; attempt++) {
       // Again: another revision may have taken over since the route was found, and while the request waited.
-      const target = await this.#options.resolver.find(label, readLabel(label));
+      const target = await this.#options.resolver.find(label, readLabel(label), revisionId);
       if (target === undefined || this.#closed)
         throw new CaissonError("gone", "This app, or this revision of it, is served no more.");
       try {
@@ -237,6 +238,11 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     }
   }
 
+  /** A timeline leads elsewhere. */
+  routed(): void {
+    this.#options.resolver.forget();
+  }
+
   /** Makes a revision ready to serve a timeline that a client wants it to serve. @throws CaissonError why it cannot */
   async activate(revision: RevisionRow, name: TimelineName, orgSlug: string): Promise<void> {
     const app = await this.#options.apps.get(revision.app_id);
@@ -254,7 +260,9 @@ export class Serving implements HttpDirectory, WorkloadOwner {
       // In this order: a build that has ended has changed its timelines before, and a new wish to keep it may come meanwhile.
       if ((await revisions.get(target.revision.id))?.status === "building") continue;
       const timeline = await revisions.timelines.find(target.app.id, target.timeline);
-      if (timeline?.revision_id === target.revision.id || served.keepUntil > performance.now()) continue;
+      const shares = timeline === undefined ? [] : await revisions.traffic.of(timeline);
+      const serves = shares.some(({ revisionId }) => revisionId === target.revision.id);
+      if (serves || served.keepUntil > performance.now()) continue;
       void this.#retire(served);
     }
   }
@@ -267,10 +275,11 @@ export class Serving implements HttpDirectory, WorkloadOwner {
       const app = await apps.get(appId);
       if (app === undefined || this.#closed) continue;
       const host = productionHost(app.slug, await orgSlug(app.org_id));
-      const target = await resolver.find(host.label, [host.host]);
-      // Another node may have its files.
-      if (target === undefined || this.#served.has(keyOf(target))) continue;
-      if ((await contents.find(target.revision.id))?.nodeId === node.id && !this.#closed) this.#serve(target);
+      for (const target of await resolver.all(host.label, [host.host])) {
+        if (this.#served.has(keyOf(target))) continue;
+        // Another node may have its files.
+        if ((await contents.find(target.revision.id))?.nodeId === node.id && !this.#closed) this.#serve(target);
+      }
     }
   }
 

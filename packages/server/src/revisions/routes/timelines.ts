@@ -9,7 +9,7 @@ import type { HttpVariables } from "../../kernel/http/context.ts";
 import { json, pageQuery, readRows } from "../../kernel/http/lists.ts";
 import { linkHeader } from "../../kernel/http/pagination.ts";
 import { refusals } from "../../kernel/http/refusals.ts";
-import { requireRevision, type RevisionContext } from "../context.ts";
+import { requireBuilt, requireRevision, requireTimeline, type RevisionContext } from "../context.ts";
 import { toTimeline } from "../show.ts";
 import { keyOf, parseTimeline, previewOf, production } from "../timelines.ts";
 import type { RevisionRow } from "../tables.ts";
@@ -77,10 +77,7 @@ export function timelineRoutes(ctx: RevisionContext): (app: OpenAPIHono<HttpVari
       const { app: idOrSlug, timeline } = c.req.valid("param");
       const owner = await ctx.apps.require(c.get("org").id, idOrSlug);
       const revision = await requireRevision(ctx, c.get("org").id, c.req.valid("json").revision);
-      if (revision.app_id !== owner.id)
-        throw new CaissonError("not_found", `The app \`${owner.slug}\` has no revision \`${revision.id}\`.`, {
-          wireCode: "REVISION_NOT_FOUND",
-        });
+      requireBuilt(revision, owner);
       const name = parseTimeline(timeline);
       if (name.slug === "preview" && keyOf(name) !== keyOf(previewOf(revision.id)))
         throw new CaissonError("invalid_argument", "The preview of a revision serves this revision alone.");
@@ -90,12 +87,7 @@ export function timelineRoutes(ctx: RevisionContext): (app: OpenAPIHono<HttpVari
     app.openapi(unpinRoute, async (c) => {
       const { app: idOrSlug, timeline } = c.req.valid("param");
       const owner = await ctx.apps.require(c.get("org").id, idOrSlug);
-      const row = await ctx.timelines.find(owner.id, keyOf(parseTimeline(timeline)));
-      if (row === undefined)
-        throw new CaissonError(
-          "not_found",
-          `The app \`${owner.slug}\` has no such timeline: ${JSON.stringify(timeline.slice(0, 80))}.`,
-        );
+      const row = await requireTimeline(ctx, owner, timeline);
       await ctx.timelines.unpin(row.id);
       return c.body(null, 204);
     });
@@ -109,17 +101,13 @@ async function serve(
   timeline: TimelineName,
   pin?: boolean,
 ): Promise<void> {
-  const { id, status, deleted_at } = revision;
-  if (status !== "succeeded" || deleted_at !== null)
-    throw new CaissonError(
-      "invalid_state",
-      `Revision ${id} cannot be served: ${deleted_at === null ? `its build has not succeeded (${status})` : "it was deleted"}.`,
-    );
+  requireBuilt(revision);
   await ctx.ready(revision, timeline);
   const { blocked } = await ctx.timelines.activate(revision, timeline, pin === undefined ? {} : { pin });
+  ctx.routed();
   if (blocked)
     throw new CaissonError(
       "invalid_state",
-      `The timeline ${keyOf(timeline)} is pinned to another revision. Unpin it first, or pin it to revision ${id}.`,
+      `The timeline ${keyOf(timeline)} is pinned to another revision. Unpin it first, or pin it to revision ${revision.id}.`,
     );
 }
