@@ -92,6 +92,28 @@ test("a renewed certificate is used without a restart, a broken one is not", asy
   }
 });
 
+test("a client that names no hostname, and a certificate that cannot be issued, fail their handshake alone", async () => {
+  let failing = true;
+  const gateway = createGateway({
+    config: configSchema.parse({ gateway: { domain: "previews.example" } }).gateway,
+    port: 0,
+    issue: (hosts) => (failing ? Promise.reject(new Error("not now")) : authority!.issue(hosts)),
+    log,
+  });
+  const outside = { find: () => undefined, challenge: () => undefined };
+  await gateway.listen({ find: async () => undefined, known: async () => true }, outside);
+  try {
+    const port = Number(gateway.addressOf("abc").split(":")[1]);
+    const proof = connect({ host: "127.0.0.1", port, ALPNProtocols: ["acme-tls/1"], rejectUnauthorized: false });
+    await assert.rejects(once(proof, "secureConnect"));
+    assert.equal(await trusts(port, authority!.certificatePem), false);
+    failing = false;
+    assert.equal(await trusts(port, authority!.certificatePem), true);
+  } finally {
+    await gateway.close();
+  }
+});
+
 test("one file without the other is refused with the configuration", () => {
   const { error } = configSchema.safeParse({ gateway: { cert: "/a.pem" } });
   assert.match(String(error), /needs both `cert` and `key`, or neither/);

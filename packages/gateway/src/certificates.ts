@@ -38,8 +38,10 @@ export function issuedCertificates(
       };
       known.set(host, entry);
       try {
-        entry.notAfter = (await issued).notAfter;
-        return await entry.context;
+        // Both at once: a promise that fails while nobody waits for it would end the process.
+        const [{ notAfter }, context] = await Promise.all([issued, entry.context]);
+        entry.notAfter = notAfter;
+        return context;
       } catch (error) {
         known.delete(host);
         throw error;

@@ -88,6 +88,7 @@ class Gateway implements HttpGateway {
       contextFor: certificates && (async (servername) => certificates.contextFor(await this.#certifiable(servername))),
       challenge: outside && ((servername) => outside.challenge(servername.toLowerCase().replace(/\.$/, ""))),
       clients: this.#clients,
+      log: this.#options.log,
       onRequest: (exchange) => void this.#visit(exchange),
       onWebSocket: (exchange, accepted) => void this.#visit(exchange, { exchange, accepted }),
     });

@@ -7,6 +7,7 @@ import { createSecureContext, type SecureContext, type TLSSocket } from "node:tl
 import type { Duplex } from "node:stream";
 import { endSoon, parserRefusal, PendingAnswers, strictServerOptions, tlsOptions, type Clients } from "@caisson/http1";
 import { CaissonError, type PublicCertificate } from "@caisson/protocol";
+import type { Logger } from "pino";
 import { refuseOnSocket } from "./answer.ts";
 import type { Exchange } from "./exchange.ts";
 import { Http1Exchange } from "./http1-exchange.ts";
@@ -23,6 +24,7 @@ export interface ListenerOptions {
   /** What proves a hostname to a certificate authority that asks now. */
   readonly challenge?: ((servername: string) => PublicCertificate | undefined) | undefined;
   readonly clients: Clients;
+  readonly log: Logger;
   readonly onRequest: (exchange: Exchange) => void;
   /** @param accepted to be called when the program inside has accepted the WebSocket */
   readonly onWebSocket: (exchange: Http1Exchange, accepted: () => void) => void;
@@ -74,6 +76,8 @@ export class Listener {
       });
       server.listen(port, host, resolve);
     });
+    // Without it a connection that the system cannot hand over would end the process.
+    server.on("error", (error) => this.#options.log.warn({ err: error }, "the gateway failed to accept a connection"));
     this.#servers.push(server);
     return (server.address() as AddressInfo).port;
   }
@@ -114,7 +118,8 @@ export class Listener {
       handshakeTimeout: limits.handshake,
       ALPNCallback: function (this: TLSSocket, { servername, protocols }) {
         if (protocols.includes(acmeProtocol)) {
-          const proof = challenge?.(servername);
+          // Node's types leave out that a client may send no hostname. What is thrown here would end the process.
+          const proof = typeof servername === "string" ? challenge?.(servername) : undefined;
           if (proof === undefined) return undefined;
           // With TLS 1.2 the certificate was chosen before, with TLS 1.3 it will be chosen after this.
           this.setKeyCert(proof);
