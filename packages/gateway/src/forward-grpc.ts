@@ -45,28 +45,29 @@ export function forwardGrpc({ exchange, target, visitor, address, route }: Forwa
       stream.destroy();
       return;
     }
-    session = connect("http://route.invalid", {
-      createConnection: () => stream,
-      maxSessionMemory: 8,
-      maxHeaderListPairs: limits.headerFields,
-      maxSettings: 16,
-      settings: { enablePush: false, initialWindowSize: limits.streamWindow, maxHeaderListSize: limits.headerBytes },
-    });
-    session.once("error", fail);
-    session.once("close", () => fail(new Error("The program closed the connection.")));
     try {
+      session = connect("http://route.invalid", {
+        createConnection: () => stream,
+        maxSessionMemory: 8,
+        maxHeaderListPairs: limits.headerFields,
+        maxSettings: 16,
+        settings: { enablePush: false, initialWindowSize: limits.streamWindow, maxHeaderListSize: limits.headerBytes },
+      });
+      session.on("error", fail);
+      session.once("close", () => fail(new Error("The program closed the connection.")));
       const inside = session.request(pseudo(exchange, target, address.authority, visitor), {
         endStream: exchange.body === undefined,
         waitForTrailers: exchange.body !== undefined,
       });
       converse(inside);
     } catch (error) {
+      stream.destroy();
       fail(error);
     }
   }, fail);
 
   function converse(inside: ClientHttp2Stream): void {
-    inside.once("error", fail);
+    inside.on("error", fail);
     inside.setTimeout(limits.quietSocket, () => {
       if (over) return;
       exchange.refuse(noAnswer);
@@ -98,9 +99,14 @@ export function forwardGrpc({ exchange, target, visitor, address, route }: Forwa
       end();
     });
     inside.once("close", () => fail(new Error("The program ended its answer early.")));
-    inside.once("wantTrailers", () =>
-      inside.sendTrailers(trailersObject(passedTrailers(exchange.trailers(), limits.trailerFields))),
-    );
+    inside.once("wantTrailers", () => {
+      try {
+        inside.sendTrailers(trailersObject(passedTrailers(exchange.trailers(), limits.trailerFields)));
+      } catch (error) {
+        // Node refuses some fields, such as two of `etag`. The visitor chooses them.
+        fail(error);
+      }
+    });
     const { body } = exchange;
     if (body === undefined) return;
     body.on("data", (chunk: Buffer) => {

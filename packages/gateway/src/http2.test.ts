@@ -13,6 +13,7 @@ import { request as requestHttps } from "node:https";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { until } from "@caisson/testing";
+import { attack, block, flag, frame, frameType } from "./testing/frames.ts";
 import { listenOn, openPlace, type Place } from "./testing/programs.ts";
 
 const host = "abc.localhost";
@@ -257,6 +258,24 @@ describe("gRPC", { timeout: 60_000 }, () => {
     stream.end();
     await once(stream, "end");
     assert.deepEqual(trailers, { "grpc-status": "0", "grpc-message": "done" });
+    session.destroy();
+  });
+
+  test("trailers that Node refuses to send end their call and nothing else", async () => {
+    const { socket } = await attack(place.port, "rpc.localhost");
+    const head = Object.entries({ ...fields, ":path": "/svc/echo", ":scheme": "https" });
+    const ordered = head.toSorted(([one], [other]) => Number(other.startsWith(":")) - Number(one.startsWith(":")));
+    const trailers = block([
+      ["etag", "a"],
+      ["etag", "b"],
+    ]);
+    socket.write(frame(frameType.headers, flag.endHeaders, 1, block(ordered)));
+    socket.write(frame(frameType.headers, flag.end | flag.endHeaders, 1, trailers));
+    await until(5_000, "the refusal", () => place.visits.some(({ rule }) => rule === "bad-answer") || undefined);
+    socket.destroy();
+    const session = open("rpc");
+    const answer = await ask(session, { ...fields, ":path": "/svc/echo" }, Buffer.from("x"));
+    assert.equal(answer.trailers["grpc-status"], "0");
     session.destroy();
   });
 
