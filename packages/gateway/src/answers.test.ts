@@ -76,6 +76,8 @@ test("what a visitor shows to the gateway does not reach the program", async () 
   assert.deepEqual([seen[0]?.headers.cookie, seen[0]?.headers.authorization], ["a=1; b=2", "Bearer theirs"]);
   const opened = await visit("abc", {}, "//evil.example/?caisson-access=good");
   assert.deepEqual([opened.status, opened.headers.location], [303, "/evil.example/"]);
+  const backslash = await visit("abc", {}, "/\\evil.example/?caisson-access=good");
+  assert.deepEqual([backslash.status, backslash.headers.location], [303, "/evil.example/"]);
   assert.equal((await visit("abc", { "caisson-authorization": "Bearer x" })).status, 403);
   assert.equal((await visit("abc", {})).headers["caisson-gateway"], "access-needed");
   assert.equal(seen.length, 1);

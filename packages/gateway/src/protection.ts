@@ -64,12 +64,12 @@ export function redirect(exchange: Exchange, { redirect: target, cookie }: Redir
 
 /**
  * Names of one domain are one site to browsers, so `SameSite` does not keep the cookie from requests of a neighbour's page. Opening a
- * link from there is allowed.
+ * link from there is allowed, in a window: a frame would let that page draw over ours what the visitor clicks.
  */
 function fromOtherSite({ headers, method, authority }: Exchange): boolean {
   const site = headerValue(headers, "sec-fetch-site");
   if (site === "cross-site" || site === "same-site")
-    return headerValue(headers, "sec-fetch-mode") !== "navigate" || method !== "GET";
+    return headerValue(headers, "sec-fetch-dest") !== "document" || method !== "GET";
   const origin = headerValue(headers, "origin");
   return origin !== undefined && origin.toLowerCase().replace(/^[a-z]+:\/\//, "") !== authority?.toLowerCase();
 }
@@ -87,8 +87,8 @@ function takeParameter(target: string): [target: string, token: string | undefin
       token = pair.slice(parameter.length + 1);
       return false;
     });
-  // `//host` would lead elsewhere.
-  const path = target.slice(0, at).replace(/^\/+/, "/");
+  // `//host` would lead elsewhere, and browsers take a backslash for a slash.
+  const path = target.slice(0, at).replace(/^[/\\]+/, "/");
   return token === undefined ? [target, undefined] : [rest.length === 0 ? path : `${path}?${rest.join("&")}`, token];
 }
 

@@ -203,9 +203,12 @@ test("a protected address opens by a signed link, which becomes a cookie, or by 
     { "caisson-authorization": "Bearer ddo_wrong" },
     { cookie: held.slice(0, -2) },
     { cookie: held, "sec-fetch-site": "same-site", "sec-fetch-mode": "cors" },
+    { cookie: held, "sec-fetch-site": "same-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe" },
     { cookie: held, origin: "https://neighbour.localhost" },
   ];
   for (const headers of refused) assert.ok((await visit(address, "/", headers)).status >= 401, JSON.stringify(headers));
+  const followed = { cookie: held, "sec-fetch-site": "same-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document" };
+  assert.equal((await visit(address, "/", followed)).body, "protected");
   // A link is for one address.
   const other = (await (
     await rest(`/api/v1/sandboxes/${idOf(stranger)}/previews`, "POST", { port, protected: true })
