@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { connect } from "node:net";
 import { test } from "node:test";
+import ssh2 from "ssh2";
 import { until } from "@caisson/testing";
 import { localGateway } from "./local.ts";
 import { OpenSsh } from "./openssh.ts";
@@ -70,6 +72,56 @@ test("a server that stops says so to those who are connected, and takes nobody e
   assert.equal(code, 255);
   assert.match(stderr, /Caisson: the server stops/);
   assert.equal((await client.run("ssh", ["sandbox", "true"])).code, 255);
+});
+
+test(
+  "programs end with their client: while they start, and though they have not read what it sent",
+  { timeout: 120_000 },
+  async () => {
+    const local = await localGateway();
+    try {
+      const { hostname: host, port, username } = local.address;
+      for (let round = 0; round < 20; round++) {
+        const client = new ssh2.Client();
+        client.on("error", () => undefined);
+        client.connect({ host, port, username });
+        await once(client, "ready");
+        client.exec(`sleep 98765.${round}`, (_, channel) => {
+          channel.on("error", () => undefined);
+          if (round % 2 === 0) return client.destroy();
+          channel.write(Buffer.alloc(4 * 2 ** 20), () => undefined);
+          setTimeout(() => client.destroy(), 300);
+        });
+        await once(client, "close");
+      }
+      const open = new OpenSsh(local.address, local.hostKey);
+      const running = () => open.run("ssh", ["sandbox", "pgrep -fx 'sleep 98765[.].*'"]);
+      await until(30_000, "the end of all", async () => ((await running()).stdout === "" ? true : undefined));
+    } finally {
+      await local.close();
+    }
+  },
+);
+
+test("a client that breaks the protocol and keeps its side open is cut", { timeout: 60_000 }, async () => {
+  const local = await localGateway();
+  try {
+    const { hostname: host, port, username } = local.address;
+    const ended = new Promise((resolve) => local.gateway.onVisit(resolve));
+    const socket = connect({ host, port, allowHalfOpen: true });
+    socket.on("error", () => undefined);
+    const client = new ssh2.Client();
+    client.on("error", () => undefined);
+    client.connect({ sock: socket, username });
+    await once(client, "ready");
+    // From here on the client's library neither reads nor ends the socket.
+    socket.removeAllListeners("end").removeAllListeners("data").resume();
+    socket.write(Buffer.alloc(100, "x"));
+    await ended;
+    socket.destroy();
+  } finally {
+    await local.close();
+  }
 });
 
 test("the client's agent is not forwarded", { timeout: 60_000 }, async () => {

@@ -15,5 +15,5 @@ export function disconnect(connection: Connection, reason: number, words: string
   } catch {
     // The library has given this connection up after a fault of the client.
   }
-  endSoon(socket, sshLimits.farewell);
+  endSoon(socket, sshLimits.linger);
 }

@@ -4,6 +4,7 @@
  */
 import type { Readable, Writable } from "node:stream";
 import type { Connection, ServerChannel } from "ssh2";
+import { whenOver } from "./channel-end.ts";
 import { forgetWaiting, isExchangingKeys, queuedMessages, socketOf, waitsForWindow } from "./library.ts";
 import { sshLimits } from "./limits.ts";
 
@@ -101,10 +102,9 @@ export class Flow {
       settle();
     };
     source.once("end", end).once("error", end).once("close", end);
-    channel.once("close", finished.resolve);
+    whenOver(channel, finished.resolve);
     await finished.promise;
     this.#waiting.delete(resume);
-    channel.off("close", finished.resolve);
   }
 
   #waitingFor(channel: ServerChannel): (() => void)[] {

@@ -87,6 +87,23 @@ export function forgetWaiting(channel: ServerChannel): void {
   outgoing._chunk = outgoing._chunkcb = outgoing._chunkErr = outgoing._chunkcbErr = undefined;
 }
 
+/**
+ * Calls when a channel is closed on both sides, or its connection has ended; at once when it was before.
+ * Only once for each channel.
+ */
+export function whenClosed(channel: ServerChannel, listener: () => void): void {
+  const { incoming } = channel as unknown as { readonly incoming: { state: string } };
+  let { state } = incoming;
+  if (state === "closed") return listener();
+  Object.defineProperty(incoming, "state", {
+    get: () => state,
+    set: (next: string) => {
+      state = next;
+      if (next === "closed") listener();
+    },
+  });
+}
+
 export function beginRekey(connection: Connection): void {
   inside(connection)._protocol.rekey();
 }

@@ -31,12 +31,12 @@ export const sshLimits = {
   unread: 2 ** 20,
   unreadAnswers: 4 * 2 ** 20,
   /** Until a connection that we ended is cut. */
-  farewell: 2_000,
+  linger: 2_000,
   /** Variables of one session, and the bytes of each. */
   variables: 64,
   variableBytes: 32 * 1024,
   /** Bytes of a command line. */
   commandBytes: 128 * 1024,
-  /** Milliseconds between the end of a process and that of its output. */
+  /** Between the end of a process and that of its output, and from the close of a channel until what nobody has read of it is dropped. */
   drain: 5_000,
 } as const;

@@ -16,6 +16,8 @@ export interface RemoteForwardOptions {
   readonly route: SshRoute;
   readonly flow: Flow;
   readonly violated: () => void;
+  /** Aborted when the connection has closed. */
+  readonly gone: AbortSignal;
   /** A place for one more channel of the sandbox; undefined: there is none. */
   readonly place: () => (() => void) | undefined;
   readonly log: Logger;
@@ -33,11 +35,9 @@ interface Info {
 /** What a client asks for and cancels by the same words. */
 type Wanted = { readonly path: string } | { readonly host: string; readonly port: number };
 
-export function serveRemoteForwards({ connection, route, flow, violated, place, log }: RemoteForwardOptions): void {
+export function serveRemoteForwards({ connection, route, flow, violated, gone, place, log }: RemoteForwardOptions): void {
   const listening = new Map<string, AbortController>();
-  connection.once("close", () => {
-    for (const stop of listening.values()) stop.abort();
-  });
+  gone.addEventListener("abort", () => listening.forEach((stop) => stop.abort()), { once: true });
 
   const answer = (accept: Accept, reject: Reject, name: string, info: Info) => {
     const wanted = wantedBy(info);
@@ -85,7 +85,7 @@ export function serveRemoteForwards({ connection, route, flow, violated, place, 
 
   async function take(accepted: AsyncIterable<AcceptedSocket>, bound: Wanted): Promise<void> {
     for await (const one of accepted) {
-      const free = place();
+      const free = gone.aborted ? undefined : place();
       if (free === undefined) {
         one.socket.destroy();
         continue;

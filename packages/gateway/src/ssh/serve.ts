@@ -1,12 +1,13 @@
 /** One connection that has logged in: its sessions and forwarded connections, until either side ends it. */
 import type { SshRoute } from "@caisson/protocol";
+import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
-import type { Connection } from "ssh2";
+import type { Connection, ServerChannel } from "ssh2";
 import type { Counts } from "./counts.ts";
 import { disconnect, sandboxEnded } from "./disconnect.ts";
 import { Flow } from "./flow.ts";
-import { forwardIn, forwardToSocket } from "./forward.ts";
-import { disconnectReasons } from "./library.ts";
+import { dialFrom, forward } from "./forward.ts";
+import { disconnectReasons, socketOf } from "./library.ts";
 import { keepKeysFresh, type RekeyLimits } from "./rekey.ts";
 import { serveRemoteForwards } from "./remote-forward.ts";
 import { serveSession } from "./session.ts";
@@ -24,6 +25,8 @@ export interface ServeOptions {
 
 export function serveConnection({ connection, route, channels, served, rekey, log }: ServeOptions): void {
   const fault = (words: string) => {
+    // What came before the end is still read, and can have the same fault.
+    if (!socketOf(connection).writable) return;
     log.info({ fault: words }, "an SSH client was disconnected");
     disconnect(connection, disconnectReasons.protocolError, words);
   };
@@ -34,7 +37,11 @@ export function serveConnection({ connection, route, channels, served, rekey, lo
   // The sandbox can have ended since the login was accepted.
   if (route.ended.aborted) return ended();
   route.ended.addEventListener("abort", ended, { once: true });
-  connection.once("close", () => route.ended.removeEventListener("abort", ended));
+  const gone = new AbortController();
+  connection.once("close", () => {
+    gone.abort();
+    route.ended.removeEventListener("abort", ended);
+  });
 
   const places = new Set<() => void>();
   connection.once("close", () => {
@@ -60,26 +67,23 @@ export function serveConnection({ connection, route, channels, served, rekey, lo
     session.once("close", free);
     serveSession({ session, route, flow, violated, log });
   });
-  connection.on("tcpip", (accept, reject, { destIP, destPort }) => {
-    const free = place();
-    if (free === undefined) return reject();
-    served.forwarded++;
-    forwardIn({ host: destIP, port: destPort }, { accept, reject, route, flow, violated, log })
-      .catch((error: unknown) => log.debug({ err: error }, "a forwarded connection failed"))
-      .finally(free);
-  });
-  connection.on("openssh.streamlocal", (accept, reject, { socketPath }) => {
-    const free = place();
-    if (free === undefined) return reject();
-    served.forwarded++;
-    forwardToSocket(socketPath, { accept, reject, route, flow, violated, log })
-      .catch((error: unknown) => log.debug({ err: error }, "a forwarded connection failed"))
-      .finally(free);
-  });
-  const placeFromInside = () => {
+  const placeToForward = () => {
     const free = place();
     if (free !== undefined) served.forwarded++;
     return free;
   };
-  serveRemoteForwards({ connection, route, flow, violated, place: placeFromInside, log });
+  const forwardTo = (dial: () => Promise<Duplex>, accept: () => ServerChannel, reject: () => void) => {
+    const free = placeToForward();
+    if (free === undefined) return reject();
+    forward(dial, { accept, reject, flow, violated, gone: gone.signal, log })
+      .catch((error: unknown) => log.debug({ err: error }, "a forwarded connection failed"))
+      .finally(free);
+  };
+  connection.on("tcpip", (accept, reject, { destIP, destPort }) =>
+    forwardTo(() => dialFrom(route.agent, destIP, destPort, gone.signal), accept, reject),
+  );
+  connection.on("openssh.streamlocal", (accept, reject, { socketPath }) =>
+    forwardTo(() => route.agent.connectUnix(socketPath), accept, reject),
+  );
+  serveRemoteForwards({ connection, route, flow, violated, gone: gone.signal, place: placeToForward, log });
 }

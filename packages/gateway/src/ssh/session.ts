@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf, type SshRoute } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { PseudoTtyInfo, ServerChannel, Session } from "ssh2";
+import { whenOver } from "./channel-end.ts";
 import { platformFailure, reportExit } from "./exit.ts";
 import { enforceWindow, type Flow } from "./flow.ts";
 import { sshLimits } from "./limits.ts";
@@ -85,6 +86,10 @@ export function serveSession({ session, route, flow, violated, log }: SessionOpt
     const running = run(channel, program);
     started = running.then(({ pid }) => pid);
     started.catch(() => undefined);
+    // The client disconnects, perhaps while the program starts: the terminal hangs up, and so do programs without one.
+    whenOver(channel, () => {
+      void started?.then((pid) => agent.processes.kill({ pid, signal: "SIGHUP" })).catch(() => undefined);
+    });
     running
       .then(({ done }) => done)
       .catch((error: unknown) => {
@@ -109,10 +114,6 @@ export function serveSession({ session, route, flow, violated, log }: SessionOpt
       ...(terminal === undefined ? {} : { terminal: { type: termOf(terminal), ...sizeOf(terminal) } }),
     });
     const ended = agent.processes.wait({ pid });
-    // The client disconnects: the terminal hangs up, and so do programs without one.
-    channel.once("close", () => {
-      agent.processes.kill({ pid, signal: "SIGHUP" }).catch(() => undefined);
-    });
     feed(channel, agent.writeStream(stdinStream));
     const copy = async (stream: bigint, target: Writable) => {
       const output = agent.readStream(stream);
@@ -143,7 +144,7 @@ function feed(channel: ServerChannel, input: Writable): void {
     channel.unpipe(input);
     channel.resume();
   });
-  channel.once("close", () => input.destroy());
+  whenOver(channel, () => input.destroy());
   channel.pipe(input);
 }
 
