@@ -35,8 +35,12 @@ export class Admission {
       return undefined;
     }
     this.#waiting.add(cut);
-    const [oldest] = this.#waiting;
-    if (this.#waiting.size > sshLimits.logins) oldest!();
+    if (this.#waiting.size > sshLimits.logins) {
+      const [oldest] = this.#waiting;
+      // At once: until its socket has closed, others would cut the same one again.
+      this.#waiting.delete(oldest!);
+      oldest!();
+    }
     const closed = () => {
       this.#waiting.delete(cut);
       giveBack();

@@ -4,6 +4,7 @@
  */
 import { createHash, randomUUID } from "node:crypto";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { endSoon } from "@caisson/http1";
 import {
   CaissonError,
   type RouteDirectory,
@@ -118,16 +119,13 @@ class Gateway implements SshGateway {
   /** The library knows a connection only when its client has begun to speak, which it may never do. */
   #admit(socket: Socket, ssh: SshServer): void {
     socket.on("error", () => undefined);
-    const admitted = this.#admission.admit((socket.remoteAddress ?? "").replace(/^::ffff:/, ""), () =>
-      socket.destroy(),
-    );
+    const admitted = this.#admission.admit(addressOf(socket), () => socket.destroy());
     if (admitted === undefined) {
       // Without a key exchange: that is what costs. RFC 4253, 4.2 allows lines before the version; `ssh -v` shows them.
       socket.end("Caisson: too many connections that do not log in. Try again in a minute.\r\n");
       socket.destroySoon();
       return;
     }
-    this.#sockets.set(socket, admitted);
     const grace = setTimeout(() => socket.destroy(), this.#options.limits?.login ?? sshLimits.login);
     const loggedIn = () => {
       clearTimeout(grace);
@@ -149,6 +147,8 @@ class Gateway implements SshGateway {
     honourGuesses(connection);
     this.#connections.add(connection);
     connection.on("error", (error) => log.debug({ err: error }, "an SSH connection failed"));
+    // The library ends the socket then, and waits without end for a client that does not read.
+    connection.once("error", () => setImmediate(endSoon, socket, sshLimits.linger));
     connection.once("close", () => this.#connections.delete(connection));
     const refusal = ({ workloadId }: SshRoute) =>
       this.#loggedIn.isFull(workloadId)
@@ -172,7 +172,7 @@ class Gateway implements SshGateway {
       connection: randomUUID(),
       workloadId,
       userHash: createHash("sha256").update(username).digest("hex"),
-      address: socket.remoteAddress ?? "",
+      address: addressOf(socket),
       port: socket.remotePort ?? 0,
       client: software.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 100),
       at: Date.now(),
@@ -207,7 +207,15 @@ class Gateway implements SshGateway {
         "Caisson: the server stops. Connect again when it has started.",
       );
     // Clients read why; those that do not are cut.
-    for (const socket of this.#sockets.keys()) if (!socket.writableEnded) socket.destroy();
+    for (const socket of this.#sockets.keys()) {
+      if (socket.writableEnded) endSoon(socket, sshLimits.linger);
+      else socket.destroy();
+    }
     await closed;
   }
+}
+
+/** Of the client; one of IPv4 as such, also on a socket of IPv6. */
+function addressOf({ remoteAddress = "" }: Socket): string {
+  return remoteAddress.replace(/^::ffff:/, "");
 }

@@ -1,4 +1,4 @@
-/** The host key of an installation: Ed25519, derived from its key, so that it is the same after every start and stands in no file. */
+/** The host key of an installation: Ed25519, derived from its key, so that it is the same after every start and is stored in no file. */
 import { createHash, createPrivateKey, createPublicKey, hkdfSync } from "node:crypto";
 
 export interface HostKey {
