@@ -189,6 +189,20 @@ test("TLS-ALPN-01 for hostnames that are visited, without disturbing visitors", 
   } finally {
     await gateway.close();
   }
+  // As if two thirds of its time had passed.
+  const [stored] = await store.all();
+  await store.put({ ...stored!, notBefore: Date.now() - 80 * 86_400_000, notAfter: Date.now() + 10 * 86_400_000 });
+  const later = new Certificates({ config, store, log: failing });
+  const again = await openGateway(config, later);
+  try {
+    await later.renew(signal);
+    assert.equal((await store.all())[0]!.cert, stored!.cert, "renewed, though nobody visits it");
+    assert.equal(await trusted("one", root), true);
+    await later.renew(signal);
+    assert.notEqual((await store.all())[0]!.cert, stored!.cert, lines.join("\n"));
+  } finally {
+    await again.close();
+  }
 });
 
 test("a hook that fails is named, and the next try waits", { timeout: 60_000 }, async (t) => {

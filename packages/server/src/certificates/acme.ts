@@ -6,6 +6,9 @@ import { axios, Client, crypto } from "acme-client";
 import { runHook } from "./hook.ts";
 import type { CertificateStore, StoredCertificate } from "./store.ts";
 
+/** Milliseconds for one answer of the authority. The library waits for ever. */
+axios.defaults.timeout = 60_000;
+
 type Acme = NonNullable<Config["gateway"]["acme"]>;
 
 export interface Order {

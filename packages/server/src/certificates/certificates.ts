@@ -26,6 +26,11 @@ export class Certificates implements PublicCertificates {
   readonly #wanted = new Set<string>();
   readonly #failed = new Map<string, { again: number; pause: number }>();
 
+  /** One for each hostname that is visited. */
+  get #perHost(): boolean {
+    return this.#acme.challenge === "tls-alpn-01";
+  }
+
   /** @param options.config has `acme` */
   constructor(options: CertificatesOptions) {
     this.#options = options;
@@ -36,9 +41,9 @@ export class Certificates implements PublicCertificates {
 
   find(host: string): PublicCertificate | undefined {
     const found = this.#byHost.get(host) ?? this.#byHost.get(`*.${host.slice(host.indexOf(".") + 1)}`);
-    if (found !== undefined && found.notAfter > Date.now()) return found;
-    if (this.#acme.challenge === "tls-alpn-01" && this.#wanted.size < mostWanted) this.#wanted.add(host);
-    return undefined;
+    // Names come and go. One that nobody visits any more is not renewed.
+    if (this.#perHost && this.#isDue(host, found) && this.#wanted.size < mostWanted) this.#wanted.add(host);
+    return found !== undefined && found.notAfter > Date.now() ? found : undefined;
   }
 
   challenge(host: string): PublicCertificate | undefined {
@@ -70,19 +75,22 @@ export class Certificates implements PublicCertificates {
 
   async #due(): Promise<string[]> {
     const now = Date.now();
-    const perHost = this.#acme.challenge === "tls-alpn-01";
+    for (const [host, { again }] of this.#failed) if (again + longestPause < now) this.#failed.delete(host);
     for (const { host, notAfter } of this.#byHost.values()) {
-      // Names come and go; one whose certificate was not renewed in time leads nowhere any more, or is asked for again.
-      if (notAfter > now || !perHost) continue;
+      if (notAfter > now || !this.#perHost) continue;
       this.#byHost.delete(host);
       await this.#options.store.remove(host);
     }
-    const isDue = (host: string) => {
-      const stored = this.#byHost.get(host);
-      if ((this.#failed.get(host)?.again ?? 0) > now) return false;
-      return stored === undefined || stored.notAfter - now < (stored.notAfter - stored.notBefore) * renewAt;
-    };
-    return [...this.#wanted, ...(perHost ? this.#byHost.keys() : [])].filter(isDue);
+    const due = [...this.#wanted].filter((host) => this.#isDue(host, this.#byHost.get(host)));
+    // Visitors want again what is still missing then.
+    if (this.#perHost) this.#wanted.clear();
+    return due;
+  }
+
+  #isDue(host: string, stored: StoredCertificate | undefined): boolean {
+    const now = Date.now();
+    if ((this.#failed.get(host)?.again ?? 0) > now) return false;
+    return stored === undefined || stored.notAfter - now < (stored.notAfter - stored.notBefore) * renewAt;
   }
 
   async #obtain(host: string, signal: AbortSignal): Promise<void> {
@@ -92,12 +100,10 @@ export class Certificates implements PublicCertificates {
       await store.put(stored);
       this.#byHost.set(host, stored);
       this.#failed.delete(host);
-      if (this.#acme.challenge === "tls-alpn-01") this.#wanted.delete(host);
       log.info({ notAfter: new Date(stored.notAfter).toISOString() }, "got a certificate");
     } catch (error) {
       const pause = Math.min(longestPause, (this.#failed.get(host)?.pause ?? firstPause / 2) * 2);
       this.#failed.set(host, { again: Date.now() + pause, pause });
-      if (this.#acme.challenge === "tls-alpn-01") this.#wanted.delete(host);
       if (!signal.aborted) log.error({ err: error, retryInMs: pause }, "cannot get a certificate");
     }
   }

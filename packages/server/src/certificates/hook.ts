@@ -16,7 +16,7 @@ export async function runHook(
   await new Promise<void>((resolve, reject) => {
     // Nothing of our environment, which may hold secrets, but what programs need to run.
     const env = { PATH: process.env["PATH"], HOME: process.env["HOME"], LANG: "C.UTF-8" };
-    const options = { timeout: deadline, signal, env, maxBuffer: 1 << 20 };
+    const options = { timeout: deadline, killSignal: "SIGKILL" as const, signal, env, maxBuffer: 1 << 20 };
     execFile(program, [action, record.name, record.value], options, (cause, stdout, stderr) => {
       if (cause === null) return resolve();
       const said = `${stdout}${stderr}`.trim().slice(-500);
