@@ -1,6 +1,6 @@
 /** Public names of sandboxes' ports. They cannot be guessed, are limited per sandbox, and end with it. */
-import { randomBytes } from "node:crypto";
 import { CaissonError, type HttpDirectory, type HttpGateway, type HttpRoute } from "@caisson/protocol";
+import { randomLabel } from "../kernel/random-text.ts";
 import type { Resource, Workload } from "../workloads/index.ts";
 import type { Access } from "./access.ts";
 import { connectInside, type Target } from "./connect.ts";
@@ -103,7 +103,7 @@ export class Previews implements HttpDirectory, Resource {
         "resource_exhausted",
         `Sandbox ${workload.id} already holds ${namesPerSandbox} names, the limit. Bind one of them to the other port instead.`,
       );
-    const label = newLabel();
+    const label = randomLabel();
     const name = this.#add(label, workload, undefined, null);
     try {
       await store.insert(label, workload.id);
@@ -142,7 +142,7 @@ export class Previews implements HttpDirectory, Resource {
    */
   async protect(workloadId: string, address: string, wanted: boolean): Promise<PreviewInfo> {
     const [label, name] = this.#own(workloadId, address);
-    const access = wanted ? newLabel() : null;
+    const access = wanted ? randomLabel() : null;
     await this.#options.store.update(label, { access });
     name.access = access;
     return this.#info(label, name);
@@ -215,10 +215,5 @@ export class Previews implements HttpDirectory, Resource {
   }
 }
 
+/** As `randomLabel` makes them. */
 const labelPattern = /^[a-z2-7]{32}$/;
-
-/** 32 characters, 5 bits each: 160 bits, valid as a DNS label in one case. */
-function newLabel(): string {
-  const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
-  return Array.from(randomBytes(32), (byte) => alphabet[byte & 31]).join("");
-}

@@ -1,6 +1,7 @@
 /** User names that lead to sandboxes by SSH. Each is random, for one sandbox, and ends with it. */
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import { CaissonError, type RouteDirectory, type SshGateway, type SshRoute } from "@caisson/protocol";
+import { randomLabel } from "../kernel/random-text.ts";
 import type { Resource, Workload } from "../workloads/index.ts";
 import type { SshStore } from "./store.ts";
 
@@ -61,7 +62,8 @@ export class SshUsers implements RouteDirectory<SshRoute>, Resource {
         "resource_exhausted",
         `Sandbox ${workload.id} already has ${maxUsers} SSH user names, the limit. Use one of them.`,
       );
-    const username = newUsername();
+    // Nobody guesses it. Logs and the database have its hash.
+    const username = randomLabel();
     const hash = hashOf(username);
     const user = this.#add(hash, workload);
     try {
@@ -103,12 +105,6 @@ export class SshUsers implements RouteDirectory<SshRoute>, Resource {
   #hashesOf(workloadId: string): string[] {
     return [...this.#users].filter(([, { workload }]) => workload.id === workloadId).map(([hash]) => hash);
   }
-}
-
-/** 32 characters, 5 bits each: 160 bits. Nobody guesses one; logs and the database have its hash. */
-function newUsername(): string {
-  const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
-  return Array.from(randomBytes(32), (byte) => alphabet[byte & 31]).join("");
 }
 
 function hashOf(username: string): string {
