@@ -40,6 +40,8 @@ async function serveGateway(inside: number): Promise<void> {
     find: async () => ({ workloadId: "bench", ended: signal, connect: async () => connect(inside, "127.0.0.1") }),
     known: async () => true,
   });
+  // Also when the other one was interrupted.
+  process.once("disconnect", () => process.exit());
   process.send!({ port: Number(gateway.addressOf(name).split(":")[1]) });
 }
 
