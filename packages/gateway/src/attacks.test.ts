@@ -208,10 +208,11 @@ describe("bounds", { timeout: 60_000 }, () => {
   test("fields that are too many or too long are refused before anything is forwarded", async () => {
     for (const fields of [
       Array.from({ length: 300 }, (_, index): [string, string] => [`x${index}`, "y"]),
-      Array.from({ length: 250 }, (_, index): [string, string] => [`x${index}`, "y".repeat(120)]),
+      // More than 64 KiB, in fewer fields than the limit.
+      Array.from({ length: 250 }, (_, index): [string, string] => [`x${index}`.padEnd(126, "n"), "y".repeat(126)]),
     ]) {
       const { socket } = await attack(place.port, host);
-      const all = block(request("/long", ...fields, ...fields.slice(0, 0)));
+      const all = block(request("/long", ...fields));
       const pieces = Array.from({ length: Math.ceil(all.length / 16_000) }, (_, index) =>
         all.subarray(index * 16_000, (index + 1) * 16_000),
       );
@@ -224,7 +225,7 @@ describe("bounds", { timeout: 60_000 }, () => {
       await sleep(200);
       socket.destroy();
     }
-    assert.doesNotMatch(got, /x299/);
+    assert.doesNotMatch(got, /\/long/);
     await arrives();
   });
 
