@@ -1,5 +1,5 @@
 /** Egress events in the database: written in batches, read in pages, removed after the retention time. */
-import { inBatches } from "../kernel/database/batches.ts";
+import { Retention } from "../kernel/database/retention.ts";
 import { randomText } from "../kernel/random-text.ts";
 import type { EgressEvent, EgressVerdict } from "@caisson/protocol";
 import type { AuditDatabase } from "./tables.ts";
@@ -44,16 +44,13 @@ export interface AuditPage {
 /** Rows that are compared with a filter for one page. A filter that finds little would read all events of an organisation otherwise. */
 const mostCompared = 10_000;
 
-/** Rows in one DELETE, which takes some milliseconds. */
-const batchSize = 500;
-
 export class AuditStore {
   readonly #db: AuditDatabase;
-  /** Organisations whose number of events may have grown. */
-  readonly #grown = new Set<string>();
+  readonly #retention: Retention;
 
   constructor(db: AuditDatabase) {
     this.#db = db;
+    this.#retention = new Retention(db, "audit_events");
   }
 
   /** Can be repeated with the same entries: an answer of the database may be lost although it has written them. */
@@ -77,7 +74,7 @@ export class AuditStore {
       .values(rows)
       .onConflict((conflict) => conflict.doNothing())
       .execute();
-    for (const { orgId } of entries) this.#grown.add(orgId);
+    for (const { orgId } of entries) this.#retention.grew(orgId);
   }
 
   /** A page has fewer entries than `limit`, or none, when its filter finds little; then `next` says where to go on. */
@@ -99,46 +96,12 @@ export class AuditStore {
 
   /** @param at milliseconds since the epoch */
   async removeBefore(at: number, signal: AbortSignal): Promise<void> {
-    await inBatches(async () => {
-      const { numDeletedRows } = await this.#db
-        .deleteFrom("audit_events")
-        .where("id", "in", (eb) =>
-          eb.selectFrom("audit_events").select("id").where("id", "<", firstId(at)).orderBy("id").limit(batchSize),
-        )
-        .executeTakeFirstOrThrow();
-      return Number(numDeletedRows) === batchSize;
-    }, signal);
+    await this.#retention.removeBefore(firstId(at), signal);
   }
 
-  /**
-   * Removes the oldest events of each organisation that has more than `most`. Looks only at organisations that got events since the last
-   * call, and at `others`.
-   */
+  /** See `Retention`. */
   async removeBeyond(most: number, others: readonly string[], signal: AbortSignal): Promise<void> {
-    for (const orgId of others) this.#grown.add(orgId);
-    for (const orgId of this.#grown) {
-      if (signal.aborted) return;
-      this.#grown.delete(orgId);
-      try {
-        await this.#removeBeyond(orgId, most, signal);
-      } catch (error) {
-        this.#grown.add(orgId);
-        throw error;
-      }
-    }
-  }
-
-  async #removeBeyond(orgId: string, most: number, signal: AbortSignal): Promise<void> {
-    const own = this.#db.selectFrom("audit_events").select("id").where("org_id", "=", orgId);
-    const last = await own.orderBy("id", "desc").offset(most).limit(1).executeTakeFirst();
-    if (last === undefined) return;
-    await inBatches(async () => {
-      const { numDeletedRows } = await this.#db
-        .deleteFrom("audit_events")
-        .where("id", "in", own.where("id", "<=", last.id).orderBy("id").limit(batchSize))
-        .executeTakeFirstOrThrow();
-      return Number(numDeletedRows) === batchSize;
-    }, signal);
+    await this.#retention.removeBeyond(most, others, signal);
   }
 }
 
@@ -156,6 +119,6 @@ export function isAuditId(text: string): boolean {
 }
 
 /** Sorts before all ids of this millisecond and after those of earlier ones. */
-function firstId(at: number): string {
+export function firstId(at: number): string {
   return String(at).padStart(14, "0");
 }

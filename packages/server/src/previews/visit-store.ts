@@ -1,18 +1,16 @@
 /** Visits in the database: written in batches, read in pages, removed after the retention time and beyond a number. */
-import { inBatches } from "../kernel/database/batches.ts";
+import { firstId } from "../audit/store.ts";
+import { Retention } from "../kernel/database/retention.ts";
 import type { PreviewDatabase } from "./tables.ts";
 import type { PendingVisit, RecordedVisit } from "./visit.ts";
 
-/** Rows in one DELETE. */
-const batchSize = 500;
-
 export class VisitStore {
   readonly #db: PreviewDatabase;
-  /** Organisations whose number of visits may have grown. */
-  readonly #grown = new Set<string>();
+  readonly #retention: Retention;
 
   constructor(db: PreviewDatabase) {
     this.#db = db;
+    this.#retention = new Retention(db, "preview_visits");
   }
 
   /** Can be repeated with the same visits. */
@@ -30,7 +28,7 @@ export class VisitStore {
       )
       .onConflict((conflict) => conflict.doNothing())
       .execute();
-    for (const { orgId } of visits) this.#grown.add(orgId);
+    for (const { orgId } of visits) this.#retention.grew(orgId);
   }
 
   /** Newest first. */
@@ -54,38 +52,11 @@ export class VisitStore {
 
   /** @param at milliseconds since the epoch */
   async removeBefore(at: number, signal: AbortSignal): Promise<void> {
-    await inBatches(async () => {
-      const { numDeletedRows } = await this.#db
-        .deleteFrom("preview_visits")
-        .where("id", "in", (eb) =>
-          eb
-            .selectFrom("preview_visits")
-            .select("id")
-            .where("id", "<", String(at).padStart(14, "0"))
-            .orderBy("id")
-            .limit(batchSize),
-        )
-        .executeTakeFirstOrThrow();
-      return Number(numDeletedRows) === batchSize;
-    }, signal);
+    await this.#retention.removeBefore(firstId(at), signal);
   }
 
-  /** Removes the oldest visits of each organisation that has more than `most`: of those that got some since the last call. */
+  /** See `Retention`. */
   async removeBeyond(most: number, others: readonly string[], signal: AbortSignal): Promise<void> {
-    for (const orgId of others) this.#grown.add(orgId);
-    for (const orgId of [...this.#grown]) {
-      if (signal.aborted) return;
-      const own = this.#db.selectFrom("preview_visits").select("id").where("org_id", "=", orgId);
-      const last = await own.orderBy("id", "desc").offset(most).limit(1).executeTakeFirst();
-      if (last !== undefined)
-        await inBatches(async () => {
-          const { numDeletedRows } = await this.#db
-            .deleteFrom("preview_visits")
-            .where("id", "in", own.where("id", "<=", last.id).orderBy("id").limit(batchSize))
-            .executeTakeFirstOrThrow();
-          return Number(numDeletedRows) === batchSize;
-        }, signal);
-      this.#grown.delete(orgId);
-    }
+    await this.#retention.removeBeyond(most, others, signal);
   }
 }
