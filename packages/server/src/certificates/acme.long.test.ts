@@ -153,6 +153,8 @@ test(
       const other = new Certificates({ config, store, log });
       await other.load();
       assert.equal(other.find(`abc.${domain}`)?.cert, before.cert);
+      const foreign = new CertificateStore(db, createSealer(Buffer.alloc(32, 9)));
+      assert.deepEqual(await foreign.all(), [], "a server with another key starts without them");
       // As if two thirds of its time had passed.
       const stored = (await store.all()).find(({ host }) => host === `*.${domain}`)!;
       const due = new Certificates({ config, store, log: failing });

@@ -25,29 +25,43 @@ export class CertificateStore {
     this.#sealer = sealer;
   }
 
-  /** @returns PEM; what was stored first counts, when several servers begin at a time */
+  /** @returns PEM. Each server whose key differs makes its own */
   async accountKey(directory: string, make: () => Promise<string>): Promise<string> {
-    const find = () =>
-      this.#db.selectFrom("acme_accounts").select("sealed_key").where("directory", "=", directory).executeTakeFirst();
-    let row = await find();
-    if (row === undefined) {
-      const sealed_key = this.#sealer.seal(await make(), `acme account ${directory}`);
-      await this.#db
-        .insertInto("acme_accounts")
-        .values({ directory, sealed_key })
-        .onConflict((conflict) => conflict.doNothing())
-        .execute();
-      row = await find();
-    }
-    return this.#sealer.open(row!.sealed_key, `acme account ${directory}`);
+    const context = `acme account ${directory}`;
+    const row = await this.#db
+      .selectFrom("acme_accounts")
+      .select("sealed_key")
+      .where("directory", "=", directory)
+      .executeTakeFirst();
+    const known = row && this.#open(row.sealed_key, context);
+    if (known !== undefined) return known;
+    const key = await make();
+    const sealed_key = this.#sealer.seal(key, context);
+    await this.#db
+      .insertInto("acme_accounts")
+      .values({ directory, sealed_key })
+      .onConflict((conflict) => conflict.column("directory").doUpdateSet({ sealed_key }))
+      .execute();
+    return key;
   }
 
+  /** Without those that a server with another key has stored. */
   async all(): Promise<StoredCertificate[]> {
     const rows = await this.#db.selectFrom("public_certificates").selectAll().execute();
-    return rows.map(({ host, sealed, not_before, not_after }) => {
-      const { cert, key } = JSON.parse(this.#sealer.open(sealed, `certificate ${host}`)) as PublicCertificate;
-      return { host, cert, key, notBefore: not_before, notAfter: not_after };
+    return rows.flatMap(({ host, sealed, not_before, not_after }) => {
+      const opened = this.#open(sealed, `certificate ${host}`);
+      if (opened === undefined) return [];
+      const { cert, key } = JSON.parse(opened) as PublicCertificate;
+      return [{ host, cert, key, notBefore: not_before, notAfter: not_after }];
     });
+  }
+
+  #open(sealed: string, context: string): string | undefined {
+    try {
+      return this.#sealer.open(sealed, context);
+    } catch {
+      return undefined;
+    }
   }
 
   async put({ host, cert, key, notBefore, notAfter }: StoredCertificate): Promise<void> {
