@@ -1,7 +1,9 @@
 /** Names of exposed ports over REST, beyond the public contract: protection, signed links, visits. */
 import { newPreview, newPreviewLink, preview, previewChange, previewLink, previewVisit } from "@caisson/api";
 import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
+import { isAuditId } from "../audit/store.ts";
 import type { HttpVariables } from "../kernel/http/context.ts";
+import { foreignCursor } from "../kernel/http/cursor.ts";
 import { linkHeader, nextLink, pageParameters, readPage } from "../kernel/http/pagination.ts";
 import { refusals } from "../kernel/http/refusals.ts";
 import type { Sandboxes } from "../sandboxes/index.ts";
@@ -107,6 +109,8 @@ export function ownPreviewRoutes(context: OwnRoutesContext): (app: OpenAPIHono<H
       const { id: workloadId } = await sandboxes.row(orgId, c.req.valid("param").id);
       const query = new URL(c.req.url).searchParams;
       const page = readPage(query, { standard: 100, most: mostInPage });
+      // Visits have ids of the same form. PostgreSQL refuses some texts, such as NUL.
+      if (page.cursor !== undefined && !isAuditId(page.cursor)) throw foreignCursor();
       await log.flush();
       const found = await store.of({ orgId, workloadId }, page);
       if (found.next !== undefined) c.header("Link", nextLink(publicUrl(), c.req.path, query, found.next));

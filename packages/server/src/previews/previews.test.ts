@@ -262,6 +262,7 @@ test("visits are recorded without queries and tokens, in pages, with a bound, an
   const next = /<([^>]+)>/.exec(first.headers.get("link")!)![1]!;
   const second = (await (await rest(new URL(next).pathname + new URL(next).search)).json()) as Logged[];
   assert.deepEqual([page.length, second.length, second.at(-1)!.path], [15, 5, "/p0"]);
+  assert.equal((await rest(`${path}?cursor=%00`)).status, 400);
   await rest(`/api/v3/sandbox/${idOf(client)}`, "DELETE");
   assert.equal(((await (await rest(path)).json()) as unknown[]).length, 20);
   assert.equal((await rest("/api/v1/sandboxes/sbx_ord_00000000000000000000/visits")).status, 404);
