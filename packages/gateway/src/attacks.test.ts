@@ -204,6 +204,34 @@ describe("nothing of a request by HTTP/2 becomes another request in HTTP/1.1", {
     });
 });
 
+test("requests that are reset at once, with any code, end and harm nobody", { timeout: 60_000 }, async () => {
+  place.visits.length = 0;
+  const held: Socket[] = [];
+  const codes = [0, 1, 8];
+  for (const code of codes)
+    for (const [path, authority] of [
+      ["/held", host],
+      ["/", "nobody.localhost"],
+      ["/", "elsewhere.example"],
+    ] as const) {
+      const { socket } = await attack(place.port, authority);
+      const fields = request(path).map(([name, value]): [string, string] => [
+        name,
+        name === ":authority" ? authority : name === ":method" ? "POST" : value,
+      ]);
+      const reset = frame(frameType.reset, 0, 1, Buffer.from([0, 0, 0, code]));
+      socket.write(Buffer.concat([ask(1, fields, flag.endHeaders), reset]));
+      socket.write(ask(3, fields, flag.endHeaders));
+      await sleep(50);
+      socket.write(frame(frameType.reset, 0, 3, Buffer.from([0, 0, 0, code])));
+      held.push(socket);
+    }
+  const aborted = () => place.visits.filter(({ path }) => path === "/held").length;
+  await until(10_000, "the end of the visits", () => aborted() >= codes.length || undefined);
+  held.forEach((socket) => socket.destroy());
+  await arrives();
+});
+
 describe("bounds", { timeout: 60_000 }, () => {
   test("fields that are too many or too long are refused before anything is forwarded", async () => {
     for (const fields of [

@@ -32,6 +32,11 @@ export interface GatewayOptions {
   readonly log: Logger;
 }
 
+interface WebSocketVisit {
+  readonly exchange: Http1Exchange;
+  readonly accepted: () => void;
+}
+
 /** Seconds of a rate that may come at once. */
 const burstSeconds = 10;
 
@@ -89,8 +94,8 @@ class Gateway implements HttpGateway {
       challenge: outside && ((servername) => outside.challenge(servername.toLowerCase().replace(/\.$/, ""))),
       clients: this.#clients,
       log: this.#options.log,
-      onRequest: (exchange) => void this.#visit(exchange),
-      onWebSocket: (exchange, accepted) => void this.#visit(exchange, { exchange, accepted }),
+      onRequest: (exchange) => this.#accept(exchange),
+      onWebSocket: (exchange, accepted) => this.#accept(exchange, { exchange, accepted }),
     });
     this.#port = await this.#listener.listen();
   }
@@ -118,11 +123,13 @@ class Gateway implements HttpGateway {
     }
   }
 
-  /** Never rejects. */
-  async #visit(
-    exchange: Exchange,
-    websocket?: { readonly exchange: Http1Exchange; readonly accepted: () => void },
-  ): Promise<void> {
+  #accept(exchange: Exchange, websocket?: WebSocketVisit): void {
+    this.#visit(exchange, websocket).catch((error: unknown) => {
+      this.#options.log.error({ err: error }, "a visit failed inside the gateway");
+    });
+  }
+
+  async #visit(exchange: Exchange, websocket: WebSocketVisit | undefined): Promise<void> {
     const { config, log } = this.#options;
     const started = { at: Date.now(), clock: performance.now() };
     const address = addressOf(exchange, this.#names, config.tls);

@@ -47,6 +47,10 @@ export class Http2Exchange implements Exchange {
     this.peer = socket?.remoteAddress;
     this.#in = all.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
     stream.on("error", () => undefined);
+    // Of a stream that the visitor has reset without an error code Node keeps one half, which nobody can use.
+    const leave = () => setImmediate(() => stream.destroy());
+    if (stream.closed) leave();
+    else stream.once("aborted", leave);
     stream.on("trailers", (_, __, fields) => (this.#trailers = headerList(fields)));
     this.body = stream.endAfterHeaders ? undefined : this.#readBody();
   }
@@ -65,7 +69,7 @@ export class Http2Exchange implements Exchange {
 
   begin(status: number, headers: HeaderList, alone = false): void {
     const stream = this.#stream;
-    if (stream.destroyed || stream.headersSent) return;
+    if (stream.destroyed || stream.closed || stream.headersSent) return;
     stream.respond(
       [":status", status, ...headers.flat()] as never,
       alone ? { endStream: true } : { waitForTrailers: true },
@@ -98,7 +102,7 @@ export class Http2Exchange implements Exchange {
   refuse(refusal: Refusal): void {
     this.#rule = refusal.rule;
     const stream = this.#stream;
-    if (stream.destroyed) return;
+    if (stream.destroyed || stream.closed) return;
     if (stream.headersSent) {
       stream.close(constants.NGHTTP2_INTERNAL_ERROR);
       return;
