@@ -3,17 +3,12 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { program, type Ended } from "./programs.ts";
 
 export interface SshAddress {
   readonly hostname: string;
   readonly username: string;
   readonly port: number;
-}
-
-export interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
 }
 
 export class OpenSsh {
@@ -47,18 +42,9 @@ export class OpenSsh {
     );
   }
 
-  /** @param program `ssh`, `scp` or `sftp`. The arguments name the sandbox `sandbox` */
-  run(program: "ssh" | "scp" | "sftp", args: readonly string[], input = ""): Promise<Ended> {
-    const child = spawn(program, ["-F", this.config, ...args], { timeout: 60_000 });
-    let [stdout, stderr] = ["", ""];
-    child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-    child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-    child.stdin.on("error", () => undefined);
-    child.stdin.end(input);
-    return new Promise((resolve, reject) => {
-      child.once("error", reject);
-      child.once("close", (code) => resolve({ code, stdout, stderr }));
-    });
+  /** The arguments name the sandbox `sandbox` */
+  run(name: "ssh" | "scp" | "sftp", args: readonly string[], input = ""): Promise<Ended> {
+    return program(name, ["-F", this.config, ...args], input);
   }
 
   /** Starts `ssh` and leaves it running. The caller ends it. */

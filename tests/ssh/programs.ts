@@ -1,6 +1,11 @@
 /** Runs programs of this host. */
 import { spawn } from "node:child_process";
-import type { Ended } from "./openssh.ts";
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
 
 export function program(name: string, args: readonly string[], input = "", seconds = 60): Promise<Ended> {
   const child = spawn(name, args, { timeout: seconds * 1000 });
