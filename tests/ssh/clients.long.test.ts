@@ -2,14 +2,12 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import ssh2 from "ssh2";
 import { pythonWith } from "../conformance/runner/python-environment.ts";
-import { localGateway, type LocalGateway } from "./local.ts";
+import { attemptLogin, localGateway, type LocalGateway } from "./local.ts";
 import { OpenSsh } from "./openssh.ts";
 import { program } from "./programs.ts";
 
@@ -59,14 +57,7 @@ test(
   { timeout: 300_000 },
   async (t) => {
     const { port, username } = local.address;
-    const attempt = (name: string, from: string) =>
-      new Promise<string>((resolve) => {
-        const client = new ssh2.Client();
-        client.once("ready", () => (resolve("in"), client.end()));
-        client.once("error", ({ message }) => resolve(message));
-        client.once("close", () => resolve("closed"));
-        client.connect({ sock: connect({ host: "127.0.0.1", port, localAddress: from }), username: name });
-      });
+    const attempt = (name: string, from: string) => attemptLogin(port, name, from);
     const measure = () => {
       const { rss, heapUsed } = process.memoryUsage();
       return { rss: Math.round(rss / 2 ** 20), heap: Math.round(heapUsed / 2 ** 20) };
@@ -112,7 +103,6 @@ test("ssh-audit finds no failure", { timeout: 300_000 }, async () => {
   const { code, stdout } = await program(python, [
     "-m",
     "ssh_audit.ssh_audit",
-
     "--skip-rate-test",
     "-n",
     "-p",

@@ -1,6 +1,7 @@
 /** The SSH gateway over the real agent as a process of this host: for what needs no machine. */
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSshGateway, type SshGatewayOptions } from "@caisson/gateway";
@@ -8,6 +9,7 @@ import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
 import type { Agent, MachineSpec, SshGateway } from "@caisson/protocol";
 import { buildAgent, HostNode } from "@caisson/testing";
 import { pino } from "pino";
+import ssh2 from "ssh2";
 import type { SshAddress } from "./openssh.ts";
 
 export interface LocalGateway {
@@ -56,4 +58,23 @@ export async function localGateway(options: Partial<SshGatewayOptions> = {}): Pr
       await rm(directory, { recursive: true });
     },
   };
+}
+
+/**
+ * Logs in and leaves.
+ * @param from an address of this host
+ * @returns why it was refused; "in": it was not
+ */
+export function attemptLogin(port: number, username: string, from: string): Promise<string> {
+  return new Promise((resolve) => {
+    const client = new ssh2.Client();
+    client.once("ready", () => {
+      resolve("in");
+      client.end();
+    });
+    client.once("error", ({ message }) => resolve(message));
+    client.once("close", () => resolve("closed"));
+    const sock = connect({ host: "127.0.0.1", port, localAddress: from });
+    client.connect({ sock, username, readyTimeout: 30_000 });
+  });
 }

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { after, before, test } from "node:test";
 import ssh2 from "ssh2";
-import { localGateway, type LocalGateway } from "./local.ts";
+import { attemptLogin, localGateway, type LocalGateway } from "./local.ts";
 import { OpenSsh } from "./openssh.ts";
 
 let local: LocalGateway;
@@ -15,20 +15,7 @@ after(() => local.close());
 
 const wrong = "w".repeat(32);
 
-/** @returns why it ended; "in": it was let in */
-function attempt(username: string, from: string): Promise<string> {
-  return new Promise((resolve) => {
-    const socket = connect({ host: "127.0.0.1", port: local.address.port, localAddress: from });
-    const client = new ssh2.Client();
-    client.once("ready", () => {
-      resolve("in");
-      client.end();
-    });
-    client.once("error", (error) => resolve(error.message));
-    client.once("close", () => resolve("closed"));
-    client.connect({ sock: socket, username, readyTimeout: 30_000 });
-  });
-}
+const attempt = (username: string, from: string) => attemptLogin(local.address.port, username, from);
 
 for (const batch of ["yes", "no"])
   test(`a refused login says why, BatchMode ${batch}`, async () => {
