@@ -33,7 +33,7 @@ export interface Exchange {
    * @throws Error when they cannot be written
    */
   begin(status: number, headers: HeaderList, alone?: boolean): void;
-  /** @returns false: no more, please, until `onDrain` */
+  /** @returns false: the caller must wait for `onDrain` */
   write(chunk: Buffer): boolean;
   end(trailers?: HeaderList): void;
   /** Answers in place of the program. Cuts the answer off when one has begun. */

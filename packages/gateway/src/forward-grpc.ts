@@ -95,7 +95,7 @@ export function forwardGrpc({ exchange, target, visitor, address, route }: Forwa
     inside.once("end", () => {
       if (over || inside.rstCode !== constants.NGHTTP2_NO_ERROR) return;
       exchange.end(trailers);
-      // The program has said all; what the visitor still sends is for nobody.
+      // The program has sent everything. What the visitor still sends is dropped.
       end();
     });
     inside.once("close", () => fail(new Error("The program ended its answer early.")));

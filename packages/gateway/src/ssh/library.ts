@@ -35,7 +35,7 @@ export const disconnectReasons = {
 
 const disconnectMessage = 1;
 
-/** @throws CaissonError `unavailable`: without it the library works, but takes two to four times the processor time, and says nothing */
+/** @throws CaissonError `unavailable`: without it the library works, but takes two to four times the processor time, and reports nothing */
 export function requireNativeCrypto(): void {
   try {
     createRequire(import.meta.url)("ssh2/lib/protocol/crypto/build/Release/sshcrypto.node");
