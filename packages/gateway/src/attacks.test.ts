@@ -215,19 +215,22 @@ test("requests that are reset at once, with any code, end and harm nobody", { ti
       ["/", "elsewhere.example"],
     ] as const) {
       const { socket } = await attack(place.port, authority);
-      const fields = request(path).map(([name, value]): [string, string] => [
-        name,
-        name === ":authority" ? authority : name === ":method" ? "POST" : value,
-      ]);
+      const fields: [string, string][] = [
+        [":method", "POST"],
+        [":scheme", "https"],
+        [":path", `${path}?${code}`],
+        [":authority", authority],
+      ];
       const reset = frame(frameType.reset, 0, 1, Buffer.from([0, 0, 0, code]));
       socket.write(Buffer.concat([ask(1, fields, flag.endHeaders), reset]));
       socket.write(ask(3, fields, flag.endHeaders));
-      await sleep(50);
+      if (path === "/held") await until(30_000, "the request", () => got.includes(`/held?${code}`) || undefined);
+      else await sleep(50);
       socket.write(frame(frameType.reset, 0, 3, Buffer.from([0, 0, 0, code])));
       held.push(socket);
     }
   const aborted = () => place.visits.filter(({ path }) => path === "/held").length;
-  await until(10_000, "the end of the visits", () => aborted() >= codes.length || undefined);
+  await until(30_000, "the end of the visits", () => aborted() >= codes.length || undefined);
   held.forEach((socket) => socket.destroy());
   await arrives();
 });

@@ -271,7 +271,7 @@ describe("gRPC", { timeout: 60_000 }, () => {
     ]);
     socket.write(frame(frameType.headers, flag.endHeaders, 1, block(ordered)));
     socket.write(frame(frameType.headers, flag.end | flag.endHeaders, 1, trailers));
-    await until(5_000, "the refusal", () => place.visits.some(({ rule }) => rule === "bad-answer") || undefined);
+    await until(30_000, "the refusal", () => place.visits.some(({ rule }) => rule === "bad-answer") || undefined);
     socket.destroy();
     const session = open("rpc");
     const answer = await ask(session, { ...fields, ":path": "/svc/echo" }, Buffer.from("x"));

@@ -35,7 +35,15 @@ interface Info {
 /** What a client asks for and cancels by the same words. */
 type Wanted = { readonly path: string } | { readonly host: string; readonly port: number };
 
-export function serveRemoteForwards({ connection, route, flow, violated, gone, place, log }: RemoteForwardOptions): void {
+export function serveRemoteForwards({
+  connection,
+  route,
+  flow,
+  violated,
+  gone,
+  place,
+  log,
+}: RemoteForwardOptions): void {
   const listening = new Map<string, AbortController>();
   gone.addEventListener("abort", () => listening.forEach((stop) => stop.abort()), { once: true });
 

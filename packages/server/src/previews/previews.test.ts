@@ -207,7 +207,12 @@ test("a protected address opens by a signed link, which becomes a cookie, or by 
     { cookie: held, origin: "https://neighbour.localhost" },
   ];
   for (const headers of refused) assert.ok((await visit(address, "/", headers)).status >= 401, JSON.stringify(headers));
-  const followed = { cookie: held, "sec-fetch-site": "same-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document" };
+  const followed = {
+    cookie: held,
+    "sec-fetch-site": "same-site",
+    "sec-fetch-mode": "navigate",
+    "sec-fetch-dest": "document",
+  };
   assert.equal((await visit(address, "/", followed)).body, "protected");
   // A link is for one address.
   const other = (await (
