@@ -223,7 +223,7 @@ test("requests that are reset at once, with any code, end and harm nobody", { ti
       ];
       const reset = frame(frameType.reset, 0, 1, Buffer.from([0, 0, 0, code]));
       socket.write(Buffer.concat([ask(1, fields, flag.endHeaders), reset]));
-      socket.write(ask(3, fields, flag.endHeaders));
+      socket.write(Buffer.concat([ask(3, fields, flag.endHeaders), frame(frameType.data, 0, 3, Buffer.from("x"))]));
       if (path === "/held") await until(30_000, "the request", () => got.includes(`/held?${code}`) || undefined);
       else await sleep(50);
       socket.write(frame(frameType.reset, 0, 3, Buffer.from([0, 0, 0, code])));
