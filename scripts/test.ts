@@ -20,6 +20,8 @@ import { parseArgs } from "node:util";
 import { fullVariable, holdings, sharedHomeVariable, sharedPidVariable, startPlatform } from "@caisson/testing";
 
 const root = join(import.meta.dirname, "..");
+// Each test file is a process that reads much of the code anew.
+process.env["NODE_COMPILE_CACHE"] ??= join(root, "node_modules/.cache/compiled");
 const { values, positionals } = parseArgs({
   options: { only: { type: "string", multiple: true }, full: { type: "boolean", default: false } },
   allowPositionals: true,
@@ -198,14 +200,27 @@ async function nodeTests(paths: readonly string[], concurrency: number, limit: n
   return count;
 }
 
+/** Beginnings of paths in `tests/`. They count processes, memory or time, or end things: nothing runs beside them. */
+const alone = [
+  ...["chaos/", "endings/", "isolation/", "lifecycle/sessions", "lifecycle/restart", "egress/containment"],
+  ...["clock", "flood", "flush", "jail", "memory", "pressure"].map((name) => `engine/${name}`),
+];
 /**
- * Files that may run beside others: they have a platform of their own or use the shared one for nothing but their own sandboxes, and
- * measure no time. They are the second of two lanes.
+ * They may run beside others: they have a platform of their own or use the shared one for nothing but their own sandboxes, and measure
+ * no time. They are the second of two lanes.
  */
-const beside =
-  /^tests\/(egress\/(llm-libraries|namespaces|attacks\/(uploads|rebinding|previews))|volumes\/|image|lifecycle\/two-servers)/;
-/** Files that count processes, memory or time, or end things: nothing runs beside them. */
-const alone = /^tests\/(chaos|endings|engine|isolation|lifecycle\/(sessions|restart)|egress\/(containment|tools))/;
+const beside = [
+  ...["engine/", "volumes/", "guest/", "image", "lifecycle/two-servers", "lifecycle/failing-starts"],
+  ...["tools", "llm-libraries", "namespaces", "attacks/uploads", "attacks/rebinding", "attacks/previews"].map(
+    (name) => `egress/${name}`,
+  ),
+];
+
+function laneOf(path: string): "alone" | "beside" | "first" {
+  const within = (beginnings: readonly string[]) =>
+    beginnings.some((beginning) => path.startsWith(`tests/${beginning}`));
+  return within(alone) ? "alone" : within(beside) ? "beside" : "first";
+}
 
 async function sandboxTests(): Promise<Count> {
   const paths = files("tests/**/*.test.ts");
@@ -215,11 +230,14 @@ async function sandboxTests(): Promise<Count> {
   process.env[sharedHomeVariable] = platform.home;
   process.env[sharedPidVariable] = String(platform.pid);
   if (values.full) process.env[fullVariable] = "1";
-  const lane = (chosen: readonly string[]) => nodeTests(chosen, 1, 20 * 60_000);
-  const first = paths.filter((path) => !beside.test(path) && !alone.test(path));
-  const second = paths.filter((path) => beside.test(path));
-  const counts = await Promise.all([lane(first), lane(second)]);
-  counts.push(await lane(paths.filter((path) => alone.test(path))));
+  const lane = (name: ReturnType<typeof laneOf>) =>
+    nodeTests(
+      paths.filter((path) => laneOf(path) === name),
+      1,
+      20 * 60_000,
+    );
+  const counts = await Promise.all([lane("first"), lane("beside")]);
+  counts.push(await lane("alone"));
   const count = {
     passed: counts.reduce((sum, { passed }) => sum + passed, 0),
     failed: counts.reduce((sum, { failed }) => sum + failed, 0),

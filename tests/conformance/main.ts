@@ -29,7 +29,7 @@ const cells: Cell[] = [];
 try {
   const env = platform?.env ?? (await readEnvFile(`${home}/env`));
   const start = performance.now();
-  for (const [area, pending] of runSelection(selection, env)) {
+  for (const [area, pending] of runSelection({ areas: selection.areas, columnsOf: () => selection.columns }, env)) {
     const runs = await pending;
     const own = judge(area, selection.columns, runs);
     cells.push(...own);

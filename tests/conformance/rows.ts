@@ -39,6 +39,9 @@ export type Area = (typeof areas)[number];
 /** Areas that start machines for builds and for apps, again in each column. */
 export const longAreas: ReadonlySet<Area> = new Set(["revisions"]);
 
+/** Areas whose machines take long: in a short run the first client speaks for the others. */
+export const slowAreas: ReadonlySet<Area> = new Set(["lifecycle", "exposure", "deno", "repl", "volumes"]);
+
 /** Where the Python client of today differs from the release that the contract was taken from. Elsewhere it is the same code. */
 const changedIn16: ReadonlySet<Area> = new Set(["apps", "revisions"]);
 

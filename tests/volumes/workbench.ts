@@ -115,7 +115,8 @@ export async function openWorkbench(
         .select("head")
         .where("id", "=", volumeId)
         .executeTakeFirstOrThrow();
-      return run(path(head), [], commands);
+      // Without it the file system may give the file its blocks later, and what it takes would be counted too early.
+      return run(path(head), [], [...commands, "flush"]);
     },
     read: (layer, ...commands) => run(path(layer), ["-r"], commands),
     async close() {

@@ -1,7 +1,7 @@
 /** Runs areas in columns, a few processes at a time, and judges every row of the table in every column. */
 import { availableParallelism } from "node:os";
 import { startPlatform, type ClientEnvironment } from "@caisson/testing";
-import { columns, exceptionFor, isOffered, rows, type Area, type Column, type Row } from "../rows.ts";
+import { exceptionFor, isOffered, rows, type Area, type Column, type Row } from "../rows.ts";
 import { runArea, type AreaRun } from "./columns.ts";
 
 export type Verdict = "pass" | "partly" | "client-bug" | "not-offered" | "fail";
@@ -16,7 +16,7 @@ export interface Cell {
 
 export interface Selection {
   readonly areas: readonly Area[];
-  readonly columns: readonly Column[];
+  readonly columnsOf: (area: Area) => readonly Column[];
 }
 
 /** Areas that need a platform of their own, with its configuration. Their columns run one after the other. */
@@ -33,8 +33,8 @@ export function runSelection(selection: Selection, env: ClientEnvironment): Map<
     runs.set(
       area,
       config === undefined
-        ? together(area, selection.columns, env, slots)
-        : apart(area, selection.columns, config, slots),
+        ? together(area, selection.columnsOf(area), env, slots)
+        : apart(area, selection.columnsOf(area), config, slots),
     );
   }
   return runs;
@@ -129,8 +129,6 @@ function judgeCell(row: Row, column: Column, run: AreaRun | undefined): Cell {
     ? { row, column, verdict: "pass" }
     : { row, column, verdict: exception.kind, detail: exception.why };
 }
-
-export const everything: Selection["columns"] = columns;
 
 /** At most so many at a time. */
 class Slots {

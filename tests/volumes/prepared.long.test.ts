@@ -7,12 +7,10 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, test } from "node:test";
 import { Client, Sandbox, type SandboxOptions } from "@deno/sandbox";
-import { fullVariable, holdings, startPlatform, until, type PlatformProcess } from "@caisson/testing";
+import { holdings, startPlatform, until, type PlatformProcess } from "@caisson/testing";
 
 const config = { pool: { size: 1, standing: 1, minFreeMemory: 256 }, logLevel: "warn" };
 const home = await mkdtemp(join(tmpdir(), "csn-"));
-/** Two tests speak for the others in the short run: each waits for machines that are prepared. */
-const skip = process.env[fullVariable] === "1" ? false : "runs with npm test -- --full";
 let platform: PlatformProcess;
 let image: string;
 let other: string;
@@ -126,7 +124,7 @@ test(
 
 test(
   "a machine is prepared on the snapshot that was last used, and a smaller sandbox does not get it",
-  { timeout: 120_000, skip },
+  { timeout: 120_000 },
   async () => {
     await isPrepared();
     assert.equal(await within({ root: other }, "cat /opt/name"), "second");
@@ -140,7 +138,7 @@ test(
 
 test(
   "a volume that does not exist, and a prepared machine that crashed, do not make later sandboxes fail",
-  { timeout: 120_000, skip },
+  { timeout: 120_000 },
   async () => {
     await isPrepared();
     await assert.rejects(Sandbox.create({ root: other, volumes: { "/data": "vol_ord_missing" } }), { status: 404 });
@@ -169,7 +167,7 @@ test(
 
 test(
   "its snapshot can be deleted, also by another server, and the machine ends with it",
-  { timeout: 180_000, skip },
+  { timeout: 180_000 },
   async () => {
     await isPrepared();
     assert.equal(lent().leases.length, 1);
