@@ -11,3 +11,5 @@ export { checkNotification, checkReply } from "./wire-contract.ts";
 export { buildAgent, HostNode } from "./host-node.ts";
 export * from "./postgres.ts";
 export { goTool } from "./go-tool.ts";
+export { autobahn, goWorse, type Autobahn } from "./autobahn.ts";
+export { namedBridge } from "./named-bridge.ts";
