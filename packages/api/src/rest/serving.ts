@@ -49,3 +49,22 @@ export const timelineTraffic = z
   .meta({ id: "TimelineTraffic" });
 
 export type TimelineTraffic = z.infer<typeof timelineTraffic>;
+
+const time = z.iso.datetime();
+
+export const cronJob = z
+  .object({
+    name: z.string(),
+    schedule: z.string().describe("Five fields, in UTC; days of the week from 1 (Sunday) to 7."),
+    backoff_schedule: z.array(z.number()).describe("Milliseconds before each retry."),
+    next_run_at: time,
+    running_since: time.nullable(),
+    failed_attempts: z.int().describe("Since the time of its schedule. 0: the next run is at a time of its schedule."),
+    last_run: z
+      .object({ started_at: time, ended_at: time.nullable(), error: z.string().nullable() })
+      .nullable()
+      .describe("`error` is null when it succeeded."),
+  })
+  .meta({ id: "CronJob" });
+
+export type CronJob = z.infer<typeof cronJob>;

@@ -62,6 +62,12 @@ export const serving = z
       .max(600)
       .default(120)
       .describe("Longest wait of a request for an instance, seconds."),
+    cronTimeout: z
+      .number()
+      .min(1)
+      .max(86_400)
+      .default(900)
+      .describe("Longest run of a cron job, seconds. It counts as failed then."),
     deployBytes: z.int().min(1).default(1e9).describe("Most bytes of files in one revision."),
     deployFiles: z.int().min(1).default(50_000).describe("Most files and directories in one revision."),
     builds: z.int().min(1).default(2).describe("Most deployments that this server prepares at the same time."),

@@ -122,6 +122,26 @@ export class Group {
     }
   }
 
+  /**
+   * Does something in an instance, which is started when there is none. It counts as a request.
+   * @throws CaissonError as `connect`, and what the work throws
+   */
+  async use<T>(work: (instance: Instance) => Promise<T>, signal: AbortSignal): Promise<T> {
+    this.#load.change(1, performance.now());
+    try {
+      const instance = await this.#acquire(signal);
+      try {
+        return await work(instance);
+      } finally {
+        instance.release();
+        this.#serve();
+      }
+    } finally {
+      this.#lastRequest = performance.now();
+      this.#load.change(-1, performance.now());
+    }
+  }
+
   /** The instance with the fewest requests that can take one more. */
   #free(): Instance | undefined {
     const { concurrency } = this.#options.limits();

@@ -8,9 +8,12 @@ import type { Slice } from "../kernel/slice.ts";
 import { revisionsService } from "../revisions/index.ts";
 import { workloads as workloadsService } from "../workloads/index.ts";
 import { RevisionContents } from "./contents.ts";
+import { Crons } from "./cron/crons.ts";
+import { cronRoutes } from "./cron/routes.ts";
+import { CronStore } from "./cron/store.ts";
 import type { OrgTables } from "../orgs/tables.ts";
 import { branchLabel, branchName, productionLabel, revisionLabel } from "./hosts.ts";
-import { scaling as scalingTable, up } from "./migrations.ts";
+import { crons as cronTables, scaling as scalingTable, up } from "./migrations.ts";
 import { Resolver } from "./resolver.ts";
 import { scalingRoutes } from "./scaling/routes.ts";
 import { ScalingSettings } from "./scaling/settings.ts";
@@ -36,7 +39,11 @@ const pruneInterval = 3600_000;
 
 export const servingSlice: Slice = {
   name: "serving",
-  migrations: { "2026-12-05-serving": { up }, "2026-12-06-scaling": { up: scalingTable } },
+  migrations: {
+    "2026-12-05-serving": { up },
+    "2026-12-06-scaling": { up: scalingTable },
+    "2026-12-07-crons": { up: cronTables },
+  },
   async setup({ db, config, gateway, node, sealer, log, metrics, services }) {
     const [apps, revisions] = [services.use(appsService), services.use(revisionsService)];
     const workloads = services.use(workloadsService);
@@ -60,6 +67,23 @@ export const servingSlice: Slice = {
       orgSlug,
       log,
     });
+    const cronStore = new CronStore(db, node.id);
+    const { region } = config.sandbox;
+    const crons = new Crons({
+      store: cronStore,
+      inInstance: ({ appId, revisionId }, work, signal) => serving.inProduction(appId, revisionId, work, signal),
+      timeout: config.serving.cronTimeout * 1000,
+      print: ({ orgId, appId, revisionId }, level, message) =>
+        revisions.runtimeLogs([{ orgId, appId, revisionId, region, level, message }]),
+      log,
+    });
+    serving.onListening = ({ app, revision, timeline }, instance) => {
+      if (timeline !== "production") return;
+      const line = { orgId: app.org_id, appId: app.id, revisionId: revision.id, region };
+      void crons.discover(revision.id, instance, (level, message) =>
+        revisions.runtimeLogs([{ ...line, level, message }]),
+      );
+    };
     workloads.own("instance", serving);
     services.use(routeDirectories).add(serving);
     apps.onDelete((app) => serving.stopApp(app.id));
@@ -89,14 +113,21 @@ export const servingSlice: Slice = {
         },
       });
     return {
-      routes: scalingRoutes(apps, scaling),
+      routes: (app) => {
+        scalingRoutes(apps, scaling)(app);
+        cronRoutes(apps, cronStore)(app);
+      },
       background: [
         { name: "scaling apps", interval: scaleInterval, run: () => serving.scale() },
+        { name: "running cron jobs", interval: scaleInterval, run: () => crons.tick() },
         { name: "keeping instances", interval: settleInterval, run: () => serving.keep() },
         { name: "following timelines", interval: settleInterval, run: () => serving.settle() },
         { name: "removing files of apps", interval: pruneInterval, run: () => contents.prune() },
       ],
-      stop: () => serving.close(),
+      stop: async () => {
+        await crons.close();
+        await serving.close();
+      },
     };
   },
 };

@@ -166,6 +166,11 @@ export class Instance {
     throw new CaissonError("unavailable", "The app accepts no connections at the moment.");
   }
 
+  /** A connection to a UNIX socket of the program. @throws CaissonError, ConnectError */
+  connectUnix(path: string): Promise<Duplex> {
+    return this.#agent!.connectUnix(path);
+  }
+
   release(): void {
     this.active--;
     this.#lastResponse = performance.now();

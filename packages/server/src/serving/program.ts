@@ -1,6 +1,7 @@
 /** What an instance runs, and the environment that the platform adds. */
 import type { AppConfig, RuntimeConfig } from "@caisson/api";
 import { CaissonError, type TreeEntry } from "@caisson/protocol";
+import { preludeOption } from "./cron/prelude.ts";
 import { frameworkRuntimes } from "./frameworks.ts";
 
 /** Where the files of a revision are in its instances. */
@@ -43,7 +44,7 @@ export function programOf(config: AppConfig, tree: readonly TreeEntry[]): Progra
   const directory = cwd === "" ? appDirectory : `${appDirectory}/${cwd}`;
   return isForNode(path, kinds)
     ? { command: "node", args: [file, ...args], cwd: directory }
-    : { command: "deno", args: ["run", "-A", file, ...args], cwd: directory };
+    : { command: "deno", args: ["run", "-A", preludeOption(), file, ...args], cwd: directory };
 }
 
 /** Deno runs programs for Node.js as well. Node.js itself runs those that say nothing of Deno and are JavaScript, as commands of packages are. */

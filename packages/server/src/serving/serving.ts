@@ -11,7 +11,7 @@ import {
 } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { RevisionRow, RevisionsService, TimelineName } from "../revisions/index.ts";
-import { contextOf, keyOf as timelineKey } from "../revisions/timelines.ts";
+import { contextOf, keyOf as timelineKey, production } from "../revisions/timelines.ts";
 import type { WantedWorkload, Workload, WorkloadOwner, Workloads } from "../workloads/index.ts";
 import type { AppsService } from "../apps/index.ts";
 import type { RevisionContents } from "./contents.ts";
@@ -60,6 +60,8 @@ export class Serving implements HttpDirectory, WorkloadOwner {
   /** Those out of service, until their instances have ended. */
   readonly #leaving = new Map<Served, Promise<void>>();
   #closed = false;
+  /** Called when an instance listens. Must not throw. */
+  onListening?: (target: Target, instance: Instance) => void;
 
   constructor(options: ServingOptions) {
     this.#options = options;
@@ -178,6 +180,10 @@ export class Serving implements HttpDirectory, WorkloadOwner {
       const instance = (entry.instance = await this.#start(id, target, signal));
       log.info({ instance: id, app: app.slug, revision: revision.id, timeline }, "an instance of an app starts");
       void instance.ended.then(() => instance.stop()).then(() => this.#instances.delete(id));
+      void instance.ready.then(
+        () => this.onListening?.(target, instance),
+        () => undefined,
+      );
       return instance;
     } catch (error) {
       this.#instances.delete(id);
@@ -236,6 +242,32 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     } finally {
       served.keepUntil = performance.now() + activationTime;
     }
+  }
+
+  /**
+   * Does something in an instance of what production of an app serves, which is started when there is none.
+   * @throws CaissonError as `Group.use`
+   */
+  async inProduction<T>(
+    appId: string,
+    revisionId: string,
+    work: (instance: Instance) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const { apps, revisions, orgSlug } = this.#options;
+    const [app, revision] = [await apps.get(appId), await revisions.get(revisionId)];
+    if (app === undefined || revision === undefined || this.#closed)
+      throw new CaissonError("gone", "This app, or this revision of it, is served no more.");
+    const org = await orgSlug(app.org_id);
+    const { backend } = this.#serve({
+      app,
+      orgSlug: org,
+      revision,
+      timeline: timelineKey(production),
+      context: contextOf(production),
+    });
+    if (backend instanceof StaticBackend) throw new CaissonError("invalid_state", "A static site runs nothing.");
+    return backend.use(work, signal);
   }
 
   /** A timeline leads elsewhere. */
