@@ -29,7 +29,8 @@ FILE *_IO_fopen(const char *path, const char *mode);
 /* Marks a store that its owner has added to. */
 #define OWN "user.caisson.own"
 
-static const char *const variables[][2] = {
+/* Not pointers: each would be relocated at every start of a program. */
+static const struct { char name[40], value[48]; } variables[] = {
   {"NODE_EXTRA_CA_CERTS", ANCHOR}, {"DENO_CERT", ANCHOR}, {"SSL_CERT_FILE", BUNDLE}, {"CURL_CA_BUNDLE", BUNDLE},
   {"REQUESTS_CA_BUNDLE", BUNDLE}, {"PIP_CERT", BUNDLE}, {"GIT_SSL_CAINFO", BUNDLE}, {"AWS_CA_BUNDLE", BUNDLE},
   {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", BUNDLE}, {"HTTPLIB2_CA_CERTS", BUNDLE}, {"CARGO_HTTP_CAINFO", BUNDLE},
@@ -63,12 +64,12 @@ __attribute__((constructor)) static void set_variables(void) {
   program = executable(buffer, sizeof buffer);
   if ((starts(program, "/usr/bin/") || starts(program, "/usr/sbin/")) && !starts(base(program), "python")) return;
   if (access(ANCHOR, R_OK) != 0) return;
-  for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) setenv(variables[i][0], variables[i][1], 0);
+  for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) setenv(variables[i].name, variables[i].value, 0);
 }
 
 /* What is read in the place of a store inside a package; NULL for all other files. */
 static const char *store(const char *path) {
-  static const char *const names[] = {"cacert.pem", "ca-certificates.crt", "cacerts.txt", "roots.pem", "ca-bundle.crt"};
+  static const char names[][20] = {"cacert.pem", "ca-certificates.crt", "cacerts.txt", "roots.pem", "ca-bundle.crt"};
   const char *name = base(path);
   if (strcmp(name, "cacerts") == 0) return ends(path, "/lib/security/cacerts") ? JAVA_STORE : NULL;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)

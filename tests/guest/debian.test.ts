@@ -96,6 +96,11 @@ const facts: readonly (readonly [command: string, output: RegExp])[] = [
   ["cat /proc/sys/fs/inotify/max_user_watches /proc/sys/fs/inotify/max_user_instances", /^524288\n1024\n$/],
   ["ping -c 1 -W 5 127.0.0.1", / 0% packet loss/],
   ["unshare --user --map-root-user --net --mount --pid --fork id -u", /^0\n$/],
+  // A container without root mounts its own /proc.
+  [
+    "unshare --user --map-root-user --mount --pid --fork --mount-proc sh -c 'echo $$; ls -d /proc/1'",
+    /^1\n\/proc\/1\n$/,
+  ],
   ["env -i env", /^$/],
 ];
 
@@ -109,7 +114,12 @@ test("what programs take for granted", { timeout: limit }, async (t) => {
 test("sizes follow the memory, until somebody sets them", { timeout: limit }, async () => {
   const total = (where: Sandbox) => sh("awk '/^MemTotal/ { print $2 }' /proc/meminfo", where).then(Number);
   const read = async (where: Sandbox) =>
-    (await sh("stat -f -c '%b %S' /dev/shm /run; cat /proc/sys/fs/epoll/max_user_watches", where)).split("\n");
+    (
+      await sh(
+        "stat -f -c '%b %S' /dev/shm /run; cat /proc/sys/fs/epoll/max_user_watches /sys/fs/cgroup/sandbox/pids.max",
+        where,
+      )
+    ).split("\n");
   for (const where of [sandbox, large]) {
     const memory = await total(where);
     const kibibytes = (line = "") => line.split(" ").reduce((product, word) => product * Number(word), 1 / 1024);
@@ -122,6 +132,7 @@ test("sizes follow the memory, until somebody sets them", { timeout: limit }, as
   }
   const [small, big] = await Promise.all([read(sandbox), read(large)]);
   assert.ok(Number(big[2]) > 2 * Number(small[2]));
+  assert.ok(Number(small[3]) > 5000 && Number(big[3]) > 2 * Number(small[3]), `processes: ${small[3]}, ${big[3]}`);
   assert.equal(
     await sh("dd if=/dev/zero of=/dev/shm/f bs=1M count=300 status=none && stat -c %s /dev/shm/f; rm /dev/shm/f"),
     "314572800\n",

@@ -13,6 +13,8 @@ const questions = {
   machineId: "cat /etc/machine-id",
   hostname: "cat /proc/sys/kernel/hostname",
   bootId: "cat /proc/sys/kernel/random/boot_id",
+  // A new /proc shows the kernel's own, as in a container.
+  kernelBootId: "unshare --user --map-root-user --pid --fork --mount-proc cat /proc/sys/kernel/random/boot_id",
   openssl: "openssl rand -hex 16",
   sshKey: "f=$(mktemp -u) && ssh-keygen -q -t ed25519 -N '' -C '' -f $f && cat $f.pub",
 } as const;

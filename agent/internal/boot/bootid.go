@@ -31,3 +31,13 @@ func freshBootID() error {
 	defer os.Remove(ownBootID)
 	return os.NewSyscallError("mount boot_id", unix.Mount(ownBootID, bootIDFile, "", unix.MS_BIND, ""))
 }
+
+// mountWholeProc mounts /proc a second time, out of the sandbox's sight. A user namespace may mount its own /proc, as every container
+// without root does, only where one is mounted that nothing covers (mount_too_revealing in the kernel's fs/namespace.c). freshBootID
+// covers a part of the visible one.
+func mountWholeProc(folder string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	return os.NewSyscallError("mount a second /proc", unix.Mount("proc", folder, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""))
+}

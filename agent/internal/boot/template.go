@@ -16,6 +16,7 @@ const (
 	diskFolder   = hiddenFolder + "/disk"
 	rootFolder   = hiddenFolder + "/root"
 	nextFolder   = hiddenFolder + "/next"
+	procFolder   = hiddenFolder + "/proc"
 
 	baseSerial = "base"
 )
@@ -39,6 +40,9 @@ func Template() error {
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return err
 		}
+	}
+	if err := mountWholeProc(procFolder); err != nil {
+		return err
 	}
 	base, err := findDisk(baseSerial)
 	if err != nil {

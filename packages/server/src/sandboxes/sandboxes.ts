@@ -25,6 +25,7 @@ import { toListItem, type SandboxListItem } from "./list-item.ts";
 import { LiveSandbox } from "./live-sandbox.ts";
 import { networkColumn, policyOf, policyOfRow } from "./network.ts";
 import type { SandboxRow, SandboxStore } from "./store.ts";
+import { whileWanted } from "./while-wanted.ts";
 
 /** WebSocket close codes that a client treats as a normal end are 1000 and 1001. */
 export const closeCodes = { killed: 1000, ended: 1001, failed: 1011 } as const;
@@ -120,8 +121,14 @@ export class Sandboxes implements WorkloadOwner {
     const id = newId("sbx", this.#options.config.sandbox.region);
     const aborted = AbortSignal.any([this.#closing.signal, ...(signal ? [signal] : [])]);
     const creating = this.#create(id, org, request, aborted);
-    this.#creating.set(id, creating);
-    return await creating.finally(() => this.#creating.delete(id));
+    const finished = creating.finally(() => this.#creating.delete(id));
+    this.#creating.set(id, finished);
+    if (signal === undefined) return await finished;
+    return await whileWanted(finished, signal, (sandbox) => {
+      this.stop(sandbox.id, sandbox.orgId, "not created: cancelled").catch((error: unknown) =>
+        this.#options.log.error({ err: error, sandbox: sandbox.id }, "a cancelled sandbox was not ended yet"),
+      );
+    });
   }
 
   async #create(id: string, org: Org, request: CreateRequest, signal: AbortSignal): Promise<LiveSandbox> {
