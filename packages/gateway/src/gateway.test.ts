@@ -278,6 +278,17 @@ describe("who is meant", { timeout: 30_000 }, () => {
     await assert.rejects(visit("/", { servername: "", rejectUnauthorized: false }), { code: "EPROTO" });
   });
 
+  test("TLS 1.2 is without CBC and SHA-1, and there is nothing older", async () => {
+    const tls12 = { maxVersion: "TLSv1.2" };
+    for (const ciphers of ["ECDHE+AESGCM", "ECDHE+CHACHA20"])
+      assert.equal((await visit("/", { ...tls12, ciphers })).status, 200, ciphers);
+    const old = ["AES128-SHA", "AES256-SHA", "AES128-SHA256", "AES256-SHA384"];
+    const ciphers = old.flatMap((rest) => [`ECDHE-ECDSA-${rest}`, `ECDHE-RSA-${rest}`]).join(":");
+    await assert.rejects(visit("/", { ...tls12, ciphers }), { code: "EPROTO" });
+    const tls11 = { minVersion: "TLSv1.1", maxVersion: "TLSv1.1", ciphers: "ALL:@SECLEVEL=0" };
+    await assert.rejects(visit("/", tls11), { code: "EPROTO" });
+  });
+
   test("a certificate is made for names that lead somewhere, and for no others", async () => {
     assert.equal((await visit("/")).status, 200);
     await assert.rejects(visit("/", { servername: "xyz.localhost" }), { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
@@ -425,6 +436,25 @@ describe("WebSockets", { timeout: 30_000 }, () => {
     await once(client, "close");
     while (visits.length === 0) await sleep(5);
     assert.deepEqual([visits[0]?.kind, visits[0]?.status], ["websocket", 101]);
+  });
+
+  test("leave no warning of Node.js outside the log", async () => {
+    const warnings: Error[] = [];
+    const warned = (warning: Error) => void warnings.push(warning);
+    process.on("warning", warned);
+    try {
+      const clients = Array.from({ length: 3 }, () => open());
+      for (const client of clients) {
+        if (client.readyState !== client.OPEN) await once(client, "open");
+        client.send("x");
+        await once(client, "message");
+      }
+      for (const client of clients) client.close();
+      while (visits.length < clients.length) await sleep(5);
+      assert.deepEqual(warnings, []);
+    } finally {
+      process.off("warning", warned);
+    }
   });
 
   test("a refusal of the program inside is passed on, and the connection ends", async () => {
