@@ -175,3 +175,10 @@ test("input that is still open when a command ends fails no client", { timeout: 
   });
   await assert.rejects(within(30_000, "the end", endless.pipeTo(closed.stdin!)));
 });
+
+test("the fs API has the rights of root; what it creates belongs to the user", { timeout: limit }, async () => {
+  assert.match(await sh("echo hidden > ~/f && chmod 000 ~/f && cat ~/f"), /Permission denied/);
+  assert.equal(await sandbox.fs.readTextFile("/home/app/f"), "hidden\n");
+  await sandbox.fs.writeTextFile("/opt/created", "");
+  assert.equal(await sh("stat -c %U:%G /opt/created"), "app:app\n");
+});
