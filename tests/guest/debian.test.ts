@@ -18,7 +18,8 @@ after(async () => {
   await Promise.all([sandbox?.kill(), large?.kill()]);
 });
 
-const limit = 60_000;
+/** Only the end of waits: hosts are busy. Milliseconds. */
+const limit = 300_000;
 const sh = (command: string, where = sandbox) => where.sh`sh -c ${`{ ${command}; } 2>&1 || echo status $?`}`.text();
 /** How many programs run with exactly this command line; a pattern. */
 const alive = (mark: string) => sh(`pgrep --exact --full 'sleep ${mark}' | wc -l`).then(Number);
@@ -40,7 +41,7 @@ for (const [index, [name, script, programs]] of families.entries())
     await until(limit, "its programs", async () => (await alive(mark)) >= programs || undefined);
     await child.kill("SIGKILL");
     // It ends only when nobody holds its pipes any more.
-    const { status } = await within(10_000, "its output", child.output());
+    const { status } = await within(limit / 2, "its output", child.output());
     assert.deepEqual([status.code, status.signal], [137, "SIGKILL"]);
     assert.equal(await alive(mark), 0);
   });
@@ -50,7 +51,7 @@ test("SIGTERM reaches what has a process group of its own", { timeout: limit }, 
   const child = await sandbox.spawn("bash", { args, stdout: "piped" });
   await until(limit, "its program", async () => (await alive("5100")) === 1 || undefined);
   await child.kill();
-  await within(10_000, "its output", child.output());
+  await within(limit / 2, "its output", child.output());
   assert.equal(await alive("5100"), 0);
 });
 
@@ -63,7 +64,7 @@ test("SIGKILL still ends what a command left behind, and nothing of a later comm
   await child.kill();
   assert.equal(await alive("5200"), 1);
   await child.kill("SIGKILL");
-  await within(10_000, "its output", child.output());
+  await within(limit / 2, "its output", child.output());
   assert.equal(await alive("5200"), 0);
   const later = await Promise.all(
     Array.from({ length: 12 }, () => sandbox.spawn("sleep", { args: ["5300"], stdout: "null" })),
@@ -78,7 +79,7 @@ test("detach: on purpose, and documented", { timeout: limit }, async () => {
   const child = await sandbox.spawn("bash", { args: ["-c", script], stdout: "piped", stderr: "piped" });
   await until(limit, "its programs", async () => (await alive("540[0-2]")) === 3 || undefined);
   await child.kill("SIGKILL");
-  await within(10_000, "its output", child.output());
+  await within(limit / 2, "its output", child.output());
   assert.deepEqual([await alive("5400"), await alive("5401"), await alive("5402")], [1, 1, 0]);
   assert.equal(await sandbox.fs.readTextFile("/tmp/detached.log"), "kept\n");
   assert.match(await sh("detach"), /usage: detach COMMAND[\s\S]*status 2/);
@@ -164,7 +165,7 @@ test("input that is still open when a command ends fails no client", { timeout: 
   const piped = source.pipeTo(child.stdin!);
   assert.equal((await child.status).code, 0);
   end();
-  await within(10_000, "the pipe", piped);
+  await within(limit / 2, "the pipe", piped);
   // Who stops reading and goes on still makes its client stop, as a closed pipe does.
   const closed = await sandbox.spawn("sh", { args: ["-c", "exec <&-; sleep 3"], stdin: "piped" });
   const endless = new ReadableStream<Uint8Array>({
@@ -173,7 +174,11 @@ test("input that is still open when a command ends fails no client", { timeout: 
       controller.enqueue(new Uint8Array(4096));
     },
   });
-  await assert.rejects(within(30_000, "the end", endless.pipeTo(closed.stdin!)));
+  const refused = endless.pipeTo(closed.stdin!).then(
+    () => "taken",
+    () => "refused",
+  );
+  assert.equal(await within(limit / 2, "the end", refused), "refused");
 });
 
 test("the fs API has the rights of root; what it creates belongs to the user", { timeout: limit }, async () => {
