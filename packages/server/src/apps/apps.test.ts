@@ -145,8 +145,15 @@ describe("apps over HTTP", () => {
     const named = JSON.stringify(document).matchAll(/"\$ref":"([^"]+)"/g);
     for (const [, reference = ""] of named)
       assert.ok(schemas[reference.replace("#/components/schemas/", "")], reference);
-    for (const name of ["CreateAppRequest", "UpdateAppRequest", "CreateLayerRequest", "UpdateLayerRequest"])
-      assert.ok("env_vars" in (schemas[name]?.properties ?? {}), name);
+    const bodies = [
+      "CreateAppRequest",
+      "UpdateAppRequest",
+      "CreateLayerRequest",
+      "UpdateLayerRequest",
+      "DeployRequest",
+    ];
+    for (const name of bodies) assert.ok("env_vars" in (schemas[name]?.properties ?? {}), name);
+    assert.ok("assets" in schemas["DeployRequest"]!.properties!);
   });
 
   test("a body with half a million wrong elements costs little", async () => {
