@@ -22,14 +22,15 @@ def sync() -> None:
 
 
 async def asynchronous() -> None:
-    async with AsyncDenoDeploy() as client:
-        await client.apps.create(slug=app)
-        async with client.sandbox.create() as sandbox:
-            await sandbox.fs.write_text_file("main.ts", program)
-            build = await sandbox.deno.deploy(app, entrypoint="main.ts")
-            logs = [line async for line in build.logs()]
-            revision = await build.wait()
-            print(json.dumps({"id": build.id, "logs": len(logs), "revision": revision}))
+    # Its documentation writes `async with`, which the client does not have.
+    client = AsyncDenoDeploy()
+    await client.apps.create(slug=app)
+    async with client.sandbox.create() as sandbox:
+        await sandbox.fs.write_text_file("main.ts", program)
+        build = await sandbox.deno.deploy(app, entrypoint="main.ts")
+        logs = [line async for line in build.logs()]
+        revision = await build.wait()
+        print(json.dumps({"id": build.id, "logs": len(logs), "revision": revision}))
 
 
 if mode == "sync":

@@ -17,8 +17,7 @@ export function optional<T extends z.ZodType>(schema: T) {
 
 /** Paths, arguments and variables of a program cannot hold a NUL character, and PostgreSQL stores none. */
 export const text = z.string().refine((value) => !value.includes("\0"), "must not contain a NUL character");
-/** Paths are passed on as they are. */
-export const path = text;
+export const path = text.describe("A path; it is passed on as it is.");
 
 /** Environment variables of a program. */
 export const environment = z.record(
