@@ -52,6 +52,26 @@ test("after kill -9 the next process adopts what is wanted and ends the rest", {
   }
 });
 
+test("a machine whose end had begun is ended", { timeout: 240_000 }, async () => {
+  const home = await temporaryHome();
+  const owner = await ownerOf(home, ["ending"]);
+  owner.kill("SIGKILL");
+  await once(owner, "exit");
+  const [key = ""] = await readdir(join(home, "run"));
+  const path = join(home, "run", key, "machine.json");
+  await writeFile(path, JSON.stringify({ ...(JSON.parse(await readFile(path, "utf8")) as object), ending: true }));
+  const node = await engine(home);
+  try {
+    await node.start({ wanted: [{ id: "ending", egress: { policy: {}, secrets: [] } }] });
+    const { reason, detail } = await node.machines.waitExit("ending");
+    assert.deepEqual([reason, detail], ["evicted", "Its end had begun when the former server ended."]);
+    assert.deepEqual([await readdir(join(home, "run")), await readdir(join(home, "disks"))], [[], []]);
+  } finally {
+    await node.close("end");
+    await rm(home, { recursive: true, force: true });
+  }
+});
+
 test(
   "a machine of a newer version runs on, can be ended, and gives everything back",
   { timeout: 240_000 },

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { until } from "@caisson/testing";
 import { create, sh, withEngine } from "./engine.ts";
 
 test("an end says whether the volumes are written, and waits no longer than configured", { timeout: 120_000 }, () =>
@@ -25,7 +26,12 @@ test("an end says whether the volumes are written, and waits no longer than conf
     // The whole machine hangs, as one of a host that is out of processor time or disk.
     process.kill((JSON.parse(record) as { process: { pid: number } }).process.pid, "SIGSTOP");
     const began = performance.now();
-    const exit = await node.machines.stop(hanging.id);
+    const stopping = node.machines.stop(hanging.id);
+    const marked = async () =>
+      (JSON.parse(await readFile(join(home, "run", key, "machine.json"), "utf8")) as { ending?: true }).ending;
+    // A server that dies now must not take the machine for one that goes on.
+    await until(800, "the record of its end", marked);
+    const exit = await stopping;
     const took = performance.now() - began;
     assert.deepEqual([exit.reason, exit.unwritten], ["stopped", ["kept"]]);
     assert.ok(took > 900 && took < 20_000, `the end took ${took} ms`);

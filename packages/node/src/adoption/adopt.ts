@@ -34,6 +34,8 @@ const verifyAfterMs = 2000;
 interface Adopted {
   readonly machine: RunningMachine;
   readonly agent: AgentClient;
+  /** See its record. */
+  readonly ending: boolean;
 }
 
 export interface Adoption {
@@ -93,11 +95,13 @@ export async function adoptMachines(options: AdoptOptions): Promise<Adoption> {
   };
 }
 
-async function verify({ host, flushMs, log }: AdoptOptions, { machine, agent }: Adopted): Promise<void> {
+async function verify({ host, flushMs, log }: AdoptOptions, { machine, agent, ending }: Adopted): Promise<void> {
   await sleep(verifyAfterMs, undefined, { ref: false });
   const { agentVersion } = host.image;
   const stalled = () => machine.stalled();
-  const reason = await verifyGuest({ id: machine.id, agent, agentVersion, stalled, log });
+  const reason = ending
+    ? "Its end had begun when the former server ended."
+    : await verifyGuest({ id: machine.id, agent, agentVersion, stalled, log });
   if (reason !== undefined) await machine.evict(reason, { flushMs });
 }
 
@@ -191,7 +195,7 @@ async function adopt(options: AdoptOptions, record: MachineRecord): Promise<Adop
       onEnd: () => options.onEnd(id),
       log,
     });
-    return { machine, agent };
+    return { machine, agent, ending: record.ending === true };
   } catch (error) {
     log.warn({ err: error, machine: id }, "adopting a running machine failed; it is ended");
     return undefined;

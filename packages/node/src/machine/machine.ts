@@ -312,6 +312,7 @@ export class RunningMachine {
     this.#unwritten = disks;
     const began = performance.now();
     try {
+      await this.#recordEnd();
       await this.agent.machine.shutdown({}, { timeoutMs: Math.max(1, flushMs) });
       this.#unwritten = [];
     } catch (error) {
@@ -321,6 +322,14 @@ export class RunningMachine {
         "a machine ends before it confirmed that its volumes are written; their last writes may be missing",
       );
     }
+  }
+
+  /** The guest cannot go on after what comes now, also when this process dies before the end. */
+  async #recordEnd(): Promise<void> {
+    const { holdings, log } = this.#options;
+    await holdings
+      .update({ ending: true })
+      .catch((error: unknown) => log.warn({ err: error, machine: this.id }, "the end of a machine was not recorded"));
   }
 
   /** Serials of the disks that it writes to and that outlive it. */

@@ -21,6 +21,11 @@ const recordSchema = z.looseObject({
   phase: z.enum(["starting", "pooled", "claimed"]),
   /** Present once claimed. */
   machineId: z.string().min(1).optional(),
+  /**
+   * Its end has begun: its programs are being killed and its volumes written. Who finds it alive ends it. A version that does not know
+   * the field takes it over, with file systems that cannot be written any more.
+   */
+  ending: z.boolean().optional(),
   /** Digest of the specification, without environment and secrets. */
   specDigest: z.string().optional(),
   template: z.string(),
