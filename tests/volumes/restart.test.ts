@@ -41,8 +41,9 @@ test("kill -9 of the platform amid snapshots of a mounted volume", { timeout: 24
   const fresh = new Client();
   const again = await Sandbox.connect(keeper.id);
   // The sandbox has not noticed, and still has its volume for itself.
-  const index = Number(await again.fs.readTextFile("/data/index"));
-  assert.ok(index >= taken.at(-1)!.index);
+  const index = await again.fs.readTextFile("/data/index");
+  // Empty when the kill came in the middle of the last write, which nobody was told was done.
+  assert.ok(index === "" || Number(index) >= taken.at(-1)!.index, index);
   await assert.rejects(Sandbox.create({ volumes: { "/data": id } }), { status: 409 });
   const listed = (await fresh.snapshots.list({ limit: 1000 })).items;
   for (const { id: snapshot } of taken)

@@ -2,7 +2,7 @@
 import { request } from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client, Sandbox } from "@deno/sandbox";
-import { within } from "@caisson/testing";
+import { until, within } from "@caisson/testing";
 import type { Random } from "../random.ts";
 import { countPath, mountPath, upstreamKey } from "../traffic/messages.ts";
 import { fetchScript } from "../traffic/operations.ts";
@@ -59,7 +59,9 @@ async function readCounters(running: readonly SandboxBelief[]): Promise<DeepObse
   const read = async ({ label, id }: SandboxBelief): Promise<[string, readonly [number, number] | string]> => {
     try {
       const sandbox = await within(limit, `a connection to ${label}`, Sandbox.connect(id!));
-      const number = async () => Number(await within(limit, "the counter", sandbox.fs.readTextFile(countPath)));
+      const text = async () => (await within(limit, "the counter", sandbox.fs.readTextFile(countPath))) || undefined;
+      // Empty while it is being written.
+      const number = async () => Number(await until(limit, "a number in the counter", text));
       const first = await number();
       // It counts five times a second, when the host has time for it.
       let last = first;
