@@ -22,7 +22,7 @@ export async function installExtensions(
   const args = [...own, ...extensions.flatMap((extension) => ["--install-extension", extension])];
   // One output for both, in the order in which they were written.
   const { pid, stdoutStream } = await agent.processes.spawn(
-    { command: "/bin/sh", args: ["-c", 'exec "$0" "$@" 2>&1', program, ...args], stdout: true },
+    { command: "/bin/sh", args: ["-c", 'NODE_NO_WARNINGS=1 exec "$0" "$@" 2>&1', program, ...args], stdout: true },
     { signal },
   );
   const ended = AbortSignal.any([signal, AbortSignal.timeout(deadline)]);
@@ -32,11 +32,7 @@ export async function installExtensions(
       agent.processes.wait({ pid }, { signal: ended }),
       endOf(output, ended),
     ]);
-    if (code !== 0)
-      throw new CaissonError(
-        "guest_error",
-        `An extension could not be installed. Ids come from the marketplace, which the sandbox's network policy must allow (open-vsx.org and what it refers to); a path must end with .vsix. VS Code reported: ${report}`,
-      );
+    if (code !== 0) throw new CaissonError("guest_error", notInstalled(extensions, report));
   } catch (error) {
     await agent.processes.kill({ pid, signal: "SIGKILL" }).catch(() => undefined);
     if (!ended.aborted || signal.aborted) throw error;
@@ -44,6 +40,18 @@ export async function installExtensions(
   } finally {
     output.destroy();
   }
+}
+
+/**
+ * What an error says. A connection that the network policy refuses ends with an alert of TLS (RFC 8446 6.2, `access_denied`), which means nothing
+ * to most people.
+ * @param report the end of the editor's output
+ */
+export function notInstalled(extensions: readonly string[], report: string): string {
+  const cause = /alert (number 49|access denied)/i.test(report)
+    ? "The network policy of this sandbox refuses the marketplace: allow open-vsx.org and the hosts that it refers to, or give the path of a .vsix file in the sandbox."
+    : "Ids come from the marketplace, which the sandbox must reach (open-vsx.org and the hosts that it refers to); a path must be that of a .vsix file in the sandbox.";
+  return `VS Code could not install ${extensions.join(", ").slice(0, repeatedCharacters)}. ${cause} VS Code reported: ${report}`;
 }
 
 /** The end of an output, for people. */
