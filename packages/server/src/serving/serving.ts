@@ -293,7 +293,9 @@ export class Serving implements HttpDirectory, WorkloadOwner {
       if ((await revisions.get(target.revision.id))?.status === "building") continue;
       const timeline = await revisions.timelines.find(target.app.id, target.timeline);
       const shares = timeline === undefined ? [] : await revisions.traffic.of(timeline);
-      const serves = shares.some(({ revisionId }) => revisionId === target.revision.id);
+      // Its own revision also runs its cron jobs, even when others get all requests.
+      const own = timeline?.revision_id === target.revision.id;
+      const serves = own || shares.some(({ revisionId }) => revisionId === target.revision.id);
       if (serves || served.keepUntil > performance.now()) continue;
       void this.#retire(served);
     }
