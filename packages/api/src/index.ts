@@ -19,6 +19,7 @@ export * from "./rest/revisions.ts";
 export * from "./rest/runtime-logs.ts";
 export * from "./rest/sandboxes.ts";
 export * from "./rest/serving.ts";
+export * from "./rest/ssh-keys.ts";
 export * from "./rest/terminals.ts";
 export * from "./rest/volumes.ts";
 export * from "./rpc/common.ts";

@@ -110,10 +110,25 @@ export interface HttpGateway {
   close(): Promise<void>;
 }
 
+/** A public key of a client. */
+export interface SshKey {
+  /** Type and base64, as in `authorized_keys`. */
+  readonly publicKey: string;
+  /** `SHA256:...`, as OpenSSH prints it. */
+  readonly fingerprint: string;
+}
+
+export interface SshAllowedKey extends SshKey {
+  /** Aborted when it may no longer be used. Connections that logged in with it end. */
+  readonly removed: AbortSignal;
+}
+
 /** A machine that a user name of SSH leads to. */
 export interface SshRoute {
   readonly workloadId: string;
   readonly agent: Agent;
+  /** A login needs one of them, and the user name. Absent: the user name suffices. */
+  readonly keys?: readonly SshAllowedKey[];
   /** Aborted when the name no longer leads here. */
   readonly ended: AbortSignal;
 }
@@ -125,6 +140,8 @@ export interface SshLogin {
   readonly workloadId: string;
   /** SHA-256 of the user name in hexadecimal digits: the name is a credential. */
   readonly userHash: string;
+  /** Fingerprint of the key that the client logged in with, if its organisation asks for one. */
+  readonly key?: string;
   /** Of the client. */
   readonly address: string;
   readonly port: number;
@@ -155,6 +172,8 @@ export interface SshGateway {
   listen(directory: RouteDirectory<SshRoute>): Promise<void>;
   /** Where clients connect. */
   address(): { readonly hostname: string; readonly port: number };
+  /** @param text a line as in `authorized_keys`, without options @throws CaissonError `invalid_argument`: clients cannot log in with it */
+  readKey(text: string): SshKey;
   /** Must not throw. Undefined: a login was refused. */
   onLogin(listener: (login: SshLogin | undefined) => void): void;
   /** Must not throw. */

@@ -24,7 +24,7 @@ export const auditEvent = z
     kind: z
       .enum(["connection", "request", "summary", "ssh"])
       .describe(
-        "`summary`: stands for events that were not recorded one by one; `detail` says how many. `ssh`: a connection into the sandbox by SSH, at its login and at its end; `host` and `port` are the client's.",
+        "`summary`: stands for events that were not recorded one by one; `detail` says how many. `ssh`: a connection into the sandbox by SSH, at its login and at its end; `host` and `port` are the client's. With the rules `ssh-key-added` and `ssh-key-removed`: a key of the organisation.",
       ),
     at: z.number().describe("Epoch milliseconds, at the start."),
     sandboxId: z.string(),

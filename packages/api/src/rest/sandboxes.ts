@@ -19,7 +19,9 @@ export const exposeResponse = z
 export const exposeSshResponse = z
   .object({
     hostname: z.string(),
-    username: z.string().describe("The credential. Whoever has it can log in; there is no password."),
+    username: z
+      .string()
+      .describe("The credential. Whoever has it can log in, unless the organisation has registered keys."),
     port: z.int(),
   })
   .meta({ id: "ExposeSshResponse" });

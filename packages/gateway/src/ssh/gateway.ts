@@ -9,6 +9,7 @@ import {
   CaissonError,
   type RouteDirectory,
   type SshGateway,
+  type SshKey,
   type SshLogin,
   type SshRoute,
   type SshVisit,
@@ -21,6 +22,7 @@ import { Counts } from "./counts.ts";
 import { disconnect } from "./disconnect.ts";
 import { honourGuesses } from "./guess.ts";
 import { deriveHostKey, type HostKey } from "./host-key.ts";
+import { readKey } from "./keys.ts";
 import { disconnectReasons, requireNativeCrypto, socketOf } from "./library.ts";
 import { sshLimits } from "./limits.ts";
 import { login, type LoggedIn } from "./login.ts";
@@ -79,6 +81,10 @@ class Gateway implements SshGateway {
 
   address(): { readonly hostname: string; readonly port: number } {
     return { hostname: this.#options.publicHost, port: this.#options.publicPort ?? this.#port };
+  }
+
+  readKey(text: string): SshKey {
+    return readKey(text);
   }
 
   onLogin(listener: (login: SshLogin | undefined) => void): void {
@@ -162,7 +168,7 @@ class Gateway implements SshGateway {
     login({ connection, directory: this.#directory, refusal, loggedIn, refused, log });
   }
 
-  #serve(connection: Connection, { route, username }: LoggedIn, software: string): void {
+  #serve(connection: Connection, { route, username, key }: LoggedIn, software: string): void {
     const socket = socketOf(connection);
     const { workloadId } = route;
     const leave = this.#loggedIn.take(workloadId);
@@ -172,6 +178,7 @@ class Gateway implements SshGateway {
       connection: randomUUID(),
       workloadId,
       userHash: createHash("sha256").update(username).digest("hex"),
+      ...(key !== undefined && { key: key.fingerprint }),
       address: addressOf(socket),
       port: socket.remotePort ?? 0,
       client: software.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 100),
@@ -189,6 +196,7 @@ class Gateway implements SshGateway {
     serveConnection({
       connection,
       route,
+      key,
       channels: this.#channels,
       served,
       rekey,

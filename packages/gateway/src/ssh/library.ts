@@ -34,6 +34,7 @@ export const disconnectReasons = {
 } as const;
 
 const disconnectMessage = 1;
+const bannerMessage = 53;
 
 /** @throws CaissonError `unavailable`: without it the library works, but takes two to four times the processor time, and reports nothing */
 export function requireNativeCrypto(): void {
@@ -54,17 +55,30 @@ export function socketOf(connection: Connection): Socket {
 
 /** Sends SSH_MSG_DISCONNECT with words, which every client shows; the library sends none. Does not close the socket. */
 export function sendDisconnect(connection: Connection, reason: number, words: string): void {
-  const { _protocol: protocol } = inside(connection);
+  const code = Buffer.alloc(4);
+  code.writeUInt32BE(reason);
+  send(connection, Buffer.concat([Buffer.from([disconnectMessage]), code, textOf(words)]));
+}
+
+/** Sends SSH_MSG_USERAUTH_BANNER (RFC 4252, 5.4), which clients show before they have logged in. */
+export function sendBanner(connection: Connection, words: string): void {
+  if (!isExchangingKeys(connection))
+    send(connection, Buffer.concat([Buffer.from([bannerMessage]), textOf(`${words}\r\n`)]));
+}
+
+/** A string, and the language: none. */
+function textOf(words: string): Buffer {
   const text = Buffer.from(words);
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(text.length);
+  return Buffer.concat([length, text, Buffer.alloc(4)]);
+}
+
+function send(connection: Connection, message: Buffer): void {
+  const { _protocol: protocol } = inside(connection);
   const { write } = protocol._packetRW;
-  let at = write.allocStartKEX;
-  const packet = write.alloc(13 + text.length, true);
-  packet[at] = disconnectMessage;
-  packet.writeUInt32BE(reason, (at += 1));
-  packet.writeUInt32BE(text.length, (at += 4));
-  packet.set(text, (at += 4));
-  // The language: none.
-  packet.writeUInt32BE(0, at + text.length);
+  const packet = write.alloc(message.length, true);
+  packet.set(message, write.allocStartKEX);
   protocol._cipher.encrypt(write.finalize(packet, true));
 }
 

@@ -1,5 +1,5 @@
 /** One connection that has logged in: its sessions and forwarded connections, until either side ends it. */
-import type { SshRoute } from "@caisson/protocol";
+import type { SshAllowedKey, SshRoute } from "@caisson/protocol";
 import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
 import type { Connection, ServerChannel } from "ssh2";
@@ -15,6 +15,8 @@ import { serveSession } from "./session.ts";
 export interface ServeOptions {
   readonly connection: Connection;
   readonly route: SshRoute;
+  /** That the client logged in with. */
+  readonly key: SshAllowedKey | undefined;
   /** Of all connections to one sandbox. */
   readonly channels: Counts;
   /** Counted here. */
@@ -23,7 +25,7 @@ export interface ServeOptions {
   readonly log: Logger;
 }
 
-export function serveConnection({ connection, route, channels, served, rekey, log }: ServeOptions): void {
+export function serveConnection({ connection, route, key, channels, served, rekey, log }: ServeOptions): void {
   const fault = (words: string) => {
     // What came before the end is still read, and can have the same fault.
     if (!socketOf(connection).writable) return;
@@ -33,15 +35,18 @@ export function serveConnection({ connection, route, channels, served, rekey, lo
   const violated = () => fault("Caisson: the client sent more than the window of a channel allows.");
   const flow = new Flow(connection, () => fault("Caisson: the client asks without reading the answers."));
   keepKeysFresh(connection, fault, rekey);
-  const ended = () => disconnect(connection, disconnectReasons.byApplication, sandboxEnded);
-  // The sandbox can have ended since the login was accepted.
-  if (route.ended.aborted) return ended();
-  route.ended.addEventListener("abort", ended, { once: true });
+  for (const [signal, words] of [
+    [route.ended, sandboxEnded],
+    [key?.removed, "Caisson: the key of this login was removed from its organisation."],
+  ] as const) {
+    const end = () => disconnect(connection, disconnectReasons.byApplication, words);
+    // It can have happened since the login was accepted.
+    if (signal?.aborted === true) return end();
+    signal?.addEventListener("abort", end, { once: true });
+    connection.once("close", () => signal?.removeEventListener("abort", end));
+  }
   const gone = new AbortController();
-  connection.once("close", () => {
-    gone.abort();
-    route.ended.removeEventListener("abort", ended);
-  });
+  connection.once("close", () => gone.abort());
 
   const places = new Set<() => void>();
   connection.once("close", () => {

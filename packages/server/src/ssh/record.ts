@@ -41,8 +41,8 @@ export function recordVisits({ ssh, metrics, workloads, usage, audit }: RecordOp
   });
 }
 
-function describe({ userHash, client }: SshLogin): string {
-  return `user name sha256:${userHash}, client ${client}`;
+function describe({ userHash, key, client }: SshLogin): string {
+  return `user name sha256:${userHash}, ${key === undefined ? "" : `key ${key}, `}client ${client}`;
 }
 
 function eventOf(login: SshLogin, rule: string, at: number, detail: string): AuditRecord {

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { CaissonError, type RouteDirectory, type SshGateway, type SshRoute } from "@caisson/protocol";
 import { randomLabel } from "../kernel/random-text.ts";
 import type { Resource, Workload } from "../workloads/index.ts";
+import type { SshKeys } from "./keys.ts";
 import type { SshStore } from "./store.ts";
 
 /** User names that one sandbox can have at the same time. */
@@ -23,14 +24,16 @@ export class SshUsers implements RouteDirectory<SshRoute>, Resource {
   readonly name = "ssh";
   readonly #store: SshStore;
   readonly #gateway: SshGateway | undefined;
+  readonly #keys: Pick<SshKeys, "allowed">;
   /** By hash. */
   readonly #users = new Map<string, User>();
   readonly #opened = Promise.withResolvers<void>();
 
   /** @param gateway absent: this server has no SSH */
-  constructor(store: SshStore, gateway: SshGateway | undefined) {
+  constructor(store: SshStore, gateway: SshGateway | undefined, keys: Pick<SshKeys, "allowed">) {
     this.#store = store;
     this.#gateway = gateway;
+    this.#keys = keys;
   }
 
   /** Restores the user names of a sandbox that was adopted after a restart. */
@@ -50,7 +53,8 @@ export class SshUsers implements RouteDirectory<SshRoute>, Resource {
     const user = this.#users.get(hashOf(username));
     if (user === undefined) return undefined;
     const { workload, ended } = user;
-    return { workloadId: workload.id, agent: workload.agent, ended: ended.signal };
+    const keys = await this.#keys.allowed(workload.orgId);
+    return { workloadId: workload.id, agent: workload.agent, ended: ended.signal, ...(keys !== undefined && { keys }) };
   }
 
   /** @throws CaissonError `resource_exhausted`, `unsupported`, `gone` */
