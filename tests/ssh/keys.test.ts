@@ -70,7 +70,7 @@ test("what is no key that clients can log in with is refused, and says why", asy
   for (const [text, why] of [
     [await readFile(path("ed25519"), "utf8"), /private key/],
     [await publicKey("short"), /2048 to 8192 bits; this one has 1024/],
-    [`${(await publicKey("ed25519")).split(" ", 2).join(" ").slice(0, -8)}`, /damaged/],
+    [(await publicKey("ed25519")).split(" ", 2).join(" ").slice(0, -8), /damaged/],
     [`command="id" ${await publicKey("ed25519")}`, /no public key of the types/],
     [`${await publicKey("ed25519")}${await publicKey("rsa")}`, /no public key of the types/],
     ["ssh-ed25519 AAAA", /damaged/],
