@@ -1,13 +1,19 @@
 /** What happens to a connection while it lives: new keys, a server that stops, an agent that is not forwarded. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import ssh2 from "ssh2";
 import { until } from "@caisson/testing";
 import { localGateway } from "./local.ts";
 import { OpenSsh } from "./openssh.ts";
+import { program } from "./programs.ts";
 
 const limits = { login: 30_000, rekeyBytes: 2 ** 30, rekeyTime: 3_600_000, rekeyAnswer: 10_000 };
 const exchanges = (stderr: string) => stderr.match(/SSH2_MSG_NEWKEYS received/g)?.length ?? 0;
@@ -123,7 +129,43 @@ test("a client that breaks the protocol and keeps its side open is cut", { timeo
   }
 });
 
-test("the client's agent is not forwarded", { timeout: 60_000 }, async () => {
+test(
+  "the client's agent is forwarded where the operator allows it, until the connection ends",
+  { timeout: 120_000 },
+  async () => {
+    const local = await localGateway({ agentForwarding: true });
+    const directory = await mkdtemp(join(tmpdir(), "caisson-agent-"));
+    const socket = join(directory, "agent");
+    const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
+    try {
+      const key = join(directory, "key");
+      assert.equal((await program("ssh-keygen", ["-q", "-N", "", "-t", "ed25519", "-f", key])).code, 0);
+      await until(20_000, "the agent", async () =>
+        (await program("env", [`SSH_AUTH_SOCK=${socket}`, "ssh-add", "-q", key])).code === 0 ? true : undefined,
+      );
+      const client = new OpenSsh(local.address, local.hostKey);
+      const command = "ssh-add -l; ssh-add -l; stat -c %a $SSH_AUTH_SOCK; echo $SSH_AUTH_SOCK";
+      const run = (...options: string[]) =>
+        program("env", [`SSH_AUTH_SOCK=${socket}`, "ssh", "-F", client.config, ...options, "sandbox", command]);
+      const { code, stdout, stderr } = await run("-A");
+      assert.equal(code, 0, stderr);
+      const lines = stdout.trim().split("\n");
+      const { stdout: known } = await program("ssh-keygen", ["-lf", `${key}.pub`]);
+      assert.deepEqual(lines.slice(0, 3), [known.trim(), known.trim(), "600"]);
+      assert.match(lines[3]!, /^\/tmp\/ssh-agent-/);
+      assert.notEqual(lines[3], socket);
+      await until(20_000, "the end of the socket", async () => (existsSync(lines[3]!) ? undefined : true));
+      // Who does not ask for it does not get it.
+      assert.doesNotMatch((await run("-a")).stdout, /ssh-agent|ED25519/);
+    } finally {
+      agent.kill();
+      await local.close();
+      await rm(directory, { recursive: true });
+    }
+  },
+);
+
+test("the client's agent is not forwarded unless the operator allows it", { timeout: 60_000 }, async () => {
   const local = await localGateway();
   try {
     const client = new OpenSsh(local.address, local.hostKey);

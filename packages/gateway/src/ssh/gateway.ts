@@ -38,6 +38,8 @@ export interface SshGatewayOptions {
   readonly publicPort?: number | undefined;
   /** The key of the installation. */
   readonly seed: Uint8Array;
+  /** Whether clients may make their SSH agent usable inside sandboxes. Default: no. */
+  readonly agentForwarding?: boolean;
   readonly log: Logger;
   /** For tests: in place of `sshLimits`. */
   readonly limits?: (RekeyLimits & { readonly login: number }) | undefined;
@@ -192,7 +194,7 @@ class Gateway implements SshGateway {
       const visit = { ...login, ...served, durationMs: Date.now() - login.at, bytesIn, bytesOut };
       for (const listener of this.#listeners) listener(visit);
     });
-    const { log, limits: rekey } = this.#options;
+    const { log, limits: rekey, agentForwarding: agents = false } = this.#options;
     serveConnection({
       connection,
       route,
@@ -200,6 +202,7 @@ class Gateway implements SshGateway {
       channels: this.#channels,
       served,
       rekey,
+      agents,
       log: log.child({ workload: workloadId }),
     });
   }

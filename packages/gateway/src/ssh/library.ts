@@ -8,6 +8,7 @@ import type { Connection, ServerChannel } from "ssh2";
 
 interface Internals {
   readonly _sock: Socket;
+  readonly _chanMgr: { add(opened: (error: Error | undefined, channel: ServerChannel) => void): number };
   readonly _protocol: {
     readonly _cipher: { encrypt(packet: Buffer): void };
     readonly _packetRW: {
@@ -22,6 +23,7 @@ interface Internals {
     /** Messages that wait for the end of the key exchange. */
     readonly _queue: readonly Buffer[] | undefined;
     rekey(): void;
+    openssh_authAgent(channel: number, window: number, packet: number): void;
   };
 }
 
@@ -35,6 +37,10 @@ export const disconnectReasons = {
 
 const disconnectMessage = 1;
 const bannerMessage = 53;
+
+/** Bytes, as the library has them for other channels. */
+const agentWindow = 2 * 2 ** 20;
+const agentPacket = 32 * 1024;
 
 /** @throws CaissonError `unavailable`: without it the library works, but takes two to four times the processor time, and reports nothing */
 export function requireNativeCrypto(): void {
@@ -115,6 +121,18 @@ export function whenClosed(channel: ServerChannel, listener: () => void): void {
       state = next;
       if (next === "closed") listener();
     },
+  });
+}
+
+/** Asks the client for a channel to its agent, as after `auth-agent-req@openssh.com`. @throws Error when the client refuses */
+export function openAgentChannel(connection: Connection): Promise<ServerChannel> {
+  const { _chanMgr: channels, _protocol: protocol } = inside(connection);
+  return new Promise((resolve, reject) => {
+    const opened = (error: Error | undefined, made: ServerChannel) =>
+      error === undefined ? resolve(made) : reject(error);
+    const id = channels.add(Object.assign(opened, { type: "auth-agent@openssh.com" }));
+    if (id === -1) reject(new Error("the connection has no channel left"));
+    else protocol.openssh_authAgent(id, agentWindow, agentPacket);
   });
 }
 

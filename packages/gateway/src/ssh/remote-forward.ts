@@ -5,22 +5,13 @@
 import type { EventEmitter } from "node:events";
 import { isIP } from "node:net";
 import type { AcceptedSocket, ListenPlace, SshRoute } from "@caisson/protocol";
-import type { Logger } from "pino";
 import type { Connection, ServerChannel } from "ssh2";
-import type { Flow } from "./flow.ts";
-import { join } from "./forward.ts";
+import { leadOut, type FromInsideOptions } from "./from-inside.ts";
 import { sshLimits } from "./limits.ts";
 
-export interface RemoteForwardOptions {
+export interface RemoteForwardOptions extends FromInsideOptions {
   readonly connection: Connection;
   readonly route: SshRoute;
-  readonly flow: Flow;
-  readonly violated: () => void;
-  /** Aborted when the connection has closed. */
-  readonly gone: AbortSignal;
-  /** A place for one more channel of the sandbox; undefined: there is none. */
-  readonly place: () => (() => void) | undefined;
-  readonly log: Logger;
 }
 
 type Accept = ((port?: number) => void) | undefined;
@@ -35,15 +26,8 @@ interface Info {
 /** What a client asks for and cancels by the same words. */
 type Wanted = { readonly path: string } | { readonly host: string; readonly port: number };
 
-export function serveRemoteForwards({
-  connection,
-  route,
-  flow,
-  violated,
-  gone,
-  place,
-  log,
-}: RemoteForwardOptions): void {
+export function serveRemoteForwards({ connection, route, ...options }: RemoteForwardOptions): void {
+  const { gone, log } = options;
   const listening = new Map<string, AbortController>();
   gone.addEventListener("abort", () => listening.forEach((stop) => stop.abort()), { once: true });
 
@@ -78,7 +62,7 @@ export function serveRemoteForwards({
       listening.delete(key);
       listening.set(keyOf(bound), stop);
       started(port);
-      take(accepted, bound)
+      leadOut(accepted, (one) => open(one, bound), options)
         .catch((error: unknown) => log.debug({ err: error }, "a port inside is no longer forwarded"))
         .finally(() => {
           stop.abort();
@@ -91,31 +75,14 @@ export function serveRemoteForwards({
     }
   }
 
-  async function take(accepted: AsyncIterable<AcceptedSocket>, bound: Wanted): Promise<void> {
-    for await (const one of accepted) {
-      const free = gone.aborted ? undefined : place();
-      if (free === undefined) {
-        one.socket.destroy();
-        continue;
-      }
-      lead(one, bound)
-        .catch((error: unknown) => log.debug({ err: error }, "a connection from inside failed"))
-        .finally(() => {
-          one.socket.destroy();
-          free();
-        });
-    }
-  }
-
-  /** Asks the client for a channel, and joins it with the socket. */
-  async function lead({ socket, peerHost, peerPort }: AcceptedSocket, bound: Wanted): Promise<void> {
-    const channel = await new Promise<ServerChannel>((resolve, reject) => {
+  /** Asks the client for a channel. */
+  function open({ peerHost, peerPort }: AcceptedSocket, bound: Wanted): Promise<ServerChannel> {
+    return new Promise((resolve, reject) => {
       const opened = (error: Error | undefined, made: ServerChannel) =>
         error === undefined ? resolve(made) : reject(error);
       if ("path" in bound) connection.openssh_forwardOutStreamLocal(bound.path, opened);
       else connection.forwardOut(bound.host, bound.port, peerHost, peerPort, opened);
     });
-    await join(channel, socket, { flow, violated });
   }
 }
 

@@ -6,6 +6,7 @@ import type { Connection, ServerChannel } from "ssh2";
 import type { Counts } from "./counts.ts";
 import { disconnect, sandboxEnded } from "./disconnect.ts";
 import { Flow } from "./flow.ts";
+import { agentForwarding } from "./agent-forward.ts";
 import { dialFrom, forward } from "./forward.ts";
 import { disconnectReasons, socketOf } from "./library.ts";
 import { keepKeysFresh, type RekeyLimits } from "./rekey.ts";
@@ -22,10 +23,12 @@ export interface ServeOptions {
   /** Counted here. */
   readonly served: { sessions: number; forwarded: number };
   readonly rekey: RekeyLimits | undefined;
+  /** Whether clients may make their SSH agent usable inside. */
+  readonly agents: boolean;
   readonly log: Logger;
 }
 
-export function serveConnection({ connection, route, key, channels, served, rekey, log }: ServeOptions): void {
+export function serveConnection({ connection, route, key, channels, served, rekey, agents, log }: ServeOptions): void {
   const fault = (words: string) => {
     // What came before the end is still read, and can have the same fault.
     if (!socketOf(connection).writable) return;
@@ -64,19 +67,22 @@ export function serveConnection({ connection, route, key, channels, served, reke
     return free;
   };
 
+  const placeToForward = () => {
+    const free = place();
+    if (free !== undefined) served.forwarded++;
+    return free;
+  };
+  const fromInside = { connection, route, flow, violated, gone: gone.signal, place: placeToForward, log };
+  const agentSocket = agents ? agentForwarding(fromInside) : undefined;
+
   connection.on("session", (accept, reject) => {
     const free = place();
     if (free === undefined) return reject();
     served.sessions++;
     const session = accept();
     session.once("close", free);
-    serveSession({ session, route, flow, violated, log });
+    serveSession({ session, route, agentSocket, flow, violated, log });
   });
-  const placeToForward = () => {
-    const free = place();
-    if (free !== undefined) served.forwarded++;
-    return free;
-  };
   const forwardTo = (dial: () => Promise<Duplex>, accept: () => ServerChannel, reject: () => void) => {
     const free = placeToForward();
     if (free === undefined) return reject();
@@ -90,5 +96,5 @@ export function serveConnection({ connection, route, key, channels, served, reke
   connection.on("openssh.streamlocal", (accept, reject, { socketPath }) =>
     forwardTo(() => route.agent.connectUnix(socketPath), accept, reject),
   );
-  serveRemoteForwards({ connection, route, flow, violated, gone: gone.signal, place: placeToForward, log });
+  serveRemoteForwards(fromInside);
 }

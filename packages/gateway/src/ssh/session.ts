@@ -23,18 +23,21 @@ interface Program {
 export interface SessionOptions {
   readonly session: Session;
   readonly route: SshRoute;
+  /** Makes the client's SSH agent usable inside and gives the path of its socket. Absent: the operator does not allow it. */
+  readonly agentSocket: (() => Promise<string>) | undefined;
   readonly flow: Flow;
   /** Called when the client sends more than it may. */
   readonly violated: () => void;
   readonly log: Logger;
 }
 
-/** Answers the requests of a session. What has no listener here is refused by the library: agent and X11 forwarding. */
-export function serveSession({ session, route, flow, violated, log }: SessionOptions): void {
+/** Answers the requests of a session. What has no listener here is refused by the library, such as X11 forwarding. */
+export function serveSession({ session, route, agentSocket, flow, violated, log }: SessionOptions): void {
   const { agent } = route;
   const env: Record<string, string> = {};
   let terminal: PseudoTtyInfo | undefined;
   let started: Promise<number> | undefined;
+  let socket: Promise<string | undefined> | undefined;
 
   session.on("pty", (accept, _reject, info) => {
     terminal = info;
@@ -49,6 +52,15 @@ export function serveSession({ session, route, flow, violated, log }: SessionOpt
     env[key] = val;
     accept?.();
   });
+  if (agentSocket !== undefined)
+    session.on("auth-agent", (accept, reject) => {
+      const made = agentSocket();
+      made.then(() => accept?.()).catch(() => reject?.());
+      socket = made.catch((error: unknown) => {
+        log.info({ err: error }, "an SSH agent was not forwarded");
+        return undefined;
+      });
+    });
   session.on("window-change", (accept, _reject, info) => {
     terminal = terminal === undefined ? undefined : { ...terminal, ...info };
     accept?.();
@@ -104,10 +116,11 @@ export function serveSession({ session, route, flow, violated, log }: SessionOpt
     channel: ServerChannel,
     { command, args }: Program,
   ): Promise<{ readonly pid: number; readonly done: Promise<void> }> {
+    const agentPath = await socket;
     const { pid, stdinStream, stdoutStream, stderrStream } = await agent.processes.spawn({
       command,
       args: [...args],
-      env,
+      env: { ...env, ...(agentPath !== undefined && { SSH_AUTH_SOCK: agentPath }) },
       stdin: true,
       stdout: true,
       stderr: terminal === undefined,

@@ -46,6 +46,7 @@ function openSsh(config: Config, seed: Uint8Array, log: Logger): SshGateway {
     publicHost: config.ssh.publicHost ?? (domain === "localhost" ? config.ssh.host : domain),
     publicPort: config.ssh.publicPort,
     seed,
+    agentForwarding: config.ssh.agentForwarding,
     log: log.child({ part: "ssh" }),
   });
 }

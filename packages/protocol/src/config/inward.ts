@@ -195,5 +195,11 @@ export const ssh = z
       .max(65535)
       .optional()
       .describe("Port that clients get for SSH. Default: the port that the gateway listens on."),
+    agentForwarding: z
+      .boolean()
+      .default(false)
+      .describe(
+        "`true` allows `ssh -A`. Whatever runs in the sandbox can then use the keys in the client's agent while the connection lasts.",
+      ),
   })
   .prefault({});
