@@ -21,7 +21,7 @@ export type Checked<T> =
  */
 export function check<T extends z.ZodType>(schema: T, value: unknown): Checked<z.output<T>> {
   const large: Collection[] = [];
-  if (!findLarge(value, [], large))
+  if (!findLarge(schema, value, [], large))
     return { success: false, faults: [{ code: "custom", path: [], message: "has too many long lists", input: null }] };
   const faults = large.length === 0 ? undefined : checkInParts(schema, value, large);
   if (faults !== undefined) return { success: false, faults };
@@ -45,21 +45,52 @@ interface Collection {
 }
 
 /** @returns false when there are too many */
-function findLarge(value: unknown, path: Path, large: Collection[]): boolean {
+function findLarge(schema: Below, value: unknown, path: Path, large: Collection[]): boolean {
   if (typeof value !== "object" || value === null || path.length >= maxDepth) return true;
-  for (const [key, entry] of Array.isArray(value) ? value.entries() : Object.entries(value)) {
+  const names = Array.isArray(value) ? undefined : Object.keys(value);
+  for (let at = 0, count = names?.length ?? (value as []).length; at < count; at++) {
+    const key = names?.[at] ?? at;
+    const entry = (value as Container)[key];
     if (typeof entry !== "object" || entry === null) continue;
+    const inner = below(schema, key);
+    // Nothing looks at its entries.
+    if (inner === undefined || (Array.isArray(entry) && below(inner, 0) === undefined)) continue;
     const entries = entry as unknown[] | Container;
     const keys = Array.isArray(entries) ? undefined : Object.keys(entries);
     const size = Array.isArray(entries) ? entries.length : keys!.length;
-    const below = [...path, key];
+    const place = [...path, key];
     if (size > partSize) {
       if (large.length === maxLarge) return false;
-      large.push({ parent: value as Container, path: below, entries, keys, size, from: 0 });
+      large.push({ parent: value as Container, path: place, entries, keys, size, from: 0 });
     }
-    if (!findLarge(entries, below, large)) return false;
+    if (!findLarge(inner, entries, place, large)) return false;
   }
   return true;
+}
+
+/** What a schema says about something below it. Undefined: nothing, so its size costs nothing. */
+type Below = z.ZodType | "anything" | undefined;
+
+interface Definition {
+  readonly innerType?: z.ZodType;
+  readonly shape?: Readonly<Record<PropertyKey, z.ZodType>>;
+  readonly catchall?: z.ZodType;
+  readonly valueType?: z.ZodType;
+  readonly element?: z.ZodType;
+}
+
+function below(schema: Below, key: PropertyKey): Below {
+  if (schema === undefined || schema === "anything") return schema;
+  const { innerType, shape, catchall, valueType, element } = schema.def as unknown as Definition;
+  if (innerType !== undefined) return below(innerType, key);
+  if (shape === undefined) return unlessUnknown(element ?? valueType ?? "anything");
+  if (Object.hasOwn(shape, key)) return unlessUnknown(shape[key]);
+  return catchall === undefined ? undefined : "anything";
+}
+
+function unlessUnknown(schema: Below): Below {
+  const type = typeof schema === "object" ? schema.def.type : undefined;
+  return type === "unknown" || type === "any" ? undefined : schema;
 }
 
 /** Only one part of each collection is in the value at a time. @returns the faults of the first part that has any */

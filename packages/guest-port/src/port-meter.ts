@@ -59,9 +59,13 @@ export class PortMeter {
     return this.#take("stale", bytes, "The guest floods its port without answering the handshake");
   }
 
-  /** Meters a connection whose handshake is done, until its socket closes. Destroys the socket when the guest sends too much. */
-  watch(socket: Socket): ConnectionMeter {
+  /**
+   * Meters a connection whose handshake is done, until its socket closes. Destroys the socket when the guest sends too much.
+   * @param onWork called before content or the head of an answer is handed on
+   */
+  watch(socket: Socket, onWork?: () => void): ConnectionMeter {
     return new ConnectionMeter(socket, this.limits, {
+      onWork,
       overhead: (bytes) => this.#take("overhead", bytes, "The guest floods its port with HTTP/2 control frames"),
       chunks: (count) => this.#take("chunks", count, "The guest floods its port with tiny HTTP/2 frames"),
       late: (bytes) => bytes - this.#buckets.late.take(bytes),
@@ -78,6 +82,7 @@ export class PortMeter {
 }
 
 interface Takers {
+  readonly onWork: (() => void) | undefined;
   readonly overhead: (bytes: number) => boolean;
   readonly chunks: (count: number) => boolean;
   /** Answers how many of the bytes are allowed. */
@@ -125,12 +130,14 @@ export class ConnectionMeter {
     const push = stream.push.bind(stream);
     // Node hands content to `push`. A listener for `data` would make the stream flow.
     stream.push = (chunk: Buffer | null, encoding?: BufferEncoding) => {
+      this.#takers.onWork?.();
       if (chunk !== null) {
         this.#content += chunk.length;
         this.#chunks++;
       }
       return push(chunk, encoding);
     };
+    if (this.#takers.onWork !== undefined) stream.once("response", this.#takers.onWork);
     stream.once("close", () => {
       this.#late = Math.min(this.#late + this.#limits.window, this.#limits.late.burst);
     });

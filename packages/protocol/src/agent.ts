@@ -42,6 +42,12 @@ export interface Agent {
   /** Listens inside the sandbox until the signal is aborted. @throws ConnectError with `EADDRINUSE` and the like */
   listen(place: ListenPlace, options: { readonly signal: AbortSignal }): Promise<AgentListener>;
 
+  /**
+   * Names the function that is called whenever something from the sandbox has arrived and is about to be processed here: whoever shares
+   * this process between organisations learns whose turn it is.
+   */
+  onWork(listener: () => void): void;
+
   /** Resolves once, when the session has ended for good. */
   readonly closed: Promise<void>;
 }

@@ -16,12 +16,17 @@ export const rpcCodes = {
 export const requestId = z.union([z.string().max(256), z.number()]);
 export type RequestId = z.infer<typeof requestId>;
 
+/** Only that it is an object: a schema of its entries would look at each of them, and nobody needs to know more yet. */
+const anyObject = z.custom<Record<string, unknown>>(
+  (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+);
+
 /** A request, or a notification when it has no id. */
 export const messageSchema = z.object({
   jsonrpc: z.literal("2.0"),
   id: requestId.optional(),
   method: z.string().max(256),
-  params: z.record(z.string(), z.unknown()).nullish(),
+  params: anyObject.nullish(),
 });
 
 export type Message = z.infer<typeof messageSchema>;

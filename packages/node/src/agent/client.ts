@@ -31,6 +31,7 @@ export function connectAgent(socketPath: string): AgentClient {
     dial: (host, port, options) => dial(connection, host, port, options?.signal),
     connectUnix: (path) => connectUnix(connection, sockets, path),
     listen: (place, { signal }) => listen(connection, sockets, place, signal),
+    onWork: (listener) => connection.onWork(listener),
     closed: connection.closed,
     flooded: connection.flooded,
     ready: async (deadlineMs) => {

@@ -30,6 +30,7 @@ export class AgentConnection {
   #session: AgentSession | undefined;
   #socket: Socket | undefined;
   #opening: Promise<AgentSession>;
+  #work: (() => void) | undefined;
 
   /** @param path the control port's unix socket */
   constructor(path: string) {
@@ -73,6 +74,11 @@ export class AgentConnection {
     this.#markClosed();
   }
 
+  /** See `Agent`. */
+  onWork(listener: () => void): void {
+    this.#work = listener;
+  }
+
   #open(): Promise<AgentSession> {
     const opening = this.#connect();
     // Callers of `session` get the error; there may be none.
@@ -90,7 +96,7 @@ export class AgentConnection {
           meter: this.#meter,
         });
         this.#socket = socket;
-        const meter = this.#meter.watch(socket);
+        const meter = this.#meter.watch(socket, () => this.#work?.());
         const session = await openSession(socket);
         session.once("close", () => {
           this.#session = undefined;

@@ -1,27 +1,91 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setImmediate as turn } from "node:timers/promises";
+import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
 import { Turns } from "./turns.ts";
+
+/** Keeps the loop busy. @param milliseconds @returns how long it really was */
+function work(milliseconds: number): number {
+  const started = performance.now();
+  while (performance.now() - started < milliseconds);
+  return performance.now() - started;
+}
 
 test("an organisation that used its time waits for the next turn, and nobody else does", async () => {
   const turns = new Turns();
-  turns.spend("a", 5);
-  assert.ok(turns.hasTime("a"));
-  turns.spend("a", 5);
-  assert.ok(!turns.hasTime("a") && turns.hasTime("b"));
+  const [a, b] = [turns.of("a"), turns.of("b")];
+  b.enter();
+  a.enter();
+  assert.ok(a.hasTime());
+  work(3);
+  assert.ok(!a.hasTime());
   const order: string[] = [];
-  const work = (left: number) => () => {
-    if (!turns.hasTime("a")) return turns.next(work(left));
+  const piece = (left: number) => () => {
+    if (!a.hasTime()) return a.next(piece(left));
     order.push("a");
-    turns.spend("a", 10);
-    if (left > 1) turns.next(work(left - 1));
+    work(3);
+    if (left > 1) a.next(piece(left - 1));
   };
-  turns.next(work(2));
-  turns.next(work(1));
-  for (let at = 0; at < 10; at++) {
-    if (turns.hasTime("b")) order.push("b");
+  a.next(piece(2));
+  a.next(piece(1));
+  for (let at = 0; order.filter((name) => name === "a").length < 3; at++) {
+    assert.ok(at < 10_000);
+    b.enter();
+    order.push("b");
     await turn();
   }
-  assert.equal(order.filter((name) => name === "a").length, 3);
-  assert.ok(!order.join("").includes("aa"));
+  assert.ok(!order.join("").includes("aa"), order.join(""));
+});
+
+test("what follows in promises counts, and what the loop waits for does not", async () => {
+  const turns = new Turns();
+  const [a, b] = [turns.of("a"), turns.of("b")];
+  b.enter();
+  a.enter();
+  await Promise.resolve();
+  work(3);
+  assert.ok(!a.hasTime());
+  await sleep(30);
+  assert.ok(a.hasTime());
+});
+
+test("long work is paid back while others are at work, and only then", async () => {
+  const turns = new Turns();
+  const a = turns.of("a");
+  a.enter();
+  work(40);
+  await turn();
+  await turn();
+  assert.ok(a.hasTime(), "nobody else is there");
+  const b = turns.of("b");
+  b.enter();
+  a.enter();
+  const busy = work(40);
+  await turn();
+  const since = performance.now();
+  assert.ok(!a.hasTime());
+  const alive = setInterval(() => b.enter(), 10);
+  await a.time();
+  clearInterval(alive);
+  const waited = performance.now() - since;
+  // An allowance of 25 ms, 4 ms in each turn, and four times the rest.
+  assert.ok(waited >= Math.min(250, (busy - 29) * 4) - 2, `${waited} ms after ${busy} ms`);
+});
+
+test("waiting for time ends for everybody who waits", async () => {
+  const turns = new Turns();
+  const [a, b] = [turns.of("a"), turns.of("b")];
+  b.enter();
+  a.enter();
+  work(60);
+  await turn();
+  let done = 0;
+  await Promise.all(
+    Array.from({ length: 50 }, async () => {
+      await a.time();
+      a.enter();
+      work(1);
+      done++;
+    }),
+  );
+  assert.equal(done, 50);
 });

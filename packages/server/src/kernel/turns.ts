@@ -1,42 +1,170 @@
 /**
- * Shares the event loop between organisations. In one turn of the loop each may use it for a few milliseconds; what is left of its work
- * runs in the next turn, after everybody else's. With only one organisation at work nothing waits for longer than that takes.
+ * Shares the event loop between organisations. Whoever begins a piece of work for an organisation says so (`enter`); until the next one
+ * does, or the turn of the loop ends, the time counts for that organisation, with everything that follows in promises. In one turn each
+ * organisation may use a few milliseconds; what is left of its work runs in the next turn, after everybody else's. Work that cannot be
+ * divided takes longer, and is paid back: its organisation waits for a multiple of it while others are at work.
  */
+import { serviceKey } from "./services.ts";
 
-/** Milliseconds that one organisation may use in one turn, at least; its last piece of work may take longer. */
-const slice = 8;
+/** Milliseconds that an organisation may use in one turn, at least: while others are at work, and while none is. */
+const slice = { shared: 2, alone: 16 } as const;
+/** An organisation is at work for so long after its last piece of it, milliseconds. */
+const recent = 1000;
+/** What one turn takes beyond this is paid back, milliseconds. */
+const overrun = 4;
+/** Milliseconds to wait for each one that is paid back. Others then find the loop free four times out of five. */
+const payback = 4;
+/** Milliseconds that need not be paid back at once: a garbage collection falls on whoever is at work. */
+const allowance = 25;
+/** Milliseconds that an organisation waits at most. */
+const longestWait = 250;
+
+/** The time of one organisation. */
+export interface Turn {
+  /** A piece of its work begins. */
+  enter(): void;
+  /** Whether it may begin another piece in this turn. */
+  hasTime(): boolean;
+  /** Runs `work` in a later turn. It asks for time again before it goes on. */
+  next(work: () => void): void;
+  /** Resolves when there is time. */
+  time(): Promise<void>;
+}
+
+export const turns = serviceKey<Turns>("turns");
 
 export class Turns {
-  readonly #spent = new Map<string, number>();
-  #later: (() => void)[] = [];
+  readonly #shares = new Map<string, Share>();
+  /** Those that were at work lately. */
+  readonly #active = new Set<Share>();
+  #current: Share | undefined;
+  /** When the current one's work began. */
+  #since = 0;
   #scheduled = false;
+  #timer: NodeJS.Timeout | undefined;
 
-  /** Whether there is time left in this turn. */
-  hasTime(org: string): boolean {
-    return (this.#spent.get(org) ?? 0) < slice;
+  of(org: string): Turn {
+    let share = this.#shares.get(org);
+    if (share === undefined) {
+      share = new Share(this);
+      this.#shares.set(org, share);
+    }
+    return share;
   }
 
-  /** @param milliseconds that the event loop worked for the organisation */
-  spend(org: string, milliseconds: number): void {
-    this.#spent.set(org, (this.#spent.get(org) ?? 0) + milliseconds);
+  enter(share: Share): void {
+    const now = performance.now();
+    this.#charge(now);
+    this.#current = share;
+    share.last = now;
+    this.#active.add(share);
     this.#schedule();
   }
 
-  /** Runs `work` in the next turn. It asks for time again. */
-  next(work: () => void): void {
-    this.#later.push(work);
+  hasTime(share: Share): boolean {
+    const now = performance.now();
+    const shared = this.#active.size > 1;
+    const spent = share.spent + (this.#current === share ? now - this.#since : 0);
+    return spent < (shared ? slice.shared : slice.alone) && !(shared && share.mustWait(now) > 0);
+  }
+
+  #charge(now: number): void {
+    if (this.#current !== undefined) this.#current.spent += now - this.#since;
+    this.#since = now;
+  }
+
+  wait(share: Share): void {
+    this.#active.add(share);
     this.#schedule();
   }
 
+  /** The turn ends after what the loop has read in it, and what followed from that. */
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      this.#spent.clear();
-      const works = this.#later;
-      this.#later = [];
-      for (const work of works) work();
-    });
+    setImmediate(() => this.#endTurn());
+  }
+
+  #endTurn(): void {
+    this.#scheduled = false;
+    const now = performance.now();
+    this.#charge(now);
+    this.#current = undefined;
+    const shared = this.#active.size > 1;
+    for (const share of this.#active) {
+      if (shared && share.spent > overrun) share.owe(share.spent - overrun, now);
+      share.spent = 0;
+    }
+    let wait = Number.POSITIVE_INFINITY;
+    for (const share of this.#active) {
+      if (share.waiting.length === 0) {
+        if (now - share.last > recent) this.#active.delete(share);
+        continue;
+      }
+      share.last = now;
+      wait = Math.min(wait, this.#serve(share));
+    }
+    if (wait === 0) this.#schedule();
+    else if (wait < Number.POSITIVE_INFINITY) this.#scheduleIn(wait);
+  }
+
+  /** @returns milliseconds until what is left of its work may go on; infinite when nothing is left */
+  #serve(share: Share): number {
+    const wait = this.#active.size > 1 ? share.mustWait(performance.now()) : 0;
+    if (wait > 0) return wait;
+    this.enter(share);
+    // What they add is for the next turn.
+    for (let left = share.waiting.length; left > 0 && this.hasTime(share); left--) share.waiting.shift()!();
+    return share.waiting.length > 0 ? 0 : Number.POSITIVE_INFINITY;
+  }
+
+  #scheduleIn(milliseconds: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#schedule(), milliseconds);
+  }
+}
+
+class Share implements Turn {
+  /** Milliseconds in this turn. */
+  spent = 0;
+  last = 0;
+  readonly waiting: (() => void)[] = [];
+  readonly #turns: Turns;
+  #owed = 0;
+  #owedAt = 0;
+
+  constructor(all: Turns) {
+    this.#turns = all;
+  }
+
+  enter(): void {
+    this.#turns.enter(this);
+  }
+
+  hasTime(): boolean {
+    return this.#turns.hasTime(this);
+  }
+
+  next(work: () => void): void {
+    this.waiting.push(work);
+    this.#turns.wait(this);
+  }
+
+  async time(): Promise<void> {
+    while (!this.hasTime()) await new Promise<void>((resolve) => this.next(resolve));
+  }
+
+  owe(milliseconds: number, now: number): void {
+    this.#owed = Math.min(this.#owing(now) + milliseconds, allowance + longestWait / payback);
+    this.#owedAt = now;
+  }
+
+  /** Milliseconds. */
+  mustWait(now: number): number {
+    return Math.max(0, this.#owing(now) - allowance) * payback;
+  }
+
+  #owing(now: number): number {
+    return Math.max(0, this.#owed - (now - this.#owedAt) / payback);
   }
 }

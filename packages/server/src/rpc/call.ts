@@ -8,6 +8,7 @@ import type { ConnectionState } from "./connection-state.ts";
 import type { DenoProcesses } from "./deno-processes.ts";
 import type { BytesJson } from "./frames.ts";
 import type { Hold } from "../kernel/memory/budget.ts";
+import type { Turn } from "../kernel/turns.ts";
 import type { LongText } from "./incoming/long-text.ts";
 import type { Memory } from "./memory/ledger.ts";
 
@@ -20,6 +21,8 @@ export interface Call {
   readonly connection: ConnectionState;
   /** Of the sandbox. A method takes from `content` and `streams` what it makes the server hold. */
   readonly memory: Memory;
+  /** Of the organisation. A method that goes on for long asks it for time between pieces of its work. */
+  readonly turn: Turn;
   /** Gives memory back when the reply has been sent. */
   hold(hold: Hold): void;
   /** The content, data or code of the request, when it was too long to be a parameter. The parameter is then no more than a mark. */

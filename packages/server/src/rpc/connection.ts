@@ -1,11 +1,11 @@
 /** One WebSocket of a client: reads and writes frames, and ends cleanly (wire contract 2.4, T8, T16, T17). */
-import { check, messageSchema, rpcCloseCodes, rpcCodes } from "@caisson/api";
+import { messageSchema, rpcCloseCodes, rpcCodes } from "@caisson/api";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
 import type { WebSocket } from "ws";
 import type { Hold } from "../kernel/memory/budget.ts";
-import type { Turns } from "../kernel/turns.ts";
+import type { Turn } from "../kernel/turns.ts";
 import type { LiveSandbox, SandboxConnection } from "../sandboxes/index.ts";
 import type { Methods } from "./call.ts";
 import type { ConnectionState } from "./connection-state.ts";
@@ -39,7 +39,8 @@ export interface ConnectionOptions {
   readonly memory: Memory;
   /** What the connection itself takes of `memory`. */
   readonly hold: Hold;
-  readonly turns: Turns;
+  /** Of the organisation. */
+  readonly turn: Turn;
   /** Largest frame that is accepted, bytes. */
   readonly messageBytes: number;
   readonly methods: Methods;
@@ -68,13 +69,12 @@ export class Connection implements SandboxConnection {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    const { socket, stream, sandbox, memory, turns, messageBytes, log } = options;
-    this.#sender = new Sender(socket);
+    const { socket, stream, sandbox, memory, turn, messageBytes, log } = options;
+    this.#sender = new Sender(socket, turn);
     this.#receiver = new Receiver({
       socket,
       stream,
-      orgId: sandbox.orgId,
-      turns,
+      turn,
       content: memory.content,
       messageBytes,
       signal: this.#ended.signal,
@@ -87,6 +87,7 @@ export class Connection implements SandboxConnection {
       state: this.#state,
       sandbox,
       memory,
+      turn,
       extraCa: options.extraCa,
       sender: this.#sender,
       replyBytes: options.replyBytes,
@@ -125,7 +126,7 @@ export class Connection implements SandboxConnection {
 
   #onJson(data: Buffer, hold: Hold | undefined): void | Promise<void> {
     const frame = this.#parse(data);
-    const parsed = frame === undefined ? undefined : check(messageSchema, frame.value);
+    const parsed = frame === undefined ? undefined : messageSchema.safeParse(frame.value);
     if (parsed?.success === false) this.close(rpcCloseCodes.invalidMessage, "Invalid JSON-RPC message");
     if (frame === undefined || !parsed?.success) return hold?.release();
     const { id, method, params } = parsed.data;
@@ -221,12 +222,12 @@ export class Connection implements SandboxConnection {
   }
 
   #createState(): ConnectionState {
-    const { socket, memory, log } = this.#options;
+    const { socket, memory, turn, log } = this.#options;
     const sender = this.#sender;
     const reading = { pause: () => this.#receiver.stop(), resume: () => this.#receiver.resume() };
     let lastHandle = 0;
     return {
-      inbound: new InboundStreams(sender, reading, memory),
+      inbound: new InboundStreams(sender, reading, memory, turn),
       outbound: new OutboundStreams(sender, () => roundTrip(socket), log),
       handles: new Map<number, bigint>(),
       aborts: new Map<number, AbortController>(),

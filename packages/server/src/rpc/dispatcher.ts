@@ -3,6 +3,7 @@ import { check, rpcCodes, type Checked, type RequestId, type SerialisedError } f
 import { CaissonError } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Hold } from "../kernel/memory/budget.ts";
+import type { Turn } from "../kernel/turns.ts";
 import type { LiveSandbox } from "../sandboxes/index.ts";
 import type { Call, Method, Methods } from "./call.ts";
 import type { ConnectionState } from "./connection-state.ts";
@@ -37,6 +38,8 @@ export interface DispatcherOptions {
   readonly state: ConnectionState;
   readonly sandbox: LiveSandbox;
   readonly memory: Memory;
+  /** See `Call.turn`. */
+  readonly turn: Turn;
   /** See `Call.extraCa`. */
   readonly extraCa: readonly string[];
   readonly sender: Sender;
@@ -150,7 +153,7 @@ export class Dispatcher {
   }
 
   async #run(pending: Pending, name: string, params: Record<string, unknown>): Promise<void> {
-    const { state, sandbox, memory, extraCa, replyBytes, log, observe } = this.#options;
+    const { state, sandbox, memory, turn, extraCa, replyBytes, log, observe } = this.#options;
     const { method, request } = pending;
     const { id } = request;
     const started = performance.now();
@@ -166,6 +169,7 @@ export class Dispatcher {
       sandbox,
       agent: sandbox.agent,
       memory,
+      turn,
       long: request.long,
       hold: (hold) => {
         if (pending.answered) hold.release();

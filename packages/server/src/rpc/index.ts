@@ -5,7 +5,7 @@ import { serviceKey } from "../kernel/services.ts";
 import type { Slice } from "../kernel/slice.ts";
 import { sandboxesService } from "../sandboxes/index.ts";
 import type { Methods } from "./call.ts";
-import { Turns } from "../kernel/turns.ts";
+import { turns } from "../kernel/turns.ts";
 import { MemoryLedger } from "./memory/ledger.ts";
 import { methods } from "./methods/index.ts";
 import { describeUpgrades } from "./routes.ts";
@@ -78,7 +78,7 @@ export const rpcSlice: Slice = {
     });
     const upgrades = sandboxUpgrades({
       ledger,
-      turns: new Turns(),
+      turns: services.use(turns),
       config,
       sandboxes,
       methods: () => table.methods,

@@ -1,5 +1,6 @@
 /** Outgoing frames of one connection: replies at once, streams in turns and only as fast as the socket sends (wire contract 3.5). */
 import type { WebSocket } from "ws";
+import type { Turn } from "../kernel/turns.ts";
 
 /** Frames of streams wait while more bytes than this are unsent. A reply waits behind at most as many. */
 const highWater = 256 * 1024;
@@ -22,14 +23,17 @@ interface Queued {
 
 export class Sender {
   readonly #socket: WebSocket;
+  readonly #turn: Turn;
   /** First come, first served. A stream queues again after each frame, so streams take turns. */
   readonly #waiters: Waiter[] = [];
   readonly #queued: Queued[] = [];
   #queuedBytes = 0;
   #large: Promise<void> | undefined;
 
-  constructor(socket: WebSocket) {
+  /** @param turn of the organisation */
+  constructor(socket: WebSocket, turn: Turn) {
     this.#socket = socket;
+    this.#turn = turn;
   }
 
   /** Bytes that the socket has not taken. */
@@ -56,6 +60,7 @@ export class Sender {
 
   #write(frame: string, onSent: (() => void) | undefined): void {
     this.#socket.send(frame, () => {
+      this.#turn.enter();
       onSent?.();
       this.#serve();
     });
@@ -83,21 +88,31 @@ export class Sender {
 
   async #sendPieces(pieces: Iterable<string>): Promise<void> {
     const socket = this.#socket;
+    const turn = this.#turn;
     let text = "";
     for (const piece of pieces) {
       text += piece;
+      if (!turn.hasTime()) await turn.time();
       if (text.length < pieceBytes) continue;
       if (socket.readyState !== socket.OPEN) return;
       await new Promise<void>((resolve) => socket.send(text, { fin: false }, () => resolve()));
+      turn.enter();
       text = "";
     }
     if (socket.readyState === socket.OPEN)
       await new Promise<void>((resolve) => socket.send(text, { fin: true }, () => resolve()));
   }
 
-  /** Resolves when one bulk frame may be sent. @throws the reason of the signal */
-  turn(signal: AbortSignal): Promise<void> {
+  /** Resolves when one bulk frame may be sent, and its organisation has time. @throws the reason of the signal */
+  async turn(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
+    // Before the place in the line: whoever has one must use it at once, or pass it on.
+    if (!this.#turn.hasTime()) await this.#turn.time();
+    signal.throwIfAborted();
+    await this.#place(signal);
+  }
+
+  #place(signal: AbortSignal): Promise<void> {
     if (this.#large === undefined && this.#waiters.length === 0 && this.unsent < highWater) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const onAbort = () => {

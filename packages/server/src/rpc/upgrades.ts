@@ -132,7 +132,7 @@ function opener(context: UpgradeContext): (upgrade: Upgrade, sandbox: LiveSandbo
   function serve(parts: Parts, log: Logger, onEnd: () => void): Connection {
     return new Connection({
       ...parts,
-      turns: context.turns,
+      turn: context.turns.of(parts.sandbox.orgId),
       messageBytes: config.limits.messageBytes,
       methods: context.methods(),
       extraCa: context.extraCa,

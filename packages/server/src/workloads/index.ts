@@ -1,5 +1,6 @@
 /** @module Machines with what belongs to them. */
 import { serviceKey } from "../kernel/services.ts";
+import { Turns, turns } from "../kernel/turns.ts";
 import type { Slice } from "../kernel/slice.ts";
 import { Workloads } from "./workloads.ts";
 
@@ -12,7 +13,9 @@ export const workloads = serviceKey<Workloads>("workloads");
 export const workloadsSlice: Slice = {
   name: "workloads",
   setup({ node, log, services }) {
-    const service = new Workloads({ node, log });
+    const shared = new Turns();
+    services.provide(turns, shared);
+    const service = new Workloads({ node, log, turns: shared });
     services.provide(workloads, service);
     return { start: (signal) => service.reconcile(signal) };
   },

@@ -8,6 +8,7 @@ import {
   type SandboxNode,
 } from "@caisson/protocol";
 import type { Logger } from "pino";
+import type { Turns } from "../kernel/turns.ts";
 import type { Resource } from "./resource.ts";
 import type { Workload, WorkloadKind, WorkloadPlan } from "./workload.ts";
 
@@ -43,10 +44,12 @@ interface Running extends Workload {
 export interface WorkloadsOptions {
   readonly node: SandboxNode;
   readonly log: Logger;
+  readonly turns: Turns;
 }
 
 export class Workloads {
   readonly #node: SandboxNode;
+  readonly #turns: Turns;
   readonly #log: Logger;
   readonly #resources: Resource[] = [];
   readonly #owners = new Map<WorkloadKind, WorkloadOwner>();
@@ -63,7 +66,8 @@ export class Workloads {
   /** Whose machine is being started: resources are given back when that has come to an end, and not by an `end` before. */
   readonly #starting = new Set<string>();
 
-  constructor({ node, log }: WorkloadsOptions) {
+  constructor({ node, log, turns }: WorkloadsOptions) {
+    this.#turns = turns;
     this.#node = node;
     this.#log = log;
   }
@@ -161,11 +165,14 @@ export class Workloads {
     adopted: boolean,
   ): Running {
     const end = new AbortController();
+    const agent = this.#node.machines.agent(id);
+    const turn = this.#turns.of(orgId);
+    agent.onWork(() => turn.enter());
     const workload: Running = {
       id,
       kind,
       orgId,
-      agent: this.#node.machines.agent(id),
+      agent,
       caCertificatePem: machine.caCertificatePem,
       adopted,
       since: performance.now(),

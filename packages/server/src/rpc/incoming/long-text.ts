@@ -91,6 +91,13 @@ function escapeLength(json: Buffer, at: number): number {
  * @returns the place of its closing quote; -1 when there is none
  */
 export function endOfString(json: Buffer, start: number): number {
+  // Most texts are short, and a call of `indexOf` costs more than these.
+  const near = Math.min(start + 24, json.length);
+  while (start < near) {
+    const byte = json[start];
+    if (byte === quote) return start;
+    start += byte === backslash ? 2 : 1;
+  }
   // Most long texts are base64 without any escape, and `indexOf` looks at many bytes at a time. But where quotes are dense, it is slow.
   for (let from = start, tries = 0; tries < 100; tries++) {
     const end = json.indexOf(quote, from);

@@ -78,8 +78,40 @@ test("what is too large without its content is refused before it is parsed, with
   );
 });
 
+test("many small values are refused before they are parsed, and as many as anybody needs are not", () => {
+  const keys = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, 1]));
+  const objects = (count: number) => Array.from({ length: count }, () => ({}));
+  const texts = (count: number) => Array.from({ length: count }, () => "");
+  for (const [method, more] of [
+    ["stat", { x: objects(60_000) }],
+    ["spawn", { args: texts(100_000) }],
+    ["spawn", { env: keys(20_000) }],
+    ["denoReplCall", { args: objects(900_000) }],
+    ["denoReplCall", { args: [keys(260_000)] }],
+  ] as const) {
+    const refused = (error: unknown) => error instanceof FrameTooLarge && /too many values/.test(error.message);
+    assert.throws(() => parseFrame(frameOf(more, method)), refused, method);
+    assert.throws(() => parseFrame(Buffer.from("[".repeat(1_000_000))), refused);
+  }
+  const records = Array.from({ length: 30_000 }, (_, id) => ({ id, name: `number ${id}, with a name of some length` }));
+  for (const [method, params] of [
+    ["spawn", { args: texts(80_000) }],
+    ["spawn", { env: keys(10_000) }],
+    ["denoReplCall", { args: [records] }],
+    // Signs in a text are no values.
+    ["spawn", { args: ['[{,":'.repeat(40_000)] }],
+  ] as const)
+    assert.deepEqual(paramsOf(parseFrame(frameOf(params, method)).value), params);
+});
+
 test("what is not JSON is a SyntaxError, also around a long text", () => {
   const good = String(frameOf({ content: "c".repeat(large) }));
-  for (const bad of [good.slice(0, -1), `${good}}`, good.slice(0, 200_000), "{".repeat(large), '"'.repeat(large)])
+  for (const bad of [
+    good.slice(0, -1),
+    `${good}}`,
+    good.slice(0, 200_000),
+    `${"{".repeat(9)}${" ".repeat(large)}`,
+    `${'"'.repeat(9)}${" ".repeat(large)}`,
+  ])
     assert.throws(() => parseFrame(Buffer.from(bad)), SyntaxError);
 });

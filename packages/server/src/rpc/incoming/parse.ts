@@ -11,6 +11,15 @@ const longText = 64 * 1024;
 const maxRest = 2 ** 20;
 /** The same for a call of a REPL's function: its arguments are any JSON, and nothing looks at each of them. */
 const maxReplRest = 4 * 2 ** 20;
+/** Frames from this size on are weighed before they are parsed, bytes. */
+const weighedFrame = 16 * 1024;
+/**
+ * What parts of JSON cost to parse and to check, in units of about 20 ns. Keys cost most: each new one makes an object slower. With these
+ * limits the worst frame takes some 10 ms of processor time, and one for a REPL some 100 ms.
+ */
+const weights = { value: 1, text: 2, container: 4, key: 16 } as const;
+const maxWeight = 2 ** 18;
+const maxReplWeight = 2 ** 22;
 
 /** Stands for the long text while the rest is parsed and checked. Nobody outside can know it. */
 const placeholder = `long-text-${randomUUID()}`;
@@ -26,9 +35,9 @@ export class FrameTooLarge extends Error {
   /** Of the request, where it could be found. */
   readonly id: RequestId | undefined;
 
-  constructor(limit: number, id: RequestId | undefined) {
+  constructor(what: string, id: RequestId | undefined) {
     super(
-      `The parameters have more than ${limit} bytes, the limit. Only the content of a file can have more. Write large values to a file or a stream.`,
+      `The parameters have ${what}. Only the content of a file can have more. Write large values to a file or a stream.`,
     );
     this.id = id;
   }
@@ -39,16 +48,16 @@ export class FrameTooLarge extends Error {
  * @throws FrameTooLarge
  */
 export function parseFrame(frame: Buffer): ParsedFrame {
-  if (frame.length <= smallFrame) return { value: JSON.parse(frame.toString("utf8")), long: undefined };
+  if (frame.length <= weighedFrame) return { value: JSON.parse(frame.toString("utf8")), long: undefined };
   const head = frame.toString("latin1", 0, 1024);
-  const limit = /"method"\s*:\s*"denoReplCall"/.test(head) ? maxReplRest : maxRest;
-  const cut = findLongest(frame, limit);
-  if (cut === undefined) {
-    if (frame.length > limit) throw new FrameTooLarge(limit, findId(head, frame));
-    return { value: JSON.parse(frame.toString("utf8")), long: undefined };
-  }
-  const rest = frame.length - (cut.end - cut.start);
-  if (rest > limit) throw new FrameTooLarge(limit, findId(head, frame));
+  const repl = /"method"\s*:\s*"denoReplCall"/.test(head);
+  const limit = repl ? maxReplRest : maxRest;
+  const { longest, heavy } = scan(frame, limit, repl ? maxReplWeight : maxWeight);
+  if (heavy) throw new FrameTooLarge("too many values", findId(head, frame));
+  const cut = frame.length > smallFrame ? longest : undefined;
+  if (frame.length - lengthOf(cut) > limit)
+    throw new FrameTooLarge(`more than ${limit} bytes, the limit`, findId(head, frame));
+  if (cut === undefined) return { value: JSON.parse(frame.toString("utf8")), long: undefined };
   const text = `${frame.toString("utf8", 0, cut.start)}${placeholder}${frame.toString("utf8", cut.end)}`;
   return { value: JSON.parse(text), long: new LongText(frame.subarray(cut.start, cut.end)) };
 }
@@ -81,26 +90,54 @@ function longTextsOf(json: Buffer, limit: number): number {
 }
 
 interface Cut {
-  readonly start: number;
-  readonly end: number;
+  start: number;
+  end: number;
 }
 
 const quote = 0x22;
 
-/** The longest text whose key is one of those that may be long. Stops looking when the rest is over the limit anyway. */
-function findLongest(frame: Buffer, limit: number): Cut | undefined {
+interface Scan {
+  /** The longest text whose key is one of those that may be long. */
+  readonly longest: Cut | undefined;
+  /** Whether it costs too much to parse. */
+  readonly heavy: boolean;
+}
+
+/** With its quotes; of those that may be long, bytes. */
+const longestKey = 16;
+
+const comma = 0x2c;
+const colon = 0x3a;
+const bracket = 0x5b;
+const brace = 0x7b;
+
+/** One pass over a frame. Stops when the rest beside the longest text is over a limit anyway. */
+function scan(frame: Buffer, limit: number, heaviest: number): Scan {
   let longest: Cut | undefined;
   let key: Cut = { start: 0, end: 0 };
-  for (let at = frame.indexOf(quote); at !== -1; at = frame.indexOf(quote, at)) {
-    const end = endOfString(frame, at + 1);
-    if (end === -1) return longest;
-    const found = { start: at + 1, end };
-    if (end - at > longText && end - at > lengthOf(longest) && mayBeLong(frame, key, at)) longest = found;
-    key = found;
-    at = end + 1;
-    if (at - lengthOf(longest) > limit) return longest;
+  let weight = 0;
+  for (let at = 0; at < frame.length; at++) {
+    const byte = frame[at];
+    if (byte === comma) weight += weights.value;
+    else if (byte === colon) weight += weights.key;
+    else if (byte === bracket || byte === brace) weight += weights.container;
+    else if (byte === quote) {
+      const end = endOfString(frame, at + 1);
+      if (end === -1) break;
+      weight += weights.text;
+      if (end - at > longText && end - at > lengthOf(longest) && mayBeLong(frame, key, at))
+        longest = { start: at + 1, end };
+      // Most texts are no keys, and an object for each would cost more than the rest.
+      if (end - at <= longestKey) {
+        key.start = at + 1;
+        key.end = end;
+      }
+      at = end;
+    }
+    if (weight > heaviest) return { longest, heavy: true };
+    if (at - lengthOf(longest) > limit) break;
   }
-  return longest;
+  return { longest, heavy: false };
 }
 
 function lengthOf(cut: Cut | undefined): number {

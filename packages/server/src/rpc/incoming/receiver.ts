@@ -5,7 +5,7 @@
 import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
 import type { Budget, Hold } from "../../kernel/memory/budget.ts";
-import type { Turns } from "../../kernel/turns.ts";
+import type { Turn } from "../../kernel/turns.ts";
 
 /** Bytes of an incomplete frame that need no memory of the sandbox. A frame of a stream is smaller. */
 const freeBytes = 256 * 1024;
@@ -22,8 +22,8 @@ export interface ReceiverOptions {
   readonly socket: WebSocket;
   /** Below the WebSocket. */
   readonly stream: Duplex;
-  readonly orgId: string;
-  readonly turns: Turns;
+  /** Of the organisation. */
+  readonly turn: Turn;
   /** For frames that are large, from the first bytes on until the request has its answer. */
   readonly content: Budget;
   /** Bytes of the largest frame. */
@@ -51,14 +51,12 @@ export class Receiver {
 
   constructor(options: ReceiverOptions) {
     this.#options = options;
-    const { socket, stream, turns, orgId } = options;
-    let started = 0;
+    const { socket, stream, turn } = options;
     // The first and the last listener: between them the WebSocket takes the piece apart and its frames are handled.
-    stream.prependListener("data", () => (started = performance.now()));
+    stream.prependListener("data", () => turn.enter());
     stream.on("data", (piece: Buffer) => {
-      turns.spend(orgId, performance.now() - started);
       this.#count(piece.length);
-      if (!turns.hasTime(orgId)) this.#waitForTurn();
+      if (!turn.hasTime()) this.#waitForTurn();
     });
     socket.on("message", (data: Buffer) => this.#onFrame(data));
   }
@@ -81,7 +79,7 @@ export class Receiver {
 
   #waitForTurn(): void {
     this.stop();
-    this.#options.turns.next(() => this.resume());
+    this.#options.turn.next(() => this.resume());
   }
 
   /** A frame that grows large takes memory before more of it is read. */
@@ -119,14 +117,11 @@ export class Receiver {
   }
 
   #run(): void {
-    const { turns, orgId, handle } = this.#options;
+    const { turn, handle } = this.#options;
     while (this.#backlog.length > 0) {
-      if (!turns.hasTime(orgId)) return this.#pauseUntil((go) => turns.next(go));
+      if (!turn.hasTime()) return this.#pauseUntil((go) => turn.next(go));
       const { frame, hold } = this.#backlog.shift()!;
-      const started = performance.now();
       const handled = handle(frame, hold);
-      // The listener above measures this too, unless the frame waited.
-      if (this.#busy) turns.spend(orgId, performance.now() - started);
       if (handled !== undefined) return this.#pauseUntil((go) => void handled.then(go, go));
     }
     this.#busy = false;

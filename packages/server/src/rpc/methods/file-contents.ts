@@ -64,7 +64,7 @@ async function readWhole(path: string, call: Call): Promise<readonly Uint8Array[
 
 /** @param expected bytes for which memory was taken; a file that grows takes more, if there is some */
 async function readAll(path: string, source: Readable, expected: number, call: Call): Promise<readonly Uint8Array[]> {
-  const { signal, memory, replyBytes } = call;
+  const { signal, memory, turn, replyBytes } = call;
   const chunks: Buffer[] = [];
   let size = 0;
   let held = expected;
@@ -80,6 +80,7 @@ async function readAll(path: string, source: Readable, expected: number, call: C
         call.hold(more);
       }
       chunks.push(chunk);
+      if (!turn.hasTime()) await turn.time();
     }
   } finally {
     signal.removeEventListener("abort", stop);
@@ -91,6 +92,15 @@ async function readAll(path: string, source: Readable, expected: number, call: C
 function tooLarge(path: string, limit: number): OperationFailure {
   const message = `File too large (os error 27): readfile '${path}' does not fit into one message of ${limit} bytes; open it and read it in parts`;
   return new OperationFailure({ constructorName: "Error", message, code: "EFBIG" });
+}
+
+/** Decodes each piece only when there is time for it. */
+async function* paced(pieces: Iterable<Buffer>, { turn }: Call): AsyncGenerator<Buffer> {
+  for (const piece of pieces) {
+    yield piece;
+    if (!turn.hasTime()) await turn.time();
+    turn.enter();
+  }
 }
 
 async function write(params: WriteParams, encoding: "base64" | "utf8", call: Call): Promise<void> {
@@ -110,7 +120,7 @@ async function write(params: WriteParams, encoding: "base64" | "utf8", call: Cal
     await agent.files.writeFile({ ...request, data: content }, { signal });
     return;
   }
-  const source = inbound ?? Readable.from(long ?? [content]);
+  const source = inbound ?? Readable.from(long === undefined ? [content] : paced(long, call));
   try {
     const small = await inbound?.whole(smallStream.bytes, smallStream.patience, signal);
     if (small !== undefined) {

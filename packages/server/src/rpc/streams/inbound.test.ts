@@ -10,6 +10,7 @@ import type { LiveSandbox } from "../../sandboxes/index.ts";
 import type { Sender } from "../sender.ts";
 import { InboundStream, InboundStreams } from "./inbound.ts";
 import { Budget } from "../../kernel/memory/budget.ts";
+import { Turns } from "../../kernel/turns.ts";
 import { ReceiveBudget } from "./receive-budget.ts";
 
 /** Longer than any of these tests takes, milliseconds. */
@@ -19,7 +20,7 @@ const never = new AbortController().signal;
 function open() {
   const budget = new ReceiveBudget({ pause() {}, resume() {}, dropLargest() {} }, new Budget(2 ** 30));
   let ended = 0;
-  const stream = new InboundStream(1, budget, () => ended++);
+  const stream = new InboundStream(1, budget, new Turns().of("org"), () => ended++);
   return { stream, budget, ended: () => ended };
 }
 
@@ -95,7 +96,12 @@ test("what was handed over as one piece counts as unread until the stream is des
 function connection(send: (frame: string) => void = () => undefined) {
   const ledger = new MemoryLedger(configSchema.parse({}).limits);
   const memory = ledger.of({ orgId: "org" } as LiveSandbox);
-  const streams = new InboundStreams({ send } as unknown as Sender, { pause() {}, resume() {} }, memory);
+  const streams = new InboundStreams(
+    { send } as unknown as Sender,
+    { pause() {}, resume() {} },
+    memory,
+    new Turns().of("org"),
+  );
   return { ledger, memory, streams };
 }
 

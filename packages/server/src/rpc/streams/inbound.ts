@@ -3,6 +3,7 @@ import type { SerialisedError } from "@caisson/api";
 import { Readable } from "node:stream";
 import { z } from "zod";
 import type { Hold } from "../../kernel/memory/budget.ts";
+import type { Turn } from "../../kernel/turns.ts";
 import { OperationFailure, typeError } from "../errors.ts";
 import { notificationFrame } from "../frames.ts";
 import type { LongText } from "../incoming/long-text.ts";
@@ -44,6 +45,7 @@ export class InboundStream extends Readable {
   /** Called for every frame. */
   onFrame: (() => void) | undefined;
   readonly #budget: ReceiveBudget;
+  readonly #turn: Turn;
   readonly #onDestroy: (stream: InboundStream) => void;
   #queue: Buffer[] = [];
   #queued = 0;
@@ -51,13 +53,17 @@ export class InboundStream extends Readable {
   readonly #long: { readonly pieces: Iterator<Buffer>; readonly hold: Hold | undefined }[] = [];
   #ended = false;
   #hungry = false;
+  /** Waits for time. */
+  #later = false;
   /** Called when anything arrives, see `whole`. */
   #changed: (() => void) | undefined;
 
-  constructor(streamId: number, budget: ReceiveBudget, onDestroy: (stream: InboundStream) => void) {
+  /** @param turn of the organisation */
+  constructor(streamId: number, budget: ReceiveBudget, turn: Turn, onDestroy: (stream: InboundStream) => void) {
     super({ highWaterMark: 64 * 1024, autoDestroy: true });
     this.streamId = streamId;
     this.#budget = budget;
+    this.#turn = turn;
     this.#onDestroy = onDestroy;
     // A stream may fail before anything listens for errors.
     this.on("error", () => {});
@@ -134,6 +140,7 @@ export class InboundStream extends Readable {
   }
 
   override _read(): void {
+    this.#turn.enter();
     this.#hungry = true;
     this.#feed();
   }
@@ -156,6 +163,7 @@ export class InboundStream extends Readable {
   #feedLong(): void {
     try {
       for (let first = this.#long[0]; this.#hungry && first !== undefined; first = this.#long[0]) {
+        if (!this.#turn.hasTime()) return this.#feedLater();
         const { done, value } = first.pieces.next() as IteratorResult<Buffer, undefined>;
         if (done !== true) this.#hungry = this.push(value);
         else {
@@ -166,6 +174,15 @@ export class InboundStream extends Readable {
     } catch (error) {
       this.destroy(error as Error);
     }
+  }
+
+  #feedLater(): void {
+    if (this.#later) return;
+    this.#later = true;
+    this.#turn.next(() => {
+      this.#later = false;
+      if (!this.destroyed) this.#feed();
+    });
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
@@ -185,12 +202,15 @@ export class InboundStreams {
   readonly #open = new Map<number, InboundStream>();
   readonly #unclaimed = new Set<number>();
   readonly #memory: Memory;
+  readonly #turn: Turn;
   readonly #holds = new Map<number, Hold>();
   /** By id of a forgotten stream: bytes of base64 that have arrived since. */
   readonly #dropped = new Map<number, number>();
   #closed = false;
 
-  constructor(sender: Sender, reading: Pick<BudgetOwner, "pause" | "resume">, memory: Memory) {
+  /** @param turn of the organisation */
+  constructor(sender: Sender, reading: Pick<BudgetOwner, "pause" | "resume">, memory: Memory, turn: Turn) {
+    this.#turn = turn;
     this.#sender = sender;
     this.#memory = memory;
     this.#budget = new ReceiveBudget({ ...reading, dropLargest: () => this.#dropLargest() }, memory.content);
@@ -251,7 +271,7 @@ export class InboundStreams {
       return;
     }
     this.#holds.set(id, hold);
-    this.#open.set(id, new InboundStream(id, this.#budget, (stream) => this.#ended(stream)));
+    this.#open.set(id, new InboundStream(id, this.#budget, this.#turn, (stream) => this.#ended(stream)));
     this.#unclaimed.add(id);
   }
 
