@@ -16,6 +16,7 @@ import {
   processCounters,
   startPlatform,
   type PlatformProcess,
+  until,
   WireClient,
   within,
 } from "@caisson/testing";
@@ -198,6 +199,12 @@ attack(
 );
 
 attack("halves of large messages", async () => {
+  // Programs of the attack before hold memory of the sandbox until they end.
+  await victim.call("spawn", { command: "pkill", args: ["-9", "yes"] });
+  await until(20_000, "memory for connections", async () => {
+    const socket = await rawSocket().catch(() => undefined);
+    return socket?.destroy();
+  });
   const sockets = await Promise.all(Array.from({ length: 20 }, rawSocket));
   for (const socket of sockets) socket.write(Buffer.concat([header(1, 95e6), Buffer.alloc(47e6, 0x20)]));
   return () => sockets.forEach((socket) => socket.destroy());

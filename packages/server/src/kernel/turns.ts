@@ -53,10 +53,10 @@ export class Turns {
   }
 
   enter(share: Share): void {
-    const now = performance.now();
-    this.#charge(now);
+    if (this.#current === share) return;
+    this.#charge(performance.now());
     this.#current = share;
-    share.last = now;
+    share.worked = true;
     this.#active.add(share);
     this.#schedule();
   }
@@ -94,6 +94,8 @@ export class Turns {
     for (const share of this.#active) {
       if (shared && share.spent > overrun) share.owe(share.spent - overrun, now);
       share.spent = 0;
+      if (share.worked || share.waiting.length > 0) share.last = now;
+      share.worked = false;
     }
     let wait = Number.POSITIVE_INFINITY;
     for (const share of this.#active) {
@@ -101,7 +103,6 @@ export class Turns {
         if (now - share.last > recent) this.#active.delete(share);
         continue;
       }
-      share.last = now;
       wait = Math.min(wait, this.#serve(share));
     }
     if (wait === 0) this.#schedule();
@@ -127,6 +128,9 @@ export class Turns {
 class Share implements Turn {
   /** Milliseconds in this turn. */
   spent = 0;
+  /** In this turn. */
+  worked = false;
+  /** The end of the last turn in which it worked. */
   last = 0;
   readonly waiting: (() => void)[] = [];
   readonly #turns: Turns;

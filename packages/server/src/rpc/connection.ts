@@ -11,7 +11,7 @@ import type { Methods } from "./call.ts";
 import type { ConnectionState } from "./connection-state.ts";
 import { Dispatcher, type DispatcherOptions } from "./dispatcher.ts";
 import { faultFrame, notificationFrame } from "./frames.ts";
-import { FrameTooLarge, parseFrame, type ParsedFrame } from "./incoming/parse.ts";
+import { FrameTooLarge, parseFrame, parseInTurns, type ParsedFrame } from "./incoming/parse.ts";
 import { Receiver } from "./incoming/receiver.ts";
 import type { Memory } from "./memory/ledger.ts";
 import { Sender } from "./sender.ts";
@@ -24,6 +24,8 @@ import { roundTrip } from "./round-trip.ts";
 const closeTimeout = 5000;
 /** Milliseconds between protocol pings. A short grace needs more. */
 const usualPingInterval = 10_000;
+/** Frames from this size on are parsed in steps, bytes. */
+const largeFrame = 4 * 2 ** 20;
 /** With more unsent replies than this, nothing more is read from the client. Bytes. */
 const maxUnsent = 4 * 2 ** 20;
 /** Milliseconds that a connection which closes gives the client to read the rest of a large reply. */
@@ -125,29 +127,46 @@ export class Connection implements SandboxConnection {
   }
 
   #onJson(data: Buffer, hold: Hold | undefined): void | Promise<void> {
-    const frame = this.#parse(data);
-    const parsed = frame === undefined ? undefined : messageSchema.safeParse(frame.value);
-    if (parsed?.success === false) this.close(rpcCloseCodes.invalidMessage, "Invalid JSON-RPC message");
-    if (frame === undefined || !parsed?.success) return hold?.release();
+    if (data.length >= largeFrame) return this.#onLargeJson(data, hold);
+    let frame: ParsedFrame;
+    try {
+      frame = parseFrame(data);
+    } catch (error) {
+      return this.#refuseFrame(error, hold);
+    }
+    return this.#onFrame(frame, data.length, hold);
+  }
+
+  async #onLargeJson(data: Buffer, hold: Hold | undefined): Promise<void> {
+    let frame: ParsedFrame;
+    try {
+      frame = await parseInTurns(data, this.#options.turn);
+    } catch (error) {
+      return this.#refuseFrame(error, hold);
+    }
+    if (this.#closing) hold?.release();
+    else await this.#onFrame(frame, data.length, hold);
+  }
+
+  #onFrame(frame: ParsedFrame, bytes: number, hold: Hold | undefined): void | Promise<void> {
+    const parsed = messageSchema.safeParse(frame.value);
+    if (!parsed.success) {
+      this.close(rpcCloseCodes.invalidMessage, "Invalid JSON-RPC message");
+      return hold?.release();
+    }
     const { id, method, params } = parsed.data;
-    if (id !== undefined)
-      return this.#dispatcher.dispatch({ id, name: method, params, long: frame.long, bytes: data.length, hold });
+    if (id !== undefined) return this.#dispatcher.dispatch({ id, name: method, params, long: frame.long, bytes, hold });
     if (method === "$sandbox.stream.cancel") this.#cancelStream(params);
     else if (this.#state.inbound.receive(method, params, frame.long, hold)) return;
     hold?.release();
   }
 
-  /** @returns undefined when it was refused */
-  #parse(data: Buffer): ParsedFrame | undefined {
-    try {
-      return parseFrame(data);
-    } catch (error) {
-      if (!(error instanceof FrameTooLarge)) this.close(rpcCloseCodes.invalidJson, "Invalid JSON");
-      // Without an id nobody could be answered.
-      else if (error.id === undefined) this.close(rpcCloseCodes.invalidMessage, error.message);
-      else this.#sender.send(faultFrame(error.id, { code: rpcCodes.invalidParams, message: error.message }));
-      return undefined;
-    }
+  #refuseFrame(error: unknown, hold: Hold | undefined): void {
+    hold?.release();
+    if (!(error instanceof FrameTooLarge)) this.close(rpcCloseCodes.invalidJson, "Invalid JSON");
+    // Without an id nobody could be answered.
+    else if (error.id === undefined) this.close(rpcCloseCodes.invalidMessage, error.message);
+    else this.#sender.send(faultFrame(error.id, { code: rpcCodes.invalidParams, message: error.message }));
   }
 
   #cancelStream(params: unknown): void {

@@ -85,19 +85,45 @@ function escapeLength(json: Buffer, at: number): number {
   return leads ? 12 : 6;
 }
 
+/** Bytes that are searched one by one before others may have their turn. */
+const searchedBytes = 2 ** 20;
+
 /**
  * The end of a JSON string.
  * @param start the first byte after its opening quote
  * @returns the place of its closing quote; -1 when there is none
  */
 export function endOfString(json: Buffer, start: number): number {
-  // Most texts are short, and a call of `indexOf` costs more than these.
-  const near = Math.min(start + 24, json.length);
-  while (start < near) {
-    const byte = json[start];
-    if (byte === quote) return start;
-    start += byte === backslash ? 2 : 1;
+  const near = nearEnd(json, start);
+  return near >= 0 ? near : finish(farEnd(json, -near));
+}
+
+/** Takes all steps at once. */
+export function finish<T>(steps: Generator<undefined, T>): T {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
   }
+}
+
+/**
+ * Most texts are short, and a call of `indexOf` costs more than these.
+ * @param start above 0
+ * @returns the end; negative: where `farEnd` goes on
+ */
+export function nearEnd(json: Buffer, start: number): number {
+  const near = Math.min(start + 24, json.length);
+  let at = start;
+  while (at < near) {
+    const byte = json[at];
+    if (byte === quote) return at;
+    at += byte === backslash ? 2 : 1;
+  }
+  return -at;
+}
+
+/** The same for a long text, in steps that take a millisecond each. */
+export function* farEnd(json: Buffer, start: number): Generator<undefined, number> {
   // Most long texts are base64 without any escape, and `indexOf` looks at many bytes at a time. But where quotes are dense, it is slow.
   for (let from = start, tries = 0; tries < 100; tries++) {
     const end = json.indexOf(quote, from);
@@ -106,9 +132,11 @@ export function endOfString(json: Buffer, start: number): number {
     else return end;
     start = from;
   }
-  for (let at = start; at < json.length; at++) {
-    if (json[at] === quote) return at;
-    if (json[at] === backslash) at++;
+  for (let at = start; at < json.length; yield undefined) {
+    for (const end = Math.min(at + searchedBytes, json.length); at < end; at++) {
+      if (json[at] === quote) return at;
+      if (json[at] === backslash) at++;
+    }
   }
   return -1;
 }

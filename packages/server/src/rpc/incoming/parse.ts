@@ -1,7 +1,8 @@
 /** From the bytes of a client's frame to a value, with bounds on what the value can cost. */
 import { randomUUID } from "node:crypto";
 import type { RequestId } from "@caisson/api";
-import { endOfString, LongText } from "./long-text.ts";
+import type { Turn } from "../../kernel/turns.ts";
+import { endOfString, farEnd, finish, LongText, nearEnd } from "./long-text.ts";
 
 /** Frames up to this size are parsed as they are, bytes. */
 const smallFrame = 256 * 1024;
@@ -48,11 +49,30 @@ export class FrameTooLarge extends Error {
  * @throws FrameTooLarge
  */
 export function parseFrame(frame: Buffer): ParsedFrame {
+  return finish(parse(frame));
+}
+
+/**
+ * The same for a frame that takes long, when there is time for it.
+ * @throws as `parseFrame`
+ */
+export async function parseInTurns(frame: Buffer, turn: Turn): Promise<ParsedFrame> {
+  const steps = parse(frame);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+    if (turn.hasTime()) continue;
+    await turn.time();
+    turn.enter();
+  }
+}
+
+function* parse(frame: Buffer): Generator<undefined, ParsedFrame> {
   if (frame.length <= weighedFrame) return { value: JSON.parse(frame.toString("utf8")), long: undefined };
   const head = frame.toString("latin1", 0, 1024);
   const repl = /"method"\s*:\s*"denoReplCall"/.test(head);
   const limit = repl ? maxReplRest : maxRest;
-  const { longest, heavy } = scan(frame, limit, repl ? maxReplWeight : maxWeight);
+  const { longest, heavy } = yield* scan(frame, limit, repl ? maxReplWeight : maxWeight);
   if (heavy) throw new FrameTooLarge("too many values", findId(head, frame));
   const cut = frame.length > smallFrame ? longest : undefined;
   if (frame.length - lengthOf(cut) > limit)
@@ -112,7 +132,7 @@ const bracket = 0x5b;
 const brace = 0x7b;
 
 /** One pass over a frame. Stops when the rest beside the longest text is over a limit anyway. */
-function scan(frame: Buffer, limit: number, heaviest: number): Scan {
+function* scan(frame: Buffer, limit: number, heaviest: number): Generator<undefined, Scan> {
   let longest: Cut | undefined;
   let key: Cut = { start: 0, end: 0 };
   let weight = 0;
@@ -122,7 +142,8 @@ function scan(frame: Buffer, limit: number, heaviest: number): Scan {
     else if (byte === colon) weight += weights.key;
     else if (byte === bracket || byte === brace) weight += weights.container;
     else if (byte === quote) {
-      const end = endOfString(frame, at + 1);
+      const near = nearEnd(frame, at + 1);
+      const end = near >= 0 ? near : yield* farEnd(frame, -near);
       if (end === -1) break;
       weight += weights.text;
       if (end - at > longText && end - at > lengthOf(longest) && mayBeLong(frame, key, at))
