@@ -10,7 +10,6 @@ import { configSchema, type TreeEntry } from "@caisson/protocol";
 import { HostNode, until } from "@caisson/testing";
 import { pino } from "pino";
 import { appsService, appsSlice } from "../apps/index.ts";
-import { Turns } from "../kernel/turns.ts";
 import { createSealer } from "../kernel/sealing.ts";
 import { revisionsService, revisionsSlice, type RevisionRow, type RevisionsService } from "../revisions/index.ts";
 import { RevisionContents } from "../serving/contents.ts";
@@ -42,7 +41,7 @@ before(async () => {
   const apps = services.use(appsService);
   revisions = services.use(revisionsService);
   contents = new RevisionContents({ db, sealer: createSealer(Buffer.alloc(32, 1)), node });
-  const workloads = new Workloads({ node, log, turns: new Turns() });
+  const workloads = new Workloads({ node, log });
   const resolver = new Resolver(apps, revisions);
   const orgSlug = () => Promise.resolve(org.slug);
   const scaling = new ScalingSettings(db, config.serving);

@@ -11,7 +11,6 @@ import { configSchema } from "@caisson/protocol";
 import { buildAgent, HostNode, until } from "@caisson/testing";
 import { pino } from "pino";
 import { openDatabase, type AnyDatabase } from "../kernel/database/open.ts";
-import { Turns } from "../kernel/turns.ts";
 import type { Org } from "../kernel/http/context.ts";
 import { createSealer } from "../kernel/sealing.ts";
 import { Nodes } from "../nodes/nodes.ts";
@@ -39,7 +38,7 @@ before(async () => {
   org = await new Tokens(db).createOrg("first");
   store = new SandboxStore(db, { nodeId: node.id, lockRows: false });
   const nodes = new Nodes({ db, id: node.id, region: "ord" });
-  const workloads = new Workloads({ node, log, turns: new Turns() });
+  const workloads = new Workloads({ node, log });
   const secrets = new SecretStore(db, createSealer(randomBytes(32)));
   // No sandbox here has a root of its own.
   const volumes = { writableBytes: async () => config.sandbox.diskBytes };

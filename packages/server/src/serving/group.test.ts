@@ -12,7 +12,6 @@ import { newId, type CaissonError } from "@caisson/protocol";
 import { buildAgent, HostNode, until } from "@caisson/testing";
 import { pino } from "pino";
 import { Workloads } from "../workloads/workloads.ts";
-import { Turns } from "../kernel/turns.ts";
 import { Group, type GroupLimits } from "./group.ts";
 import { Instance } from "./instance.ts";
 
@@ -27,7 +26,7 @@ let made = 0;
 before(async () => {
   home = await mkdtemp(join(tmpdir(), "caisson-group-"));
   node = new HostNode(buildAgent(home), new LocalLayers(join(home, "layers"), new DirectoryBlobs(join(home, "blobs"))));
-  workloads = new Workloads({ node, log, turns: new Turns() });
+  workloads = new Workloads({ node, log });
 });
 afterEach(async () => {
   await group.close(0);

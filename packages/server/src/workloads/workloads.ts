@@ -8,7 +8,7 @@ import {
   type SandboxNode,
 } from "@caisson/protocol";
 import type { Logger } from "pino";
-import type { Turns } from "../kernel/turns.ts";
+import { Turns } from "../kernel/turns.ts";
 import type { Resource } from "./resource.ts";
 import type { Workload, WorkloadKind, WorkloadPlan } from "./workload.ts";
 
@@ -44,7 +44,8 @@ interface Running extends Workload {
 export interface WorkloadsOptions {
   readonly node: SandboxNode;
   readonly log: Logger;
-  readonly turns: Turns;
+  /** Default: of its own. */
+  readonly turns?: Turns;
 }
 
 export class Workloads {
@@ -66,7 +67,7 @@ export class Workloads {
   /** Whose machine is being started: resources are given back when that has come to an end, and not by an `end` before. */
   readonly #starting = new Set<string>();
 
-  constructor({ node, log, turns }: WorkloadsOptions) {
+  constructor({ node, log, turns = new Turns() }: WorkloadsOptions) {
     this.#turns = turns;
     this.#node = node;
     this.#log = log;
