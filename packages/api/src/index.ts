@@ -9,6 +9,7 @@ export * from "./rest/apps.ts";
 export * from "./rest/audit.ts";
 export * from "./rest/create-config.ts";
 export * from "./rest/deploy.ts";
+export * from "./rest/domains.ts";
 export * from "./rest/env-vars.ts";
 export * from "./rest/error.ts";
 export * from "./rest/health.ts";

@@ -109,7 +109,7 @@ class Gateway implements HttpGateway {
 
   /** The hostname, if it may get a certificate: only names that exist or did may, or strangers could make us sign without end. */
   async #certifiable(servername: string): Promise<string | undefined> {
-    const name = this.#names.nameIn(servername);
+    const name = this.#names.anyNameIn(servername);
     if (name === undefined) return undefined;
     try {
       const known = await unlessAborted(

@@ -3,11 +3,11 @@ import { CaissonError, type HttpDirectory, type HttpRoute } from "@caisson/proto
 import type { Refusal } from "./refusal.ts";
 import type { Exchange } from "./exchange.ts";
 import { limits } from "./limits.ts";
-import type { Names } from "./names.ts";
+import { isElsewhere, type Names } from "./names.ts";
 
 /** The name that a request is addressed to. */
 export interface Address {
-  /** What is left of the gateway's domain. */
+  /** What is left of the gateway's domain, or a hostname elsewhere with a final dot. */
   readonly name: string;
   /** Canonical hostname, without port. */
   readonly host: string;
@@ -22,19 +22,16 @@ export function addressOf(exchange: Exchange, names: Names, tls: boolean): Addre
   // Also refused: the absolute form, whose host has precedence over the header, and `*`.
   if (!exchange.target.startsWith("/")) return malformed("The target of a request must be a path.");
   if (exchange.fault !== undefined) return malformed(exchange.fault);
-  const name = names.nameIn(authority);
-  if (name === undefined)
-    return {
-      status: 421,
-      rule: "foreign-host",
-      message: "This address serves exposed ports of sandboxes and nothing else.",
-    };
-  if (tls && (exchange.servername === undefined || names.nameIn(exchange.servername) !== name))
+  const name = names.anyNameIn(authority);
+  if (name === undefined) return foreign;
+  if (tls && (exchange.servername === undefined || names.anyNameIn(exchange.servername) !== name)) {
+    if (isElsewhere(name)) return foreign;
     return {
       status: 421,
       rule: "server-name-mismatch",
       message: "The connection was made for another hostname than the request. Make a new connection.",
     };
+  }
   return { name, host: names.host(name), authority };
 }
 
@@ -57,7 +54,7 @@ export async function findRoute(
       (either) => directory.find(name, { signal: either }),
       AbortSignal.any([signal, deadline]),
     );
-    if (route === undefined) return nobodys;
+    if (route === undefined) return isElsewhere(name) ? foreign : nobodys;
     if (route === "reserved") return reserved;
     return route === "ended" || route.ended.aborted ? ended : route;
   } catch (error) {
@@ -70,6 +67,11 @@ export async function findRoute(
   }
 }
 
+const foreign: Refusal = {
+  status: 421,
+  rule: "foreign-host",
+  message: "This gateway serves exposed ports of sandboxes and apps. Nothing of them has this hostname.",
+};
 const nobodys: Refusal = {
   status: 404,
   rule: "no-such-preview",

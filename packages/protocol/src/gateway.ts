@@ -44,8 +44,8 @@ export interface VisitGuard {
 
 /**
  * Whoever serves names over HTTPS: exposed ports of sandboxes, apps. With several, the first that knows a name answers. A name is what
- * is left of `.<gateway.domain>`: one or several DNS labels in lower case, so `abc` or `shop.acme.app`. A directory answers undefined,
- * without looking anything up, for names of another form than its own.
+ * is left of `.<gateway.domain>`: one or several DNS labels in lower case, so `abc` or `shop.acme.app`. A hostname elsewhere has a final dot:
+ * `shop.example.com.`. A directory answers undefined, without looking anything up, for names of another form than its own.
  */
 export interface HttpDirectory extends RouteDirectory<HttpRoute | "ended"> {
   /**
@@ -58,7 +58,7 @@ export interface HttpDirectory extends RouteDirectory<HttpRoute | "ended"> {
 /** One request or WebSocket that reached a machine, when it is over. */
 export interface Visit {
   readonly workloadId: string;
-  /** Left of the gateway's domain. */
+  /** Left of the gateway's domain, or a hostname elsewhere with a final dot. */
   readonly name: string;
   readonly kind: "request" | "websocket";
   readonly version: "1.0" | "1.1" | "2";

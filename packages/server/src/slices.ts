@@ -5,6 +5,7 @@ import { appsSlice } from "./apps/index.ts";
 import { consoleSlice } from "./console/index.ts";
 import { certificatesSlice } from "./certificates/index.ts";
 import { auditSlice } from "./audit/index.ts";
+import { domainsSlice } from "./domains/index.ts";
 import { deploySlice } from "./deploy/index.ts";
 import { nodesSlice } from "./nodes/index.ts";
 import { operationsSlice } from "./operations/index.ts";
@@ -40,6 +41,7 @@ export const slices: readonly Slice[] = [
   sshSlice,
   appsSlice,
   revisionsSlice,
+  domainsSlice,
   servingSlice,
   deploySlice,
   operationsSlice,

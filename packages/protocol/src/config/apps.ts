@@ -58,6 +58,18 @@ export const apps = z
         "A revision that nobody used for so long is disabled, unless it is active in production or kept, days.",
       ),
     deleteAfterDays: z.number().min(0).default(7).describe("A disabled revision is deleted after this time, days."),
+    domains: z.int().min(0).default(50).describe("Most domains of its own that one app can have."),
+    verifyDomains: z
+      .boolean()
+      .default(true)
+      .describe(
+        "`false`: a domain needs no DNS record as a proof, and the first app that adds it has it. Only where all organisations trust each other.",
+      ),
+    nameServers: z
+      .array(z.string().regex(/^[0-9a-fA-F.:[\]]+$/, "must be an IP address, with a port if it is not 53"))
+      .min(1)
+      .optional()
+      .describe("DNS servers that proofs of domains are looked up at. Default: the system's."),
     allowIndefiniteRetention: z
       .boolean()
       .default(true)

@@ -1,4 +1,7 @@
-/** Certificates of an authority outside: which are wanted, which there are, and when they are renewed. */
+/**
+ * Certificates of an authority outside: which are wanted, which there are, and when they are renewed. Hostnames outside the gateway's
+ * domain always prove themselves by TLS-ALPN-01: their DNS zones are not ours.
+ */
 import type { Config, PublicCertificate, PublicCertificates } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { order } from "./acme.ts";
@@ -26,11 +29,6 @@ export class Certificates implements PublicCertificates {
   readonly #wanted = new Set<string>();
   readonly #failed = new Map<string, { again: number; pause: number }>();
 
-  /** One for each hostname that is visited. */
-  get #perHost(): boolean {
-    return this.#acme.challenge === "tls-alpn-01";
-  }
-
   /** @param options.config has `acme` */
   constructor(options: CertificatesOptions) {
     this.#options = options;
@@ -42,8 +40,24 @@ export class Certificates implements PublicCertificates {
   find(host: string): PublicCertificate | undefined {
     const found = this.#byHost.get(host) ?? this.#byHost.get(`*.${host.slice(host.indexOf(".") + 1)}`);
     // Names come and go. One that nobody visits any more is not renewed.
-    if (this.#perHost && this.#isDue(host, found) && this.#wanted.size < mostWanted) this.#wanted.add(host);
+    if (this.#isByVisit(host) && this.#isDue(host, found) && this.#wanted.size < mostWanted) this.#wanted.add(host);
     return found !== undefined && found.notAfter > Date.now() ? found : undefined;
+  }
+
+  #challengeFor(host: string): "dns-01" | "tls-alpn-01" {
+    return host.endsWith(`.${this.#options.config.domain}`) ? this.#acme.challenge : "tls-alpn-01";
+  }
+
+  /** Whether it gets a certificate of its own when it is visited. */
+  #isByVisit(host: string): boolean {
+    return this.#challengeFor(host) === "tls-alpn-01";
+  }
+
+  /** The hostname is nobody's any more: its certificate is removed, and not renewed. */
+  async forget(host: string): Promise<void> {
+    this.#wanted.delete(host);
+    this.#byHost.delete(host);
+    await this.#options.store.remove(host);
   }
 
   challenge(host: string): PublicCertificate | undefined {
@@ -77,13 +91,13 @@ export class Certificates implements PublicCertificates {
     const now = Date.now();
     for (const [host, { again }] of this.#failed) if (again + longestPause < now) this.#failed.delete(host);
     for (const { host, notAfter } of this.#byHost.values()) {
-      if (notAfter > now || !this.#perHost) continue;
+      if (notAfter > now || !this.#isByVisit(host)) continue;
       this.#byHost.delete(host);
       await this.#options.store.remove(host);
     }
     const due = [...this.#wanted].filter((host) => this.#isDue(host, this.#byHost.get(host)));
     // Visitors want again what is still missing then.
-    if (this.#perHost) this.#wanted.clear();
+    for (const host of this.#wanted) if (this.#isByVisit(host)) this.#wanted.delete(host);
     return due;
   }
 
@@ -95,8 +109,9 @@ export class Certificates implements PublicCertificates {
 
   async #obtain(host: string, signal: AbortSignal): Promise<void> {
     const { store, log } = this.#options;
+    const config = { ...this.#acme, challenge: this.#challengeFor(host) };
     try {
-      const stored = await order({ config: this.#acme, store, host, proofs: this.#proofs, signal });
+      const stored = await order({ config, store, host, proofs: this.#proofs, signal });
       await store.put(stored);
       this.#byHost.set(host, stored);
       this.#failed.delete(host);

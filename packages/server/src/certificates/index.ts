@@ -1,5 +1,4 @@
 /** @module Certificates that browsers trust, by ACME. */
-import type { PublicCertificates } from "@caisson/protocol";
 import { Gauge } from "prom-client";
 import { serviceKey } from "../kernel/services.ts";
 import type { Slice } from "../kernel/slice.ts";
@@ -8,7 +7,7 @@ import { up } from "./migrations.ts";
 import { CertificateStore } from "./store.ts";
 
 /** Undefined: `gateway.acme` is not set. */
-export const certificatesService = serviceKey<PublicCertificates | undefined>("public certificates");
+export const certificatesService = serviceKey<Certificates | undefined>("public certificates");
 
 export const certificatesSlice: Slice = {
   name: "certificates",

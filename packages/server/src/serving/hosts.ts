@@ -6,7 +6,8 @@ const revisionPattern = /^(.+)-([a-z][0-9a-z]{11})$/;
 export type AppHost =
   | { readonly kind: "production"; readonly app: string; readonly org: string }
   | { readonly kind: "revision"; readonly app: string; readonly org: string; readonly revision: string }
-  | { readonly kind: "branch"; readonly app: string; readonly org: string; readonly branch: string };
+  | { readonly kind: "branch"; readonly app: string; readonly org: string; readonly branch: string }
+  | { readonly kind: "domain"; readonly domain: string };
 
 export function productionLabel(app: string, org: string): string {
   return `${app}.${org}${suffix}`;
@@ -34,9 +35,10 @@ export function branchName(branch: string): string {
 
 /**
  * What a name can mean, the likeliest first: an app may be called like an app with a revision. Empty: it is not a name of an app.
- * @param label below the gateway's domain
+ * @param label below the gateway's domain, or a hostname elsewhere with a final dot
  */
 export function readLabel(label: string): AppHost[] {
+  if (label.endsWith(".")) return [{ kind: "domain", domain: label.slice(0, -1) }];
   if (!label.endsWith(suffix)) return [];
   const [name, org, ...more] = label.slice(0, -suffix.length).split(".");
   if (name === undefined || org === undefined || more.length > 0 || name === "" || org === "") return [];

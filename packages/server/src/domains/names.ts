@@ -1,0 +1,23 @@
+/** Which hostnames apps can have. */
+import { domainToASCII } from "node:url";
+import { CaissonError } from "@caisson/protocol";
+
+/** @param own domain of the gateway @returns canonical @throws CaissonError `invalid_argument` */
+export function readDomain(text: string, own: string): string {
+  const domain = domainToASCII(text.trim().replace(/\.$/, ""));
+  const labels = domain.split(".");
+  const valid =
+    domain.length <= 253 &&
+    labels.length >= 2 &&
+    labels.length <= 9 &&
+    labels.every((label) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(label)) &&
+    /[a-z]/.test(labels.at(-1)!);
+  if (!valid)
+    throw new CaissonError(
+      "invalid_argument",
+      `${JSON.stringify(text.slice(0, 100))} is not a hostname such as \`shop.example.com\`.`,
+    );
+  if (domain === own || domain.endsWith(`.${own}`) || /(^|\.)(localhost|local|internal|arpa)$/.test(domain))
+    throw new CaissonError("invalid_argument", `The domain \`${domain}\` cannot belong to an app.`);
+  return domain;
+}
