@@ -16,7 +16,8 @@ export function isGrpc(headers: HeaderList): boolean {
   return /^application\/grpc($|[+;])/i.test(headerValue(headers, "content-type") ?? "");
 }
 
-export function forwardGrpc({ exchange, target, visitor, address, route }: Forwarding): void {
+export function forwardGrpc(forwarding: Forwarding): void {
+  const { exchange, address, route } = forwarding;
   const disconnected = new AbortController();
   let session: ClientHttp2Session | undefined;
   let over = false;
@@ -55,7 +56,7 @@ export function forwardGrpc({ exchange, target, visitor, address, route }: Forwa
       });
       session.on("error", fail);
       session.once("close", () => fail(new Error("The program closed the connection.")));
-      const inside = session.request(pseudo(exchange, target, address.authority, visitor), {
+      const inside = session.request(pseudo(forwarding), {
         endStream: exchange.body === undefined,
         waitForTrailers: exchange.body !== undefined,
       });
@@ -118,13 +119,12 @@ export function forwardGrpc({ exchange, target, visitor, address, route }: Forwa
   }
 }
 
-function pseudo(
-  exchange: Forwarding["exchange"],
-  target: string,
-  authority: string,
-  visitor: string,
-): readonly string[] {
-  const headers = requestHeaders(exchange.headers, { address: visitor, authority }).filter(([name]) => name !== "host");
+function pseudo({ exchange, target, visitor, address, route }: Forwarding): readonly string[] {
+  const { authority } = address;
+  const { traced } = route;
+  const headers = requestHeaders(exchange.headers, { address: visitor, authority, traced }).filter(
+    ([name]) => name !== "host",
+  );
   return [
     ...[":method", exchange.method, ":scheme", "http", ":path", target, ":authority", authority],
     ...headers.flat(),

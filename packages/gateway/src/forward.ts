@@ -115,7 +115,7 @@ export function forward({ exchange, target, visitor, address, route, upgraded }:
       {
         path: target,
         method: exchange.method,
-        headers: requestHeaders(exchange.headers, { address: visitor, authority }).flat(),
+        headers: requestHeaders(exchange.headers, { address: visitor, authority, traced: route.traced }).flat(),
         body: exchange.body ?? null,
         ...(upgraded !== undefined && { upgrade: "websocket" }),
       },

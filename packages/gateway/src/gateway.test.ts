@@ -60,7 +60,10 @@ before(async () => {
     async find(label, options): Promise<HttpRoute | "reserved" | undefined> {
       await finding(options.signal);
       if (label === "new") return "reserved";
-      return label === "abc" ? { workloadId: "s", ended: ended.signal, connect: dial } : undefined;
+      if (label === "traced") return { workloadId: "t", ended: ended.signal, connect: dial, traced: true };
+      return label === "abc" || label === "shop.example.com."
+        ? { workloadId: "s", ended: ended.signal, connect: dial }
+        : undefined;
     },
   });
   port = Number(gateway.addressOf("abc").split(":")[1]);
@@ -270,6 +273,45 @@ describe("who is meant", { timeout: 30_000 }, () => {
     for (const [name, servername, status, rule] of cases) {
       const found = await visit("/", { ...trust, servername, headers: { host: name } });
       assert.deepEqual([found.status, found.rule], [status, rule], `${name} over ${servername}`);
+    }
+    assert.equal(seen.length, 0);
+  });
+
+  test("requests of apps have one traceparent: the visitor's own when it is valid", async () => {
+    const servername = "traced.localhost";
+    const asked = async (headers: Record<string, string | string[]>) => {
+      await visit("/", { servername, headers: { host: servername, ...headers } });
+      const { traceparent, tracestate } = seen.at(-1)!.headers;
+      return [traceparent, tracestate];
+    };
+    const own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    assert.deepEqual(await asked({ traceparent: own, tracestate: "a=b" }), [own, "a=b"]);
+    const nobodys = `00-${"0".repeat(32)}-b7ad6b7169203331-01`;
+    for (const traceparent of [[], "x", nobodys, [own, own]]) {
+      const [made, state] = await asked({ traceparent, tracestate: "a=b" });
+      assert.match(String(made), /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+      assert.notEqual(made, own);
+      assert.equal(state, undefined);
+    }
+    await visit("/");
+    assert.equal(seen.at(-1)!.headers["traceparent"], undefined);
+  });
+
+  test("a hostname elsewhere leads where its directory says, over TLS with its own certificate", async () => {
+    for (const name of ["shop.example.com", "Shop.Example.com.:8443"]) {
+      const found = await visit("/", { servername: "shop.example.com", headers: { host: name } });
+      assert.deepEqual([found.status, seen.at(-1)?.headers["x-forwarded-host"]], [200, name]);
+    }
+    seen.length = 0;
+    const trust = { rejectUnauthorized: false };
+    for (const [name, servername] of [
+      ["other.example.com", "other.example.com"],
+      ["shop.example.com", host],
+      ["shop.example.com.", "other.example.com"],
+      ["shop.example.123", "shop.example.123"],
+    ] as const) {
+      const found = await visit("/", { ...trust, servername, headers: { host: name } });
+      assert.deepEqual([found.status, found.rule], [421, "foreign-host"], `${name} over ${servername}`);
     }
     assert.equal(seen.length, 0);
   });

@@ -2,6 +2,7 @@
 import { endToEnd, type HeaderList } from "@caisson/http1";
 import { withoutAccessCookie } from "./access-cookie.ts";
 import { staysAtHome } from "./cookies.ts";
+import { withTraceParent } from "./trace-parent.ts";
 
 /** With a token of the organisation. It is for the gateway: a program in a sandbox must never see it. */
 export const credentialHeader = "caisson-authorization";
@@ -14,12 +15,14 @@ export interface Visitor {
   readonly address: string;
   /** The host as he wrote it. */
   readonly authority: string;
+  /** See `HttpRoute.traced`. */
+  readonly traced?: boolean | undefined;
 }
 
-export function requestHeaders(headers: HeaderList, { address, authority }: Visitor): HeaderList {
+export function requestHeaders(headers: HeaderList, { address, authority, traced }: Visitor): HeaderList {
   return [
     ["host", authority],
-    ...endToEnd(headers)
+    ...endToEnd(traced === true ? withTraceParent(headers) : headers)
       .filter(([name]) => name !== "host" && !claims.test(name) && name !== credentialHeader)
       .flatMap(withoutAccessCookie),
     ["x-forwarded-for", address],

@@ -28,6 +28,8 @@ export interface HttpRoute {
   readonly connectTimeout?: number;
   /** Aborted when the name no longer leads here. */
   readonly ended: AbortSignal;
+  /** Requests get a `traceparent`, unless the visitor sent one. */
+  readonly traced?: boolean;
   /** Absent: whoever knows the name may visit. */
   readonly guard?: VisitGuard | undefined;
 }

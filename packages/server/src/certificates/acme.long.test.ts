@@ -111,8 +111,8 @@ async function openGateway(config: Config["gateway"], certificates: Certificates
 }
 
 /** Whether a browser that trusts only Pebble's root would accept the certificate. */
-async function trusted(name: string, ca: string): Promise<boolean> {
-  const options = { host: "127.0.0.1", port: gatewayPort, servername: `${name}.${domain}`, ca };
+async function trusted(name: string, ca: string, below = `.${domain}`): Promise<boolean> {
+  const options = { host: "127.0.0.1", port: gatewayPort, servername: `${name}${below}`, ca };
   const socket = connect(options);
   try {
     await once(socket, "secureConnect");
@@ -140,6 +140,13 @@ test(
       for (const name of ["abc", "shop.acme.app"]) assert.equal(await trusted(name, root), true, name);
       assert.equal(await trusted("a.b", root), false);
       assert.equal((await readFile(records, "utf8")).trim(), "", "the hook's records were not cleaned up");
+      // A domain of an app: its zone is not ours, so it proves itself here.
+      const customers = "shop.customer.test";
+      assert.equal(await trusted(customers, root, ""), false);
+      await renewUntil(certificates, 3);
+      assert.equal(await trusted(customers, root, ""), true);
+      await certificates.forget(customers);
+      assert.deepEqual([certificates.ends().size, (await store.all()).length], [2, 2]);
       const before = certificates.find(`abc.${domain}`)!;
       await certificates.renew(signal);
       assert.equal(certificates.find(`abc.${domain}`), before, "nothing was due");

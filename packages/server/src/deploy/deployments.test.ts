@@ -12,6 +12,8 @@ import { pino } from "pino";
 import { appsService, appsSlice } from "../apps/index.ts";
 import { createSealer } from "../kernel/sealing.ts";
 import { revisionsService, revisionsSlice, type RevisionRow, type RevisionsService } from "../revisions/index.ts";
+import { certificatesSlice } from "../certificates/index.ts";
+import { domainsService, domainsSlice } from "../domains/index.ts";
 import { RevisionContents } from "../serving/contents.ts";
 import { productionLabel } from "../serving/hosts.ts";
 import { Resolver } from "../serving/resolver.ts";
@@ -33,7 +35,10 @@ let deployments: Deployments;
 let app: { id: string; org_id: string };
 
 before(async () => {
-  opened = await openSlices({ database: "SQLite", slices: [appsSlice, revisionsSlice] });
+  opened = await openSlices({
+    database: "SQLite",
+    slices: [certificatesSlice, appsSlice, revisionsSlice, domainsSlice],
+  });
   const { home, db, services, org } = opened;
   const layers = new LocalLayers(join(home, "layers"), new DirectoryBlobs(join(home, "blobs")));
   node = new HostNode("no machine is started", layers, new LocalFiles(join(home, "files")));
@@ -42,7 +47,7 @@ before(async () => {
   revisions = services.use(revisionsService);
   contents = new RevisionContents({ db, sealer: createSealer(Buffer.alloc(32, 1)), node });
   const workloads = new Workloads({ node, log });
-  const resolver = new Resolver(apps, revisions);
+  const resolver = new Resolver(apps, revisions, services.use(domainsService));
   const orgSlug = () => Promise.resolve(org.slug);
   const scaling = new ScalingSettings(db, config.serving);
   serving = new Serving({ config, node, workloads, apps, revisions, contents, resolver, scaling, orgSlug, log });

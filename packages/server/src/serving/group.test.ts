@@ -98,7 +98,7 @@ async function groupOf(
         startTimeout,
         stopTimeout,
         workTimeout,
-        print: (level, message) => printed.push(`${level}: ${message}`),
+        print: ({ level, message }) => printed.push(`${level}: ${message}`),
         log,
       });
     },

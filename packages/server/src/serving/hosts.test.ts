@@ -19,6 +19,10 @@ test("every name is read as what it was made for", () => {
   });
 });
 
+test("a hostname elsewhere is a domain of an app", () => {
+  assert.deepEqual(readLabel("shop.example.app."), [{ kind: "domain", domain: "shop.example.app" }]);
+});
+
 test("what is not a name of an app is none", () => {
   for (const label of ["abc", "app", ".app", "a.app", ".b.app", "a.b.c.app", "a.b.apps", "a..app"])
     assert.deepEqual(readLabel(label), [], label);

@@ -2,6 +2,7 @@
 import type { Kysely } from "kysely";
 import { Gauge } from "prom-client";
 import { appsService } from "../apps/index.ts";
+import { domainsService } from "../domains/index.ts";
 import { routeDirectories } from "../kernel/routes.ts";
 import { serviceKey } from "../kernel/services.ts";
 import type { Slice } from "../kernel/slice.ts";
@@ -48,7 +49,8 @@ export const servingSlice: Slice = {
     const [apps, revisions] = [services.use(appsService), services.use(revisionsService)];
     const workloads = services.use(workloadsService);
     const contents = new RevisionContents({ db, sealer, node });
-    const resolver = new Resolver(apps, revisions);
+    const domains = services.use(domainsService);
+    const resolver = new Resolver(apps, revisions, domains);
     const orgSlug = async (id: string) => {
       const orgs: Kysely<OrgTables> = db;
       return (await orgs.selectFrom("orgs").select("slug").where("id", "=", id).executeTakeFirstOrThrow()).slug;
@@ -89,6 +91,7 @@ export const servingSlice: Slice = {
     apps.onDelete((app) => serving.stopApp(app.id));
     apps.onChange(() => resolver.forget());
     revisions.onRoute(() => serving.routed());
+    domains.onChange(() => resolver.forget());
     revisions.onDelete(async ({ id }) => {
       await serving.stop(id);
       await contents.remove(id);
@@ -99,7 +102,11 @@ export const servingSlice: Slice = {
       if (gateway === undefined) return [];
       const org = await orgSlug(app.org_id);
       const [part = ""] = Object.values(partition);
-      if (slug === "production") return [gateway.addressOf(productionLabel(app.slug, org))];
+      if (slug === "production")
+        return [
+          gateway.addressOf(productionLabel(app.slug, org)),
+          ...(await domains.servedBy(app.id)).map((domain) => gateway.addressOf(`${domain}.`)),
+        ];
       if (slug === "preview") return [gateway.addressOf(revisionLabel(app.slug, org, part))];
       return [gateway.addressOf(branchLabel(app.slug, org, branchName(part)))];
     });

@@ -4,6 +4,7 @@ import { agentContract, CaissonError, type Agent, type MachineExit } from "@cais
 import type { Logger } from "pino";
 import type { Workloads, WorkloadPlan } from "../workloads/index.ts";
 import { eachLine, lastOutput, OutputTail, withOutput } from "./output.ts";
+import { readLine, type PrintedLine } from "./marks.ts";
 import type { Program } from "./program.ts";
 
 /** Programs that listen on `localhost` may mean either. */
@@ -13,7 +14,7 @@ const retry = 2_000;
 /** Milliseconds for the last output to arrive after the program has ended. */
 const longestOutput = 1_000;
 
-export type InstanceLog = (level: "info" | "error", message: string) => void;
+export type InstanceLog = (line: PrintedLine) => void;
 
 export interface InstanceOptions {
   readonly plan: WorkloadPlan;
@@ -80,8 +81,8 @@ export class Instance {
         });
       this.#pid = started.pid;
       const output = Promise.all([
-        eachLine(agent.readStream(started.stdoutStream), (line) => this.#print("info", line)),
-        eachLine(agent.readStream(started.stderrStream), (line) => this.#print("error", line)),
+        eachLine(agent.readStream(started.stdoutStream), (line) => this.#print(readLine(line, "info"))),
+        eachLine(agent.readStream(started.stderrStream), (line) => this.#print(readLine(line, "error"))),
       ]);
       this.#exited = this.#watch(agent, output);
       await this.#listen(agent, startTimeout);
@@ -125,16 +126,16 @@ export class Instance {
     );
     await lastOutput(output, longestOutput);
     if (!this.#stop.signal.aborted) {
-      this.#print("error", `The program ended: ${how}.`);
+      this.#print({ level: "error", message: `The program ended: ${how}.` });
       // Before it listened, the start fails, and says more.
       if (this.#port > 0) this.#end(`The program ended: ${how}.`);
     }
     return how;
   }
 
-  #print(level: "info" | "error", line: string): void {
-    this.#tail.add(line);
-    this.#options.print(level, line);
+  #print(line: PrintedLine): void {
+    this.#tail.add(line.message);
+    this.#options.print(line);
   }
 
   /** The machine ended by itself. */

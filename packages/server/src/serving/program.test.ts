@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TreeEntry } from "@caisson/protocol";
 import { preludeOption } from "./cron/prelude.ts";
+import { preload } from "./marks.ts";
 import { programOf } from "./program.ts";
 
 const tree = (...paths: string[]): TreeEntry[] =>
@@ -12,7 +13,7 @@ const run = (entrypoint: string, files: TreeEntry[], also: object = {}) =>
 test("Deno runs everything but JavaScript of a project for Node.js", () => {
   assert.deepEqual(run("server.ts", tree("server.ts"), { args: ["-x"] }), {
     command: "deno",
-    args: ["run", "-A", preludeOption(), "./server.ts", "-x"],
+    args: ["run", "-A", "--preload", preload, preludeOption(), "./server.ts", "-x"],
     cwd: "/app/src",
   });
   assert.equal(run("main.js", tree("main.js", "package.json")).command, "node");
@@ -21,13 +22,13 @@ test("Deno runs everything but JavaScript of a project for Node.js", () => {
   assert.equal(run("main.js", tree("main.js", "package.json", "deno.json")).command, "deno");
   assert.deepEqual(run("--eval.js", tree("sub/--eval.js"), { cwd: "./sub/" }), {
     command: "deno",
-    args: ["run", "-A", preludeOption(), "./--eval.js"],
+    args: ["run", "-A", "--preload", preload, preludeOption(), "./--eval.js"],
     cwd: "/app/src/sub",
   });
 });
 
 test("a revision that does not say what to run runs main.ts", () => {
-  assert.deepEqual(programOf({}, tree("main.ts")).args, ["run", "-A", preludeOption(), "./main.ts"]);
+  assert.deepEqual(programOf({}, tree("main.ts")).args, ["run", "-A", "--preload", preload, preludeOption(), "./main.ts"]);
 });
 
 test("an entrypoint that is not there, or not in the app, is refused", () => {

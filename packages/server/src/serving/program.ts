@@ -3,6 +3,7 @@ import type { AppConfig, RuntimeConfig } from "@caisson/api";
 import { CaissonError, type TreeEntry } from "@caisson/protocol";
 import { preludeOption } from "./cron/prelude.ts";
 import { frameworkRuntimes } from "./frameworks.ts";
+import { preload } from "./marks.ts";
 
 /** Where the files of a revision are in its instances. */
 export const appDirectory = "/app/src";
@@ -43,8 +44,12 @@ export function programOf(config: AppConfig, tree: readonly TreeEntry[]): Progra
   const args = runtime.args ?? [];
   const directory = cwd === "" ? appDirectory : `${appDirectory}/${cwd}`;
   return isForNode(path, kinds)
-    ? { command: "node", args: [file, ...args], cwd: directory }
-    : { command: "deno", args: ["run", "-A", preludeOption(), file, ...args], cwd: directory };
+    ? { command: "node", args: ["--import", preload, file, ...args], cwd: directory }
+    : {
+        command: "deno",
+        args: ["run", "-A", "--preload", preload, preludeOption(), file, ...args],
+        cwd: directory,
+      };
 }
 
 /** Deno runs programs for Node.js as well. Node.js itself runs those that say nothing of Deno and are JavaScript, as commands of packages are. */

@@ -1,5 +1,6 @@
 /** Finds what a hostname of an app leads to now. */
 import type { AppsService, AppRow } from "../apps/index.ts";
+import type { DomainsService } from "../domains/index.ts";
 import type { RevisionRow, RevisionsService, TimelineRow } from "../revisions/index.ts";
 import { keyOf, previewOf } from "../revisions/timelines.ts";
 import { branchName, type AppHost } from "./hosts.ts";
@@ -28,13 +29,15 @@ const mostKnown = 10_000;
 export class Resolver {
   readonly #apps: AppsService;
   readonly #revisions: RevisionsService;
+  readonly #domains: DomainsService;
   /** By timeline, of those that divide their requests. */
   readonly #turns = new Map<string, Turns>();
   readonly #known = new Map<string, { readonly at: number; readonly ways: Promise<Ways | undefined> }>();
 
-  constructor(apps: AppsService, revisions: RevisionsService) {
+  constructor(apps: AppsService, revisions: RevisionsService, domains: DomainsService) {
     this.#apps = apps;
     this.#revisions = revisions;
+    this.#domains = domains;
   }
 
   /**
@@ -82,7 +85,9 @@ export class Resolver {
     return undefined;
   }
 
-  async #of(host: AppHost): Promise<Ways | undefined> {
+  async #of(asked: AppHost): Promise<Ways | undefined> {
+    const host = asked.kind === "domain" ? await this.#behind(asked.domain) : asked;
+    if (host === undefined) return undefined;
     const app = await this.#apps.bySlugs(host.org, host.app);
     if (app === undefined) return undefined;
     const timeline = await this.#timeline(app.id, host);
@@ -97,7 +102,12 @@ export class Resolver {
     return targets.length === 0 ? undefined : { timelineId: timeline.id, targets };
   }
 
-  async #timeline(appId: string, host: AppHost): Promise<TimelineRow | undefined> {
+  async #behind(domain: string): Promise<Exclude<AppHost, { kind: "domain" }> | undefined> {
+    const found = await this.#domains.find(domain);
+    return found && { kind: "production", ...found };
+  }
+
+  async #timeline(appId: string, host: Exclude<AppHost, { kind: "domain" }>): Promise<TimelineRow | undefined> {
     const { timelines } = this.#revisions;
     if (host.kind === "production") return timelines.find(appId, "production");
     if (host.kind === "revision") return timelines.find(appId, keyOf(previewOf(host.revision)));

@@ -84,6 +84,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     return {
       workloadId: target.app.id,
       connectTimeout: queueTimeout * 1000 + 5_000,
+      traced: true,
       connect: (signal) => this.#connect(label, target.revision.id, signal),
       ended: served.ended.signal,
     };
@@ -225,7 +226,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
       startTimeout: serving.startTimeout * 1000,
       stopTimeout: serving.stopTimeout * 1000,
       workTimeout: serving.workTimeout * 1000,
-      print: (level, message) => revisions.runtimeLogs([{ ...line, level, message }]),
+      print: (printed) => revisions.runtimeLogs([{ ...line, ...printed }]),
       log,
     });
   }
