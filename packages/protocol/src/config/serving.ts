@@ -72,6 +72,13 @@ export const serving = z
     deployFiles: z.int().min(1).default(50_000).describe("Most files and directories in one revision."),
     builds: z.int().min(1).default(2).describe("Most deployments that this server prepares at the same time."),
     buildMemory: z.int().min(256).max(65536).default(3072).describe("Memory of the machine of a build, MiB."),
+    buildCacheBytes: z
+      .int()
+      .min(0)
+      .default(512 * 2 ** 20)
+      .describe(
+        "Most bytes of downloaded packages that are kept between the builds of one app. When there are more, the next build begins without any. 0: none are kept.",
+      ),
     buildTimeout: z.number().min(1).max(7200).default(300).describe("Longest time of one build, seconds."),
   })
   .prefault({});

@@ -14,6 +14,7 @@ import { createSealer } from "../kernel/sealing.ts";
 import { revisionsService, revisionsSlice, type RevisionRow, type RevisionsService } from "../revisions/index.ts";
 import { certificatesSlice } from "../certificates/index.ts";
 import { domainsService, domainsSlice } from "../domains/index.ts";
+import { BuildCaches } from "./build/cache.ts";
 import { RevisionContents } from "../serving/contents.ts";
 import { productionLabel } from "../serving/hosts.ts";
 import { Resolver } from "../serving/resolver.ts";
@@ -53,7 +54,8 @@ before(async () => {
   serving = new Serving({ config, node, workloads, apps, revisions, contents, resolver, scaling, orgSlug, log });
   revisions.onRoute(() => serving.routed());
   revisions.onActivate((revision, name) => serving.activate(revision, name, org.slug));
-  const build = { config, node, workloads, revisions, log };
+  const caches = new BuildCaches({ db, node, mostBytes: 0, log });
+  const build = { config, node, workloads, revisions, caches, log };
   deployments = new Deployments({ config, node, apps, revisions, contents, serving, build, orgSlug, log });
   app = { id: randomUUID(), org_id: org.id };
   await db

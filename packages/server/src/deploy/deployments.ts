@@ -4,14 +4,15 @@
  */
 import { createHash } from "node:crypto";
 import { CaissonError, toCaissonError, type Config, type SandboxNode } from "@caisson/protocol";
-import type { AppConfig } from "@caisson/api";
+import type { AppConfig, EnvContext } from "@caisson/api";
 import type { Logger } from "pino";
 import type { AppsService } from "../apps/index.ts";
 import type { BuildLine, RevisionRow, RevisionsService, TimelineName } from "../revisions/index.ts";
 import { contextOf, keyOf, timelinesFor, type Activation } from "../revisions/timelines.ts";
 import type { RevisionContent, RevisionContents, Serving, Target } from "../serving/index.ts";
 import { platformVariables } from "../serving/program.ts";
-import { buildInMachine, type BuildMachines } from "./build/machine.ts";
+import { buildInMachine, runPredeploy, type BuildMachines, type Surroundings } from "./build/machine.ts";
+import { prefetchOf } from "./build/prefetch.ts";
 import { planOf } from "./build/presets.ts";
 import type { Job, Prepare } from "./job.ts";
 import { Slots } from "./slots.ts";
@@ -169,7 +170,8 @@ export class Deployments {
     // A former process may have begun it. Otherwise it was cancelled meanwhile.
     if (!begun && (await revisions.get(id))?.status !== "building") throw new Cancelled(cancelled);
     await revisions.setStage(id, "preparing", "running");
-    const content = prepare === undefined ? await this.#build(job, await contents.of(id)) : await prepare(job);
+    const given = prepare === undefined ? await contents.of(id) : await prepare(job);
+    const content = await this.#build(job, given, prepare !== undefined);
     job.signal.throwIfAborted();
     await contents.store(id, content);
     const { tree } = content;
@@ -186,26 +188,62 @@ export class Deployments {
     return tree;
   }
 
-  /** Installs and builds in a machine, when the revision wants it and it was not done before a restart. */
-  async #build(job: Job, content: RevisionContent): Promise<RevisionContent> {
+  /**
+   * Installs and builds in a machine, when the revision wants it and it was not done before a restart.
+   * @param built in a sandbox already, as far as it was wanted
+   */
+  async #build(job: Job, content: RevisionContent, built: boolean): Promise<RevisionContent> {
     const { revisions, build } = this.#options;
     const { id } = job.revision;
     const row = (await revisions.get(id)) ?? job.revision;
     const config = JSON.parse(row.config) as AppConfig;
     const names = new Set(content.tree.map(({ path }) => path));
-    const plan = planOf(config, names);
+    const commands = built ? { install: undefined, build: undefined } : planOf(config, names);
+    const plan = { ...commands, prefetch: prefetchOf(config, content.tree) };
     // It is known when what was built is stored.
     const done = row.manifest !== null;
-    if (done || (plan.install === undefined && plan.build === undefined)) return content;
-    const target = await this.#target(row, { key: "", context: "build" });
-    const identity = { org: { id: row.org_id, slug: target.orgSlug }, app: target.app, revisionId: id };
-    const env = { ...(await revisions.environment(row, "build")), ...platformVariables(identity), CI: "true" };
-    const { tree } = await buildInMachine(plan, content.tree, env, job, build);
+    if (done || Object.values(plan).every((command) => command === undefined)) return content;
+    const { env } = await this.#surroundings(row, "build");
+    // A policy of a sandbox holds for what was made in it.
+    const egress = { policy: content.egress.policy, secrets: [] };
+    const tree = await buildInMachine(plan, content.tree, { env: { ...env, CI: "true" }, egress }, job, build);
     return { ...content, tree };
   }
 
-  async #deploy({ revision, signal, say }: Job, tree: RevisionContent["tree"]): Promise<void> {
+  /** @param timeline absent: a build */
+  async #surroundings(row: RevisionRow, context: EnvContext, timeline?: string): Promise<Pick<Surroundings, "env">> {
+    const target = await this.#target(row, { key: timeline ?? "", context });
+    const identity = { org: { id: row.org_id, slug: target.orgSlug }, app: target.app, revisionId: row.id };
+    const platform = platformVariables({ ...identity, ...(timeline !== undefined && { timeline }) });
+    return { env: { ...(await this.#options.revisions.environment(row, context)), ...platform } };
+  }
+
+  /** The command of the app that runs before a revision serves a timeline, such as a migration of its database. */
+  async #predeploy(job: Job, row: RevisionRow, name: TimelineName): Promise<void> {
+    const { revisions, contents, build, config } = this.#options;
+    const { predeploy } = JSON.parse(row.config) as AppConfig;
+    if (predeploy == null || predeploy.trim() === "") {
+      await revisions.setTimelinePart(row.id, name, "predeploy", "skipped");
+      return;
+    }
+    const timeline = keyOf(name);
+    await revisions.setTimelinePart(row.id, name, "predeploy", "running", predeploy);
+    await job.say({ level: "info", step: "deploying", message: `$ ${predeploy}`, timeline });
+    const { egress } = await contents.of(row.id);
+    const { env } = await this.#surroundings(row, contextOf(name), timeline);
+    const seconds = config.serving.buildTimeout;
+    const late = AbortSignal.timeout(seconds * 1000);
+    const limited = { ...job, signal: AbortSignal.any([job.signal, late]) };
+    await runPredeploy(predeploy, timeline, { env, egress }, limited, build).catch((error: unknown) => {
+      if (!late.aborted || job.signal.aborted) throw error;
+      throw new CaissonError("timeout", `The command before the deployment took longer than ${seconds} s, the limit.`);
+    });
+    await revisions.setTimelinePart(row.id, name, "predeploy", "succeeded");
+  }
+
+  async #deploy(job: Job, tree: RevisionContent["tree"]): Promise<void> {
     const { revisions, node } = this.#options;
+    const { revision, signal, say } = job;
     const { id } = revision;
     await revisions.setStage(id, "deploying", "running");
     const bytes = await node.files.pack(id, tree, { signal });
@@ -217,7 +255,7 @@ export class Deployments {
     // In all timelines before it serves in any: a revision that fails, or is cancelled, serves nowhere.
     for (const name of names) {
       await revisions.setTimelinePart(id, name, "timeline", "running");
-      await revisions.setTimelinePart(id, name, "predeploy", "skipped");
+      await this.#predeploy(job, row, name);
       await revisions.setTimelinePart(id, name, "warmup", "running");
       await this.#healthy(row, { key: keyOf(name), context: contextOf(name) }, signal);
       await log(name, "The app listens.");

@@ -43,13 +43,14 @@ export async function deployFromSandbox(
   };
   // Now: the sandbox may end, or its policy may change, before it is this deployment's turn.
   const egress = await egressOf(orgId, sandbox, options);
-  const { crons } = JSON.parse(app.config) as AppConfig;
+  const { crons, predeploy } = JSON.parse(app.config) as AppConfig;
   const revision = await revisions.create({
     app,
     config: {
       ...(local && request.frameworkPreset ? { framework: request.frameworkPreset } : { runtime }),
       ...(local ? { install: request.installCommand ?? null, build: request.buildCommand ?? null } : {}),
       ...(crons === undefined ? {} : { crons }),
+      ...(predeploy == null ? {} : { predeploy }),
     },
     layers: await apps.layersOf(app.id),
     env: [],

@@ -7,6 +7,7 @@ import { sandboxesService } from "../sandboxes/index.ts";
 import { secretStore } from "../secrets/index.ts";
 import { servingService } from "../serving/index.ts";
 import { workloads as workloadsService, type WorkloadOwner } from "../workloads/index.ts";
+import { BuildCaches, up } from "./build/cache.ts";
 import { Deployments } from "./deployments.ts";
 import { largestBody } from "./from-assets.ts";
 import { deployPath, deployRoutes } from "./routes.ts";
@@ -22,11 +23,15 @@ const builds: WorkloadOwner = {
 
 export const deploySlice: Slice = {
   name: "deploy",
-  setup({ config, node, log, metrics, services }) {
+  migrations: { "2026-12-08-build-caches": { up } },
+  setup({ db, config, node, log, metrics, services }) {
     const [apps, revisions] = [services.use(appsService), services.use(revisionsService)];
     const { serving, contents, orgSlug } = services.use(servingService);
     const workloads = services.use(workloadsService);
-    const build = { config, node, workloads, revisions, log };
+    const caches = new BuildCaches({ db, node, mostBytes: config.serving.buildCacheBytes, log });
+    contents.keepAlso(() => caches.needed());
+    apps.onDelete((app) => caches.remove(app.id));
+    const build = { config, node, workloads, revisions, caches, log };
     workloads.own("build", builds);
     const deployments = new Deployments({ config, node, apps, revisions, contents, serving, build, orgSlug, log });
     revisions.onCancel((id) => deployments.cancel(id));

@@ -19,6 +19,11 @@ export function sourceImage(revisionId: string): string {
   return `src${revisionId}`;
 }
 
+/** The image with what earlier builds of its app downloaded. */
+export function cacheImage(revisionId: string): string {
+  return `cache${revisionId}`;
+}
+
 export interface ContentsOptions {
   readonly db: ServingDatabase;
   readonly sealer: Sealer;
@@ -27,9 +32,15 @@ export interface ContentsOptions {
 
 export class RevisionContents {
   readonly #options: ContentsOptions;
+  readonly #others: (() => Promise<readonly string[]>)[] = [];
 
   constructor(options: ContentsOptions) {
     this.#options = options;
+  }
+
+  /** @param digests of contents that somebody else needs on this node */
+  keepAlso(digests: () => Promise<readonly string[]>): void {
+    this.#others.push(digests);
   }
 
   /** Once, and again after a build. */
@@ -96,6 +107,7 @@ export class RevisionContents {
     const needed = new Set<string>();
     const revisions = new Set<string>();
     const images = await node.files.images();
+    for (const digests of this.#others) for (const digest of await digests()) needed.add(digest);
     for (let after = ""; ;) {
       const rows = await db
         .selectFrom("revision_contents")
@@ -113,7 +125,7 @@ export class RevisionContents {
       if (last === undefined) break;
       after = last.revision_id;
     }
-    const used = new Set([...revisions].flatMap((id) => [id, sourceImage(id)]));
+    const used = new Set([...revisions].flatMap((id) => [id, sourceImage(id), cacheImage(id)]));
     for (const image of images) if (!used.has(image)) await node.files.removeImage(image);
     await node.files.prune(needed, unclaimed);
   }

@@ -93,7 +93,7 @@ async function groupOf(
           egress: { policy: {}, secrets: [] },
           disks: { volumes: [] },
         },
-        program: { command: process.execPath, args: ["main.cjs"], cwd: home },
+        program: { command: process.execPath, args: ["main.cjs"], cwd: home, file: "main.cjs" },
         workloads,
         startTimeout,
         stopTimeout,

@@ -15,6 +15,7 @@ test("Deno runs everything but JavaScript of a project for Node.js", () => {
     command: "deno",
     args: ["run", "-A", "--preload", preload, preludeOption(), "./server.ts", "-x"],
     cwd: "/app/src",
+    file: "./server.ts",
   });
   assert.equal(run("main.js", tree("main.js", "package.json")).command, "node");
   assert.equal(run("bin/next", tree("bin/next", "package.json")).command, "node");
@@ -24,6 +25,7 @@ test("Deno runs everything but JavaScript of a project for Node.js", () => {
     command: "deno",
     args: ["run", "-A", "--preload", preload, preludeOption(), "./--eval.js"],
     cwd: "/app/src/sub",
+    file: "./--eval.js",
   });
 });
 

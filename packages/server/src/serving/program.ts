@@ -7,11 +7,15 @@ import { preload } from "./marks.ts";
 
 /** Where the files of a revision are in its instances. */
 export const appDirectory = "/app/src";
+/** Below it: what Deno downloaded at build time. */
+export const dependencies = ".deno_dir";
 
 export interface Program {
   readonly command: string;
   readonly args: readonly string[];
   readonly cwd: string;
+  /** Its main module, relative to `cwd`. */
+  readonly file: string;
 }
 
 /** Of a revision that names neither a runtime nor a framework, as in the deployments of a sandbox. */
@@ -44,11 +48,12 @@ export function programOf(config: AppConfig, tree: readonly TreeEntry[]): Progra
   const args = runtime.args ?? [];
   const directory = cwd === "" ? appDirectory : `${appDirectory}/${cwd}`;
   return isForNode(path, kinds)
-    ? { command: "node", args: ["--import", preload, file, ...args], cwd: directory }
+    ? { command: "node", args: ["--import", preload, file, ...args], cwd: directory, file }
     : {
         command: "deno",
         args: ["run", "-A", "--preload", preload, preludeOption(), file, ...args],
         cwd: directory,
+        file,
       };
 }
 

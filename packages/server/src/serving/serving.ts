@@ -19,7 +19,7 @@ import { Group, type GroupLimits } from "./group.ts";
 import { productionHost, readLabel } from "./hosts.ts";
 import { Instance } from "./instance.ts";
 import { withoutOutput } from "./output.ts";
-import { appDirectory, platformVariables, programOf, runtimeOf } from "./program.ts";
+import { appDirectory, dependencies, platformVariables, programOf, runtimeOf } from "./program.ts";
 import { StaticBackend } from "./static/backend.ts";
 import type { Resolver, Target } from "./resolver.ts";
 import type { ScalingSettings } from "./scaling/settings.ts";
@@ -216,6 +216,9 @@ export class Serving implements HttpDirectory, WorkloadOwner {
           PORT: "8000",
           ...variables,
           ...platformVariables(identity),
+          ...(content.tree.some(({ path }) => path === dependencies) && {
+            DENO_DIR: `${appDirectory}/${dependencies}`,
+          }),
         },
         egress: content.egress,
         disks: { volumes: [] },

@@ -2,7 +2,7 @@
 import { CaissonError, type Agent } from "@caisson/protocol";
 import { eachLine, lastOutput } from "../../serving/output.ts";
 import type { Job } from "../job.ts";
-import type { RevisionsService } from "../../revisions/index.ts";
+import type { BuildLine, RevisionsService } from "../../revisions/index.ts";
 import type { BuildPlan } from "./presets.ts";
 
 /** Milliseconds for the output to arrive after a command has ended. */
@@ -36,14 +36,28 @@ export async function runBuild(
     }
     await revisions.setStage(job.revision.id, stage, "running", command);
     await job.say({ level: "info", step: stage, message: `$ ${command}` });
-    await runCommand(command, stage, place, job);
+    await runCommand(command, { step: stage }, place, job);
     await revisions.setStage(job.revision.id, stage, "succeeded");
   }
 }
 
-async function runCommand(
+/** Without what it downloads the program still starts, when the network lets it: a failure is only logged. */
+export async function runPrefetch(command: string, place: BuildPlace, job: Job): Promise<void> {
+  await job.say({ level: "info", step: "building", message: "Downloads the dependencies of the program." });
+  try {
+    await runCommand(command, { step: "building" }, place, job);
+  } catch (error) {
+    job.signal.throwIfAborted();
+    if (!(error instanceof CaissonError) || error.code !== "guest_error") throw error;
+    const message = "Not all dependencies could be downloaded. Instances will try it when they start.";
+    await job.say({ level: "error", step: "building", message });
+  }
+}
+
+/** @param where what its output belongs to in the log @throws CaissonError `guest_error` when it fails */
+export async function runCommand(
   command: string,
-  step: "installing" | "building",
+  where: Pick<BuildLine, "step" | "timeline">,
   { agent, cwd, env }: BuildPlace,
   { signal, say }: Job,
 ): Promise<void> {
@@ -53,8 +67,8 @@ async function runCommand(
   );
   const [stdout, stderr] = [agent.readStream(started.stdoutStream), agent.readStream(started.stderrStream)];
   const output = Promise.all([
-    eachLine(stdout, (message) => say({ level: "info", step, message })),
-    eachLine(stderr, (message) => say({ level: "error", step, message })),
+    eachLine(stdout, (message) => say({ level: "info", ...where, message })),
+    eachLine(stderr, (message) => say({ level: "error", ...where, message })),
   ]);
   const kill = () =>
     void agent.processes.kill({ pid: started.pid, signal: "SIGKILL" }, { timeoutMs: 5_000 }).catch(() => undefined);

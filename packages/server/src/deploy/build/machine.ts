@@ -1,37 +1,113 @@
-/** Builds in a machine of its own: the files are copied into it, the commands run, and what is there then is the revision. */
-import { CaissonError, newId, type Config, type SandboxNode, type TreeEntry } from "@caisson/protocol";
+/** Machines of deployments: builds, which end in the files of a revision, and commands that run before it is served. */
+import {
+  CaissonError,
+  newId,
+  type Agent,
+  type Config,
+  type EgressSpec,
+  type ImageMount,
+  type SandboxNode,
+  type TreeEntry,
+} from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Workloads } from "../../workloads/index.ts";
-import { sourceImage } from "../../serving/contents.ts";
-import { collectFromGuest, type Collected } from "../collect/from-guest.ts";
+import { cacheImage, sourceImage } from "../../serving/contents.ts";
+import { appDirectory } from "../../serving/program.ts";
+import { collectFromGuest } from "../collect/from-guest.ts";
 import type { Job } from "../job.ts";
-import { runBuild } from "./commands.ts";
+import { cacheMount, cacheVariables, type BuildCaches } from "./cache.ts";
+import { runBuild, runCommand, runPrefetch } from "./commands.ts";
 import type { BuildPlan } from "./presets.ts";
 import type { RevisionsService } from "../../revisions/index.ts";
 
-/** Where the sources are mounted, and where they are built. */
-const [source, directory] = ["/app/source", "/app/src"];
+/** Where the sources of a build are mounted. */
+const source = "/app/source";
 
 export interface BuildMachines {
   readonly config: Pick<Config, "sandbox" | "serving">;
   readonly node: SandboxNode;
   readonly workloads: Workloads;
   readonly revisions: Pick<RevisionsService, "setStage">;
+  readonly caches: BuildCaches;
   readonly log: Logger;
 }
 
-/** @throws CaissonError what fails; nothing of the machine is left then */
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string>>;
+  readonly egress: EgressSpec;
+}
+
+/**
+ * The files are copied into a machine, the commands run, and what is there then is the revision.
+ * @throws CaissonError what fails; nothing of the machine is left then
+ */
 export async function buildInMachine(
   plan: BuildPlan,
   tree: readonly TreeEntry[],
-  env: Readonly<Record<string, string>>,
+  { env, egress }: Surroundings,
   job: Job,
-  { config, node, workloads, revisions, log }: BuildMachines,
-): Promise<Collected> {
+  machines: BuildMachines,
+): Promise<TreeEntry[]> {
   const { revision, signal } = job;
+  const { config, node, revisions, caches } = machines;
+  const cached = await caches.of(revision.app_id);
+  const images: ImageMount[] = [{ image: sourceImage(revision.id), serial: "source", path: source }];
+  try {
+    await node.files.pack(sourceImage(revision.id), tree, { signal });
+    if (cached !== undefined) {
+      await node.files.pack(cacheImage(revision.id), cached, { signal });
+      images.push({ image: cacheImage(revision.id), serial: "cache", path: cacheMount });
+    }
+    const all = { env: { ...cacheVariables, ...env }, egress };
+    return await inMachine(images, all, job, machines, async (agent) => {
+      await copySources(agent, signal);
+      await caches.unpack(agent, cached !== undefined, signal);
+      const place = { agent, cwd: appDirectory, env: {} };
+      await runBuild(plan, place, job, revisions);
+      if (plan.prefetch !== undefined) await runPrefetch(plan.prefetch, place, job);
+      const { deployBytes: bytes, deployFiles: files } = config.serving;
+      const limits = { bytes, files };
+      const built = await collectFromGuest({ agent, path: appDirectory, files: node.files, limits, signal });
+      await caches.keep(revision.app_id, agent, signal);
+      return [...built.tree];
+    });
+  } finally {
+    for (const { image } of images) await node.files.removeImage(image);
+  }
+}
+
+async function copySources(agent: Agent, signal: AbortSignal): Promise<void> {
+  const command = `mkdir -p ${appDirectory} && cp -a ${source}/. ${appDirectory} && chmod -R u+w ${appDirectory}`;
+  const { pid } = await agent.processes.spawn({ command: "bash", args: ["-c", command] }, { signal });
+  const { code } = await agent.processes.wait({ pid }, { signal });
+  if (code !== 0) throw new CaissonError("guest_error", "The files could not be copied into the build.");
+}
+
+/**
+ * Runs a command with the files of the revision, as its instances have them, before it serves a timeline.
+ * @throws CaissonError when it fails
+ */
+export async function runPredeploy(
+  command: string,
+  timeline: string,
+  surroundings: Surroundings,
+  job: Job,
+  machines: BuildMachines,
+): Promise<void> {
+  const images = [{ image: job.revision.id, serial: "app", path: appDirectory }];
+  await inMachine(images, surroundings, job, machines, (agent) =>
+    runCommand(command, { step: "deploying", timeline }, { agent, cwd: appDirectory, env: {} }, job),
+  );
+}
+
+async function inMachine<T>(
+  images: readonly ImageMount[],
+  { env, egress }: Surroundings,
+  { revision, signal }: Job,
+  { config, workloads, log }: BuildMachines,
+  use: (agent: Agent) => Promise<T>,
+): Promise<T> {
   const id = newId("bld", config.sandbox.region);
-  const image = sourceImage(revision.id);
-  await node.files.pack(image, tree, { signal });
   try {
     const { agent } = await workloads.start(
       {
@@ -41,27 +117,15 @@ export async function buildInMachine(
         memory: config.serving.buildMemory,
         vcpus: config.sandbox.vcpus,
         env,
-        egress: { policy: {}, secrets: [] },
+        egress,
         disks: { volumes: [] },
-        images: [{ image, serial: "source", path: source }],
+        images,
       },
       signal,
     );
-    const copy = await agent.processes.spawn(
-      {
-        command: "bash",
-        args: ["-c", `mkdir -p ${directory} && cp -a ${source}/. ${directory} && chmod -R u+w ${directory}`],
-      },
-      { signal },
-    );
-    const { code } = await agent.processes.wait({ pid: copy.pid }, { signal });
-    if (code !== 0) throw new CaissonError("guest_error", "The files could not be copied into the build.");
-    await runBuild(plan, { agent, cwd: directory, env: {} }, job, revisions);
-    const { deployBytes: bytes, deployFiles: files } = config.serving;
-    return await collectFromGuest({ agent, path: directory, files: node.files, limits: { bytes, files }, signal });
+    return await use(agent);
   } finally {
     await end(id, workloads, log);
-    await node.files.removeImage(image);
   }
 }
 

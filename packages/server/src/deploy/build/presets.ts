@@ -37,6 +37,8 @@ const managers: readonly {
 export interface BuildPlan {
   readonly install: string | undefined;
   readonly build: string | undefined;
+  /** See `prefetchOf`. */
+  readonly prefetch?: string | undefined;
 }
 
 /** @param files names in the directory of the app */
