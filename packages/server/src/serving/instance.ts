@@ -14,7 +14,7 @@ const retry = 2_000;
 /** Milliseconds for the last output to arrive after the program has ended. */
 const longestOutput = 1_000;
 
-export type InstanceLog = (line: PrintedLine) => void;
+export type InstanceLog = (level: "info" | "error", message: string) => void;
 
 export interface InstanceOptions {
   readonly plan: WorkloadPlan;
@@ -26,7 +26,7 @@ export interface InstanceOptions {
   /** Milliseconds after its last response for which a program may work on before it is stopped. */
   readonly workTimeout: number;
   /** What the program prints. */
-  readonly print: InstanceLog;
+  readonly print: (line: PrintedLine) => void;
   readonly log: Logger;
 }
 

@@ -30,7 +30,14 @@ test("Deno runs everything but JavaScript of a project for Node.js", () => {
 });
 
 test("a revision that does not say what to run runs main.ts", () => {
-  assert.deepEqual(programOf({}, tree("main.ts")).args, ["run", "-A", "--preload", preload, preludeOption(), "./main.ts"]);
+  assert.deepEqual(programOf({}, tree("main.ts")).args, [
+    "run",
+    "-A",
+    "--preload",
+    preload,
+    preludeOption(),
+    "./main.ts",
+  ]);
 });
 
 test("an entrypoint that is not there, or not in the app, is refused", () => {

@@ -93,6 +93,7 @@ const newGroup = () =>
           command: "deno",
           args: ["run", "-A", preludeOption(socket), "main.ts"],
           cwd: join(opened.home, "work"),
+          file: "main.ts",
         },
         workloads,
         startTimeout: patience,
