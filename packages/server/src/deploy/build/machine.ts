@@ -63,7 +63,8 @@ export async function buildInMachine(
       await copySources(agent, signal);
       await caches.unpack(agent, cached !== undefined, signal);
       const place = { agent, cwd: appDirectory, env: {} };
-      await runBuild(plan, place, job, revisions);
+      // Without commands, stages that ran in a sandbox stay as they are.
+      if (plan.install !== undefined || plan.build !== undefined) await runBuild(plan, place, job, revisions);
       if (plan.prefetch !== undefined) await runPrefetch(plan.prefetch, place, job);
       const { deployBytes: bytes, deployFiles: files } = config.serving;
       const limits = { bytes, files };
