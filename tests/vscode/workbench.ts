@@ -37,6 +37,7 @@ export class Workbench {
       await page.goto(url, { timeout: patience, waitUntil: "commit" });
       await page.waitForSelector(".explorer-folders-view .monaco-list-row");
     } catch (error) {
+      await workbench.picture("not-loaded").catch(() => undefined);
       await workbench.close();
       throw error;
     }
