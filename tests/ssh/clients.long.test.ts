@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "@caisson/testing";
 import { pythonWith } from "../conformance/runner/python-environment.ts";
 import { attemptLogin, localGateway, type LocalGateway } from "./local.ts";
 import { OpenSsh } from "./openssh.ts";
@@ -86,6 +87,38 @@ test(
     assert.ok(measure().heap - before.heap < 50);
   },
 );
+
+test("vim in tmux follows the size of the terminal, and saves", { timeout: 180_000 }, async () => {
+  const tmux = (...args: string[]) => program("tmux", ["-S", join(directory, "outer"), ...args]);
+  const screen = (what: RegExp) =>
+    until(60_000, String(what), async () => {
+      const { stdout } = await tmux("capture-pane", "-p");
+      return what.test(stdout) ? stdout : undefined;
+    });
+  const client = new OpenSsh(local.address, local.hostKey);
+  const edited = join(directory, "edited");
+  const command = `ssh -F ${client.config} -t sandbox vi -u NONE -N ${edited}`;
+  await tmux("-f", "/dev/null", "new-session", "-d", "-x", "90", "-y", "30", command);
+  try {
+    const size = (is: RegExp) =>
+      until(60_000, String(is), async () => {
+        await tmux("send-keys", "Escape", ":echo 'size' &lines &columns", "Enter");
+        return is.test((await tmux("capture-pane", "-p")).stdout) ? true : undefined;
+      });
+    await screen(/~\n/);
+    await size(/size 30 90/);
+    await tmux("resize-window", "-x", "111", "-y", "41");
+    await size(/size 41 111/);
+    await tmux("send-keys", "Escape", "iwritten by vim");
+    await screen(/written by vim/);
+    await tmux("send-keys", "Escape", ":wq", "Enter");
+    await until(60_000, "the file", async () =>
+      (await readFile(edited, "utf8").catch(() => "")) === "written by vim\n" ? true : undefined,
+    );
+  } finally {
+    await tmux("kill-server");
+  }
+});
 
 test("a session that is idle for 15 minutes goes on", { timeout: 20 * 60_000 }, async () => {
   const client = new OpenSsh(local.address, local.hostKey);
