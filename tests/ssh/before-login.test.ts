@@ -29,7 +29,8 @@ before(async () => {
 after(() => gateway.close());
 
 function routeTo(name: string): void {
-  routes.set(name, { workloadId: name, ended: new AbortController().signal } as unknown as SshRoute);
+  const agent = { closed: new Promise(() => undefined) };
+  routes.set(name, { workloadId: name, agent, ended: new AbortController().signal } as unknown as SshRoute);
 }
 
 const long: Readonly<Record<string, Buffer>> = {

@@ -135,22 +135,23 @@ test("-R with any port, cancelled and asked for again on one connection; a place
   });
 });
 
-test("the end of the sandbox ends the connection, and the client says why", { timeout: 120_000 }, async () => {
-  const other = await localGateway();
-  try {
-    const ssh = new OpenSsh(other.address, other.hostKey);
-    const running = ssh.start(["sandbox", "echo started; sleep 600"]);
-    let stderr = "";
-    running.stderr.on("data", (part: Buffer) => (stderr += String(part)));
-    const closed = once(running, "close");
-    await once(running.stdout, "data");
-    other.end();
-    assert.deepEqual(await closed, [255, null]);
-    assert.match(stderr, /Caisson: the sandbox has ended/);
-  } finally {
-    await other.close();
-  }
-});
+for (const end of ["end", "crash"] as const)
+  test(`the ${end} of the sandbox ends the connection, and the client says why`, { timeout: 120_000 }, async () => {
+    const other = await localGateway();
+    try {
+      const ssh = new OpenSsh(other.address, other.hostKey);
+      const running = ssh.start(["sandbox", "echo started; sleep 600"]);
+      let stderr = "";
+      running.stderr.on("data", (part: Buffer) => (stderr += String(part)));
+      const closed = once(running, "close");
+      await once(running.stdout, "data");
+      await other[end]();
+      assert.deepEqual(await closed, [255, null]);
+      assert.match(stderr, /Caisson: the sandbox has ended/);
+    } finally {
+      await other.close();
+    }
+  });
 
 test("a sandbox that ends while a client logs in ends the connection as well", { timeout: 120_000 }, async () => {
   const other = await localGateway();

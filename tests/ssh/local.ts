@@ -21,6 +21,8 @@ export interface LocalGateway {
   readonly lines: string[];
   /** Ends the user name, as the end of its sandbox does. */
   end(): void;
+  /** Ends the machine, as a crash does: nobody is told before. */
+  crash(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -52,6 +54,7 @@ export async function localGateway(options: Partial<SshGatewayOptions> = {}): Pr
     agent,
     lines,
     end: () => ended.abort(),
+    crash: async () => void (await node.machines.stop("one")),
     close: async () => {
       await gateway.close();
       await node.close();

@@ -32,6 +32,8 @@ export const sshLimits = {
   unreadAnswers: 4 * 2 ** 20,
   /** Until a connection that we ended is cut. */
   linger: 2_000,
+  /** Between broken streams of a machine that ended by itself and the notice of its end. */
+  ending: 3_000,
   /** Variables of one session, and the bytes of each. */
   variables: 64,
   variableBytes: 32 * 1024,

@@ -9,6 +9,7 @@ import { Flow } from "./flow.ts";
 import { agentForwarding } from "./agent-forward.ts";
 import { dialFrom, forward } from "./forward.ts";
 import { disconnectReasons, socketOf } from "./library.ts";
+import { machineEnd } from "./machine-end.ts";
 import { keepKeysFresh, type RekeyLimits } from "./rekey.ts";
 import { serveRemoteForwards } from "./remote-forward.ts";
 import { serveSession } from "./session.ts";
@@ -40,6 +41,7 @@ export function serveConnection({ connection, route, key, channels, served, reke
   keepKeysFresh(connection, fault, rekey);
   for (const [signal, words] of [
     [route.ended, sandboxEnded],
+    [machineEnd(route.agent), sandboxEnded],
     [key?.removed, "Caisson: the key of this login was removed from its organisation."],
   ] as const) {
     const end = () => disconnect(connection, disconnectReasons.byApplication, words);

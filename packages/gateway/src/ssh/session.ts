@@ -8,6 +8,7 @@ import { whenOver } from "./channel-end.ts";
 import { platformFailure, reportExit } from "./exit.ts";
 import { enforceWindow, type Flow } from "./flow.ts";
 import { sshLimits } from "./limits.ts";
+import { endsWithin } from "./machine-end.ts";
 
 /** The programs of subsystems. Clients that copy files use the guest's own programs, so nothing here knows SFTP. */
 const subsystems: Readonly<Record<string, string>> = { sftp: "/usr/lib/openssh/sftp-server" };
@@ -104,7 +105,9 @@ export function serveSession({ session, route, agentSocket, flow, violated, log 
     });
     running
       .then(({ done }) => done)
-      .catch((error: unknown) => {
+      .catch(async (error: unknown) => {
+        // When the machine has ended by itself, its streams break first. Then the client reads that, not what failed.
+        if (errnoOf(error) === undefined && (await endsWithin(agent, sshLimits.ending))) return;
         if (!route.ended.aborted) log.info({ err: error }, "an SSH session failed");
         if (channel.writable) channel.stderr.write(`caisson: ${textOf(error)}\r\n`);
         channel.exit(platformFailure);
