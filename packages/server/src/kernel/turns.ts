@@ -6,8 +6,8 @@
  */
 import { serviceKey } from "./services.ts";
 
-/** Milliseconds that an organisation may use in one turn, at least: while others are at work, and while none is. */
-const slice = { shared: 2, alone: 16 } as const;
+/** Milliseconds that an organisation may use in one turn, at least, while others are at work. While none is, nobody counts. */
+const slice = 2;
 /** An organisation is at work for so long after its last piece of it, milliseconds. */
 const recent = 1000;
 /** What one turn takes beyond this is paid back, milliseconds. */
@@ -54,18 +54,21 @@ export class Turns {
 
   enter(share: Share): void {
     if (this.#current === share) return;
-    this.#charge(performance.now());
+    const now = performance.now();
+    // Without a turn that ends, the time since the last piece of work was mostly idle.
+    if (this.#scheduled) this.#charge(now);
+    this.#since = now;
     this.#current = share;
     share.worked = true;
     this.#active.add(share);
-    this.#schedule();
+    if (this.#active.size > 1) this.#schedule();
   }
 
   hasTime(share: Share): boolean {
+    if (this.#active.size < 2) return true;
     const now = performance.now();
-    const shared = this.#active.size > 1;
     const spent = share.spent + (this.#current === share ? now - this.#since : 0);
-    return spent < (shared ? slice.shared : slice.alone) && !(shared && share.mustWait(now) > 0);
+    return spent < slice && share.mustWait(now) === 0;
   }
 
   #charge(now: number): void {
@@ -82,13 +85,14 @@ export class Turns {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
+    this.#since = performance.now();
     setImmediate(() => this.#endTurn());
   }
 
   #endTurn(): void {
-    this.#scheduled = false;
     const now = performance.now();
     this.#charge(now);
+    this.#scheduled = false;
     this.#current = undefined;
     const shared = this.#active.size > 1;
     for (const share of this.#active) {

@@ -22,6 +22,9 @@ const weights = { value: 1, text: 2, container: 4, key: 16 } as const;
 const maxWeight = 2 ** 18;
 const maxReplWeight = 2 ** 22;
 
+/** How long a frame is parsed at a time, milliseconds, also when no other organisation is at work. */
+const longestStep = 16;
+
 /** Stands for the long text while the rest is parsed and checked. Nobody outside can know it. */
 const placeholder = `long-text-${randomUUID()}`;
 
@@ -58,12 +61,14 @@ export function parseFrame(frame: Buffer): ParsedFrame {
  */
 export async function parseInTurns(frame: Buffer, turn: Turn): Promise<ParsedFrame> {
   const steps = parse(frame);
-  for (;;) {
+  for (let since = performance.now(); ;) {
     const { done, value } = steps.next();
     if (done === true) return value;
-    if (turn.hasTime()) continue;
+    if (turn.hasTime() && performance.now() - since < longestStep) continue;
+    await new Promise<void>((resolve) => turn.next(resolve));
     await turn.time();
     turn.enter();
+    since = performance.now();
   }
 }
 
