@@ -17,6 +17,10 @@ console.log("starts");
 Deno.serve(async (request) => {
   const { pathname } = new URL(request.url);
   if (pathname === "/environment") return Response.json(Deno.env.toObject());
+  if (pathname === "/crash") {
+    Deno.stdout.writeSync(new TextEncoder().encode("the last words"));
+    Deno.exit(3);
+  }
   console.error("asked for " + pathname);
   return new Response("first");
 });`;
@@ -58,16 +62,25 @@ test(
   },
 );
 
-test("what an app prints is in its logs, by level", { timeout: 60_000 }, async () => {
+interface Line {
+  readonly level: string;
+  readonly message: string;
+  readonly trace_id?: string;
+}
+
+test("what an app prints is in its logs, by level and request, to the last words", { timeout: 120_000 }, async () => {
+  const trace = "0af7651916cd43dd8448eb211c80319c";
+  await visit(domain, "/traced", { traceparent: `00-${trace}-b7ad6b7169203331-01` });
+  assert.equal((await visit(domain, "/crash")).status, 502);
   const start = new Date(Date.now() - 600_000).toISOString();
-  const messages = await until(20_000, "the logs", async () => {
-    const logs = await Array.fromAsync(
-      (await client.apps.logs(slug, { start })) as AsyncIterable<{ level: string; message: string }>,
-    );
-    const lines = logs.map(({ level, message }) => `${level}: ${message}`);
-    return lines.includes("error: asked for /") ? lines : undefined;
+  const messages = await until(60_000, "the logs", async () => {
+    const logs = await Array.fromAsync((await client.apps.logs(slug, { start })) as AsyncIterable<Line>);
+    const lines = logs.map(({ level, message, trace_id = "-" }) => `${level}: ${message} ${trace_id}`);
+    return lines.includes("error: The program ended: exit code 3. -") ? lines : undefined;
   });
-  assert.ok(messages.includes("info: starts"));
+  for (const line of ["info: starts -", `error: asked for /traced ${trace}`, "info: the last words -"])
+    assert.ok(messages.includes(line), `${line}\n${messages.join("\n")}`);
+  assert.match(messages.join("\n"), /^error: asked for \/ [0-9a-f]{32}$/m);
 });
 
 test("deleting an app stops its traffic, and nothing is left", { timeout: 60_000 }, async () => {
