@@ -62,7 +62,7 @@ test("five machines, ended in three ways, leave nothing behind", { timeout: 240_
     assert.equal(monitorsOf(home), 0);
     const { ended, started } = await node.status();
     assert.deepEqual(ended, { stopped: 4, crashed: 1, evicted: 0 });
-    assert.deepEqual(started, { pool: 0, prepared: 0, restore: 5 });
+    assert.deepEqual(started, { pool: 0, prepared: 0, restore: 5, checkpoint: 0 });
   } finally {
     await node.close("end");
     await rm(home, { recursive: true, force: true });

@@ -1,10 +1,10 @@
 /** A node of its own for one test file: own home, the machine's real image and template cache, no egress proxy. */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { DirectoryBlobs, LocalFiles, LocalLayers } from "@caisson/layers";
-import { createNode, createQemuDriver, type ImageManifest } from "@caisson/node";
+import { createNode, createQemuDriver } from "@caisson/node";
 import {
   type Agent,
   CaissonError,
@@ -14,6 +14,7 @@ import {
   type SandboxNode,
 } from "@caisson/protocol";
 import { pino } from "pino";
+import { ownImage } from "../../packages/platform/src/image.ts";
 
 export const cache =
   process.env["CAISSON_CACHE"] || join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "caisson");
@@ -37,7 +38,8 @@ export interface EngineOptions {
 }
 
 export async function engine(home: string, options: EngineOptions = {}): Promise<SandboxNode> {
-  const image = JSON.parse(await readFile(join(cache, "images/current.json"), "utf8")) as ImageManifest;
+  // Of this checkout: others share the cache.
+  const image = await ownImage();
   const config = configSchema.parse({
     pool: { size: options.pool ?? 0, minFreeMemory: 256 },
     ...options.config,

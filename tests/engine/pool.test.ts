@@ -23,7 +23,7 @@ test("a pooled clone takes its owner's name, time, environment and memory", { ti
     const machine = await create(node, { hostname: "owner", env: { GREETING: "hello" }, memory: 1536 });
     const status = await node.status();
     assert.equal(status.pooled, 0);
-    assert.deepEqual(status.started, { pool: 1, prepared: 0, restore: 0 });
+    assert.deepEqual(status.started, { pool: 1, prepared: 0, restore: 0, checkpoint: 0 });
     assert.equal(await sh(machine, "hostname; echo $GREETING"), "owner\nhello");
     assert.ok(Math.abs(Number(await sh(machine, "date +%s")) - Date.now() / 1000) < 2);
     await sleep(500);

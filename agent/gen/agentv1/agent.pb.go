@@ -137,7 +137,7 @@ func (x WaitResponse_Oom) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WaitResponse_Oom.Descriptor instead.
 func (WaitResponse_Oom) EnumDescriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{18, 0}
+	return file_agent_proto_rawDescGZIP(), []int{19, 0}
 }
 
 type HandleSeekRequest_Whence int32
@@ -186,7 +186,7 @@ func (x HandleSeekRequest_Whence) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HandleSeekRequest_Whence.Descriptor instead.
 func (HandleSeekRequest_Whence) EnumDescriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{65, 0}
+	return file_agent_proto_rawDescGZIP(), []int{66, 0}
 }
 
 // Attached to Connect errors. `errno` is the Linux name, such as ENOENT.
@@ -606,6 +606,75 @@ func (x *ConfigureRequest) GetRoot() *RootDisk {
 	return nil
 }
 
+type RenewRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in PersonalizeRequest.
+	Entropy        []byte `protobuf:"bytes,1,opt,name=entropy,proto3" json:"entropy,omitempty"`
+	ClockUnixNanos int64  `protobuf:"varint,2,opt,name=clock_unix_nanos,json=clockUnixNanos,proto3" json:"clock_unix_nanos,omitempty"`
+	MachineId      string `protobuf:"bytes,3,opt,name=machine_id,json=machineId,proto3" json:"machine_id,omitempty"`
+	Hostname       string `protobuf:"bytes,4,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RenewRequest) Reset() {
+	*x = RenewRequest{}
+	mi := &file_agent_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewRequest) ProtoMessage() {}
+
+func (x *RenewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
+func (*RenewRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RenewRequest) GetEntropy() []byte {
+	if x != nil {
+		return x.Entropy
+	}
+	return nil
+}
+
+func (x *RenewRequest) GetClockUnixNanos() int64 {
+	if x != nil {
+		return x.ClockUnixNanos
+	}
+	return 0
+}
+
+func (x *RenewRequest) GetMachineId() string {
+	if x != nil {
+		return x.MachineId
+	}
+	return ""
+}
+
+func (x *RenewRequest) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
 type SetClockRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	ClockUnixNanos int64                  `protobuf:"varint,1,opt,name=clock_unix_nanos,json=clockUnixNanos,proto3" json:"clock_unix_nanos,omitempty"`
@@ -615,7 +684,7 @@ type SetClockRequest struct {
 
 func (x *SetClockRequest) Reset() {
 	*x = SetClockRequest{}
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +696,7 @@ func (x *SetClockRequest) String() string {
 func (*SetClockRequest) ProtoMessage() {}
 
 func (x *SetClockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,7 +709,7 @@ func (x *SetClockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetClockRequest.ProtoReflect.Descriptor instead.
 func (*SetClockRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{7}
+	return file_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SetClockRequest) GetClockUnixNanos() int64 {
@@ -660,7 +729,7 @@ type WarmUpRequest struct {
 
 func (x *WarmUpRequest) Reset() {
 	*x = WarmUpRequest{}
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -672,7 +741,7 @@ func (x *WarmUpRequest) String() string {
 func (*WarmUpRequest) ProtoMessage() {}
 
 func (x *WarmUpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -685,7 +754,7 @@ func (x *WarmUpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarmUpRequest.ProtoReflect.Descriptor instead.
 func (*WarmUpRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{8}
+	return file_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *WarmUpRequest) GetCommands() []*WarmUpRequest_Command {
@@ -710,7 +779,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -722,7 +791,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -735,7 +804,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{9}
+	return file_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StatsResponse) GetMemoryTotalBytes() uint64 {
@@ -800,7 +869,7 @@ type MountVolumeRequest struct {
 
 func (x *MountVolumeRequest) Reset() {
 	*x = MountVolumeRequest{}
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +881,7 @@ func (x *MountVolumeRequest) String() string {
 func (*MountVolumeRequest) ProtoMessage() {}
 
 func (x *MountVolumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +894,7 @@ func (x *MountVolumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountVolumeRequest.ProtoReflect.Descriptor instead.
 func (*MountVolumeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{10}
+	return file_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *MountVolumeRequest) GetSerial() string {
@@ -865,7 +934,7 @@ type UnmountVolumeRequest struct {
 
 func (x *UnmountVolumeRequest) Reset() {
 	*x = UnmountVolumeRequest{}
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +946,7 @@ func (x *UnmountVolumeRequest) String() string {
 func (*UnmountVolumeRequest) ProtoMessage() {}
 
 func (x *UnmountVolumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +959,7 @@ func (x *UnmountVolumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnmountVolumeRequest.ProtoReflect.Descriptor instead.
 func (*UnmountVolumeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{11}
+	return file_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UnmountVolumeRequest) GetSerial() string {
@@ -910,7 +979,7 @@ type FreezeRequest struct {
 
 func (x *FreezeRequest) Reset() {
 	*x = FreezeRequest{}
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -922,7 +991,7 @@ func (x *FreezeRequest) String() string {
 func (*FreezeRequest) ProtoMessage() {}
 
 func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -935,7 +1004,7 @@ func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
 func (*FreezeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{12}
+	return file_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FreezeRequest) GetSerials() []string {
@@ -961,7 +1030,7 @@ type ThawRequest struct {
 
 func (x *ThawRequest) Reset() {
 	*x = ThawRequest{}
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -973,7 +1042,7 @@ func (x *ThawRequest) String() string {
 func (*ThawRequest) ProtoMessage() {}
 
 func (x *ThawRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -986,7 +1055,7 @@ func (x *ThawRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThawRequest.ProtoReflect.Descriptor instead.
 func (*ThawRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{13}
+	return file_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ThawRequest) GetSerials() []string {
@@ -1018,7 +1087,7 @@ type SpawnRequest struct {
 
 func (x *SpawnRequest) Reset() {
 	*x = SpawnRequest{}
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1099,7 @@ func (x *SpawnRequest) String() string {
 func (*SpawnRequest) ProtoMessage() {}
 
 func (x *SpawnRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1112,7 @@ func (x *SpawnRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpawnRequest.ProtoReflect.Descriptor instead.
 func (*SpawnRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{14}
+	return file_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SpawnRequest) GetCommand() string {
@@ -1129,7 +1198,7 @@ type Terminal struct {
 
 func (x *Terminal) Reset() {
 	*x = Terminal{}
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1141,7 +1210,7 @@ func (x *Terminal) String() string {
 func (*Terminal) ProtoMessage() {}
 
 func (x *Terminal) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1154,7 +1223,7 @@ func (x *Terminal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Terminal.ProtoReflect.Descriptor instead.
 func (*Terminal) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{15}
+	return file_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Terminal) GetRows() uint32 {
@@ -1191,7 +1260,7 @@ type SpawnResponse struct {
 
 func (x *SpawnResponse) Reset() {
 	*x = SpawnResponse{}
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1272,7 @@ func (x *SpawnResponse) String() string {
 func (*SpawnResponse) ProtoMessage() {}
 
 func (x *SpawnResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1285,7 @@ func (x *SpawnResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpawnResponse.ProtoReflect.Descriptor instead.
 func (*SpawnResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{16}
+	return file_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SpawnResponse) GetPid() uint32 {
@@ -1256,7 +1325,7 @@ type WaitRequest struct {
 
 func (x *WaitRequest) Reset() {
 	*x = WaitRequest{}
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1268,7 +1337,7 @@ func (x *WaitRequest) String() string {
 func (*WaitRequest) ProtoMessage() {}
 
 func (x *WaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1281,7 +1350,7 @@ func (x *WaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitRequest.ProtoReflect.Descriptor instead.
 func (*WaitRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{17}
+	return file_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WaitRequest) GetPid() uint32 {
@@ -1305,7 +1374,7 @@ type WaitResponse struct {
 
 func (x *WaitResponse) Reset() {
 	*x = WaitResponse{}
-	mi := &file_agent_proto_msgTypes[18]
+	mi := &file_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1317,7 +1386,7 @@ func (x *WaitResponse) String() string {
 func (*WaitResponse) ProtoMessage() {}
 
 func (x *WaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[18]
+	mi := &file_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1330,7 +1399,7 @@ func (x *WaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitResponse.ProtoReflect.Descriptor instead.
 func (*WaitResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{18}
+	return file_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WaitResponse) GetCode() int32 {
@@ -1372,7 +1441,7 @@ type KillRequest struct {
 
 func (x *KillRequest) Reset() {
 	*x = KillRequest{}
-	mi := &file_agent_proto_msgTypes[19]
+	mi := &file_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1453,7 @@ func (x *KillRequest) String() string {
 func (*KillRequest) ProtoMessage() {}
 
 func (x *KillRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[19]
+	mi := &file_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1466,7 @@ func (x *KillRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillRequest.ProtoReflect.Descriptor instead.
 func (*KillRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{19}
+	return file_agent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *KillRequest) GetPid() uint32 {
@@ -1425,7 +1494,7 @@ type ResizeTerminalRequest struct {
 
 func (x *ResizeTerminalRequest) Reset() {
 	*x = ResizeTerminalRequest{}
-	mi := &file_agent_proto_msgTypes[20]
+	mi := &file_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1437,7 +1506,7 @@ func (x *ResizeTerminalRequest) String() string {
 func (*ResizeTerminalRequest) ProtoMessage() {}
 
 func (x *ResizeTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[20]
+	mi := &file_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1450,7 +1519,7 @@ func (x *ResizeTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResizeTerminalRequest.ProtoReflect.Descriptor instead.
 func (*ResizeTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{20}
+	return file_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ResizeTerminalRequest) GetPid() uint32 {
@@ -1483,7 +1552,7 @@ type WaitListeningRequest struct {
 
 func (x *WaitListeningRequest) Reset() {
 	*x = WaitListeningRequest{}
-	mi := &file_agent_proto_msgTypes[21]
+	mi := &file_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +1564,7 @@ func (x *WaitListeningRequest) String() string {
 func (*WaitListeningRequest) ProtoMessage() {}
 
 func (x *WaitListeningRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[21]
+	mi := &file_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +1577,7 @@ func (x *WaitListeningRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitListeningRequest.ProtoReflect.Descriptor instead.
 func (*WaitListeningRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{21}
+	return file_agent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WaitListeningRequest) GetPid() uint32 {
@@ -1527,7 +1596,7 @@ type WaitListeningResponse struct {
 
 func (x *WaitListeningResponse) Reset() {
 	*x = WaitListeningResponse{}
-	mi := &file_agent_proto_msgTypes[22]
+	mi := &file_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1539,7 +1608,7 @@ func (x *WaitListeningResponse) String() string {
 func (*WaitListeningResponse) ProtoMessage() {}
 
 func (x *WaitListeningResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[22]
+	mi := &file_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1552,7 +1621,7 @@ func (x *WaitListeningResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitListeningResponse.ProtoReflect.Descriptor instead.
 func (*WaitListeningResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{22}
+	return file_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WaitListeningResponse) GetPort() uint32 {
@@ -1571,7 +1640,7 @@ type ConnectUnixRequest struct {
 
 func (x *ConnectUnixRequest) Reset() {
 	*x = ConnectUnixRequest{}
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1583,7 +1652,7 @@ func (x *ConnectUnixRequest) String() string {
 func (*ConnectUnixRequest) ProtoMessage() {}
 
 func (x *ConnectUnixRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[23]
+	mi := &file_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1596,7 +1665,7 @@ func (x *ConnectUnixRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectUnixRequest.ProtoReflect.Descriptor instead.
 func (*ConnectUnixRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{23}
+	return file_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ConnectUnixRequest) GetPath() string {
@@ -1619,7 +1688,7 @@ type SocketStreams struct {
 
 func (x *SocketStreams) Reset() {
 	*x = SocketStreams{}
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1631,7 +1700,7 @@ func (x *SocketStreams) String() string {
 func (*SocketStreams) ProtoMessage() {}
 
 func (x *SocketStreams) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[24]
+	mi := &file_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1644,7 +1713,7 @@ func (x *SocketStreams) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketStreams.ProtoReflect.Descriptor instead.
 func (*SocketStreams) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{24}
+	return file_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SocketStreams) GetTo() uint64 {
@@ -1675,7 +1744,7 @@ type ListenRequest struct {
 
 func (x *ListenRequest) Reset() {
 	*x = ListenRequest{}
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1687,7 +1756,7 @@ func (x *ListenRequest) String() string {
 func (*ListenRequest) ProtoMessage() {}
 
 func (x *ListenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[25]
+	mi := &file_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1700,7 +1769,7 @@ func (x *ListenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenRequest.ProtoReflect.Descriptor instead.
 func (*ListenRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{25}
+	return file_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListenRequest) GetPath() string {
@@ -1738,7 +1807,7 @@ type ListenResponse struct {
 
 func (x *ListenResponse) Reset() {
 	*x = ListenResponse{}
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1750,7 +1819,7 @@ func (x *ListenResponse) String() string {
 func (*ListenResponse) ProtoMessage() {}
 
 func (x *ListenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[26]
+	mi := &file_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1763,7 +1832,7 @@ func (x *ListenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenResponse.ProtoReflect.Descriptor instead.
 func (*ListenResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{26}
+	return file_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListenResponse) GetPort() uint32 {
@@ -1803,7 +1872,7 @@ type EnvGetRequest struct {
 
 func (x *EnvGetRequest) Reset() {
 	*x = EnvGetRequest{}
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1815,7 +1884,7 @@ func (x *EnvGetRequest) String() string {
 func (*EnvGetRequest) ProtoMessage() {}
 
 func (x *EnvGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[27]
+	mi := &file_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1828,7 +1897,7 @@ func (x *EnvGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvGetRequest.ProtoReflect.Descriptor instead.
 func (*EnvGetRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{27}
+	return file_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *EnvGetRequest) GetKey() string {
@@ -1847,7 +1916,7 @@ type EnvGetResponse struct {
 
 func (x *EnvGetResponse) Reset() {
 	*x = EnvGetResponse{}
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1859,7 +1928,7 @@ func (x *EnvGetResponse) String() string {
 func (*EnvGetResponse) ProtoMessage() {}
 
 func (x *EnvGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[28]
+	mi := &file_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1872,7 +1941,7 @@ func (x *EnvGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvGetResponse.ProtoReflect.Descriptor instead.
 func (*EnvGetResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{28}
+	return file_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *EnvGetResponse) GetValue() string {
@@ -1892,7 +1961,7 @@ type EnvSetRequest struct {
 
 func (x *EnvSetRequest) Reset() {
 	*x = EnvSetRequest{}
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +1973,7 @@ func (x *EnvSetRequest) String() string {
 func (*EnvSetRequest) ProtoMessage() {}
 
 func (x *EnvSetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[29]
+	mi := &file_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +1986,7 @@ func (x *EnvSetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvSetRequest.ProtoReflect.Descriptor instead.
 func (*EnvSetRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{29}
+	return file_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *EnvSetRequest) GetKey() string {
@@ -1943,7 +2012,7 @@ type EnvDeleteRequest struct {
 
 func (x *EnvDeleteRequest) Reset() {
 	*x = EnvDeleteRequest{}
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2024,7 @@ func (x *EnvDeleteRequest) String() string {
 func (*EnvDeleteRequest) ProtoMessage() {}
 
 func (x *EnvDeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[30]
+	mi := &file_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2037,7 @@ func (x *EnvDeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvDeleteRequest.ProtoReflect.Descriptor instead.
 func (*EnvDeleteRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{30}
+	return file_agent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *EnvDeleteRequest) GetKey() string {
@@ -1987,7 +2056,7 @@ type EnvListResponse struct {
 
 func (x *EnvListResponse) Reset() {
 	*x = EnvListResponse{}
-	mi := &file_agent_proto_msgTypes[31]
+	mi := &file_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2068,7 @@ func (x *EnvListResponse) String() string {
 func (*EnvListResponse) ProtoMessage() {}
 
 func (x *EnvListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[31]
+	mi := &file_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2081,7 @@ func (x *EnvListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvListResponse.ProtoReflect.Descriptor instead.
 func (*EnvListResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{31}
+	return file_agent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *EnvListResponse) GetValues() map[string]string {
@@ -2031,7 +2100,7 @@ type PathRequest struct {
 
 func (x *PathRequest) Reset() {
 	*x = PathRequest{}
-	mi := &file_agent_proto_msgTypes[32]
+	mi := &file_agent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2112,7 @@ func (x *PathRequest) String() string {
 func (*PathRequest) ProtoMessage() {}
 
 func (x *PathRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[32]
+	mi := &file_agent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2125,7 @@ func (x *PathRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathRequest.ProtoReflect.Descriptor instead.
 func (*PathRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{32}
+	return file_agent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PathRequest) GetPath() string {
@@ -2075,7 +2144,7 @@ type PathResponse struct {
 
 func (x *PathResponse) Reset() {
 	*x = PathResponse{}
-	mi := &file_agent_proto_msgTypes[33]
+	mi := &file_agent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2087,7 +2156,7 @@ func (x *PathResponse) String() string {
 func (*PathResponse) ProtoMessage() {}
 
 func (x *PathResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[33]
+	mi := &file_agent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2100,7 +2169,7 @@ func (x *PathResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathResponse.ProtoReflect.Descriptor instead.
 func (*PathResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{33}
+	return file_agent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PathResponse) GetPath() string {
@@ -2120,7 +2189,7 @@ type TwoPathsRequest struct {
 
 func (x *TwoPathsRequest) Reset() {
 	*x = TwoPathsRequest{}
-	mi := &file_agent_proto_msgTypes[34]
+	mi := &file_agent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2132,7 +2201,7 @@ func (x *TwoPathsRequest) String() string {
 func (*TwoPathsRequest) ProtoMessage() {}
 
 func (x *TwoPathsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[34]
+	mi := &file_agent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2145,7 +2214,7 @@ func (x *TwoPathsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TwoPathsRequest.ProtoReflect.Descriptor instead.
 func (*TwoPathsRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{34}
+	return file_agent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TwoPathsRequest) GetFrom() string {
@@ -2171,7 +2240,7 @@ type StreamResponse struct {
 
 func (x *StreamResponse) Reset() {
 	*x = StreamResponse{}
-	mi := &file_agent_proto_msgTypes[35]
+	mi := &file_agent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2183,7 +2252,7 @@ func (x *StreamResponse) String() string {
 func (*StreamResponse) ProtoMessage() {}
 
 func (x *StreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[35]
+	mi := &file_agent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2196,7 +2265,7 @@ func (x *StreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamResponse.ProtoReflect.Descriptor instead.
 func (*StreamResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{35}
+	return file_agent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StreamResponse) GetStream() uint64 {
@@ -2217,7 +2286,7 @@ type ReadFileRequest struct {
 
 func (x *ReadFileRequest) Reset() {
 	*x = ReadFileRequest{}
-	mi := &file_agent_proto_msgTypes[36]
+	mi := &file_agent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2229,7 +2298,7 @@ func (x *ReadFileRequest) String() string {
 func (*ReadFileRequest) ProtoMessage() {}
 
 func (x *ReadFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[36]
+	mi := &file_agent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2242,7 +2311,7 @@ func (x *ReadFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFileRequest.ProtoReflect.Descriptor instead.
 func (*ReadFileRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{36}
+	return file_agent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReadFileRequest) GetPath() string {
@@ -2272,7 +2341,7 @@ type ReadFileResponse struct {
 
 func (x *ReadFileResponse) Reset() {
 	*x = ReadFileResponse{}
-	mi := &file_agent_proto_msgTypes[37]
+	mi := &file_agent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +2353,7 @@ func (x *ReadFileResponse) String() string {
 func (*ReadFileResponse) ProtoMessage() {}
 
 func (x *ReadFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[37]
+	mi := &file_agent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +2366,7 @@ func (x *ReadFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFileResponse.ProtoReflect.Descriptor instead.
 func (*ReadFileResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{37}
+	return file_agent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ReadFileResponse) GetContent() isReadFileResponse_Content {
@@ -2357,7 +2426,7 @@ type WriteFileRequest struct {
 
 func (x *WriteFileRequest) Reset() {
 	*x = WriteFileRequest{}
-	mi := &file_agent_proto_msgTypes[38]
+	mi := &file_agent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2369,7 +2438,7 @@ func (x *WriteFileRequest) String() string {
 func (*WriteFileRequest) ProtoMessage() {}
 
 func (x *WriteFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[38]
+	mi := &file_agent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2382,7 +2451,7 @@ func (x *WriteFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteFileRequest.ProtoReflect.Descriptor instead.
 func (*WriteFileRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{38}
+	return file_agent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *WriteFileRequest) GetPath() string {
@@ -2436,7 +2505,7 @@ type WriteFileFinishRequest struct {
 
 func (x *WriteFileFinishRequest) Reset() {
 	*x = WriteFileFinishRequest{}
-	mi := &file_agent_proto_msgTypes[39]
+	mi := &file_agent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2517,7 @@ func (x *WriteFileFinishRequest) String() string {
 func (*WriteFileFinishRequest) ProtoMessage() {}
 
 func (x *WriteFileFinishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[39]
+	mi := &file_agent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2530,7 @@ func (x *WriteFileFinishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteFileFinishRequest.ProtoReflect.Descriptor instead.
 func (*WriteFileFinishRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{39}
+	return file_agent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WriteFileFinishRequest) GetStream() uint64 {
@@ -2483,7 +2552,7 @@ type DirEntry struct {
 
 func (x *DirEntry) Reset() {
 	*x = DirEntry{}
-	mi := &file_agent_proto_msgTypes[40]
+	mi := &file_agent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +2564,7 @@ func (x *DirEntry) String() string {
 func (*DirEntry) ProtoMessage() {}
 
 func (x *DirEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[40]
+	mi := &file_agent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2508,7 +2577,7 @@ func (x *DirEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirEntry.ProtoReflect.Descriptor instead.
 func (*DirEntry) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{40}
+	return file_agent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DirEntry) GetName() string {
@@ -2548,7 +2617,7 @@ type ReadDirResponse struct {
 
 func (x *ReadDirResponse) Reset() {
 	*x = ReadDirResponse{}
-	mi := &file_agent_proto_msgTypes[41]
+	mi := &file_agent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2560,7 +2629,7 @@ func (x *ReadDirResponse) String() string {
 func (*ReadDirResponse) ProtoMessage() {}
 
 func (x *ReadDirResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[41]
+	mi := &file_agent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2573,7 +2642,7 @@ func (x *ReadDirResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadDirResponse.ProtoReflect.Descriptor instead.
 func (*ReadDirResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{41}
+	return file_agent_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ReadDirResponse) GetEntries() []*DirEntry {
@@ -2593,7 +2662,7 @@ type RemoveRequest struct {
 
 func (x *RemoveRequest) Reset() {
 	*x = RemoveRequest{}
-	mi := &file_agent_proto_msgTypes[42]
+	mi := &file_agent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2605,7 +2674,7 @@ func (x *RemoveRequest) String() string {
 func (*RemoveRequest) ProtoMessage() {}
 
 func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[42]
+	mi := &file_agent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2618,7 +2687,7 @@ func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{42}
+	return file_agent_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RemoveRequest) GetPath() string {
@@ -2646,7 +2715,7 @@ type MkdirRequest struct {
 
 func (x *MkdirRequest) Reset() {
 	*x = MkdirRequest{}
-	mi := &file_agent_proto_msgTypes[43]
+	mi := &file_agent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2658,7 +2727,7 @@ func (x *MkdirRequest) String() string {
 func (*MkdirRequest) ProtoMessage() {}
 
 func (x *MkdirRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[43]
+	mi := &file_agent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2671,7 +2740,7 @@ func (x *MkdirRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MkdirRequest.ProtoReflect.Descriptor instead.
 func (*MkdirRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{43}
+	return file_agent_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *MkdirRequest) GetPath() string {
@@ -2705,7 +2774,7 @@ type StatRequest struct {
 
 func (x *StatRequest) Reset() {
 	*x = StatRequest{}
-	mi := &file_agent_proto_msgTypes[44]
+	mi := &file_agent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2717,7 +2786,7 @@ func (x *StatRequest) String() string {
 func (*StatRequest) ProtoMessage() {}
 
 func (x *StatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[44]
+	mi := &file_agent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2730,7 +2799,7 @@ func (x *StatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatRequest.ProtoReflect.Descriptor instead.
 func (*StatRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{44}
+	return file_agent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StatRequest) GetPath() string {
@@ -2769,7 +2838,7 @@ type FileInfo struct {
 
 func (x *FileInfo) Reset() {
 	*x = FileInfo{}
-	mi := &file_agent_proto_msgTypes[45]
+	mi := &file_agent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2781,7 +2850,7 @@ func (x *FileInfo) String() string {
 func (*FileInfo) ProtoMessage() {}
 
 func (x *FileInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[45]
+	mi := &file_agent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2794,7 +2863,7 @@ func (x *FileInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileInfo.ProtoReflect.Descriptor instead.
 func (*FileInfo) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{45}
+	return file_agent_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *FileInfo) GetMode() uint32 {
@@ -2905,7 +2974,7 @@ type ChmodRequest struct {
 
 func (x *ChmodRequest) Reset() {
 	*x = ChmodRequest{}
-	mi := &file_agent_proto_msgTypes[46]
+	mi := &file_agent_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2917,7 +2986,7 @@ func (x *ChmodRequest) String() string {
 func (*ChmodRequest) ProtoMessage() {}
 
 func (x *ChmodRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[46]
+	mi := &file_agent_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2930,7 +2999,7 @@ func (x *ChmodRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChmodRequest.ProtoReflect.Descriptor instead.
 func (*ChmodRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{46}
+	return file_agent_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ChmodRequest) GetPath() string {
@@ -2958,7 +3027,7 @@ type ChownRequest struct {
 
 func (x *ChownRequest) Reset() {
 	*x = ChownRequest{}
-	mi := &file_agent_proto_msgTypes[47]
+	mi := &file_agent_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2970,7 +3039,7 @@ func (x *ChownRequest) String() string {
 func (*ChownRequest) ProtoMessage() {}
 
 func (x *ChownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[47]
+	mi := &file_agent_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2983,7 +3052,7 @@ func (x *ChownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChownRequest.ProtoReflect.Descriptor instead.
 func (*ChownRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{47}
+	return file_agent_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ChownRequest) GetPath() string {
@@ -3018,7 +3087,7 @@ type MakeTempRequest struct {
 
 func (x *MakeTempRequest) Reset() {
 	*x = MakeTempRequest{}
-	mi := &file_agent_proto_msgTypes[48]
+	mi := &file_agent_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3099,7 @@ func (x *MakeTempRequest) String() string {
 func (*MakeTempRequest) ProtoMessage() {}
 
 func (x *MakeTempRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[48]
+	mi := &file_agent_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3112,7 @@ func (x *MakeTempRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MakeTempRequest.ProtoReflect.Descriptor instead.
 func (*MakeTempRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{48}
+	return file_agent_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *MakeTempRequest) GetDir() string {
@@ -3077,7 +3146,7 @@ type TruncateRequest struct {
 
 func (x *TruncateRequest) Reset() {
 	*x = TruncateRequest{}
-	mi := &file_agent_proto_msgTypes[49]
+	mi := &file_agent_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3089,7 +3158,7 @@ func (x *TruncateRequest) String() string {
 func (*TruncateRequest) ProtoMessage() {}
 
 func (x *TruncateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[49]
+	mi := &file_agent_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3102,7 +3171,7 @@ func (x *TruncateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TruncateRequest.ProtoReflect.Descriptor instead.
 func (*TruncateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{49}
+	return file_agent_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *TruncateRequest) GetPath() string {
@@ -3128,7 +3197,7 @@ type UmaskRequest struct {
 
 func (x *UmaskRequest) Reset() {
 	*x = UmaskRequest{}
-	mi := &file_agent_proto_msgTypes[50]
+	mi := &file_agent_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3140,7 +3209,7 @@ func (x *UmaskRequest) String() string {
 func (*UmaskRequest) ProtoMessage() {}
 
 func (x *UmaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[50]
+	mi := &file_agent_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3153,7 +3222,7 @@ func (x *UmaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UmaskRequest.ProtoReflect.Descriptor instead.
 func (*UmaskRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{50}
+	return file_agent_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *UmaskRequest) GetMask() uint32 {
@@ -3172,7 +3241,7 @@ type UmaskResponse struct {
 
 func (x *UmaskResponse) Reset() {
 	*x = UmaskResponse{}
-	mi := &file_agent_proto_msgTypes[51]
+	mi := &file_agent_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3184,7 +3253,7 @@ func (x *UmaskResponse) String() string {
 func (*UmaskResponse) ProtoMessage() {}
 
 func (x *UmaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[51]
+	mi := &file_agent_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3197,7 +3266,7 @@ func (x *UmaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UmaskResponse.ProtoReflect.Descriptor instead.
 func (*UmaskResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{51}
+	return file_agent_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *UmaskResponse) GetPrevious() uint32 {
@@ -3218,7 +3287,7 @@ type UtimeRequest struct {
 
 func (x *UtimeRequest) Reset() {
 	*x = UtimeRequest{}
-	mi := &file_agent_proto_msgTypes[52]
+	mi := &file_agent_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3230,7 +3299,7 @@ func (x *UtimeRequest) String() string {
 func (*UtimeRequest) ProtoMessage() {}
 
 func (x *UtimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[52]
+	mi := &file_agent_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3243,7 +3312,7 @@ func (x *UtimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UtimeRequest.ProtoReflect.Descriptor instead.
 func (*UtimeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{52}
+	return file_agent_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *UtimeRequest) GetPath() string {
@@ -3278,7 +3347,7 @@ type RegularExpression struct {
 
 func (x *RegularExpression) Reset() {
 	*x = RegularExpression{}
-	mi := &file_agent_proto_msgTypes[53]
+	mi := &file_agent_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3290,7 +3359,7 @@ func (x *RegularExpression) String() string {
 func (*RegularExpression) ProtoMessage() {}
 
 func (x *RegularExpression) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[53]
+	mi := &file_agent_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3303,7 +3372,7 @@ func (x *RegularExpression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegularExpression.ProtoReflect.Descriptor instead.
 func (*RegularExpression) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{53}
+	return file_agent_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RegularExpression) GetSource() string {
@@ -3339,7 +3408,7 @@ type WalkRequest struct {
 
 func (x *WalkRequest) Reset() {
 	*x = WalkRequest{}
-	mi := &file_agent_proto_msgTypes[54]
+	mi := &file_agent_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3351,7 +3420,7 @@ func (x *WalkRequest) String() string {
 func (*WalkRequest) ProtoMessage() {}
 
 func (x *WalkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[54]
+	mi := &file_agent_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3364,7 +3433,7 @@ func (x *WalkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkRequest.ProtoReflect.Descriptor instead.
 func (*WalkRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{54}
+	return file_agent_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *WalkRequest) GetPath() string {
@@ -3454,7 +3523,7 @@ type ExpandGlobRequest struct {
 
 func (x *ExpandGlobRequest) Reset() {
 	*x = ExpandGlobRequest{}
-	mi := &file_agent_proto_msgTypes[55]
+	mi := &file_agent_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3466,7 +3535,7 @@ func (x *ExpandGlobRequest) String() string {
 func (*ExpandGlobRequest) ProtoMessage() {}
 
 func (x *ExpandGlobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[55]
+	mi := &file_agent_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3479,7 +3548,7 @@ func (x *ExpandGlobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpandGlobRequest.ProtoReflect.Descriptor instead.
 func (*ExpandGlobRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{55}
+	return file_agent_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ExpandGlobRequest) GetGlob() string {
@@ -3558,7 +3627,7 @@ type WalkEntry struct {
 
 func (x *WalkEntry) Reset() {
 	*x = WalkEntry{}
-	mi := &file_agent_proto_msgTypes[56]
+	mi := &file_agent_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3570,7 +3639,7 @@ func (x *WalkEntry) String() string {
 func (*WalkEntry) ProtoMessage() {}
 
 func (x *WalkEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[56]
+	mi := &file_agent_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3583,7 +3652,7 @@ func (x *WalkEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkEntry.ProtoReflect.Descriptor instead.
 func (*WalkEntry) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{56}
+	return file_agent_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *WalkEntry) GetPath() string {
@@ -3630,7 +3699,7 @@ type WalkBatch struct {
 
 func (x *WalkBatch) Reset() {
 	*x = WalkBatch{}
-	mi := &file_agent_proto_msgTypes[57]
+	mi := &file_agent_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3642,7 +3711,7 @@ func (x *WalkBatch) String() string {
 func (*WalkBatch) ProtoMessage() {}
 
 func (x *WalkBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[57]
+	mi := &file_agent_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3655,7 +3724,7 @@ func (x *WalkBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkBatch.ProtoReflect.Descriptor instead.
 func (*WalkBatch) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{57}
+	return file_agent_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *WalkBatch) GetEntries() []*WalkEntry {
@@ -3681,7 +3750,7 @@ type OpenRequest struct {
 
 func (x *OpenRequest) Reset() {
 	*x = OpenRequest{}
-	mi := &file_agent_proto_msgTypes[58]
+	mi := &file_agent_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3693,7 +3762,7 @@ func (x *OpenRequest) String() string {
 func (*OpenRequest) ProtoMessage() {}
 
 func (x *OpenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[58]
+	mi := &file_agent_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3706,7 +3775,7 @@ func (x *OpenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRequest.ProtoReflect.Descriptor instead.
 func (*OpenRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{58}
+	return file_agent_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *OpenRequest) GetPath() string {
@@ -3774,7 +3843,7 @@ type OpenResponse struct {
 
 func (x *OpenResponse) Reset() {
 	*x = OpenResponse{}
-	mi := &file_agent_proto_msgTypes[59]
+	mi := &file_agent_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3786,7 +3855,7 @@ func (x *OpenResponse) String() string {
 func (*OpenResponse) ProtoMessage() {}
 
 func (x *OpenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[59]
+	mi := &file_agent_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3799,7 +3868,7 @@ func (x *OpenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenResponse.ProtoReflect.Descriptor instead.
 func (*OpenResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{59}
+	return file_agent_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *OpenResponse) GetHandle() uint64 {
@@ -3818,7 +3887,7 @@ type HandleRequest struct {
 
 func (x *HandleRequest) Reset() {
 	*x = HandleRequest{}
-	mi := &file_agent_proto_msgTypes[60]
+	mi := &file_agent_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3830,7 +3899,7 @@ func (x *HandleRequest) String() string {
 func (*HandleRequest) ProtoMessage() {}
 
 func (x *HandleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[60]
+	mi := &file_agent_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3843,7 +3912,7 @@ func (x *HandleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleRequest.ProtoReflect.Descriptor instead.
 func (*HandleRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{60}
+	return file_agent_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *HandleRequest) GetHandle() uint64 {
@@ -3863,7 +3932,7 @@ type HandleReadRequest struct {
 
 func (x *HandleReadRequest) Reset() {
 	*x = HandleReadRequest{}
-	mi := &file_agent_proto_msgTypes[61]
+	mi := &file_agent_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3875,7 +3944,7 @@ func (x *HandleReadRequest) String() string {
 func (*HandleReadRequest) ProtoMessage() {}
 
 func (x *HandleReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[61]
+	mi := &file_agent_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3888,7 +3957,7 @@ func (x *HandleReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleReadRequest.ProtoReflect.Descriptor instead.
 func (*HandleReadRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{61}
+	return file_agent_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *HandleReadRequest) GetHandle() uint64 {
@@ -3915,7 +3984,7 @@ type HandleReadResponse struct {
 
 func (x *HandleReadResponse) Reset() {
 	*x = HandleReadResponse{}
-	mi := &file_agent_proto_msgTypes[62]
+	mi := &file_agent_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3927,7 +3996,7 @@ func (x *HandleReadResponse) String() string {
 func (*HandleReadResponse) ProtoMessage() {}
 
 func (x *HandleReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[62]
+	mi := &file_agent_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3940,7 +4009,7 @@ func (x *HandleReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleReadResponse.ProtoReflect.Descriptor instead.
 func (*HandleReadResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{62}
+	return file_agent_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *HandleReadResponse) GetData() []byte {
@@ -3967,7 +4036,7 @@ type HandleWriteRequest struct {
 
 func (x *HandleWriteRequest) Reset() {
 	*x = HandleWriteRequest{}
-	mi := &file_agent_proto_msgTypes[63]
+	mi := &file_agent_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3979,7 +4048,7 @@ func (x *HandleWriteRequest) String() string {
 func (*HandleWriteRequest) ProtoMessage() {}
 
 func (x *HandleWriteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[63]
+	mi := &file_agent_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3992,7 +4061,7 @@ func (x *HandleWriteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleWriteRequest.ProtoReflect.Descriptor instead.
 func (*HandleWriteRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{63}
+	return file_agent_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *HandleWriteRequest) GetHandle() uint64 {
@@ -4018,7 +4087,7 @@ type HandleWriteResponse struct {
 
 func (x *HandleWriteResponse) Reset() {
 	*x = HandleWriteResponse{}
-	mi := &file_agent_proto_msgTypes[64]
+	mi := &file_agent_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4030,7 +4099,7 @@ func (x *HandleWriteResponse) String() string {
 func (*HandleWriteResponse) ProtoMessage() {}
 
 func (x *HandleWriteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[64]
+	mi := &file_agent_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4043,7 +4112,7 @@ func (x *HandleWriteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleWriteResponse.ProtoReflect.Descriptor instead.
 func (*HandleWriteResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{64}
+	return file_agent_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *HandleWriteResponse) GetWritten() uint32 {
@@ -4064,7 +4133,7 @@ type HandleSeekRequest struct {
 
 func (x *HandleSeekRequest) Reset() {
 	*x = HandleSeekRequest{}
-	mi := &file_agent_proto_msgTypes[65]
+	mi := &file_agent_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4076,7 +4145,7 @@ func (x *HandleSeekRequest) String() string {
 func (*HandleSeekRequest) ProtoMessage() {}
 
 func (x *HandleSeekRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[65]
+	mi := &file_agent_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4089,7 +4158,7 @@ func (x *HandleSeekRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleSeekRequest.ProtoReflect.Descriptor instead.
 func (*HandleSeekRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{65}
+	return file_agent_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *HandleSeekRequest) GetHandle() uint64 {
@@ -4122,7 +4191,7 @@ type HandleSeekResponse struct {
 
 func (x *HandleSeekResponse) Reset() {
 	*x = HandleSeekResponse{}
-	mi := &file_agent_proto_msgTypes[66]
+	mi := &file_agent_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4134,7 +4203,7 @@ func (x *HandleSeekResponse) String() string {
 func (*HandleSeekResponse) ProtoMessage() {}
 
 func (x *HandleSeekResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[66]
+	mi := &file_agent_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4147,7 +4216,7 @@ func (x *HandleSeekResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleSeekResponse.ProtoReflect.Descriptor instead.
 func (*HandleSeekResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{66}
+	return file_agent_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *HandleSeekResponse) GetPosition() uint64 {
@@ -4167,7 +4236,7 @@ type HandleSyncRequest struct {
 
 func (x *HandleSyncRequest) Reset() {
 	*x = HandleSyncRequest{}
-	mi := &file_agent_proto_msgTypes[67]
+	mi := &file_agent_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4179,7 +4248,7 @@ func (x *HandleSyncRequest) String() string {
 func (*HandleSyncRequest) ProtoMessage() {}
 
 func (x *HandleSyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[67]
+	mi := &file_agent_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4192,7 +4261,7 @@ func (x *HandleSyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleSyncRequest.ProtoReflect.Descriptor instead.
 func (*HandleSyncRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{67}
+	return file_agent_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *HandleSyncRequest) GetHandle() uint64 {
@@ -4219,7 +4288,7 @@ type HandleTruncateRequest struct {
 
 func (x *HandleTruncateRequest) Reset() {
 	*x = HandleTruncateRequest{}
-	mi := &file_agent_proto_msgTypes[68]
+	mi := &file_agent_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4231,7 +4300,7 @@ func (x *HandleTruncateRequest) String() string {
 func (*HandleTruncateRequest) ProtoMessage() {}
 
 func (x *HandleTruncateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[68]
+	mi := &file_agent_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4244,7 +4313,7 @@ func (x *HandleTruncateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleTruncateRequest.ProtoReflect.Descriptor instead.
 func (*HandleTruncateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{68}
+	return file_agent_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *HandleTruncateRequest) GetHandle() uint64 {
@@ -4271,7 +4340,7 @@ type HandleLockRequest struct {
 
 func (x *HandleLockRequest) Reset() {
 	*x = HandleLockRequest{}
-	mi := &file_agent_proto_msgTypes[69]
+	mi := &file_agent_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4283,7 +4352,7 @@ func (x *HandleLockRequest) String() string {
 func (*HandleLockRequest) ProtoMessage() {}
 
 func (x *HandleLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[69]
+	mi := &file_agent_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4296,7 +4365,7 @@ func (x *HandleLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleLockRequest.ProtoReflect.Descriptor instead.
 func (*HandleLockRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{69}
+	return file_agent_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *HandleLockRequest) GetHandle() uint64 {
@@ -4324,7 +4393,7 @@ type HandleUtimeRequest struct {
 
 func (x *HandleUtimeRequest) Reset() {
 	*x = HandleUtimeRequest{}
-	mi := &file_agent_proto_msgTypes[70]
+	mi := &file_agent_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4336,7 +4405,7 @@ func (x *HandleUtimeRequest) String() string {
 func (*HandleUtimeRequest) ProtoMessage() {}
 
 func (x *HandleUtimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[70]
+	mi := &file_agent_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4349,7 +4418,7 @@ func (x *HandleUtimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleUtimeRequest.ProtoReflect.Descriptor instead.
 func (*HandleUtimeRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{70}
+	return file_agent_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *HandleUtimeRequest) GetHandle() uint64 {
@@ -4382,7 +4451,7 @@ type WarmUpRequest_Command struct {
 
 func (x *WarmUpRequest_Command) Reset() {
 	*x = WarmUpRequest_Command{}
-	mi := &file_agent_proto_msgTypes[72]
+	mi := &file_agent_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4394,7 +4463,7 @@ func (x *WarmUpRequest_Command) String() string {
 func (*WarmUpRequest_Command) ProtoMessage() {}
 
 func (x *WarmUpRequest_Command) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[72]
+	mi := &file_agent_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4407,7 +4476,7 @@ func (x *WarmUpRequest_Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarmUpRequest_Command.ProtoReflect.Descriptor instead.
 func (*WarmUpRequest_Command) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{8, 0}
+	return file_agent_proto_rawDescGZIP(), []int{9, 0}
 }
 
 func (x *WarmUpRequest_Command) GetArgv() []string {
@@ -4459,7 +4528,13 @@ const file_agent_proto_rawDesc = "" +
 	"\x04root\x18\x05 \x01(\v2\x1a.caisson.agent.v1.RootDiskR\x04root\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\";\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8d\x01\n" +
+	"\fRenewRequest\x12\x18\n" +
+	"\aentropy\x18\x01 \x01(\fR\aentropy\x12(\n" +
+	"\x10clock_unix_nanos\x18\x02 \x01(\x03R\x0eclockUnixNanos\x12\x1d\n" +
+	"\n" +
+	"machine_id\x18\x03 \x01(\tR\tmachineId\x12\x1a\n" +
+	"\bhostname\x18\x04 \x01(\tR\bhostname\";\n" +
 	"\x0fSetClockRequest\x12(\n" +
 	"\x10clock_unix_nanos\x18\x01 \x01(\x03R\x0eclockUnixNanos\"s\n" +
 	"\rWarmUpRequest\x12C\n" +
@@ -4745,7 +4820,7 @@ const file_agent_proto_rawDesc = "" +
 	"\vatime_nanos\x18\x02 \x01(\x03R\n" +
 	"atimeNanos\x12\x1f\n" +
 	"\vmtime_nanos\x18\x03 \x01(\x03R\n" +
-	"mtimeNanos2\xe7\a\n" +
+	"mtimeNanos2\xa9\b\n" +
 	"\aMachine\x12A\n" +
 	"\x05Hello\x12\x17.caisson.agent.v1.Empty\x1a\x1f.caisson.agent.v1.HelloResponse\x12D\n" +
 	"\aPrepare\x12 .caisson.agent.v1.PrepareRequest\x1a\x17.caisson.agent.v1.Empty\x12L\n" +
@@ -4753,7 +4828,8 @@ const file_agent_proto_rawDesc = "" +
 	"\bRehearse\x12\".caisson.agent.v1.ConfigureRequest\x1a\x17.caisson.agent.v1.Empty\x12A\n" +
 	"\n" +
 	"ChangeRoot\x12\x1a.caisson.agent.v1.RootDisk\x1a\x17.caisson.agent.v1.Empty\x12H\n" +
-	"\tConfigure\x12\".caisson.agent.v1.ConfigureRequest\x1a\x17.caisson.agent.v1.Empty\x12F\n" +
+	"\tConfigure\x12\".caisson.agent.v1.ConfigureRequest\x1a\x17.caisson.agent.v1.Empty\x12@\n" +
+	"\x05Renew\x12\x1e.caisson.agent.v1.RenewRequest\x1a\x17.caisson.agent.v1.Empty\x12F\n" +
 	"\bSetClock\x12!.caisson.agent.v1.SetClockRequest\x1a\x17.caisson.agent.v1.Empty\x12A\n" +
 	"\x05Stats\x12\x17.caisson.agent.v1.Empty\x1a\x1f.caisson.agent.v1.StatsResponse\x12B\n" +
 	"\x06WarmUp\x12\x1f.caisson.agent.v1.WarmUpRequest\x1a\x17.caisson.agent.v1.Empty\x12L\n" +
@@ -4827,7 +4903,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
 var file_agent_proto_goTypes = []any{
 	(HelloResponse_State)(0),       // 0: caisson.agent.v1.HelloResponse.State
 	(WaitResponse_Oom)(0),          // 1: caisson.agent.v1.WaitResponse.Oom
@@ -4839,89 +4915,90 @@ var file_agent_proto_goTypes = []any{
 	(*PersonalizeRequest)(nil),     // 7: caisson.agent.v1.PersonalizeRequest
 	(*RootDisk)(nil),               // 8: caisson.agent.v1.RootDisk
 	(*ConfigureRequest)(nil),       // 9: caisson.agent.v1.ConfigureRequest
-	(*SetClockRequest)(nil),        // 10: caisson.agent.v1.SetClockRequest
-	(*WarmUpRequest)(nil),          // 11: caisson.agent.v1.WarmUpRequest
-	(*StatsResponse)(nil),          // 12: caisson.agent.v1.StatsResponse
-	(*MountVolumeRequest)(nil),     // 13: caisson.agent.v1.MountVolumeRequest
-	(*UnmountVolumeRequest)(nil),   // 14: caisson.agent.v1.UnmountVolumeRequest
-	(*FreezeRequest)(nil),          // 15: caisson.agent.v1.FreezeRequest
-	(*ThawRequest)(nil),            // 16: caisson.agent.v1.ThawRequest
-	(*SpawnRequest)(nil),           // 17: caisson.agent.v1.SpawnRequest
-	(*Terminal)(nil),               // 18: caisson.agent.v1.Terminal
-	(*SpawnResponse)(nil),          // 19: caisson.agent.v1.SpawnResponse
-	(*WaitRequest)(nil),            // 20: caisson.agent.v1.WaitRequest
-	(*WaitResponse)(nil),           // 21: caisson.agent.v1.WaitResponse
-	(*KillRequest)(nil),            // 22: caisson.agent.v1.KillRequest
-	(*ResizeTerminalRequest)(nil),  // 23: caisson.agent.v1.ResizeTerminalRequest
-	(*WaitListeningRequest)(nil),   // 24: caisson.agent.v1.WaitListeningRequest
-	(*WaitListeningResponse)(nil),  // 25: caisson.agent.v1.WaitListeningResponse
-	(*ConnectUnixRequest)(nil),     // 26: caisson.agent.v1.ConnectUnixRequest
-	(*SocketStreams)(nil),          // 27: caisson.agent.v1.SocketStreams
-	(*ListenRequest)(nil),          // 28: caisson.agent.v1.ListenRequest
-	(*ListenResponse)(nil),         // 29: caisson.agent.v1.ListenResponse
-	(*EnvGetRequest)(nil),          // 30: caisson.agent.v1.EnvGetRequest
-	(*EnvGetResponse)(nil),         // 31: caisson.agent.v1.EnvGetResponse
-	(*EnvSetRequest)(nil),          // 32: caisson.agent.v1.EnvSetRequest
-	(*EnvDeleteRequest)(nil),       // 33: caisson.agent.v1.EnvDeleteRequest
-	(*EnvListResponse)(nil),        // 34: caisson.agent.v1.EnvListResponse
-	(*PathRequest)(nil),            // 35: caisson.agent.v1.PathRequest
-	(*PathResponse)(nil),           // 36: caisson.agent.v1.PathResponse
-	(*TwoPathsRequest)(nil),        // 37: caisson.agent.v1.TwoPathsRequest
-	(*StreamResponse)(nil),         // 38: caisson.agent.v1.StreamResponse
-	(*ReadFileRequest)(nil),        // 39: caisson.agent.v1.ReadFileRequest
-	(*ReadFileResponse)(nil),       // 40: caisson.agent.v1.ReadFileResponse
-	(*WriteFileRequest)(nil),       // 41: caisson.agent.v1.WriteFileRequest
-	(*WriteFileFinishRequest)(nil), // 42: caisson.agent.v1.WriteFileFinishRequest
-	(*DirEntry)(nil),               // 43: caisson.agent.v1.DirEntry
-	(*ReadDirResponse)(nil),        // 44: caisson.agent.v1.ReadDirResponse
-	(*RemoveRequest)(nil),          // 45: caisson.agent.v1.RemoveRequest
-	(*MkdirRequest)(nil),           // 46: caisson.agent.v1.MkdirRequest
-	(*StatRequest)(nil),            // 47: caisson.agent.v1.StatRequest
-	(*FileInfo)(nil),               // 48: caisson.agent.v1.FileInfo
-	(*ChmodRequest)(nil),           // 49: caisson.agent.v1.ChmodRequest
-	(*ChownRequest)(nil),           // 50: caisson.agent.v1.ChownRequest
-	(*MakeTempRequest)(nil),        // 51: caisson.agent.v1.MakeTempRequest
-	(*TruncateRequest)(nil),        // 52: caisson.agent.v1.TruncateRequest
-	(*UmaskRequest)(nil),           // 53: caisson.agent.v1.UmaskRequest
-	(*UmaskResponse)(nil),          // 54: caisson.agent.v1.UmaskResponse
-	(*UtimeRequest)(nil),           // 55: caisson.agent.v1.UtimeRequest
-	(*RegularExpression)(nil),      // 56: caisson.agent.v1.RegularExpression
-	(*WalkRequest)(nil),            // 57: caisson.agent.v1.WalkRequest
-	(*ExpandGlobRequest)(nil),      // 58: caisson.agent.v1.ExpandGlobRequest
-	(*WalkEntry)(nil),              // 59: caisson.agent.v1.WalkEntry
-	(*WalkBatch)(nil),              // 60: caisson.agent.v1.WalkBatch
-	(*OpenRequest)(nil),            // 61: caisson.agent.v1.OpenRequest
-	(*OpenResponse)(nil),           // 62: caisson.agent.v1.OpenResponse
-	(*HandleRequest)(nil),          // 63: caisson.agent.v1.HandleRequest
-	(*HandleReadRequest)(nil),      // 64: caisson.agent.v1.HandleReadRequest
-	(*HandleReadResponse)(nil),     // 65: caisson.agent.v1.HandleReadResponse
-	(*HandleWriteRequest)(nil),     // 66: caisson.agent.v1.HandleWriteRequest
-	(*HandleWriteResponse)(nil),    // 67: caisson.agent.v1.HandleWriteResponse
-	(*HandleSeekRequest)(nil),      // 68: caisson.agent.v1.HandleSeekRequest
-	(*HandleSeekResponse)(nil),     // 69: caisson.agent.v1.HandleSeekResponse
-	(*HandleSyncRequest)(nil),      // 70: caisson.agent.v1.HandleSyncRequest
-	(*HandleTruncateRequest)(nil),  // 71: caisson.agent.v1.HandleTruncateRequest
-	(*HandleLockRequest)(nil),      // 72: caisson.agent.v1.HandleLockRequest
-	(*HandleUtimeRequest)(nil),     // 73: caisson.agent.v1.HandleUtimeRequest
-	nil,                            // 74: caisson.agent.v1.ConfigureRequest.EnvEntry
-	(*WarmUpRequest_Command)(nil),  // 75: caisson.agent.v1.WarmUpRequest.Command
-	nil,                            // 76: caisson.agent.v1.SpawnRequest.EnvEntry
-	nil,                            // 77: caisson.agent.v1.EnvListResponse.ValuesEntry
+	(*RenewRequest)(nil),           // 10: caisson.agent.v1.RenewRequest
+	(*SetClockRequest)(nil),        // 11: caisson.agent.v1.SetClockRequest
+	(*WarmUpRequest)(nil),          // 12: caisson.agent.v1.WarmUpRequest
+	(*StatsResponse)(nil),          // 13: caisson.agent.v1.StatsResponse
+	(*MountVolumeRequest)(nil),     // 14: caisson.agent.v1.MountVolumeRequest
+	(*UnmountVolumeRequest)(nil),   // 15: caisson.agent.v1.UnmountVolumeRequest
+	(*FreezeRequest)(nil),          // 16: caisson.agent.v1.FreezeRequest
+	(*ThawRequest)(nil),            // 17: caisson.agent.v1.ThawRequest
+	(*SpawnRequest)(nil),           // 18: caisson.agent.v1.SpawnRequest
+	(*Terminal)(nil),               // 19: caisson.agent.v1.Terminal
+	(*SpawnResponse)(nil),          // 20: caisson.agent.v1.SpawnResponse
+	(*WaitRequest)(nil),            // 21: caisson.agent.v1.WaitRequest
+	(*WaitResponse)(nil),           // 22: caisson.agent.v1.WaitResponse
+	(*KillRequest)(nil),            // 23: caisson.agent.v1.KillRequest
+	(*ResizeTerminalRequest)(nil),  // 24: caisson.agent.v1.ResizeTerminalRequest
+	(*WaitListeningRequest)(nil),   // 25: caisson.agent.v1.WaitListeningRequest
+	(*WaitListeningResponse)(nil),  // 26: caisson.agent.v1.WaitListeningResponse
+	(*ConnectUnixRequest)(nil),     // 27: caisson.agent.v1.ConnectUnixRequest
+	(*SocketStreams)(nil),          // 28: caisson.agent.v1.SocketStreams
+	(*ListenRequest)(nil),          // 29: caisson.agent.v1.ListenRequest
+	(*ListenResponse)(nil),         // 30: caisson.agent.v1.ListenResponse
+	(*EnvGetRequest)(nil),          // 31: caisson.agent.v1.EnvGetRequest
+	(*EnvGetResponse)(nil),         // 32: caisson.agent.v1.EnvGetResponse
+	(*EnvSetRequest)(nil),          // 33: caisson.agent.v1.EnvSetRequest
+	(*EnvDeleteRequest)(nil),       // 34: caisson.agent.v1.EnvDeleteRequest
+	(*EnvListResponse)(nil),        // 35: caisson.agent.v1.EnvListResponse
+	(*PathRequest)(nil),            // 36: caisson.agent.v1.PathRequest
+	(*PathResponse)(nil),           // 37: caisson.agent.v1.PathResponse
+	(*TwoPathsRequest)(nil),        // 38: caisson.agent.v1.TwoPathsRequest
+	(*StreamResponse)(nil),         // 39: caisson.agent.v1.StreamResponse
+	(*ReadFileRequest)(nil),        // 40: caisson.agent.v1.ReadFileRequest
+	(*ReadFileResponse)(nil),       // 41: caisson.agent.v1.ReadFileResponse
+	(*WriteFileRequest)(nil),       // 42: caisson.agent.v1.WriteFileRequest
+	(*WriteFileFinishRequest)(nil), // 43: caisson.agent.v1.WriteFileFinishRequest
+	(*DirEntry)(nil),               // 44: caisson.agent.v1.DirEntry
+	(*ReadDirResponse)(nil),        // 45: caisson.agent.v1.ReadDirResponse
+	(*RemoveRequest)(nil),          // 46: caisson.agent.v1.RemoveRequest
+	(*MkdirRequest)(nil),           // 47: caisson.agent.v1.MkdirRequest
+	(*StatRequest)(nil),            // 48: caisson.agent.v1.StatRequest
+	(*FileInfo)(nil),               // 49: caisson.agent.v1.FileInfo
+	(*ChmodRequest)(nil),           // 50: caisson.agent.v1.ChmodRequest
+	(*ChownRequest)(nil),           // 51: caisson.agent.v1.ChownRequest
+	(*MakeTempRequest)(nil),        // 52: caisson.agent.v1.MakeTempRequest
+	(*TruncateRequest)(nil),        // 53: caisson.agent.v1.TruncateRequest
+	(*UmaskRequest)(nil),           // 54: caisson.agent.v1.UmaskRequest
+	(*UmaskResponse)(nil),          // 55: caisson.agent.v1.UmaskResponse
+	(*UtimeRequest)(nil),           // 56: caisson.agent.v1.UtimeRequest
+	(*RegularExpression)(nil),      // 57: caisson.agent.v1.RegularExpression
+	(*WalkRequest)(nil),            // 58: caisson.agent.v1.WalkRequest
+	(*ExpandGlobRequest)(nil),      // 59: caisson.agent.v1.ExpandGlobRequest
+	(*WalkEntry)(nil),              // 60: caisson.agent.v1.WalkEntry
+	(*WalkBatch)(nil),              // 61: caisson.agent.v1.WalkBatch
+	(*OpenRequest)(nil),            // 62: caisson.agent.v1.OpenRequest
+	(*OpenResponse)(nil),           // 63: caisson.agent.v1.OpenResponse
+	(*HandleRequest)(nil),          // 64: caisson.agent.v1.HandleRequest
+	(*HandleReadRequest)(nil),      // 65: caisson.agent.v1.HandleReadRequest
+	(*HandleReadResponse)(nil),     // 66: caisson.agent.v1.HandleReadResponse
+	(*HandleWriteRequest)(nil),     // 67: caisson.agent.v1.HandleWriteRequest
+	(*HandleWriteResponse)(nil),    // 68: caisson.agent.v1.HandleWriteResponse
+	(*HandleSeekRequest)(nil),      // 69: caisson.agent.v1.HandleSeekRequest
+	(*HandleSeekResponse)(nil),     // 70: caisson.agent.v1.HandleSeekResponse
+	(*HandleSyncRequest)(nil),      // 71: caisson.agent.v1.HandleSyncRequest
+	(*HandleTruncateRequest)(nil),  // 72: caisson.agent.v1.HandleTruncateRequest
+	(*HandleLockRequest)(nil),      // 73: caisson.agent.v1.HandleLockRequest
+	(*HandleUtimeRequest)(nil),     // 74: caisson.agent.v1.HandleUtimeRequest
+	nil,                            // 75: caisson.agent.v1.ConfigureRequest.EnvEntry
+	(*WarmUpRequest_Command)(nil),  // 76: caisson.agent.v1.WarmUpRequest.Command
+	nil,                            // 77: caisson.agent.v1.SpawnRequest.EnvEntry
+	nil,                            // 78: caisson.agent.v1.EnvListResponse.ValuesEntry
 }
 var file_agent_proto_depIdxs = []int32{
 	0,  // 0: caisson.agent.v1.HelloResponse.state:type_name -> caisson.agent.v1.HelloResponse.State
-	74, // 1: caisson.agent.v1.ConfigureRequest.env:type_name -> caisson.agent.v1.ConfigureRequest.EnvEntry
+	75, // 1: caisson.agent.v1.ConfigureRequest.env:type_name -> caisson.agent.v1.ConfigureRequest.EnvEntry
 	8,  // 2: caisson.agent.v1.ConfigureRequest.root:type_name -> caisson.agent.v1.RootDisk
-	75, // 3: caisson.agent.v1.WarmUpRequest.commands:type_name -> caisson.agent.v1.WarmUpRequest.Command
-	76, // 4: caisson.agent.v1.SpawnRequest.env:type_name -> caisson.agent.v1.SpawnRequest.EnvEntry
-	18, // 5: caisson.agent.v1.SpawnRequest.terminal:type_name -> caisson.agent.v1.Terminal
+	76, // 3: caisson.agent.v1.WarmUpRequest.commands:type_name -> caisson.agent.v1.WarmUpRequest.Command
+	77, // 4: caisson.agent.v1.SpawnRequest.env:type_name -> caisson.agent.v1.SpawnRequest.EnvEntry
+	19, // 5: caisson.agent.v1.SpawnRequest.terminal:type_name -> caisson.agent.v1.Terminal
 	1,  // 6: caisson.agent.v1.WaitResponse.oom:type_name -> caisson.agent.v1.WaitResponse.Oom
-	27, // 7: caisson.agent.v1.ListenResponse.connection:type_name -> caisson.agent.v1.SocketStreams
-	77, // 8: caisson.agent.v1.EnvListResponse.values:type_name -> caisson.agent.v1.EnvListResponse.ValuesEntry
-	43, // 9: caisson.agent.v1.ReadDirResponse.entries:type_name -> caisson.agent.v1.DirEntry
-	56, // 10: caisson.agent.v1.WalkRequest.match:type_name -> caisson.agent.v1.RegularExpression
-	56, // 11: caisson.agent.v1.WalkRequest.skip:type_name -> caisson.agent.v1.RegularExpression
-	59, // 12: caisson.agent.v1.WalkBatch.entries:type_name -> caisson.agent.v1.WalkEntry
+	28, // 7: caisson.agent.v1.ListenResponse.connection:type_name -> caisson.agent.v1.SocketStreams
+	78, // 8: caisson.agent.v1.EnvListResponse.values:type_name -> caisson.agent.v1.EnvListResponse.ValuesEntry
+	44, // 9: caisson.agent.v1.ReadDirResponse.entries:type_name -> caisson.agent.v1.DirEntry
+	57, // 10: caisson.agent.v1.WalkRequest.match:type_name -> caisson.agent.v1.RegularExpression
+	57, // 11: caisson.agent.v1.WalkRequest.skip:type_name -> caisson.agent.v1.RegularExpression
+	60, // 12: caisson.agent.v1.WalkBatch.entries:type_name -> caisson.agent.v1.WalkEntry
 	2,  // 13: caisson.agent.v1.HandleSeekRequest.whence:type_name -> caisson.agent.v1.HandleSeekRequest.Whence
 	4,  // 14: caisson.agent.v1.Machine.Hello:input_type -> caisson.agent.v1.Empty
 	6,  // 15: caisson.agent.v1.Machine.Prepare:input_type -> caisson.agent.v1.PrepareRequest
@@ -4929,120 +5006,122 @@ var file_agent_proto_depIdxs = []int32{
 	9,  // 17: caisson.agent.v1.Machine.Rehearse:input_type -> caisson.agent.v1.ConfigureRequest
 	8,  // 18: caisson.agent.v1.Machine.ChangeRoot:input_type -> caisson.agent.v1.RootDisk
 	9,  // 19: caisson.agent.v1.Machine.Configure:input_type -> caisson.agent.v1.ConfigureRequest
-	10, // 20: caisson.agent.v1.Machine.SetClock:input_type -> caisson.agent.v1.SetClockRequest
-	4,  // 21: caisson.agent.v1.Machine.Stats:input_type -> caisson.agent.v1.Empty
-	11, // 22: caisson.agent.v1.Machine.WarmUp:input_type -> caisson.agent.v1.WarmUpRequest
-	13, // 23: caisson.agent.v1.Machine.MountVolume:input_type -> caisson.agent.v1.MountVolumeRequest
-	14, // 24: caisson.agent.v1.Machine.UnmountVolume:input_type -> caisson.agent.v1.UnmountVolumeRequest
-	15, // 25: caisson.agent.v1.Machine.Freeze:input_type -> caisson.agent.v1.FreezeRequest
-	16, // 26: caisson.agent.v1.Machine.Thaw:input_type -> caisson.agent.v1.ThawRequest
-	4,  // 27: caisson.agent.v1.Machine.Shutdown:input_type -> caisson.agent.v1.Empty
-	17, // 28: caisson.agent.v1.Processes.Spawn:input_type -> caisson.agent.v1.SpawnRequest
-	20, // 29: caisson.agent.v1.Processes.Wait:input_type -> caisson.agent.v1.WaitRequest
-	22, // 30: caisson.agent.v1.Processes.Kill:input_type -> caisson.agent.v1.KillRequest
-	23, // 31: caisson.agent.v1.Processes.ResizeTerminal:input_type -> caisson.agent.v1.ResizeTerminalRequest
-	24, // 32: caisson.agent.v1.Processes.WaitListening:input_type -> caisson.agent.v1.WaitListeningRequest
-	26, // 33: caisson.agent.v1.Sockets.ConnectUnix:input_type -> caisson.agent.v1.ConnectUnixRequest
-	28, // 34: caisson.agent.v1.Sockets.Listen:input_type -> caisson.agent.v1.ListenRequest
-	30, // 35: caisson.agent.v1.Environment.Get:input_type -> caisson.agent.v1.EnvGetRequest
-	32, // 36: caisson.agent.v1.Environment.Set:input_type -> caisson.agent.v1.EnvSetRequest
-	33, // 37: caisson.agent.v1.Environment.Delete:input_type -> caisson.agent.v1.EnvDeleteRequest
-	4,  // 38: caisson.agent.v1.Environment.List:input_type -> caisson.agent.v1.Empty
-	39, // 39: caisson.agent.v1.Files.ReadFile:input_type -> caisson.agent.v1.ReadFileRequest
-	41, // 40: caisson.agent.v1.Files.WriteFile:input_type -> caisson.agent.v1.WriteFileRequest
-	41, // 41: caisson.agent.v1.Files.WriteFileBegin:input_type -> caisson.agent.v1.WriteFileRequest
-	42, // 42: caisson.agent.v1.Files.WriteFileFinish:input_type -> caisson.agent.v1.WriteFileFinishRequest
-	35, // 43: caisson.agent.v1.Files.ReadDir:input_type -> caisson.agent.v1.PathRequest
-	45, // 44: caisson.agent.v1.Files.Remove:input_type -> caisson.agent.v1.RemoveRequest
-	46, // 45: caisson.agent.v1.Files.Mkdir:input_type -> caisson.agent.v1.MkdirRequest
-	37, // 46: caisson.agent.v1.Files.Rename:input_type -> caisson.agent.v1.TwoPathsRequest
-	37, // 47: caisson.agent.v1.Files.CopyFile:input_type -> caisson.agent.v1.TwoPathsRequest
-	47, // 48: caisson.agent.v1.Files.Stat:input_type -> caisson.agent.v1.StatRequest
-	49, // 49: caisson.agent.v1.Files.Chmod:input_type -> caisson.agent.v1.ChmodRequest
-	50, // 50: caisson.agent.v1.Files.Chown:input_type -> caisson.agent.v1.ChownRequest
-	37, // 51: caisson.agent.v1.Files.Link:input_type -> caisson.agent.v1.TwoPathsRequest
-	37, // 52: caisson.agent.v1.Files.Symlink:input_type -> caisson.agent.v1.TwoPathsRequest
-	35, // 53: caisson.agent.v1.Files.ReadLink:input_type -> caisson.agent.v1.PathRequest
-	35, // 54: caisson.agent.v1.Files.RealPath:input_type -> caisson.agent.v1.PathRequest
-	51, // 55: caisson.agent.v1.Files.MakeTempDir:input_type -> caisson.agent.v1.MakeTempRequest
-	51, // 56: caisson.agent.v1.Files.MakeTempFile:input_type -> caisson.agent.v1.MakeTempRequest
-	52, // 57: caisson.agent.v1.Files.Truncate:input_type -> caisson.agent.v1.TruncateRequest
-	53, // 58: caisson.agent.v1.Files.Umask:input_type -> caisson.agent.v1.UmaskRequest
-	55, // 59: caisson.agent.v1.Files.Utime:input_type -> caisson.agent.v1.UtimeRequest
-	57, // 60: caisson.agent.v1.Files.Walk:input_type -> caisson.agent.v1.WalkRequest
-	58, // 61: caisson.agent.v1.Files.ExpandGlob:input_type -> caisson.agent.v1.ExpandGlobRequest
-	61, // 62: caisson.agent.v1.Files.Open:input_type -> caisson.agent.v1.OpenRequest
-	63, // 63: caisson.agent.v1.Files.Close:input_type -> caisson.agent.v1.HandleRequest
-	64, // 64: caisson.agent.v1.Files.Read:input_type -> caisson.agent.v1.HandleReadRequest
-	66, // 65: caisson.agent.v1.Files.Write:input_type -> caisson.agent.v1.HandleWriteRequest
-	68, // 66: caisson.agent.v1.Files.Seek:input_type -> caisson.agent.v1.HandleSeekRequest
-	63, // 67: caisson.agent.v1.Files.HandleStat:input_type -> caisson.agent.v1.HandleRequest
-	70, // 68: caisson.agent.v1.Files.Sync:input_type -> caisson.agent.v1.HandleSyncRequest
-	71, // 69: caisson.agent.v1.Files.HandleTruncate:input_type -> caisson.agent.v1.HandleTruncateRequest
-	72, // 70: caisson.agent.v1.Files.Lock:input_type -> caisson.agent.v1.HandleLockRequest
-	63, // 71: caisson.agent.v1.Files.Unlock:input_type -> caisson.agent.v1.HandleRequest
-	73, // 72: caisson.agent.v1.Files.HandleUtime:input_type -> caisson.agent.v1.HandleUtimeRequest
-	5,  // 73: caisson.agent.v1.Machine.Hello:output_type -> caisson.agent.v1.HelloResponse
-	4,  // 74: caisson.agent.v1.Machine.Prepare:output_type -> caisson.agent.v1.Empty
-	4,  // 75: caisson.agent.v1.Machine.Personalize:output_type -> caisson.agent.v1.Empty
-	4,  // 76: caisson.agent.v1.Machine.Rehearse:output_type -> caisson.agent.v1.Empty
-	4,  // 77: caisson.agent.v1.Machine.ChangeRoot:output_type -> caisson.agent.v1.Empty
-	4,  // 78: caisson.agent.v1.Machine.Configure:output_type -> caisson.agent.v1.Empty
-	4,  // 79: caisson.agent.v1.Machine.SetClock:output_type -> caisson.agent.v1.Empty
-	12, // 80: caisson.agent.v1.Machine.Stats:output_type -> caisson.agent.v1.StatsResponse
-	4,  // 81: caisson.agent.v1.Machine.WarmUp:output_type -> caisson.agent.v1.Empty
-	4,  // 82: caisson.agent.v1.Machine.MountVolume:output_type -> caisson.agent.v1.Empty
-	4,  // 83: caisson.agent.v1.Machine.UnmountVolume:output_type -> caisson.agent.v1.Empty
-	4,  // 84: caisson.agent.v1.Machine.Freeze:output_type -> caisson.agent.v1.Empty
-	4,  // 85: caisson.agent.v1.Machine.Thaw:output_type -> caisson.agent.v1.Empty
-	4,  // 86: caisson.agent.v1.Machine.Shutdown:output_type -> caisson.agent.v1.Empty
-	19, // 87: caisson.agent.v1.Processes.Spawn:output_type -> caisson.agent.v1.SpawnResponse
-	21, // 88: caisson.agent.v1.Processes.Wait:output_type -> caisson.agent.v1.WaitResponse
-	4,  // 89: caisson.agent.v1.Processes.Kill:output_type -> caisson.agent.v1.Empty
-	4,  // 90: caisson.agent.v1.Processes.ResizeTerminal:output_type -> caisson.agent.v1.Empty
-	25, // 91: caisson.agent.v1.Processes.WaitListening:output_type -> caisson.agent.v1.WaitListeningResponse
-	27, // 92: caisson.agent.v1.Sockets.ConnectUnix:output_type -> caisson.agent.v1.SocketStreams
-	29, // 93: caisson.agent.v1.Sockets.Listen:output_type -> caisson.agent.v1.ListenResponse
-	31, // 94: caisson.agent.v1.Environment.Get:output_type -> caisson.agent.v1.EnvGetResponse
-	4,  // 95: caisson.agent.v1.Environment.Set:output_type -> caisson.agent.v1.Empty
-	4,  // 96: caisson.agent.v1.Environment.Delete:output_type -> caisson.agent.v1.Empty
-	34, // 97: caisson.agent.v1.Environment.List:output_type -> caisson.agent.v1.EnvListResponse
-	40, // 98: caisson.agent.v1.Files.ReadFile:output_type -> caisson.agent.v1.ReadFileResponse
-	4,  // 99: caisson.agent.v1.Files.WriteFile:output_type -> caisson.agent.v1.Empty
-	38, // 100: caisson.agent.v1.Files.WriteFileBegin:output_type -> caisson.agent.v1.StreamResponse
-	4,  // 101: caisson.agent.v1.Files.WriteFileFinish:output_type -> caisson.agent.v1.Empty
-	44, // 102: caisson.agent.v1.Files.ReadDir:output_type -> caisson.agent.v1.ReadDirResponse
-	4,  // 103: caisson.agent.v1.Files.Remove:output_type -> caisson.agent.v1.Empty
-	4,  // 104: caisson.agent.v1.Files.Mkdir:output_type -> caisson.agent.v1.Empty
-	4,  // 105: caisson.agent.v1.Files.Rename:output_type -> caisson.agent.v1.Empty
-	4,  // 106: caisson.agent.v1.Files.CopyFile:output_type -> caisson.agent.v1.Empty
-	48, // 107: caisson.agent.v1.Files.Stat:output_type -> caisson.agent.v1.FileInfo
-	4,  // 108: caisson.agent.v1.Files.Chmod:output_type -> caisson.agent.v1.Empty
-	4,  // 109: caisson.agent.v1.Files.Chown:output_type -> caisson.agent.v1.Empty
-	4,  // 110: caisson.agent.v1.Files.Link:output_type -> caisson.agent.v1.Empty
-	4,  // 111: caisson.agent.v1.Files.Symlink:output_type -> caisson.agent.v1.Empty
-	36, // 112: caisson.agent.v1.Files.ReadLink:output_type -> caisson.agent.v1.PathResponse
-	36, // 113: caisson.agent.v1.Files.RealPath:output_type -> caisson.agent.v1.PathResponse
-	36, // 114: caisson.agent.v1.Files.MakeTempDir:output_type -> caisson.agent.v1.PathResponse
-	36, // 115: caisson.agent.v1.Files.MakeTempFile:output_type -> caisson.agent.v1.PathResponse
-	4,  // 116: caisson.agent.v1.Files.Truncate:output_type -> caisson.agent.v1.Empty
-	54, // 117: caisson.agent.v1.Files.Umask:output_type -> caisson.agent.v1.UmaskResponse
-	4,  // 118: caisson.agent.v1.Files.Utime:output_type -> caisson.agent.v1.Empty
-	60, // 119: caisson.agent.v1.Files.Walk:output_type -> caisson.agent.v1.WalkBatch
-	60, // 120: caisson.agent.v1.Files.ExpandGlob:output_type -> caisson.agent.v1.WalkBatch
-	62, // 121: caisson.agent.v1.Files.Open:output_type -> caisson.agent.v1.OpenResponse
-	4,  // 122: caisson.agent.v1.Files.Close:output_type -> caisson.agent.v1.Empty
-	65, // 123: caisson.agent.v1.Files.Read:output_type -> caisson.agent.v1.HandleReadResponse
-	67, // 124: caisson.agent.v1.Files.Write:output_type -> caisson.agent.v1.HandleWriteResponse
-	69, // 125: caisson.agent.v1.Files.Seek:output_type -> caisson.agent.v1.HandleSeekResponse
-	48, // 126: caisson.agent.v1.Files.HandleStat:output_type -> caisson.agent.v1.FileInfo
-	4,  // 127: caisson.agent.v1.Files.Sync:output_type -> caisson.agent.v1.Empty
-	4,  // 128: caisson.agent.v1.Files.HandleTruncate:output_type -> caisson.agent.v1.Empty
-	4,  // 129: caisson.agent.v1.Files.Lock:output_type -> caisson.agent.v1.Empty
-	4,  // 130: caisson.agent.v1.Files.Unlock:output_type -> caisson.agent.v1.Empty
-	4,  // 131: caisson.agent.v1.Files.HandleUtime:output_type -> caisson.agent.v1.Empty
-	73, // [73:132] is the sub-list for method output_type
-	14, // [14:73] is the sub-list for method input_type
+	10, // 20: caisson.agent.v1.Machine.Renew:input_type -> caisson.agent.v1.RenewRequest
+	11, // 21: caisson.agent.v1.Machine.SetClock:input_type -> caisson.agent.v1.SetClockRequest
+	4,  // 22: caisson.agent.v1.Machine.Stats:input_type -> caisson.agent.v1.Empty
+	12, // 23: caisson.agent.v1.Machine.WarmUp:input_type -> caisson.agent.v1.WarmUpRequest
+	14, // 24: caisson.agent.v1.Machine.MountVolume:input_type -> caisson.agent.v1.MountVolumeRequest
+	15, // 25: caisson.agent.v1.Machine.UnmountVolume:input_type -> caisson.agent.v1.UnmountVolumeRequest
+	16, // 26: caisson.agent.v1.Machine.Freeze:input_type -> caisson.agent.v1.FreezeRequest
+	17, // 27: caisson.agent.v1.Machine.Thaw:input_type -> caisson.agent.v1.ThawRequest
+	4,  // 28: caisson.agent.v1.Machine.Shutdown:input_type -> caisson.agent.v1.Empty
+	18, // 29: caisson.agent.v1.Processes.Spawn:input_type -> caisson.agent.v1.SpawnRequest
+	21, // 30: caisson.agent.v1.Processes.Wait:input_type -> caisson.agent.v1.WaitRequest
+	23, // 31: caisson.agent.v1.Processes.Kill:input_type -> caisson.agent.v1.KillRequest
+	24, // 32: caisson.agent.v1.Processes.ResizeTerminal:input_type -> caisson.agent.v1.ResizeTerminalRequest
+	25, // 33: caisson.agent.v1.Processes.WaitListening:input_type -> caisson.agent.v1.WaitListeningRequest
+	27, // 34: caisson.agent.v1.Sockets.ConnectUnix:input_type -> caisson.agent.v1.ConnectUnixRequest
+	29, // 35: caisson.agent.v1.Sockets.Listen:input_type -> caisson.agent.v1.ListenRequest
+	31, // 36: caisson.agent.v1.Environment.Get:input_type -> caisson.agent.v1.EnvGetRequest
+	33, // 37: caisson.agent.v1.Environment.Set:input_type -> caisson.agent.v1.EnvSetRequest
+	34, // 38: caisson.agent.v1.Environment.Delete:input_type -> caisson.agent.v1.EnvDeleteRequest
+	4,  // 39: caisson.agent.v1.Environment.List:input_type -> caisson.agent.v1.Empty
+	40, // 40: caisson.agent.v1.Files.ReadFile:input_type -> caisson.agent.v1.ReadFileRequest
+	42, // 41: caisson.agent.v1.Files.WriteFile:input_type -> caisson.agent.v1.WriteFileRequest
+	42, // 42: caisson.agent.v1.Files.WriteFileBegin:input_type -> caisson.agent.v1.WriteFileRequest
+	43, // 43: caisson.agent.v1.Files.WriteFileFinish:input_type -> caisson.agent.v1.WriteFileFinishRequest
+	36, // 44: caisson.agent.v1.Files.ReadDir:input_type -> caisson.agent.v1.PathRequest
+	46, // 45: caisson.agent.v1.Files.Remove:input_type -> caisson.agent.v1.RemoveRequest
+	47, // 46: caisson.agent.v1.Files.Mkdir:input_type -> caisson.agent.v1.MkdirRequest
+	38, // 47: caisson.agent.v1.Files.Rename:input_type -> caisson.agent.v1.TwoPathsRequest
+	38, // 48: caisson.agent.v1.Files.CopyFile:input_type -> caisson.agent.v1.TwoPathsRequest
+	48, // 49: caisson.agent.v1.Files.Stat:input_type -> caisson.agent.v1.StatRequest
+	50, // 50: caisson.agent.v1.Files.Chmod:input_type -> caisson.agent.v1.ChmodRequest
+	51, // 51: caisson.agent.v1.Files.Chown:input_type -> caisson.agent.v1.ChownRequest
+	38, // 52: caisson.agent.v1.Files.Link:input_type -> caisson.agent.v1.TwoPathsRequest
+	38, // 53: caisson.agent.v1.Files.Symlink:input_type -> caisson.agent.v1.TwoPathsRequest
+	36, // 54: caisson.agent.v1.Files.ReadLink:input_type -> caisson.agent.v1.PathRequest
+	36, // 55: caisson.agent.v1.Files.RealPath:input_type -> caisson.agent.v1.PathRequest
+	52, // 56: caisson.agent.v1.Files.MakeTempDir:input_type -> caisson.agent.v1.MakeTempRequest
+	52, // 57: caisson.agent.v1.Files.MakeTempFile:input_type -> caisson.agent.v1.MakeTempRequest
+	53, // 58: caisson.agent.v1.Files.Truncate:input_type -> caisson.agent.v1.TruncateRequest
+	54, // 59: caisson.agent.v1.Files.Umask:input_type -> caisson.agent.v1.UmaskRequest
+	56, // 60: caisson.agent.v1.Files.Utime:input_type -> caisson.agent.v1.UtimeRequest
+	58, // 61: caisson.agent.v1.Files.Walk:input_type -> caisson.agent.v1.WalkRequest
+	59, // 62: caisson.agent.v1.Files.ExpandGlob:input_type -> caisson.agent.v1.ExpandGlobRequest
+	62, // 63: caisson.agent.v1.Files.Open:input_type -> caisson.agent.v1.OpenRequest
+	64, // 64: caisson.agent.v1.Files.Close:input_type -> caisson.agent.v1.HandleRequest
+	65, // 65: caisson.agent.v1.Files.Read:input_type -> caisson.agent.v1.HandleReadRequest
+	67, // 66: caisson.agent.v1.Files.Write:input_type -> caisson.agent.v1.HandleWriteRequest
+	69, // 67: caisson.agent.v1.Files.Seek:input_type -> caisson.agent.v1.HandleSeekRequest
+	64, // 68: caisson.agent.v1.Files.HandleStat:input_type -> caisson.agent.v1.HandleRequest
+	71, // 69: caisson.agent.v1.Files.Sync:input_type -> caisson.agent.v1.HandleSyncRequest
+	72, // 70: caisson.agent.v1.Files.HandleTruncate:input_type -> caisson.agent.v1.HandleTruncateRequest
+	73, // 71: caisson.agent.v1.Files.Lock:input_type -> caisson.agent.v1.HandleLockRequest
+	64, // 72: caisson.agent.v1.Files.Unlock:input_type -> caisson.agent.v1.HandleRequest
+	74, // 73: caisson.agent.v1.Files.HandleUtime:input_type -> caisson.agent.v1.HandleUtimeRequest
+	5,  // 74: caisson.agent.v1.Machine.Hello:output_type -> caisson.agent.v1.HelloResponse
+	4,  // 75: caisson.agent.v1.Machine.Prepare:output_type -> caisson.agent.v1.Empty
+	4,  // 76: caisson.agent.v1.Machine.Personalize:output_type -> caisson.agent.v1.Empty
+	4,  // 77: caisson.agent.v1.Machine.Rehearse:output_type -> caisson.agent.v1.Empty
+	4,  // 78: caisson.agent.v1.Machine.ChangeRoot:output_type -> caisson.agent.v1.Empty
+	4,  // 79: caisson.agent.v1.Machine.Configure:output_type -> caisson.agent.v1.Empty
+	4,  // 80: caisson.agent.v1.Machine.Renew:output_type -> caisson.agent.v1.Empty
+	4,  // 81: caisson.agent.v1.Machine.SetClock:output_type -> caisson.agent.v1.Empty
+	13, // 82: caisson.agent.v1.Machine.Stats:output_type -> caisson.agent.v1.StatsResponse
+	4,  // 83: caisson.agent.v1.Machine.WarmUp:output_type -> caisson.agent.v1.Empty
+	4,  // 84: caisson.agent.v1.Machine.MountVolume:output_type -> caisson.agent.v1.Empty
+	4,  // 85: caisson.agent.v1.Machine.UnmountVolume:output_type -> caisson.agent.v1.Empty
+	4,  // 86: caisson.agent.v1.Machine.Freeze:output_type -> caisson.agent.v1.Empty
+	4,  // 87: caisson.agent.v1.Machine.Thaw:output_type -> caisson.agent.v1.Empty
+	4,  // 88: caisson.agent.v1.Machine.Shutdown:output_type -> caisson.agent.v1.Empty
+	20, // 89: caisson.agent.v1.Processes.Spawn:output_type -> caisson.agent.v1.SpawnResponse
+	22, // 90: caisson.agent.v1.Processes.Wait:output_type -> caisson.agent.v1.WaitResponse
+	4,  // 91: caisson.agent.v1.Processes.Kill:output_type -> caisson.agent.v1.Empty
+	4,  // 92: caisson.agent.v1.Processes.ResizeTerminal:output_type -> caisson.agent.v1.Empty
+	26, // 93: caisson.agent.v1.Processes.WaitListening:output_type -> caisson.agent.v1.WaitListeningResponse
+	28, // 94: caisson.agent.v1.Sockets.ConnectUnix:output_type -> caisson.agent.v1.SocketStreams
+	30, // 95: caisson.agent.v1.Sockets.Listen:output_type -> caisson.agent.v1.ListenResponse
+	32, // 96: caisson.agent.v1.Environment.Get:output_type -> caisson.agent.v1.EnvGetResponse
+	4,  // 97: caisson.agent.v1.Environment.Set:output_type -> caisson.agent.v1.Empty
+	4,  // 98: caisson.agent.v1.Environment.Delete:output_type -> caisson.agent.v1.Empty
+	35, // 99: caisson.agent.v1.Environment.List:output_type -> caisson.agent.v1.EnvListResponse
+	41, // 100: caisson.agent.v1.Files.ReadFile:output_type -> caisson.agent.v1.ReadFileResponse
+	4,  // 101: caisson.agent.v1.Files.WriteFile:output_type -> caisson.agent.v1.Empty
+	39, // 102: caisson.agent.v1.Files.WriteFileBegin:output_type -> caisson.agent.v1.StreamResponse
+	4,  // 103: caisson.agent.v1.Files.WriteFileFinish:output_type -> caisson.agent.v1.Empty
+	45, // 104: caisson.agent.v1.Files.ReadDir:output_type -> caisson.agent.v1.ReadDirResponse
+	4,  // 105: caisson.agent.v1.Files.Remove:output_type -> caisson.agent.v1.Empty
+	4,  // 106: caisson.agent.v1.Files.Mkdir:output_type -> caisson.agent.v1.Empty
+	4,  // 107: caisson.agent.v1.Files.Rename:output_type -> caisson.agent.v1.Empty
+	4,  // 108: caisson.agent.v1.Files.CopyFile:output_type -> caisson.agent.v1.Empty
+	49, // 109: caisson.agent.v1.Files.Stat:output_type -> caisson.agent.v1.FileInfo
+	4,  // 110: caisson.agent.v1.Files.Chmod:output_type -> caisson.agent.v1.Empty
+	4,  // 111: caisson.agent.v1.Files.Chown:output_type -> caisson.agent.v1.Empty
+	4,  // 112: caisson.agent.v1.Files.Link:output_type -> caisson.agent.v1.Empty
+	4,  // 113: caisson.agent.v1.Files.Symlink:output_type -> caisson.agent.v1.Empty
+	37, // 114: caisson.agent.v1.Files.ReadLink:output_type -> caisson.agent.v1.PathResponse
+	37, // 115: caisson.agent.v1.Files.RealPath:output_type -> caisson.agent.v1.PathResponse
+	37, // 116: caisson.agent.v1.Files.MakeTempDir:output_type -> caisson.agent.v1.PathResponse
+	37, // 117: caisson.agent.v1.Files.MakeTempFile:output_type -> caisson.agent.v1.PathResponse
+	4,  // 118: caisson.agent.v1.Files.Truncate:output_type -> caisson.agent.v1.Empty
+	55, // 119: caisson.agent.v1.Files.Umask:output_type -> caisson.agent.v1.UmaskResponse
+	4,  // 120: caisson.agent.v1.Files.Utime:output_type -> caisson.agent.v1.Empty
+	61, // 121: caisson.agent.v1.Files.Walk:output_type -> caisson.agent.v1.WalkBatch
+	61, // 122: caisson.agent.v1.Files.ExpandGlob:output_type -> caisson.agent.v1.WalkBatch
+	63, // 123: caisson.agent.v1.Files.Open:output_type -> caisson.agent.v1.OpenResponse
+	4,  // 124: caisson.agent.v1.Files.Close:output_type -> caisson.agent.v1.Empty
+	66, // 125: caisson.agent.v1.Files.Read:output_type -> caisson.agent.v1.HandleReadResponse
+	68, // 126: caisson.agent.v1.Files.Write:output_type -> caisson.agent.v1.HandleWriteResponse
+	70, // 127: caisson.agent.v1.Files.Seek:output_type -> caisson.agent.v1.HandleSeekResponse
+	49, // 128: caisson.agent.v1.Files.HandleStat:output_type -> caisson.agent.v1.FileInfo
+	4,  // 129: caisson.agent.v1.Files.Sync:output_type -> caisson.agent.v1.Empty
+	4,  // 130: caisson.agent.v1.Files.HandleTruncate:output_type -> caisson.agent.v1.Empty
+	4,  // 131: caisson.agent.v1.Files.Lock:output_type -> caisson.agent.v1.Empty
+	4,  // 132: caisson.agent.v1.Files.Unlock:output_type -> caisson.agent.v1.Empty
+	4,  // 133: caisson.agent.v1.Files.HandleUtime:output_type -> caisson.agent.v1.Empty
+	74, // [74:134] is the sub-list for method output_type
+	14, // [14:74] is the sub-list for method input_type
 	14, // [14:14] is the sub-list for extension type_name
 	14, // [14:14] is the sub-list for extension extendee
 	0,  // [0:14] is the sub-list for field type_name
@@ -5053,24 +5132,24 @@ func file_agent_proto_init() {
 	if File_agent_proto != nil {
 		return
 	}
-	file_agent_proto_msgTypes[28].OneofWrappers = []any{}
-	file_agent_proto_msgTypes[37].OneofWrappers = []any{
+	file_agent_proto_msgTypes[29].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[38].OneofWrappers = []any{
 		(*ReadFileResponse_Data)(nil),
 		(*ReadFileResponse_Stream)(nil),
 	}
-	file_agent_proto_msgTypes[38].OneofWrappers = []any{}
-	file_agent_proto_msgTypes[43].OneofWrappers = []any{}
-	file_agent_proto_msgTypes[47].OneofWrappers = []any{}
-	file_agent_proto_msgTypes[50].OneofWrappers = []any{}
-	file_agent_proto_msgTypes[54].OneofWrappers = []any{}
-	file_agent_proto_msgTypes[58].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[39].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[44].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[48].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[51].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[55].OneofWrappers = []any{}
+	file_agent_proto_msgTypes[59].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   75,
+			NumMessages:   76,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

@@ -264,6 +264,38 @@ func (m *Machine) Rehearse(ctx context.Context, request *connect.Request[agentv1
 	}))
 }
 
+// Renew makes a machine that went on from a checkpoint an individual. Entropy comes first, as in Personalize.
+func (m *Machine) Renew(_ context.Context, request *connect.Request[agentv1.RenewRequest]) (*connect.Response[agentv1.Empty], error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state != agentv1.HelloResponse_STATE_CONFIGURED {
+		return nil, failure.State("Renew can be called after Configure")
+	}
+	if m.borrowed {
+		return done(nil)
+	}
+	return done(m.renew(request.Msg))
+}
+
+func (m *Machine) renew(request *agentv1.RenewRequest) error {
+	if err := boot.Reseed(request.Entropy); err != nil {
+		return err
+	}
+	if err := boot.SetClock(request.ClockUnixNanos); err != nil {
+		return err
+	}
+	m.id = request.MachineId
+	if err := boot.Personal(request.MachineId); err != nil {
+		return err
+	}
+	if err := boot.SetHostname(request.Hostname); err != nil {
+		return err
+	}
+	// Memory may have been plugged in since.
+	m.processes.WatchMemory()
+	return nil
+}
+
 // SetClock sets the wall clock.
 func (m *Machine) SetClock(_ context.Context, request *connect.Request[agentv1.SetClockRequest]) (*connect.Response[agentv1.Empty], error) {
 	if m.borrowed {

@@ -19,6 +19,7 @@ import {
   type StartSource,
 } from "@caisson/protocol";
 import type { LeftMachine } from "./adoption/left.ts";
+import type { Checkpoints } from "./checkpoint/checkpoints.ts";
 import type { RootImages } from "./holdings/disk-links.ts";
 import type { Clone } from "./machine/clone.ts";
 import { handOut, type MachineDisks } from "./machine/hand-out.ts";
@@ -44,6 +45,7 @@ export interface Engine {
 
 export interface MachineTableOptions extends Pick<NodeOptions, "config" | "egress" | "files" | "layers" | "log"> {
   readonly images: ImageLibrary;
+  readonly checkpoints: Checkpoints;
   /** @throws CaissonError `unavailable` when the node does not run */
   readonly engine: () => Engine;
 }
@@ -56,7 +58,7 @@ export class MachineTable implements NodeMachines {
   readonly #left = new Map<string, LeftMachine>();
   /** Ids of machines whose creation is in progress. */
   readonly #creating = new Set<string>();
-  readonly started: Record<StartSource, number> = { pool: 0, prepared: 0, restore: 0 };
+  readonly started: Record<StartSource, number> = { pool: 0, prepared: 0, restore: 0, checkpoint: 0 };
   readonly ended: Record<MachineExit["reason"], number> = { stopped: 0, crashed: 0, evicted: 0 };
 
   constructor(options: MachineTableOptions) {
@@ -94,6 +96,16 @@ export class MachineTable implements NodeMachines {
         if (clone === undefined || !isPreparedOn(clone, disks.root!) || !fits(clone, shape, spec.memory))
           throw new CaissonError("unavailable", "The machine that was prepared on this root disk has ended.");
         ready = clones.wake(clone, spec.memory);
+      } else if (spec.checkpoint !== undefined) {
+        started = await this.#queue.enter(signal);
+        const { id, use } = spec.checkpoint;
+        const { checkpoints } = this.#options;
+        source = use === "save" ? "restore" : "checkpoint";
+        const made = await (use === "save"
+          ? checkpoints.start(spec, signal)
+          : checkpoints.resume(spec, id, disks.volumes));
+        clone = made;
+        ready = made.personalized;
       } else {
         const suits = (candidate: Clone) => fits(candidate, shape, spec.memory);
         clone = pool.claim(suits);

@@ -9,6 +9,8 @@ import {
   type SandboxNode,
 } from "@caisson/protocol";
 import { adoptMachines } from "./adoption/adopt.ts";
+import { Checkpoints } from "./checkpoint/checkpoints.ts";
+import { CheckpointStore } from "./checkpoint/store.ts";
 import { detectCgroups } from "./cgroup/detect.ts";
 import type { Accelerator } from "./driver/driver.ts";
 import { watchClock } from "./agent/clock-watch.ts";
@@ -22,6 +24,7 @@ import { Clones } from "./pool/clones.ts";
 import { Pool } from "./pool/pool.ts";
 import { prepareDirectories } from "./runtime/directories.ts";
 import { MonitorUsers } from "./runtime/users.ts";
+import { templateFiles } from "./template/build.ts";
 import { TemplateStore } from "./template/store.ts";
 
 const firstCloneDeadlineMs = 15_000;
@@ -45,6 +48,8 @@ class Node implements SandboxNode {
   readonly machines: MachineTable;
   readonly layers: NodeOptions["layers"];
   readonly files: NodeOptions["files"];
+  readonly checkpoints: Checkpoints;
+  readonly #checkpointStore: CheckpointStore;
   readonly #options: NodeOptions;
   readonly #events = new EgressEvents();
   #started: Started | undefined;
@@ -57,7 +62,17 @@ class Node implements SandboxNode {
     this.layers = options.layers;
     this.files = options.files;
     const images = new ImageLibrary(join(options.home, "images"), options.images);
-    this.machines = new MachineTable({ ...options, images, engine: () => this.#running() });
+    const { driver, egress, log } = options;
+    this.#checkpointStore = new CheckpointStore(join(options.home, "checkpoints"), templateFiles(driver));
+    this.checkpoints = new Checkpoints({
+      store: this.#checkpointStore,
+      clones: () => this.#running().clones,
+      egress,
+      exited: (id) => this.machines.waitExit(id),
+      log,
+    });
+    const { checkpoints } = this;
+    this.machines = new MachineTable({ ...options, images, checkpoints, engine: () => this.#running() });
     options.egress.onFlood((id, detail) => this.machines.evict(id, detail));
     options.egress.onEvents((events, lost) => this.#events.add(events, lost));
   }
@@ -102,6 +117,7 @@ class Node implements SandboxNode {
       onEnd: (id) => this.machines.onEnd(id),
       log,
     });
+    await this.#checkpointStore.open();
     for (const machine of adopted) this.machines.adopt(machine);
     for (const machine of left) this.machines.leave(machine);
     // Whoever is connected to an adopted machine must not wait for a template: an upgrade may have to build it first.

@@ -35,6 +35,8 @@ export interface EgressAttachment {
   readonly socketPath: string;
   readonly policy: EgressPolicy;
   readonly secrets: readonly SecretBinding[];
+  /** See `EgressSpec.authority`. */
+  readonly authority?: string;
 }
 
 export type EgressVerdict = "allowed" | "refused" | "failed";

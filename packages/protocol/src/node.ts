@@ -47,6 +47,11 @@ export interface ImageMount {
 export interface EgressSpec {
   readonly policy: EgressPolicy;
   readonly secrets: readonly SecretBinding[];
+  /**
+   * Whose authority signs for intercepted hosts: machines with the same word, which is no machine's id, trust the same one. Absent: the
+   * machine has an authority of its own.
+   */
+  readonly authority?: string;
 }
 
 export interface MachineSpec {
@@ -66,6 +71,44 @@ export interface MachineSpec {
   readonly volumes: readonly VolumeMount[];
   readonly images?: readonly ImageMount[];
   readonly egress: EgressSpec;
+  /**
+   * `save`: the machine can be saved as the checkpoint of that name (`NodeCheckpoints.save`). `resume`: it goes on from that checkpoint,
+   * with the environment of then; memory, processors and `images` must be the same. Without `root` and `volumes`.
+   */
+  readonly checkpoint?: { readonly id: CheckpointId; readonly use: "save" | "resume" };
+}
+
+/** Lower-case letters, digits and hyphens, 1 to 80 characters. Chosen by the control plane. */
+export type CheckpointId = string;
+
+export interface CheckpointInfo {
+  readonly id: CheckpointId;
+  /** What the control plane gave `save`. */
+  readonly note: string;
+  /** Bytes that it takes on the node. */
+  readonly bytes: number;
+  /** When it was made, and last resumed from; milliseconds since the epoch. */
+  readonly madeAt: number;
+  readonly usedAt: number;
+}
+
+/**
+ * Machines saved while their program ran: memory, devices and disk. Others go on from there. A checkpoint never changes; it is a cache,
+ * and the node drops one that its monitor, kernel, agent or processor does not fit any more.
+ */
+export interface NodeCheckpoints {
+  /**
+   * Saves a machine that was created for it, and ends the machine. Its connections have to be closed. The checkpoint is on the disk for
+   * good when this answers; when it fails, there is none.
+   * @param note up to 64 KiB
+   * @throws CaissonError `not_found`, `invalid_state`, `resource_exhausted` when the disk is full, `timeout`, `internal`
+   */
+  save(machineId: string, note: string): Promise<CheckpointInfo>;
+  /** One that fits. */
+  find(id: CheckpointId): Promise<CheckpointInfo | undefined>;
+  list(): Promise<readonly CheckpointInfo[]>;
+  /** Machines that went on from it keep what they need. Idempotent. */
+  remove(id: CheckpointId): Promise<void>;
 }
 
 /** A machine that runs and was configured. */
@@ -179,7 +222,7 @@ export interface AdoptionReport {
 }
 
 /** How a machine was made ready. */
-export type StartSource = "pool" | "prepared" | "restore";
+export type StartSource = "pool" | "prepared" | "restore" | "checkpoint";
 
 export interface NodeStatus {
   readonly accelerator: "kvm" | "tcg";
@@ -209,6 +252,7 @@ export interface SandboxNode {
   readonly machines: NodeMachines;
   readonly layers: NodeLayers;
   readonly files: NodeFiles;
+  readonly checkpoints: NodeCheckpoints;
   /** What leaves sandboxes, in batches, until the signal aborts. One reader; what nobody reads is bounded and counted as lost. */
   egressEvents(options: { readonly signal: AbortSignal }): AsyncIterable<EgressBatch>;
   status(): Promise<NodeStatus>;

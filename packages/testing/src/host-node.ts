@@ -18,6 +18,7 @@ import {
   type MachineExit,
   type MachineInfo,
   type MachineSpec,
+  type NodeCheckpoints,
   type NodeMachines,
   type NodeStatus,
   type SandboxNode,
@@ -47,6 +48,13 @@ export class HostNode implements SandboxNode {
   readonly id = "nhost";
   readonly layers: LayerStore;
   readonly machines: HostMachines;
+  /** None can be made: the agents are ordinary processes. */
+  readonly checkpoints: NodeCheckpoints = {
+    save: () => Promise.reject(new CaissonError("unsupported", "A node without machines saves none.")),
+    find: () => Promise.resolve(undefined),
+    list: () => Promise.resolve([]),
+    remove: () => Promise.resolve(),
+  };
   #events: EgressEvent[] = [];
   #wake = Promise.withResolvers<void>();
 
@@ -96,7 +104,7 @@ export class HostNode implements SandboxNode {
       pooled: 0,
       poolTarget: 0,
       prepared: 0,
-      started: { pool: 0, prepared: 0, restore: 0 },
+      started: { pool: 0, prepared: 0, restore: 0, checkpoint: 0 },
       ended: { stopped: 0, crashed: 0, evicted: 0 },
     };
   }

@@ -69,6 +69,8 @@ const (
 	MachineChangeRootProcedure = "/caisson.agent.v1.Machine/ChangeRoot"
 	// MachineConfigureProcedure is the fully-qualified name of the Machine's Configure RPC.
 	MachineConfigureProcedure = "/caisson.agent.v1.Machine/Configure"
+	// MachineRenewProcedure is the fully-qualified name of the Machine's Renew RPC.
+	MachineRenewProcedure = "/caisson.agent.v1.Machine/Renew"
 	// MachineSetClockProcedure is the fully-qualified name of the Machine's SetClock RPC.
 	MachineSetClockProcedure = "/caisson.agent.v1.Machine/SetClock"
 	// MachineStatsProcedure is the fully-qualified name of the Machine's Stats RPC.
@@ -195,6 +197,9 @@ type MachineClient interface {
 	ChangeRoot(context.Context, *connect.Request[agentv1.RootDisk]) (*connect.Response[agentv1.Empty], error)
 	// Hands the clone to its owner: root disk, name, clock, environment, trust. Once, before user code.
 	Configure(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error)
+	// Makes a machine that went on from a checkpoint of its owner an individual: entropy, clock, machine identity, name. Its programs run on.
+	// After Configure, any number of times.
+	Renew(context.Context, *connect.Request[agentv1.RenewRequest]) (*connect.Response[agentv1.Empty], error)
 	// Sets the wall clock, after the machine was paused.
 	SetClock(context.Context, *connect.Request[agentv1.SetClockRequest]) (*connect.Response[agentv1.Empty], error)
 	Stats(context.Context, *connect.Request[agentv1.Empty]) (*connect.Response[agentv1.StatsResponse], error)
@@ -256,6 +261,12 @@ func NewMachineClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			connect.WithSchema(machineMethods.ByName("Configure")),
 			connect.WithClientOptions(opts...),
 		),
+		renew: connect.NewClient[agentv1.RenewRequest, agentv1.Empty](
+			httpClient,
+			baseURL+MachineRenewProcedure,
+			connect.WithSchema(machineMethods.ByName("Renew")),
+			connect.WithClientOptions(opts...),
+		),
 		setClock: connect.NewClient[agentv1.SetClockRequest, agentv1.Empty](
 			httpClient,
 			baseURL+MachineSetClockProcedure,
@@ -315,6 +326,7 @@ type machineClient struct {
 	rehearse      *connect.Client[agentv1.ConfigureRequest, agentv1.Empty]
 	changeRoot    *connect.Client[agentv1.RootDisk, agentv1.Empty]
 	configure     *connect.Client[agentv1.ConfigureRequest, agentv1.Empty]
+	renew         *connect.Client[agentv1.RenewRequest, agentv1.Empty]
 	setClock      *connect.Client[agentv1.SetClockRequest, agentv1.Empty]
 	stats         *connect.Client[agentv1.Empty, agentv1.StatsResponse]
 	warmUp        *connect.Client[agentv1.WarmUpRequest, agentv1.Empty]
@@ -353,6 +365,11 @@ func (c *machineClient) ChangeRoot(ctx context.Context, req *connect.Request[age
 // Configure calls caisson.agent.v1.Machine.Configure.
 func (c *machineClient) Configure(ctx context.Context, req *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error) {
 	return c.configure.CallUnary(ctx, req)
+}
+
+// Renew calls caisson.agent.v1.Machine.Renew.
+func (c *machineClient) Renew(ctx context.Context, req *connect.Request[agentv1.RenewRequest]) (*connect.Response[agentv1.Empty], error) {
+	return c.renew.CallUnary(ctx, req)
 }
 
 // SetClock calls caisson.agent.v1.Machine.SetClock.
@@ -412,6 +429,9 @@ type MachineHandler interface {
 	ChangeRoot(context.Context, *connect.Request[agentv1.RootDisk]) (*connect.Response[agentv1.Empty], error)
 	// Hands the clone to its owner: root disk, name, clock, environment, trust. Once, before user code.
 	Configure(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error)
+	// Makes a machine that went on from a checkpoint of its owner an individual: entropy, clock, machine identity, name. Its programs run on.
+	// After Configure, any number of times.
+	Renew(context.Context, *connect.Request[agentv1.RenewRequest]) (*connect.Response[agentv1.Empty], error)
 	// Sets the wall clock, after the machine was paused.
 	SetClock(context.Context, *connect.Request[agentv1.SetClockRequest]) (*connect.Response[agentv1.Empty], error)
 	Stats(context.Context, *connect.Request[agentv1.Empty]) (*connect.Response[agentv1.StatsResponse], error)
@@ -467,6 +487,12 @@ func NewMachineHandler(svc MachineHandler, opts ...connect.HandlerOption) (strin
 		MachineConfigureProcedure,
 		svc.Configure,
 		connect.WithSchema(machineMethods.ByName("Configure")),
+		connect.WithHandlerOptions(opts...),
+	)
+	machineRenewHandler := connect.NewUnaryHandler(
+		MachineRenewProcedure,
+		svc.Renew,
+		connect.WithSchema(machineMethods.ByName("Renew")),
 		connect.WithHandlerOptions(opts...),
 	)
 	machineSetClockHandler := connect.NewUnaryHandler(
@@ -531,6 +557,8 @@ func NewMachineHandler(svc MachineHandler, opts ...connect.HandlerOption) (strin
 			machineChangeRootHandler.ServeHTTP(w, r)
 		case MachineConfigureProcedure:
 			machineConfigureHandler.ServeHTTP(w, r)
+		case MachineRenewProcedure:
+			machineRenewHandler.ServeHTTP(w, r)
 		case MachineSetClockProcedure:
 			machineSetClockHandler.ServeHTTP(w, r)
 		case MachineStatsProcedure:
@@ -578,6 +606,10 @@ func (UnimplementedMachineHandler) ChangeRoot(context.Context, *connect.Request[
 
 func (UnimplementedMachineHandler) Configure(context.Context, *connect.Request[agentv1.ConfigureRequest]) (*connect.Response[agentv1.Empty], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("caisson.agent.v1.Machine.Configure is not implemented"))
+}
+
+func (UnimplementedMachineHandler) Renew(context.Context, *connect.Request[agentv1.RenewRequest]) (*connect.Response[agentv1.Empty], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("caisson.agent.v1.Machine.Renew is not implemented"))
 }
 
 func (UnimplementedMachineHandler) SetClock(context.Context, *connect.Request[agentv1.SetClockRequest]) (*connect.Response[agentv1.Empty], error) {

@@ -8,10 +8,11 @@ const groupOrder = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc6
 /**
  * The key follows from the installation's seed and the sandbox's id, so that a restarted proxy goes on being trusted
  * by sandboxes that still run, and nothing about it needs to be stored.
+ * @param owner the sandbox's id, or the word that several machines share, see `EgressSpec.authority`
  */
-export async function createSandboxAuthority(seed: Uint8Array, sandboxId: string): Promise<Authority> {
-  const fingerprint = createHmac("sha256", seed).update(`name:${sandboxId}`).digest("hex").slice(0, 12);
-  return await authorityFrom(`Caisson sandbox authority ${fingerprint}`, await deriveKeys(seed, sandboxId));
+export async function createSandboxAuthority(seed: Uint8Array, owner: string): Promise<Authority> {
+  const fingerprint = createHmac("sha256", seed).update(`name:${owner}`).digest("hex").slice(0, 12);
+  return await authorityFrom(`Caisson sandbox authority ${fingerprint}`, await deriveKeys(seed, owner));
 }
 
 /** Issues certificates for the names of exposed ports. Visitors trust it if they have its certificate; no sandbox does. */

@@ -58,7 +58,7 @@ const lookupRate: Rate = { burst: 100, perSecond: 20 };
 export async function createSandbox(attachment: EgressAttachment, shared: Shared): Promise<Sandbox> {
   const policy = compilePolicy(attachment.policy);
   const redactor = createRedactor(attachment.secrets);
-  const authority = await createSandboxAuthority(shared.authoritySeed, attachment.sandboxId);
+  const authority = await createSandboxAuthority(shared.authoritySeed, attachment.authority ?? attachment.sandboxId);
   const recorder = createRecorder(shared.deliver);
   const lookups = limiter(maxLookups);
   const questions = new TokenBucket(lookupRate);

@@ -29,6 +29,8 @@ export interface TemplateFiles {
   readonly layerDisk: string;
   /** A small disk like an owner's root, to be copied for a rehearsal. */
   readonly rehearsalDisk: string;
+  /** Of a checkpoint: what its machine had written, between `blankDisk` and the machine's own image. */
+  readonly writtenDisk?: string;
 }
 
 /** What a guest sees as the size of `TemplateFiles.rehearsalDisk`, bytes. */
@@ -96,6 +98,13 @@ export interface RestoreOptions {
   readonly base: string;
   readonly template: TemplateFiles;
   readonly root: DiskSource;
+  /** Disks that the saved machine had been given by `Vm.attachDisk`, in that order. */
+  readonly disks?: readonly DiskSource[];
+  /**
+   * The machine's memory is the file `TemplateFiles.ram` itself, so that `Vm.save` leaves a template of this machine: the directory belongs
+   * to it alone. Memory that is plugged in is not saved.
+   */
+  readonly saveable?: boolean;
   /** Runs as soon as the process exists. */
   readonly onProcess: ProcessListener;
   readonly signal?: AbortSignal;
@@ -132,7 +141,7 @@ export interface Vm {
   overlayDisk(serial: string, generation: number, overlay: DiskFile, durable: boolean): Promise<void>;
   /** For each disk by serial, the number of the overlay that it writes to; 0 is the image that it was attached with. */
   diskGenerations(): Promise<ReadonlyMap<string, number>>;
-  /** Saves the state of the paused machine into its template. */
+  /** Saves the state of the paused machine into its template, in place of the one before. It cannot run on. */
   save(): Promise<void>;
   /** Whether the monitor paused the machine because the host's disk is full. It goes on by itself when there is space. */
   stalled(): Promise<boolean>;

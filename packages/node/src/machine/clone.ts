@@ -3,9 +3,10 @@ import { randomBytes } from "node:crypto";
 import { CaissonError } from "@caisson/protocol";
 import { type AgentClient, connectAgent } from "../agent/client.ts";
 import { unixNanos } from "../agent/clock.ts";
-import { rootSerial, type Vm, type VmDriver, type VmShape } from "../driver/driver.ts";
+import { type DiskSource, rootSerial, type Vm, type VmDriver, type VmShape } from "../driver/driver.ts";
 import type { ImageManifest } from "../options.ts";
 import type { Template } from "../template/store.ts";
+import { linkDisk, type VolumeImages } from "../holdings/disk-links.ts";
 import { Holdings, type HostResources } from "../holdings/holdings.ts";
 import { createFreshRoot } from "./root-disk.ts";
 
@@ -21,7 +22,15 @@ export interface CloneWant {
   readonly memory: number;
   /** Nobody waits for it. */
   readonly background: boolean;
+  readonly use?: CloneUse;
+  /** Gets the monitor's user before the monitor starts. */
+  readonly beforeStart?: (uid: number | undefined) => Promise<void>;
 }
+
+/** `save`: see `RestoreOptions.saveable`. `resume`: the template is a checkpoint of a machine that had an owner and these disks. */
+export type CloneUse =
+  | { readonly kind: "save" }
+  | { readonly kind: "resume"; readonly disks: readonly VolumeImages[]; readonly hostname: string };
 
 export interface Clone {
   readonly vm: Vm;
@@ -34,7 +43,7 @@ export interface Clone {
 }
 
 /** A restore takes a fraction of a second on an idle host. */
-const personalizeDeadlineMs = 30_000;
+const deadline = { timeoutMs: 30_000 } as const;
 
 /**
  * Restores a machine and lets it run. `personalized` resolves when it has its own identity and root file system.
@@ -44,7 +53,7 @@ export async function restoreClone(
   host: CloneHost,
   want: CloneWant,
 ): Promise<Clone & { readonly personalized: Promise<void> }> {
-  const { template, shape } = want;
+  const { template, shape, use } = want;
   const holdings = await Holdings.create(host, { shape, memory: want.memory, template: template.key });
   let vm: Vm | undefined;
   let agent: AgentClient | undefined;
@@ -57,9 +66,11 @@ export async function restoreClone(
   const discard = () => (discarding ??= end());
   try {
     const place = { directory: holdings.directories.disks, uid: holdings.uid };
-    const [root] = await Promise.all([
+    const [root, disks] = await Promise.all([
       createFreshRoot(place, template.files),
+      use?.kind === "resume" ? linkDisks(holdings, use.disks) : [],
       holdings.cgroup.setPriority(want.background ? "background" : "normal"),
+      want.beforeStart?.(holdings.uid),
     ]);
     vm = await host.driver.restore({
       shape,
@@ -72,12 +83,15 @@ export async function restoreClone(
       base: host.image.base,
       template: template.files,
       root,
+      disks,
+      saveable: use?.kind === "save",
       onProcess: (process) => holdings.update({ process }),
     });
     agent = connectAgent(vm.controlSocket);
-    await plugMemory(host.driver, vm, template.visibleMemory, want.memory);
+    // What is plugged in is not saved.
+    if (use?.kind !== "save") await plugMemory(host.driver, vm, template.visibleMemory, want.memory);
     await vm.resume();
-    const personalized = personalize(vm, agent);
+    const personalized = use?.kind === "resume" ? renew(vm, agent, use.hostname) : personalize(vm, agent);
     // The caller awaits it, perhaps after another failure.
     personalized.catch(() => undefined);
     return { vm, agent, holdings, shape, memory: want.memory, discard, personalized };
@@ -94,19 +108,36 @@ export async function plugMemory(driver: VmDriver, vm: Vm, visible: number, want
   if (steps > 0) await vm.plugMemory(steps * driver.memoryGranularity);
 }
 
+/** Links disks that the machine has from its first moment. */
+async function linkDisks(holdings: Holdings, disks: readonly VolumeImages[]): Promise<readonly DiskSource[]> {
+  const place = { directory: holdings.directories.disks, uid: holdings.uid };
+  // The record first: after a crash the next process then knows which images to take back.
+  const entries = disks.map(({ serial, readOnly, images }) => ({ serial, root: false, readOnly, images: [images[0]] }));
+  await holdings.update({ disks: entries });
+  return Promise.all(disks.map((disk) => linkDisk(place, disk, disk.serial)));
+}
+
 async function personalize(vm: Vm, agent: AgentClient): Promise<void> {
+  await whileItLives(vm, agent.machine.personalize({ ...individual(), rootSerial }, deadline));
+}
+
+async function renew(vm: Vm, agent: AgentClient, hostname: string): Promise<void> {
+  await whileItLives(vm, agent.machine.renew({ ...individual(), hostname }, deadline));
+}
+
+/** What must differ between two machines that came from the same memory. */
+function individual(): { entropy: Uint8Array; clockUnixNanos: bigint; machineId: string } {
+  return {
+    entropy: randomBytes(256),
+    clockUnixNanos: unixNanos(),
+    machineId: randomBytes(16).toString("hex"),
+  };
+}
+
+async function whileItLives(vm: Vm, call: Promise<unknown>): Promise<void> {
   const died = vm.exited.then(({ detail }) => {
     throw new CaissonError("guest_error", `The sandbox ended while it started: ${detail}`);
   });
   died.catch(() => undefined);
-  const done = agent.machine.personalize(
-    {
-      entropy: randomBytes(256),
-      clockUnixNanos: unixNanos(),
-      machineId: randomBytes(16).toString("hex"),
-      rootSerial,
-    },
-    { timeoutMs: personalizeDeadlineMs },
-  );
-  await Promise.race([done, died]);
+  await Promise.race([call, died]);
 }

@@ -41,29 +41,15 @@ export async function handOut(options: HandOutOptions): Promise<RunningMachine> 
     socketPath: vm.egressSocket,
     policy: spec.egress.policy,
     secrets: spec.egress.secrets,
+    ...(spec.egress.authority === undefined ? {} : { authority: spec.egress.authority }),
   };
   const [{ caCertificatePem }] = await Promise.all([
     egress.attach(attachment, options.signal === undefined ? {} : { signal: options.signal }),
     options.ready,
   ]);
-  const configured = agent.machine.configure(
-    {
-      hostname: spec.hostname,
-      clockUnixNanos: unixNanos(),
-      env: { ...spec.env },
-      caCertificatePem,
-      ...(spec.root === undefined || spec.prepared !== undefined ? {} : { root: rootInGuest(spec.root.bytes) }),
-    },
-    { timeoutMs: configureDeadlineMs, ...(options.signal === undefined ? {} : { signal: options.signal }) },
-  );
-  const died = vm.exited.then(({ detail }) => {
-    throw new CaissonError("guest_error", `The sandbox ended while it started: ${detail}`);
-  });
-  died.catch(() => undefined);
-  await guestError(
-    spec.root === undefined ? "be configured" : "start from its root disk",
-    Promise.race([configured, died]),
-  );
+  // A machine that went on from a checkpoint had its owner then.
+  const resumed = spec.checkpoint?.use === "resume";
+  if (!resumed) await configure(options, caCertificatePem);
   const machine = new RunningMachine({
     id: spec.id,
     owner: spec.owner,
@@ -75,7 +61,7 @@ export async function handOut(options: HandOutOptions): Promise<RunningMachine> 
     onEnd: options.onEnd,
     log: options.log,
   });
-  for (const volume of options.disks.volumes) await machine.attachVolume(volume);
+  if (!resumed) for (const volume of options.disks.volumes) await machine.attachVolume(volume);
   await holdings.update({
     phase: "claimed",
     machineId: spec.id,
@@ -84,6 +70,28 @@ export async function handOut(options: HandOutOptions): Promise<RunningMachine> 
     memory: spec.memory,
   });
   return machine;
+}
+
+async function configure({ clone, spec, signal }: HandOutOptions, caCertificatePem: string): Promise<void> {
+  const { vm, agent } = clone;
+  const configured = agent.machine.configure(
+    {
+      hostname: spec.hostname,
+      clockUnixNanos: unixNanos(),
+      env: { ...spec.env },
+      caCertificatePem,
+      ...(spec.root === undefined || spec.prepared !== undefined ? {} : { root: rootInGuest(spec.root.bytes) }),
+    },
+    { timeoutMs: configureDeadlineMs, ...(signal === undefined ? {} : { signal }) },
+  );
+  const died = vm.exited.then(({ detail }) => {
+    throw new CaissonError("guest_error", `The sandbox ended while it started: ${detail}`);
+  });
+  died.catch(() => undefined);
+  await guestError(
+    spec.root === undefined ? "be configured" : "start from its root disk",
+    Promise.race([configured, died]),
+  );
 }
 
 /** Distinguishes specifications; contains no secret of them. */

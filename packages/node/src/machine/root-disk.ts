@@ -5,13 +5,14 @@ import { join } from "node:path";
 import { type DiskSource, ownerRootSerial, rehearsalBytes, rootSerial, type TemplateFiles } from "../driver/driver.ts";
 import type { LinkPlace } from "../holdings/disk-links.ts";
 
-/** An empty overlay over the template's formatted disk. */
+/** An empty overlay over the disk of the template or the checkpoint. */
 export async function createFreshRoot(place: LinkPlace, template: TemplateFiles): Promise<DiskSource> {
   const name = `${rootSerial}.0`;
   await copyForMonitor(place, join(template.directory, template.layerDisk), name);
   return {
     chain: [
       { place: "disks", name },
+      ...(template.writtenDisk === undefined ? [] : [{ place: "template" as const, name: template.writtenDisk }]),
       { place: "template", name: template.blankDisk },
     ],
     readOnly: false,

@@ -3,9 +3,10 @@ import { warmUp } from "../agent/warm-up.ts";
 import type { VmShape } from "../driver/driver.ts";
 import type { RootImages } from "../holdings/disk-links.ts";
 import { machineLimits } from "../holdings/limits.ts";
-import { type Clone, type CloneHost, plugMemory, restoreClone } from "../machine/clone.ts";
+import { type Clone, type CloneHost, type CloneWant, plugMemory, restoreClone } from "../machine/clone.ts";
 import { prepareOnRoot, rehearseRoot } from "../machine/owner-root.ts";
 import type { NodeOptions } from "../options.ts";
+import { templateKey } from "../template/key.ts";
 import { shapeFor } from "../template/shape.ts";
 import type { Template, TemplateStore } from "../template/store.ts";
 
@@ -60,6 +61,20 @@ export class Clones {
   ): Promise<Clone & { personalized: Promise<void> }> {
     const template = await this.template(shape, signal);
     return restoreClone(this.#options.host, { shape, template, memory, background: false });
+  }
+
+  /** A clone of a template that is a checkpoint, or that will be one. @param want memory in MiB */
+  async restoreFrom(
+    template: Template,
+    want: Omit<CloneWant, "template" | "background">,
+  ): Promise<Clone & { personalized: Promise<void> }> {
+    return restoreClone(this.#options.host, { ...want, template, background: want.use?.kind === "save" });
+  }
+
+  /** Of the template for this shape. */
+  key(shape: VmShape): Promise<string> {
+    const { host, config } = this.#options;
+    return templateKey(host.driver, { image: host.image, shape, diskBytes: config.diskBytes });
   }
 
   /** A paused clone for the pool. @param root of whoever it is for */

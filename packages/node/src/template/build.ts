@@ -31,8 +31,9 @@ const bootDeadlineMs = 90_000;
 const settleMs = 1000;
 const attempts = 3;
 
-export function templateFiles(driver: VmDriver, directory: string): TemplateFiles {
-  return { directory, ram: templateFileNames.ram, state: templateFileNames.state, ...driver.templateDisks };
+/** Names of the files of a template. */
+export function templateFiles(driver: VmDriver): Omit<TemplateFiles, "directory" | "writtenDisk"> {
+  return { ram: templateFileNames.ram, state: templateFileNames.state, ...driver.templateDisks };
 }
 
 /** Builds beside `target` and renames, so that a template is complete or does not exist. */
@@ -91,7 +92,7 @@ async function bootAndSave(options: BuildOptions, draft: string): Promise<void> 
       base: image.base,
       kernel: image.kernel,
       initramfs: image.initramfs,
-      template: templateFiles(driver, draft),
+      template: { ...templateFiles(driver), directory: draft },
       // Written to directly: all clones are overlays of this disk as it is when the machine is saved.
       root: {
         chain: [{ place: "template", name: driver.templateDisks.blankDisk }],

@@ -82,7 +82,7 @@ export class TemplateStore {
     // The time of the file is the time of the last use.
     const now = new Date();
     await utimes(join(directory, templateFileNames.facts), now, now);
-    return { ...facts, key, files: templateFiles(request.driver, directory) };
+    return { ...facts, key, files: { ...templateFiles(request.driver), directory } };
   }
 }
 

@@ -68,6 +68,14 @@ export const serving = z
       .max(86_400)
       .default(900)
       .describe("Longest run of a cron job, seconds. It counts as failed then."),
+    checkpoints: z
+      .int()
+      .min(0)
+      .default(0)
+      .describe(
+        "Most checkpoints of instances that a node keeps, about 400 MB each. Those that were not used for the longest time go first. 0: none are made, and every instance starts plainly.",
+      ),
+    checkpointsPerOrganisation: z.int().min(1).default(4).describe("Most of them of one organisation."),
     deployBytes: z.int().min(1).default(1e9).describe("Most bytes of files in one revision."),
     deployFiles: z.int().min(1).default(50_000).describe("Most files and directories in one revision."),
     builds: z.int().min(1).default(2).describe("Most deployments that this server prepares at the same time."),

@@ -256,6 +256,39 @@ export declare type ConfigureRequest = Message<"caisson.agent.v1.ConfigureReques
 export declare const ConfigureRequestSchema: GenMessage<ConfigureRequest>;
 
 /**
+ * @generated from message caisson.agent.v1.RenewRequest
+ */
+export declare type RenewRequest = Message<"caisson.agent.v1.RenewRequest"> & {
+  /**
+   * As in PersonalizeRequest.
+   *
+   * @generated from field: bytes entropy = 1;
+   */
+  entropy: Uint8Array;
+
+  /**
+   * @generated from field: int64 clock_unix_nanos = 2;
+   */
+  clockUnixNanos: bigint;
+
+  /**
+   * @generated from field: string machine_id = 3;
+   */
+  machineId: string;
+
+  /**
+   * @generated from field: string hostname = 4;
+   */
+  hostname: string;
+};
+
+/**
+ * Describes the message caisson.agent.v1.RenewRequest.
+ * Use `create(RenewRequestSchema)` to create a new message.
+ */
+export declare const RenewRequestSchema: GenMessage<RenewRequest>;
+
+/**
  * @generated from message caisson.agent.v1.SetClockRequest
  */
 export declare type SetClockRequest = Message<"caisson.agent.v1.SetClockRequest"> & {
@@ -2031,6 +2064,17 @@ export declare const Machine: GenService<{
   configure: {
     methodKind: "unary";
     input: typeof ConfigureRequestSchema;
+    output: typeof EmptySchema;
+  },
+  /**
+   * Makes a machine that went on from a checkpoint of its owner an individual: entropy, clock, machine identity, name. Its programs run on.
+   * After Configure, any number of times.
+   *
+   * @generated from rpc caisson.agent.v1.Machine.Renew
+   */
+  renew: {
+    methodKind: "unary";
+    input: typeof RenewRequestSchema;
     output: typeof EmptySchema;
   },
   /**

@@ -26,13 +26,21 @@ export class Environments {
   }
 
   /** Names and values, those of secret variables included. A layer that no longer exists is left out. */
-  async of({ appId, layers, context }: EnvironmentRequest): Promise<Record<string, string>> {
+  async of(request: EnvironmentRequest): Promise<Record<string, string>> {
+    const rows = [...(await this.#rows(request)).values()];
+    return Object.fromEntries(rows.map((row) => [row.key, this.#sealer.open(row.sealed, sealContext(row))]));
+  }
+
+  /** Names of the secret ones. */
+  async secrets(request: EnvironmentRequest): Promise<readonly string[]> {
+    return [...(await this.#rows(request)).values()].filter(({ secret }) => secret === 1).map(({ key }) => key);
+  }
+
+  async #rows({ appId, layers, context }: EnvironmentRequest): Promise<ReadonlyMap<string, EnvVarRow>> {
     const own = await this.#db.selectFrom("env_vars").selectAll().where("app_id", "=", appId).execute();
-    const result = new Map<string, string>();
+    const result = new Map<string, EnvVarRow>();
     const add = (rows: readonly EnvVarRow[]) => {
-      for (const row of rows)
-        if (appliesTo(row, context) && !result.has(row.key))
-          result.set(row.key, this.#sealer.open(row.sealed, sealContext(row)));
+      for (const row of rows) if (appliesTo(row, context) && !result.has(row.key)) result.set(row.key, row);
     };
     add(own);
     const order = await includedLayers(this.#db, layers ?? (await layersOfApp(this.#db, appId)).map(({ id }) => id));
@@ -40,7 +48,7 @@ export class Environments {
       const inherited = await this.#db.selectFrom("env_vars").selectAll().where("layer_id", "in", order).execute();
       for (const id of order) add(inherited.filter(({ layer_id }) => layer_id === id));
     }
-    return Object.fromEntries(result);
+    return result;
   }
 }
 

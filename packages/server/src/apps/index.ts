@@ -30,6 +30,8 @@ export interface AppsService {
   requireLayers(orgId: string, idsOrSlugs: readonly string[]): Promise<LayerReference[]>;
   /** See `Environments.of`. */
   environment(request: EnvironmentRequest): Promise<Record<string, string>>;
+  /** Names of the secret variables among them. */
+  secretVariables(request: EnvironmentRequest): Promise<readonly string[]>;
   /**
    * Called when an app was deleted, after its row says so and before its rows are removed; again until it succeeds. Must be idempotent
    * and stop its traffic first.
@@ -83,6 +85,7 @@ export const appsSlice: Slice = {
       requireLayers: async (orgId, named) =>
         (await requireLayers(db, orgId, named)).map(({ id, slug }) => ({ id, slug })),
       environment: (request) => environments.of(request),
+      secretVariables: (request) => environments.secrets(request),
       onDelete: (listener) => void deletes.push(listener),
       onChange: (listener) => void changes.push(listener),
     });

@@ -15,6 +15,7 @@ import { revisionsService, revisionsSlice, type RevisionRow, type RevisionsServi
 import { certificatesSlice } from "../certificates/index.ts";
 import { domainsService, domainsSlice } from "../domains/index.ts";
 import { BuildCaches } from "./build/cache.ts";
+import { InstanceCheckpoints } from "../serving/checkpoints/checkpoints.ts";
 import { RevisionContents } from "../serving/contents.ts";
 import { productionLabel } from "../serving/hosts.ts";
 import { Resolver } from "../serving/resolver.ts";
@@ -49,9 +50,22 @@ before(async () => {
   contents = new RevisionContents({ db, sealer: createSealer(Buffer.alloc(32, 1)), node });
   const workloads = new Workloads({ node, log });
   const resolver = new Resolver(apps, revisions, services.use(domainsService));
+  const checkpoints = new InstanceCheckpoints({ config, node, workloads, log });
   const orgSlug = () => Promise.resolve(org.slug);
   const scaling = new ScalingSettings(db, config.serving);
-  serving = new Serving({ config, node, workloads, apps, revisions, contents, resolver, scaling, orgSlug, log });
+  serving = new Serving({
+    config,
+    node,
+    workloads,
+    apps,
+    revisions,
+    contents,
+    checkpoints,
+    resolver,
+    scaling,
+    orgSlug,
+    log,
+  });
   revisions.onRoute(() => serving.routed());
   revisions.onActivate((revision, name) => serving.activate(revision, name, org.slug));
   const caches = new BuildCaches({ db, node, mostBytes: 0, log });

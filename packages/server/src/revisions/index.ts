@@ -143,6 +143,12 @@ function serviceOf(ctx: RevisionContext, db: RevisionDatabase, listeners: Listen
     setContent: (id, content) => store.setContent(id, content),
     touch: async (id) => void (await store.set(id, { used_at: Date.now(), disabled_at: null })),
     environment: (revision, context) => environmentOf(apps, store, revision, context),
+    hasSecretVariables: async (revision, context) => {
+      // Its own ones are shown to whoever may see it.
+      const own = new Set(store.variables(revision).map(({ key }) => key));
+      const inherited = await apps.secretVariables({ appId: revision.app_id, layers: layersOf(revision), context });
+      return inherited.some((name) => !own.has(name));
+    },
     buildLog: (id, lines) => buildLogs.append(id, lines),
     runtimeLogs: (lines) => runtimeLogs.append(lines),
     timelines,
@@ -161,7 +167,10 @@ async function environmentOf(
   revision: RevisionRow,
   context: Parameters<RevisionsService["environment"]>[1],
 ): Promise<Record<string, string>> {
-  const layers = (JSON.parse(revision.layers) as { id: string }[]).map(({ id }) => id);
-  const inherited = await apps.environment({ appId: revision.app_id, layers, context });
+  const inherited = await apps.environment({ appId: revision.app_id, layers: layersOf(revision), context });
   return { ...inherited, ...Object.fromEntries(store.variables(revision).map(({ key, value }) => [key, value])) };
+}
+
+function layersOf({ layers }: RevisionRow): string[] {
+  return (JSON.parse(layers) as { id: string }[]).map(({ id }) => id);
 }

@@ -42,6 +42,8 @@ export interface RevisionsService {
   touch(id: string): Promise<void>;
   /** Everything that its code gets in a context: layers, app, its own variables. Without what the platform adds (`DENO_*`). */
   environment(revision: RevisionRow, context: EnvContext): Promise<Record<string, string>>;
+  /** Whether a variable of `environment` is secret. */
+  hasSecretVariables(revision: RevisionRow, context: EnvContext): Promise<boolean>;
   /** Appends to the build log. Never throws. */
   buildLog(id: string, lines: readonly BuildLine[]): Promise<void>;
   /** Appends to the runtime logs. Never throws. */

@@ -8,6 +8,7 @@ import { serviceKey } from "../kernel/services.ts";
 import type { Slice } from "../kernel/slice.ts";
 import { revisionsService } from "../revisions/index.ts";
 import { workloads as workloadsService } from "../workloads/index.ts";
+import { InstanceCheckpoints } from "./checkpoints/checkpoints.ts";
 import { RevisionContents } from "./contents.ts";
 import { Crons } from "./cron/crons.ts";
 import { cronRoutes } from "./cron/routes.ts";
@@ -51,6 +52,7 @@ export const servingSlice: Slice = {
     const contents = new RevisionContents({ db, sealer, node });
     const domains = services.use(domainsService);
     const resolver = new Resolver(apps, revisions, domains);
+    const checkpoints = new InstanceCheckpoints({ config, node, workloads, log });
     const orgSlug = async (id: string) => {
       const orgs: Kysely<OrgTables> = db;
       return (await orgs.selectFrom("orgs").select("slug").where("id", "=", id).executeTakeFirstOrThrow()).slug;
@@ -64,6 +66,7 @@ export const servingSlice: Slice = {
       apps,
       revisions,
       contents,
+      checkpoints,
       resolver,
       scaling,
       orgSlug,
@@ -94,6 +97,7 @@ export const servingSlice: Slice = {
     domains.onChange(() => resolver.forget());
     revisions.onDelete(async ({ id }) => {
       await serving.stop(id);
+      await checkpoints.remove(id);
       await contents.remove(id);
     });
     services.provide(servingService, { serving, contents, orgSlug });
@@ -119,6 +123,14 @@ export const servingSlice: Slice = {
           this.set(serving.counts()[name]);
         },
       });
+    new Gauge({
+      name: "caisson_app_checkpoints",
+      help: "Checkpoints of instances on the node.",
+      registers: [metrics],
+      async collect() {
+        this.set((await node.checkpoints.list()).length);
+      },
+    });
     return {
       routes: (app) => {
         scalingRoutes(apps, scaling)(app);
@@ -130,10 +142,15 @@ export const servingSlice: Slice = {
         { name: "keeping instances", interval: settleInterval, run: () => serving.keep() },
         { name: "following timelines", interval: settleInterval, run: () => serving.settle() },
         { name: "removing files of apps", interval: pruneInterval, run: () => contents.prune() },
+        {
+          name: "removing checkpoints of apps",
+          interval: pruneInterval,
+          run: () => checkpoints.prune(async (id) => (await contents.find(id)) !== undefined),
+        },
       ],
       stop: async () => {
         await crons.close();
-        await serving.close();
+        await Promise.all([checkpoints.close(), serving.close()]);
       },
     };
   },

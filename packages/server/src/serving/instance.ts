@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { agentContract, CaissonError, type Agent, type MachineExit } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { Workloads, WorkloadPlan } from "../workloads/index.ts";
+import { launchPlainly, type Launch } from "./launch.ts";
 import { eachLine, lastOutput, OutputTail, withOutput } from "./output.ts";
 import { readLine, type PrintedLine } from "./marks.ts";
 import type { Program } from "./program.ts";
@@ -19,6 +20,8 @@ export type InstanceLog = (level: "info" | "error", message: string) => void;
 export interface InstanceOptions {
   readonly plan: WorkloadPlan;
   readonly program: Program;
+  /** How it gets to run. Default: in a new machine. */
+  readonly launch?: Launch;
   readonly workloads: Workloads;
   /** Milliseconds. */
   readonly startTimeout: number;
@@ -67,25 +70,19 @@ export class Instance {
   }
 
   async #start(): Promise<void> {
-    const { plan, workloads, startTimeout, program } = this.#options;
+    const { plan, workloads, startTimeout, program, launch = launchPlainly } = this.#options;
     try {
-      const { agent } = await workloads.start(plan, this.#stop.signal);
+      const launched = await launch({ plan, program, workloads, signal: this.#stop.signal });
+      const { agent } = launched;
       this.#agent = agent;
-      const started = await agent.processes
-        .spawn(
-          { command: program.command, args: [...program.args], cwd: program.cwd, stdout: true, stderr: true },
-          { signal: this.#stop.signal },
-        )
-        .catch((cause: unknown) => {
-          throw new CaissonError("guest_error", `The program ${program.command} could not be started.`, { cause });
-        });
-      this.#pid = started.pid;
+      this.#pid = launched.pid;
       const output = Promise.all([
-        eachLine(agent.readStream(started.stdoutStream), (line) => this.#print(readLine(line, "info"))),
-        eachLine(agent.readStream(started.stderrStream), (line) => this.#print(readLine(line, "error"))),
+        eachLine(agent.readStream(launched.stdout), (line) => this.#print(readLine(line, "info"))),
+        eachLine(agent.readStream(launched.stderr), (line) => this.#print(readLine(line, "error"))),
       ]);
       this.#exited = this.#watch(agent, output);
-      await this.#listen(agent, startTimeout);
+      if (launched.port === undefined) await this.#listen(agent, startTimeout);
+      else this.#port = launched.port;
     } catch (error) {
       this.#end(error instanceof Error ? error.message : "It did not start.");
       throw error;

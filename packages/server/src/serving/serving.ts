@@ -12,8 +12,9 @@ import {
 import type { Logger } from "pino";
 import type { RevisionRow, RevisionsService, TimelineName } from "../revisions/index.ts";
 import { contextOf, keyOf as timelineKey, production } from "../revisions/timelines.ts";
-import type { WantedWorkload, Workload, WorkloadOwner, Workloads } from "../workloads/index.ts";
+import type { WantedWorkload, Workload, WorkloadOwner, WorkloadPlan, Workloads } from "../workloads/index.ts";
 import type { AppsService } from "../apps/index.ts";
+import type { InstanceCheckpoints, Subject } from "./checkpoints/checkpoints.ts";
 import type { RevisionContents } from "./contents.ts";
 import { Group, type GroupLimits } from "./group.ts";
 import { productionHost, readLabel } from "./hosts.ts";
@@ -36,6 +37,7 @@ export interface ServingOptions {
   readonly apps: AppsService;
   readonly revisions: RevisionsService;
   readonly contents: RevisionContents;
+  readonly checkpoints: InstanceCheckpoints;
   readonly resolver: Resolver;
   readonly scaling: ScalingSettings;
   readonly orgSlug: (orgId: string) => Promise<string>;
@@ -194,7 +196,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
 
   /** The image is made again when it is missing. */
   async #start(id: string, target: Target, signal: AbortSignal): Promise<Instance> {
-    const { config, node, workloads, revisions, contents, log } = this.#options;
+    const { config, node, workloads, revisions, contents, checkpoints, log } = this.#options;
     const { revision, app, timeline, context, orgSlug } = target;
     const { serving, sandbox } = config;
     const content = await contents.of(revision.id);
@@ -203,28 +205,36 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     const identity = { org: { id: revision.org_id, slug: orgSlug }, app, revisionId: revision.id, timeline };
     const line = { orgId: revision.org_id, appId: app.id, revisionId: revision.id, region: sandbox.region };
     const variables = await revisions.environment(revision, context as EnvContext);
+    // They would be in the clear in memory that is on the disk.
+    const secretVariables = await revisions.hasSecretVariables(revision, context as EnvContext);
     signal.throwIfAborted();
-    return new Instance({
-      plan: {
-        id,
-        kind: "instance",
-        orgId: revision.org_id,
-        memory: serving.memory,
-        vcpus: sandbox.vcpus,
-        env: {
-          // Programs that can listen anywhere often ask for it.
-          PORT: "8000",
-          ...variables,
-          ...platformVariables(identity),
-          ...(content.tree.some(({ path }) => path === dependencies) && {
-            DENO_DIR: `${appDirectory}/${dependencies}`,
-          }),
-        },
-        egress: content.egress,
-        disks: { volumes: [] },
-        images: [{ image: revision.id, serial: "app", path: appDirectory }],
+    const plan: WorkloadPlan = {
+      id,
+      kind: "instance",
+      orgId: revision.org_id,
+      memory: serving.memory,
+      vcpus: sandbox.vcpus,
+      env: {
+        // Programs that can listen anywhere often ask for it.
+        PORT: "8000",
+        // Deno would ask for news at each start.
+        DENO_NO_UPDATE_CHECK: "1",
+        ...variables,
+        ...platformVariables(identity),
+        ...(content.tree.some(({ path }) => path === dependencies) && {
+          DENO_DIR: `${appDirectory}/${dependencies}`,
+        }),
       },
+      // Of the revision, as the placeholders are: both are in the memory of a checkpoint.
+      egress: { ...content.egress, authority: `revision ${revision.id}` },
+      disks: { volumes: [] },
+      images: [{ image: revision.id, serial: "app", path: appDirectory }],
+    };
+    const subject: Subject = { revisionId: revision.id, orgId: revision.org_id, timeline, plan, program };
+    const instance = new Instance({
+      plan,
       program,
+      ...(secretVariables ? {} : { launch: checkpoints.launch(subject) }),
       workloads,
       startTimeout: serving.startTimeout * 1000,
       stopTimeout: serving.stopTimeout * 1000,
@@ -232,6 +242,12 @@ export class Serving implements HttpDirectory, WorkloadOwner {
       print: (printed) => revisions.runtimeLogs([{ ...line, ...printed }]),
       log,
     });
+    if (!secretVariables)
+      instance.ready.then(
+        () => checkpoints.wish(subject),
+        () => undefined,
+      );
+    return instance;
   }
 
   /**

@@ -1,5 +1,5 @@
 /** One kind of thing to a node: a machine with its disks, secrets, meters and names. A sandbox is one, an instance of an app and a build are others. */
-import type { Agent, EgressSpec, ImageMount } from "@caisson/protocol";
+import type { Agent, EgressSpec, ImageMount, MachineSpec } from "@caisson/protocol";
 
 export type WorkloadKind = "sandbox" | "instance" | "build";
 
@@ -26,6 +26,7 @@ export interface WorkloadPlan {
   readonly disks: DiskRequest;
   /** Files of apps. */
   readonly images?: readonly ImageMount[];
+  readonly checkpoint?: MachineSpec["checkpoint"];
 }
 
 /** A workload whose machine runs. */

@@ -141,7 +141,7 @@ export class Workloads {
   }
 
   async #acquire(plan: WorkloadPlan, afresh: boolean): Promise<MachineSpec> {
-    const { id, memory, vcpus, env, egress, images = [] } = plan;
+    const { id, memory, vcpus, env, egress, checkpoint, images = [] } = plan;
     const placeholders = egress.secrets.map(({ name, placeholder }) => [name, placeholder]);
     const held: Partial<MachineSpec> = {};
     for (const resource of this.#resources) Object.assign(held, await resource.acquire?.(plan, { afresh }));
@@ -156,6 +156,7 @@ export class Workloads {
       volumes: [],
       images,
       egress,
+      ...(checkpoint === undefined ? {} : { checkpoint }),
       ...held,
     };
   }
@@ -214,7 +215,8 @@ export class Workloads {
     this.#remember(id, await this.#node.machines.stop(id));
     this.#running.delete(id);
     this.#left.delete(id);
-    setTimeout(() => this.#orgs.delete(id), lateEvents).unref();
+    // It may be started again.
+    setTimeout(() => this.#running.has(id) || this.#orgs.delete(id), lateEvents).unref();
   }
 
   #remember(id: string, { unwritten }: MachineExit): void {

@@ -31,8 +31,13 @@ export interface MachineArguments {
   readonly root: BlockDescription | null;
   readonly descriptors: Descriptors;
   readonly ramFile: string;
-  /** `boot`: with kernel, memory file shared so that it holds the template. `restore`: waits for the saved state. */
-  readonly mode: { readonly kind: "boot"; readonly kernelArguments: string } | { readonly kind: "restore" };
+  /**
+   * `boot`: with kernel, memory file shared so that it holds the template. `restore`: waits for the saved state; `saveable`: with the memory
+   * file shared as well.
+   */
+  readonly mode:
+    | { readonly kind: "boot"; readonly kernelArguments: string }
+    | { readonly kind: "restore"; readonly saveable?: boolean };
 }
 
 /** A disk as `blockdev-add` takes it: QEMU's QAPI reference, BlockdevOptions. */
@@ -125,7 +130,7 @@ export function kernelArguments(accelerator: "kvm" | "tcg"): string {
 function ramObject({ shape, mode, ramFile }: MachineArguments): string {
   const file = `memory-backend-file,id=ram,size=${shape.baseMemory}M,mem-path=${jailPaths.template}/${ramFile}`;
   // A clone maps the file copy-on-write, and cannot write to it.
-  return mode.kind === "boot" ? `${file},share=on` : `${file},share=off,readonly=on,rom=off`;
+  return mode.kind === "boot" || mode.saveable === true ? `${file},share=on` : `${file},share=off,readonly=on,rom=off`;
 }
 
 function baseDisk(): BlockDescription {

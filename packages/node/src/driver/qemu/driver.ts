@@ -35,6 +35,7 @@ export function createQemuDriver(program = "/usr/bin/qemu-system-x86_64"): VmDri
       base: options.base,
       ...("kernel" in options ? { boot: { kernel: options.kernel, initramfs: options.initramfs } } : {}),
       templateDirectory: template.directory,
+      writesTemplate: mode.kind === "boot" || mode.saveable === true,
       kvm,
       onProcess: options.onProcess,
       ...(group === undefined ? {} : { kvmGroup: group }),
@@ -78,8 +79,11 @@ export function createQemuDriver(program = "/usr/bin/qemu-system-x86_64"): VmDri
     },
     boot: (options) => start(options, { kind: "boot", kernelArguments: kernelArguments(options.shape.accelerator) }),
     restore: async (options) => {
-      const vm = await start(options, { kind: "restore" });
+      const { saveable = false, disks = [] } = options;
+      const vm = await start(options, { kind: "restore", saveable });
       try {
+        // The saved state finds each device by its place, which is the next free one.
+        for (const disk of disks) await vm.attachDisk(disk);
         await vm.load();
         return vm;
       } catch (error) {

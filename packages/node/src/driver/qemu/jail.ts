@@ -13,6 +13,8 @@ export interface JailOptions {
   readonly base: string;
   readonly boot?: { readonly kernel: string; readonly initramfs: string };
   readonly templateDirectory: string;
+  /** It saves a template. */
+  readonly writesTemplate: boolean;
   readonly kvmGroup?: number;
   readonly kvm: boolean;
   readonly command: readonly string[];
@@ -78,7 +80,7 @@ function jail(options: JailOptions, exists: (path: string) => boolean): readonly
   args.push("--ro-bind", options.base, jailPaths.base);
   if (boot !== undefined)
     args.push("--ro-bind", boot.kernel, jailPaths.kernel, "--ro-bind", boot.initramfs, jailPaths.initramfs);
-  args.push(boot === undefined ? "--ro-bind" : "--bind", options.templateDirectory, jailPaths.template);
+  args.push(options.writesTemplate ? "--bind" : "--ro-bind", options.templateDirectory, jailPaths.template);
   args.push("--bind", place.disksDirectory, jailPaths.disks);
   return [...args, ...jailEnd(place.uid, options.kvmGroup === undefined ? [] : [options.kvmGroup])];
 }
@@ -87,6 +89,6 @@ function jail(options: JailOptions, exists: (path: string) => boolean): readonly
  * The system calls that QEMU may make, for the descriptor `jailDescriptors.seccomp`. A clone cannot create files: its disk directory
  * belongs to our own user when we are not root. Saving a template opens files with O_CREAT.
  */
-export function jailFilter({ boot }: Pick<JailOptions, "boot">): Buffer {
-  return seccompFilter({ createFiles: boot !== undefined });
+export function jailFilter({ writesTemplate }: Pick<JailOptions, "writesTemplate">): Buffer {
+  return seccompFilter({ createFiles: writesTemplate });
 }
