@@ -14,7 +14,8 @@ import type { RevisionRow, RevisionsService, TimelineName } from "../revisions/i
 import { contextOf, keyOf as timelineKey, production } from "../revisions/timelines.ts";
 import type { WantedWorkload, Workload, WorkloadOwner, WorkloadPlan, Workloads } from "../workloads/index.ts";
 import type { AppsService } from "../apps/index.ts";
-import type { InstanceCheckpoints, Subject } from "./checkpoints/checkpoints.ts";
+import type { InstanceCheckpoints } from "./checkpoints/checkpoints.ts";
+import type { Subject } from "./checkpoints/subject.ts";
 import type { RevisionContents } from "./contents.ts";
 import { Group, type GroupLimits } from "./group.ts";
 import { productionHost, readLabel } from "./hosts.ts";

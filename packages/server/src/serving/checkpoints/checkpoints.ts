@@ -4,25 +4,11 @@
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { toCaissonError, type Config, type SandboxNode } from "@caisson/protocol";
-import type { Logger } from "pino";
-import { z } from "zod";
-import type { Workloads, WorkloadPlan } from "../../workloads/index.ts";
+import { toCaissonError, type Config } from "@caisson/protocol";
 import { launchPlainly, type Launch, type Launched } from "../launch.ts";
-import type { Program } from "../program.ts";
 import { renewProgram } from "./hook.ts";
 import { makeSeed } from "./seed.ts";
-
-/** What instances are started for. */
-export interface Subject {
-  readonly revisionId: string;
-  readonly orgId: string;
-  /** Key of the timeline. */
-  readonly timeline: string;
-  /** Of an instance; its id does not matter. */
-  readonly plan: WorkloadPlan;
-  readonly program: Program;
-}
+import { noteSchema, type CheckpointsOptions, type Note, type Subject } from "./subject.ts";
 
 /** Milliseconds. The authority that is in its memory has a certificate for 400 days. */
 const longestAge = 30 * 24 * 3600_000;
@@ -33,27 +19,6 @@ const delay = 10_000;
 /** Subjects that wait for their checkpoint. */
 const mostWishes = 100;
 const mostRemembered = 1000;
-
-const noteSchema = z.object({
-  version: z.literal(1),
-  orgId: z.string(),
-  /** Of everything that is in the memory of its program. */
-  digest: z.string(),
-  pid: z.int(),
-  stdout: z.string().regex(/^\d{1,20}$/),
-  stderr: z.string().regex(/^\d{1,20}$/),
-  port: z.int().min(1).max(65_535),
-  hook: z.object({ socket: z.string() }),
-});
-
-export type Note = z.infer<typeof noteSchema>;
-
-export interface CheckpointsOptions {
-  readonly config: Pick<Config, "serving" | "sandbox">;
-  readonly node: SandboxNode;
-  readonly workloads: Workloads;
-  readonly log: Logger;
-}
 
 export class InstanceCheckpoints {
   readonly #options: CheckpointsOptions;

@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { CaissonError, newId, type Agent, type CheckpointInfo } from "@caisson/protocol";
 import { spawnProgram } from "../launch.ts";
-import type { CheckpointsOptions, Note, Subject } from "./checkpoints.ts";
 import { askState, type Hook, newHook, withHook } from "./hook.ts";
+import type { CheckpointsOptions, Note, Subject } from "./subject.ts";
 
 /** Nobody waits for it, so it may take longer than an instance. */
 const patienceFactor = 4;
