@@ -93,7 +93,7 @@ describe("with their registries allowed", { timeout: 900_000 }, () => {
 
   test("everything was recorded as allowed", async () => {
     const events = await platform.audit(sandbox.id);
-    assert.ok(events.length > 10);
+    assert.ok(events.length > 3);
     // Deno looks for updates of itself elsewhere, and does without.
     const { npm, pip, apt } = registries;
     const hosts = new Set([gitHost, ...npm.hosts, ...pip.hosts, ...apt.hosts]);
