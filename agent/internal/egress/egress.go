@@ -13,7 +13,7 @@ import (
 func Start() (*Tunnel, error) {
 	tunnel := NewTunnel()
 	names := NewNames()
-	carrier := &redirector{names: names, tunnel: tunnel, slots: make(chan struct{}, maxConnections)}
+	carrier := newRedirector(names, tunnel)
 	if err := plumb(); err != nil {
 		return nil, err
 	}

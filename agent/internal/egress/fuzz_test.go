@@ -100,38 +100,15 @@ func (t *Tunnel) connected() *http2.ClientConn {
 	return t.host
 }
 
-// FuzzExplanation begins a connection that the host has refused with whatever a program may say.
-func FuzzExplanation(f *testing.F) {
-	f.Add([]byte("GET / HTTP/1.1\r\nhost: a\r\n\r\n"), uint16(80))
-	f.Add([]byte("\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03"), uint16(443))
-	f.Add([]byte(http2.ClientPreface+"\x00\x00\x00\x04\x00\x00\x00\x00\x00"), uint16(80))
-	f.Add([]byte("SSH-2.0-x\r\n"), uint16(22))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { listener.Close() })
-	f.Fuzz(func(t *testing.T, said []byte, at uint16) {
-		program, err := net.Dial("tcp", listener.Addr().String())
-		if err != nil {
-			t.Skip(err)
-		}
-		defer program.Close()
-		conn, err := listener.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		opening := said[:min(len(said), maxOpening)/2]
-		go func() {
-			program.Write(said[len(opening):])
-			program.(*net.TCPConn).CloseWrite()
-			io.Copy(io.Discard, program)
-		}()
-		began := time.Now()
-		explanation{"a.example", at, &Refusal{http.StatusForbidden, "host-not-allowed: no"}}.give(conn.(*net.TCPConn), opening)
-		conn.Close()
-		if took := time.Since(began); took > webPatience+2*drainTime {
-			t.Fatalf("it took %v", took)
+// FuzzFlowOf reads packets that a program may send by hand.
+func FuzzFlowOf(f *testing.F) {
+	f.Add(synV4("198.18.0.1:40000", "198.18.0.2:443"))
+	f.Add(synV6("[fdca:1550::1]:40000", "[fdca:1550::2]:443"))
+	f.Add([]byte{0x4f, 0, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8})
+	f.Fuzz(func(t *testing.T, packet []byte) {
+		got, err := flowOf(packet)
+		if err == nil && (!got.from.IsValid() || !got.to.IsValid() || got.from.Addr().Is4() != got.to.Addr().Is4()) {
+			t.Fatalf("%v", got)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package egress
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 
 	"github.com/vishvananda/netlink"
@@ -15,6 +16,11 @@ const (
 	ownV4    = "198.18.0.1/15"
 	ownV6    = "fdca:1550::1/48"
 )
+
+// isOwn tells whether an address is the machine's own on the interface, and not one of a namespace inside of it.
+func isOwn(address netip.Addr) bool {
+	return netip.MustParsePrefix(ownV4).Addr() == address || netip.MustParsePrefix(ownV6).Addr() == address
+}
 
 // plumb brings up loopback and an interface with a default route, so that programs find a network to connect through.
 func plumb() error {

@@ -8,7 +8,6 @@ import (
 	"log"
 	"net"
 	"net/netip"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +17,7 @@ import (
 )
 
 const (
-	// Connections to the outside at once; more are reset.
+	// Connections to the outside at once, begun ones included. The first packets of more are dropped, and come again.
 	maxConnections = 1024
 	copyBuffer     = 32 << 10
 	// How long a program may go on sending to a side that has closed.
@@ -29,9 +28,17 @@ var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
 
 // redirector carries the connections that the kernel redirected.
 type redirector struct {
-	names  *Names
-	tunnel *Tunnel
-	slots  chan struct{}
+	names *Names
+	// Asks the host to connect (Tunnel.Open).
+	open  func(ctx context.Context, authority, address string, up io.ReadCloser) (io.ReadCloser, error)
+	slots chan struct{}
+
+	mu       sync.Mutex
+	attempts map[flow]*attempt
+}
+
+func newRedirector(names *Names, tunnel *Tunnel) *redirector {
+	return &redirector{names: names, open: tunnel.Open, slots: make(chan struct{}, maxConnections), attempts: map[flow]*attempt{}}
 }
 
 func (r *redirector) listen() error {
@@ -45,6 +52,22 @@ func (r *redirector) listen() error {
 		}
 		go r.accept(listener.(*net.TCPListener))
 	}
+	go r.dropGivenUp()
+	queue, err := openQueue()
+	if err != nil {
+		return err
+	}
+	go func() {
+		err := queue.serve(func(id uint32, packet []byte) {
+			answer := func(verdict verdict) { queue.answer(id, verdict) }
+			if f, err := flowOf(packet); err == nil {
+				r.begin(f, answer)
+			} else {
+				answer(noHost)
+			}
+		})
+		log.Printf("egress: the queue of new connections has ended: %v", err)
+	}()
 	return nil
 }
 
@@ -56,15 +79,7 @@ func (r *redirector) accept(listener *net.TCPListener) {
 			time.Sleep(50 * time.Millisecond)
 			continue
 		}
-		select {
-		case r.slots <- struct{}{}:
-			go func() {
-				defer func() { <-r.slots }()
-				r.carry(conn)
-			}()
-		default:
-			reset(conn)
-		}
+		go r.hand(conn)
 	}
 }
 
@@ -74,40 +89,21 @@ func reset(conn *net.TCPConn) {
 	conn.Close()
 }
 
-func (r *redirector) carry(conn *net.TCPConn) {
+func (r *redirector) hand(conn *net.TCPConn) {
 	target, err := originalTarget(conn)
-	if err != nil || strconv.Itoa(int(target.Port())) == redirectPort {
+	from := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	if err != nil || !r.take(flow{from, target}, conn) {
 		// Somebody connected to this port itself.
 		reset(conn)
-		return
 	}
-	host := target.Addr().String()
-	name, done, synthetic := r.names.Use(target.Addr())
-	defer done()
-	if synthetic {
-		if name == "" {
-			reset(conn)
-			return
-		}
-		host = name
-	}
-	up := &upstream{conn: conn, ended: make(chan struct{})}
-	down, err := r.tunnel.Open(context.Background(), net.JoinHostPort(host, strconv.Itoa(int(target.Port()))), target.String(), up)
-	if err != nil {
-		opening := up.takeBack()
-		var refusal *Refusal
-		if errors.As(err, &refusal) {
-			explanation{host, target.Port(), refusal}.give(conn, opening)
-		} else {
-			reset(conn)
-		}
-		return
-	}
-	up.granted()
-	defer down.Close()
+}
+
+// carry copies both ways until both have ended.
+func carry(conn *net.TCPConn, up *upstream, down io.Reader) {
 	buffer := copyBuffers.Get().(*[copyBuffer]byte)
 	// Hide ReadFrom, which would allocate a buffer of its own.
-	_, err = io.CopyBuffer(struct{ io.Writer }{conn}, down, buffer[:])
+	_, err := io.CopyBuffer(struct{ io.Writer }{conn}, down, buffer[:])
 	copyBuffers.Put(buffer)
 	if err != nil {
 		reset(conn)
@@ -123,33 +119,42 @@ func (r *redirector) carry(conn *net.TCPConn) {
 	conn.Close()
 }
 
-// upstream is what a program sends. It is read while the host still decides.
+// upstream is what a program sends. The host connects before there is a program's connection.
 type upstream struct {
-	conn  *net.TCPConn
-	once  sync.Once
-	ended chan struct{}
+	attached chan struct{}
+	ended    chan struct{}
+	once     sync.Once
 	// The other side takes no more, although the program may go on.
 	unwanted atomic.Bool
 
-	// Held while reading.
-	reading sync.Mutex
-	// What was read until the host has decided, nil afterwards.
-	opening []byte
-	decided atomic.Bool
+	mu   sync.Mutex
+	conn *net.TCPConn
+}
+
+func newUpstream() *upstream {
+	return &upstream{attached: make(chan struct{}), ended: make(chan struct{})}
+}
+
+// attach is called once, with the program's connection.
+func (u *upstream) attach(conn *net.TCPConn) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.conn = conn
+	if u.unwanted.Load() {
+		conn.SetReadDeadline(time.Unix(1, 0))
+	}
+	close(u.attached)
 }
 
 func (u *upstream) Read(into []byte) (int, error) {
-	u.reading.Lock()
-	defer u.reading.Unlock()
+	select {
+	case <-u.attached:
+	case <-u.ended:
+	}
 	if u.unwanted.Load() {
 		return 0, io.EOF
 	}
 	n, err := u.conn.Read(into)
-	if u.decided.Load() {
-		u.opening = nil
-	} else {
-		u.opening = append(u.opening, into[:min(n, maxOpening-len(u.opening))]...)
-	}
 	if err != nil {
 		u.once.Do(func() { close(u.ended) })
 		if !errors.Is(err, io.EOF) && !u.unwanted.Load() {
@@ -160,22 +165,15 @@ func (u *upstream) Read(into []byte) (int, error) {
 	return n, err
 }
 
-// granted is called when the host has connected.
-func (u *upstream) granted() { u.decided.Store(true) }
-
-// takeBack ends the reading and returns how the program began. The connection is the caller's again.
-func (u *upstream) takeBack() []byte {
-	u.Close()
-	u.reading.Lock()
-	defer u.reading.Unlock()
-	return u.opening
-}
-
 // Close is called when the tunnel wants no more.
 func (u *upstream) Close() error {
 	u.once.Do(func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
 		u.unwanted.Store(true)
-		u.conn.SetReadDeadline(time.Unix(1, 0))
+		if u.conn != nil {
+			u.conn.SetReadDeadline(time.Unix(1, 0))
+		}
 		close(u.ended)
 	})
 	return nil

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -15,10 +16,16 @@ const (
 	resolverPort = "61153"
 	redirectPort = "61101"
 	dnsPort      = 53
-	// NFT_REJECT_ICMPX_UNREACH and NFT_REJECT_ICMPX_PORT_UNREACH: programs see a refused connection at once.
-	rejectICMPX     = 2
-	portUnreachable = 1
+	// NFT_REJECT_ICMPX_UNREACH, and its codes: programs see the error at once.
+	rejectICMPX                               = 2
+	noRoute, portUnreachable, hostUnreachable = 0, 1, 2
 )
+
+// Where namespaces inside the sandbox reach each other.
+var privateRanges = []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "fc00::/7", "fe80::/10", "::1/128"}
+
+// marks say how a connection is refused. No program sets such numbers by chance.
+var marks = map[verdict]uint32{refuse: 0x0ca15501, noNetwork: 0x0ca15502, noHost: 0x0ca15503}
 
 // setRules makes the kernel redirect what leaves the machine to the agent, and refuse what the agent cannot carry.
 func setRules() error {
@@ -35,6 +42,24 @@ func setRules() error {
 		}
 	}
 
+	// The first packet of a connection waits until the host has connected, or is refused by its mark.
+	asked := chain("asked", nftables.ChainTypeFilter, nftables.ChainHookOutput, nftables.ChainPriorityMangle)
+	asked(outgoing(), opensTCP(), notToPort(dnsPort), queue())
+	askedForwarded := chain("asked-forwarded", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityMangle)
+	for _, synthetic := range []netip.Prefix{syntheticV4, syntheticV6} {
+		askedForwarded(notLoopback(), to(synthetic), opensTCP(), notToPort(dnsPort), queue())
+	}
+	for _, local := range privateRanges {
+		askedForwarded(to(netip.MustParsePrefix(local)), []expr.Any{&expr.Verdict{Kind: expr.VerdictReturn}})
+	}
+	askedForwarded(notLoopback(), opensTCP(), notToPort(dnsPort), queue())
+	for name, hook := range map[string]*nftables.ChainHook{"answered": nftables.ChainHookOutput, "answered-forwarded": nftables.ChainHookPrerouting} {
+		answered := chain(name, nftables.ChainTypeFilter, hook, nftables.ChainPriorityRef(*nftables.ChainPriorityMangle+1))
+		answered(marked(marks[refuse]), []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}})
+		answered(marked(marks[noNetwork]), []expr.Any{&expr.Reject{Type: rejectICMPX, Code: noRoute}})
+		answered(marked(marks[noHost]), []expr.Any{&expr.Reject{Type: rejectICMPX, Code: hostUnreachable}})
+	}
+
 	// Programs of the sandbox itself.
 	output := chain("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)
 	output(outgoing(), protocol(unix.IPPROTO_UDP), toPort(dnsPort), redirect(resolverPort))
@@ -48,7 +73,7 @@ func setRules() error {
 	for _, synthetic := range []netip.Prefix{syntheticV4, syntheticV6} {
 		forwarded(notLoopback(), to(synthetic), protocol(unix.IPPROTO_TCP), redirect(redirectPort))
 	}
-	for _, local := range []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "fc00::/7", "fe80::/10", "::1/128"} {
+	for _, local := range privateRanges {
 		forwarded(to(netip.MustParsePrefix(local)), []expr.Any{&expr.Verdict{Kind: expr.VerdictReturn}})
 	}
 	forwarded(notLoopback(), protocol(unix.IPPROTO_TCP), redirect(redirectPort))
@@ -88,6 +113,30 @@ func toPort(number uint16) []expr.Any {
 	return []expr.Any{
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{byte(number >> 8), byte(number)}},
+	}
+}
+
+func notToPort(number uint16) []expr.Any {
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{byte(number >> 8), byte(number)}},
+	}
+}
+
+// opensTCP matches the first packet of a connection: SYN without FIN, RST and ACK.
+func opensTCP() []expr.Any {
+	return append(protocol(unix.IPPROTO_TCP),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{0x17}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{0x02}})
+}
+
+func queue() []expr.Any { return []expr.Any{&expr.Queue{Num: queueNumber, Total: 1}} }
+
+func marked(mark uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.NativeEndian.AppendUint32(nil, mark)},
 	}
 }
 

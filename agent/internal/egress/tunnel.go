@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// How long the host may take to connect to the other side.
-	openTimeout = 60 * time.Second
+	// How long the host may take to connect to the other side. Programs wait as long (tcp_syn_retries).
+	openTimeout = 35 * time.Second
 	maxFrame    = 64 << 10
 )
 
@@ -29,6 +29,8 @@ var ErrNoHost = errors.New("no egress proxy is connected")
 type Refusal struct {
 	Status int
 	Reason string
+	// What connect() fails with.
+	Errno string
 }
 
 func (r *Refusal) Error() string { return fmt.Sprintf("%s (%d)", r.Reason, r.Status) }
@@ -102,7 +104,7 @@ func (t *Tunnel) Open(ctx context.Context, authority, address string, up io.Read
 	if response.StatusCode != http.StatusOK {
 		cancel()
 		response.Body.Close()
-		return nil, &Refusal{response.StatusCode, response.Header.Get("Caisson-Reason")}
+		return nil, &Refusal{response.StatusCode, response.Header.Get("Caisson-Reason"), response.Header.Get("Caisson-Errno")}
 	}
 	return &answer{response.Body, cancel}, nil
 }

@@ -51,6 +51,12 @@ export const reached =
   ({ listeners }) =>
     listeners[role].connections > 0 ? `${listeners[role].connections} connections to ${role}` : undefined;
 
+/** Bytes arrived there, of whatever protocol. The proxy connects to an allowed host before it knows what the program speaks. */
+export const spokenTo =
+  (role: Role): Success =>
+  ({ listeners }) =>
+    listeners[role].bytes > 0 ? `${listeners[role].bytes} bytes reached ${role}` : undefined;
+
 /** A request, or bytes of one, arrived there; a connection made beforehand does not count. */
 export const requested =
   (role: Role): Success =>

@@ -1,6 +1,8 @@
 /** Opens TCP connections to addresses that were checked, and to nothing else. */
 import { connect, isIP, type Socket } from "node:net";
 import { request } from "node:http";
+import { codeOf } from "@caisson/protocol";
+import type { Dialled, ReadyConnections } from "./ready.ts";
 import type { Target } from "./resolver.ts";
 
 export interface DialOptions {
@@ -11,6 +13,8 @@ export interface DialOptions {
   readonly timeout?: number;
   /** Whether we may go on sending when the other side has ended. */
   readonly halfOpen?: boolean;
+  /** Connections that were made before; one of them is taken if it fits. */
+  readonly ready?: ReadyConnections;
 }
 
 const defaultTimeout = 8_000;
@@ -19,9 +23,15 @@ const [mostAddresses, wholeTimeout] = [8, 20_000];
 
 /**
  * Tries the addresses in order until one answers.
- * @throws the error of the last address
+ * @throws the error of the last address that there is a way to
  */
-export async function dial(target: Target, options: DialOptions = {}): Promise<{ socket: Socket; address: string }> {
+export async function dial(target: Target, options: DialOptions = {}): Promise<Dialled> {
+  const halfOpen = options.halfOpen === true;
+  const made = options.ready?.take(target, !halfOpen);
+  if (made !== undefined) {
+    made.socket.allowHalfOpen = halfOpen;
+    return made;
+  }
   let failure: unknown;
   const whole = AbortSignal.timeout(wholeTimeout);
   const signal = options.signal === undefined ? whole : AbortSignal.any([options.signal, whole]);
@@ -34,7 +44,8 @@ export async function dial(target: Target, options: DialOptions = {}): Promise<{
           : await connectThrough(options.upstreamProxy, address, target.port, { ...options, signal });
       return { socket, address };
     } catch (error) {
-      failure = error;
+      // A host without IPv6 has no way to the addresses of IPv6, which are the last.
+      if (failure === undefined || codeOf(error) !== "ENETUNREACH") failure = error;
     }
   }
   throw failure ?? signal.reason;
@@ -83,7 +94,7 @@ function connectThrough(proxy: URL, address: string, port: number, options: Dial
     outgoing.once("connect", (response, socket, head) => {
       if (response.statusCode !== 200) {
         socket.destroy();
-        reject(new Error(`The upstream proxy answered ${response.statusCode} for ${authority}`));
+        reject(refusedBy(response.statusCode, authority));
         return;
       }
       if (head.length > 0) socket.unshift(head);
@@ -92,11 +103,17 @@ function connectThrough(proxy: URL, address: string, port: number, options: Dial
     });
     outgoing.once("response", (response) => {
       response.destroy();
-      reject(new Error(`The upstream proxy answered ${response.statusCode} for ${authority}`));
+      reject(refusedBy(response.statusCode, authority));
     });
     outgoing.once("error", reject);
     outgoing.end();
   });
+}
+
+/** 504 is the proxy's word for a host that does not answer (RFC 9110 15.6.5). */
+function refusedBy(status: number | undefined, authority: string): Error {
+  const error = new Error(`The upstream proxy answered ${status} for ${authority}`);
+  return status === 504 ? Object.assign(error, { code: "ETIMEDOUT" }) : error;
 }
 
 function deadline(options: DialOptions): AbortSignal {

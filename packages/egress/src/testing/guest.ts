@@ -8,10 +8,13 @@ import { connect as tlsConnect, type ConnectionOptions, type TLSSocket } from "n
 export class ConnectRefused extends Error {
   readonly status: number;
   readonly reason: string;
-  constructor(status: number, reason: string) {
+  /** What connect() fails with in a sandbox. */
+  readonly errno: string;
+  constructor(status: number, reason: string, errno: string) {
     super(`${status} ${reason}`);
     this.status = status;
     this.reason = reason;
+    this.errno = errno;
   }
 }
 
@@ -78,7 +81,10 @@ export class Guest {
       stream.once("error", reject);
       stream.once("response", (headers) => {
         const status = Number(headers[":status"]);
-        if (status !== 200) return reject(new ConnectRefused(status, String(headers["caisson-reason"] ?? "")));
+        if (status !== 200)
+          return reject(
+            new ConnectRefused(status, String(headers["caisson-reason"] ?? ""), String(headers["caisson-errno"] ?? "")),
+          );
         stream.on("error", () => {});
         resolve(stream);
       });

@@ -157,11 +157,11 @@ test("nothing is dialled, or kept, for a guest that has left", async () => {
     resolve: { "slow.test": "127.0.0.1:9" },
   });
   open.push(proxy, harness);
-  const stream = await harness.guest.connect("slow.test:7000");
-  stream.write("begin\n");
+  const session = await harness.guest.session();
+  const stream = session.request({ ":method": "CONNECT", ":authority": "slow.test:7000" }).on("error", () => {});
   await until(() => proxied.length > 0);
-  const closed = once(proxied[0]!, "close", { signal: AbortSignal.timeout(2_000) });
+  const closed = once(proxied[0]!, "close", { signal: AbortSignal.timeout(20_000) });
   proxied[0]!.resume();
-  stream.destroy();
+  stream.close(8);
   await closed;
 });

@@ -175,9 +175,7 @@ test("names that lead inside are refused, on the list or not, and the second ans
 
 test("names without address and hosts that do not answer are told apart from refusals", async () => {
   await refused(restricted, "missing.test:443", 502, "name-not-found");
-  const answer = await ask(restricted.guest, "dead.test");
-  assert.equal(answer.status, 502);
-  assert.equal(JSON.parse(answer.text).rule, "upstream-unreachable");
+  await refused(restricted, "dead.test:443", 502, "upstream-unreachable");
 });
 
 test("the address that the guest dialled plays no part", async () => {

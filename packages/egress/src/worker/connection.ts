@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { formatHostAndPort, parseHostAndPort } from "@caisson/policy";
 import { toFailure } from "../upstream/failure.ts";
 import { connectionRecord } from "./connection-record.ts";
+import { errnoOf, type Errno } from "./errno.ts";
 import { ConnectionRefused, type GuestConnection } from "./guest-connection.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { speak } from "./speak.ts";
@@ -31,11 +32,21 @@ export async function acceptConnection(
   const authority = headers[":authority"] ?? "";
   const asked = parseHostAndPort(authority);
   const record = connectionRecord((event) => sandbox.record(event), asked?.host.text ?? authority, asked?.port ?? 0);
-  const answer = (status: 403 | 502, verdict: "refused" | "failed", rule: string, message: string): void => {
+  const answer = (
+    status: 403 | 502,
+    verdict: "refused" | "failed",
+    rule: string,
+    message: string,
+    errno: Errno = "ECONNREFUSED",
+  ): void => {
     record.done(verdict, rule, message);
     if (stream.destroyed || stream.headersSent) return;
     stream.respond(
-      { ":status": status, "caisson-reason": `${rule}: ${message}`.replace(/[^\x20-\x7e]/g, "?") },
+      {
+        ":status": status,
+        "caisson-errno": errno,
+        "caisson-reason": `${rule}: ${message}`.replace(/[^\x20-\x7e]/g, "?"),
+      },
       { endStream: true },
     );
     cut(stream, constants.NGHTTP2_NO_ERROR);
@@ -60,8 +71,19 @@ export async function acceptConnection(
     const resolution = await sandbox.resolve(host, port, left.signal);
     if (!resolution.ok) {
       const internal = resolution.rule === "internal-address";
-      return answer(internal ? 403 : 502, internal ? "refused" : "failed", resolution.rule, resolution.detail);
+      if (internal) return answer(403, "refused", resolution.rule, resolution.detail);
+      return answer(502, "failed", resolution.rule, resolution.detail, "EHOSTUNREACH");
     }
+    // The program's connect() ends with the answer. It succeeds only when ours has.
+    const dialled = await sandbox.connect(resolution.target, left.signal).catch((error: unknown) => {
+      if (stream.destroyed) return record.done("allowed", "guest-left");
+      const failure = toFailure(error, authority);
+      return answer(502, "failed", failure.rule, failure.message, errnoOf(error));
+    });
+    if (dialled === undefined) return;
+    if (stream.destroyed) dialled.release();
+    else stream.once("close", dialled.release);
+    record.address = dialled.address;
     const passes = sandbox.policy.passes(host, port);
     // A program trusts no authority that only its owner has named, so the proxy has to answer in its place.
     const named = sandbox.policy.authorityOf(host, port) !== undefined;

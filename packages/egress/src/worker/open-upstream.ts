@@ -15,7 +15,7 @@ export async function openUpstream(
   inside: Inside | undefined,
 ): Promise<Duplex> {
   const own = sandbox.trustFor(host, port);
-  const dialing = own === undefined ? sandbox.shared.dialing : { ...sandbox.shared.dialing, trust: own };
+  const dialing = own === undefined ? sandbox.dialing : { ...sandbox.dialing, trust: own };
   const alpn = inside?.alpn === undefined ? [] : [inside.alpn];
   const { socket, address } =
     inside === undefined

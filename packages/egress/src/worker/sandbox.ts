@@ -7,6 +7,8 @@ import type { Authority } from "../authority/authority.ts";
 import { createSandboxAuthority } from "../authority/sandbox-authority.ts";
 import type { Principal } from "../intercept/model/http-connection.ts";
 import type { Http1Server } from "../intercept/http1/server.ts";
+import { dial } from "../resolve/dial.ts";
+import { ReadyConnections, type Dialled } from "../resolve/ready.ts";
 import { TlsTerminator } from "../intercept/tls/terminate-tls.ts";
 import { createRecorder, type Deliver } from "../record/recorder.ts";
 import { createRedactor } from "../redact/redactor.ts";
@@ -14,7 +16,7 @@ import type { OriginOptions } from "../upstream/origin.ts";
 import { Origins } from "../upstream/origins.ts";
 import { trustOnly } from "../upstream/trust.ts";
 import type { Found, RecordType } from "../resolve/records.ts";
-import type { Resolver } from "../resolve/resolver.ts";
+import type { Resolver, Target } from "../resolve/resolver.ts";
 import { createVault } from "../secrets/vault.ts";
 
 /** What all sandboxes of a worker share. Nothing in it belongs to one of them. */
@@ -31,6 +33,13 @@ export interface Sandbox extends Principal {
   readonly authority: Authority;
   readonly terminator: TlsTerminator;
   readonly shared: Shared;
+  readonly dialing: Shared["dialing"];
+  /**
+   * Connects before the program has sent anything. Whoever dials the same addresses next, by `dialing`, gets the connection.
+   * @returns the address, and what ends a connection that nobody has taken
+   * @throws the error of the dial
+   */
+  connect(target: Target, signal: AbortSignal): Promise<{ readonly address: string; readonly release: () => void }>;
   /** Records other than addresses, of a name that policy allows. */
   lookUp(name: string, type: RecordType, signal: AbortSignal): Promise<Found>;
   /** Whether one more question for records may be asked now. */
@@ -45,6 +54,8 @@ export interface Sandbox extends Principal {
 
 /** DNS lookups under way at once. More wait in a queue, so that one sandbox cannot block the resolver for others. */
 const maxLookups = 32;
+/** Connections that are being made at once. More wait in a queue: a host that does not answer takes 20 s each. */
+const maxDials = 128;
 const maxBudgets = 10_000;
 /**
  * Requests under way at once, over all connections: as many as there may be connections. HTTP/2 would allow a hundred on each of
@@ -61,6 +72,9 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
   const authority = await createSandboxAuthority(shared.authoritySeed, attachment.authority ?? attachment.sandboxId);
   const recorder = createRecorder(shared.deliver);
   const lookups = limiter(maxLookups);
+  const dials = limiter(maxDials);
+  const ready = new ReadyConnections();
+  const dialing = { ...shared.dialing, ready };
   const questions = new TokenBucket(lookupRate);
   const spent = new Map<string, number>();
   const contexts = new Map<string, SecureContext>();
@@ -79,8 +93,13 @@ export async function createSandbox(attachment: EgressAttachment, shared: Shared
     redactor,
     authority,
     terminator: new TlsTerminator(authority),
-    origins: new Origins(shared.dialing, trustFor),
+    origins: new Origins(dialing, trustFor),
     trustFor,
+    dialing,
+    async connect(target, signal) {
+      const dialled = await dials<Dialled>(() => dial(target, { ...shared.dialing, signal, halfOpen: true }), signal);
+      return { address: dialled.address, release: ready.add(target, dialled) };
+    },
     lookUp: (name, type, signal) => lookups(() => shared.resolver.records(name, type), signal),
     mayLookUp: () => questions.takeWhole(1),
     shared,

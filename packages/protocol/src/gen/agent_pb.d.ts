@@ -10,7 +10,8 @@
 //
 // Egress port (`caisson.egress`): the agent is the HTTP/2 client, the host serves.
 //   * CONNECT host:port with `caisson-address: ip:port` (what the program dialled). 200: the stream is the connection.
-//     403: refused by policy, 502: not reachable; `caisson-reason` says why in one line.
+//     403: refused by policy, 502: not reachable; `caisson-reason` says why in one line, `caisson-errno` what connect() fails with. The host
+//     answers when it has connected: the program's connect() ends with the answer.
 //
 // Errors: an operation that failed as a system call fails carries an `OperationError` as Connect error detail.
 

@@ -10,6 +10,7 @@ import {
   type AttackTable,
   type Role,
   type Success,
+  spokenTo,
 } from "../attack.ts";
 
 /** The allowed host got a request that names another one. */
@@ -166,7 +167,7 @@ export const identity: AttackTable = {
       name: "two server names",
       control: `hello_answer(HOST, client_hello(HOST))`,
       python: `hello_answer(HOST, extend_hello(client_hello(HOST), lambda es: [server_names(HOST, EVIL) if k == 0 else (k, b) for k, b in es]))`,
-      succeeded: reached("host"),
+      succeeded: spokenTo("host"),
       rule: "malformed-hello",
     },
     {
@@ -174,7 +175,7 @@ export const identity: AttackTable = {
       name: "server name twice",
       control: `hello_answer(HOST, client_hello(HOST))`,
       python: `hello_answer(HOST, extend_hello(client_hello(HOST), lambda es: es + [server_names(EVIL)]))`,
-      succeeded: reached("host"),
+      succeeded: spokenTo("host"),
       rule: "malformed-hello",
     },
     {
@@ -182,7 +183,7 @@ export const identity: AttackTable = {
       name: "an alert before the hello",
       control: `hello_answer(HOST, client_hello(HOST))`,
       python: `hello_answer(HOST, b"\\x15\\x03\\x01\\x00\\x02\\x01\\x00" + client_hello(EVIL))`,
-      succeeded: reached("host"),
+      succeeded: spokenTo("host"),
       rule: "malformed-hello",
     },
     {
@@ -190,21 +191,21 @@ export const identity: AttackTable = {
       name: "server name of an address",
       control: `hello_answer(HOST, client_hello(HOST))`,
       python: `hello_answer(HOST, extend_hello(client_hello(HOST), lambda es: [server_names(ADDRESS) if k == 0 else (k, b) for k, b in es]))`,
-      succeeded: reached("host"),
+      succeeded: spokenTo("host"),
       rule: "sni-mismatch",
     },
     {
       row: 16,
       name: "encrypted hello: the host that it hides is not reached",
       python: `hello_answer(HOST, extend_hello(client_hello(HOST), lambda es: es + [(0xFE0D, b"\\x00\\x00\\x01\\x00\\x01\\x2a\\x00\\x20" + os.urandom(32) + b"\\x00\\xb0" + os.urandom(176))]))`,
-      succeeded: reached("host"),
+      succeeded: spokenTo("host"),
     },
     {
       row: 16,
       name: "encrypted hello that shows the name of another host",
       control: `hello_answer(HOST, client_hello(HOST))`,
       python: `hello_answer(HOST, extend_hello(client_hello(EVIL), lambda es: es + [(0xFE0D, b"\\x00\\x00\\x01\\x00\\x01\\x2a\\x00\\x20" + os.urandom(32) + b"\\x00\\xb0" + os.urandom(176))]))`,
-      succeeded: reached("host"),
+      succeeded: spokenTo("host"),
       rule: "sni-mismatch",
     },
     {
@@ -228,7 +229,7 @@ talk(two, head("GET", "/", HOST))`,
       python: String.raw`
 hello = client_hello(EVIL)[5:]
 hello_answer(HOST, b"".join(b"\x16\x03\x01" + struct.pack(">H", len(hello[i:i+7])) + hello[i:i+7] for i in range(0, len(hello), 7)))`,
-      succeeded: reached("host"),
+      succeeded: spokenTo("host"),
       rule: "sni-mismatch",
     },
     {

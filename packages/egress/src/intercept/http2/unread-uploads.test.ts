@@ -2,12 +2,14 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { ClientHttp2Stream, IncomingHttpHeaders } from "node:http2";
+import { createServer } from "node:net";
 import { after, before, test } from "node:test";
 import {
   makeSecret,
   startHarness,
   startHttp2,
   startHttps,
+  startTcp,
   type Harness,
   type Upstream,
 } from "../../testing/harness.ts";
@@ -43,13 +45,14 @@ before(async () => {
         });
       }),
     ),
+    await startTcp(createServer((socket) => socket.destroy())),
   );
   harness = await startHarness({
     policy: { allow: ["one.test", "two.test", "dead.test"] },
     resolve: {
       "one.test": `127.0.0.1:${upstreams[0]!.port}`,
       "two.test": `127.0.0.1:${upstreams[1]!.port}`,
-      "dead.test": "127.0.0.1:1",
+      "dead.test": `127.0.0.1:${upstreams[2]!.port}`,
     },
     secrets: [secret],
   });
@@ -68,7 +71,7 @@ interface Upload {
 
 const long = Buffer.alloc(1_000_000, "a");
 const uploads: Record<string, Upload> = {
-  "a host that does not answer": { host: "dead.test", status: 502 },
+  "a host that closes at once": { host: "dead.test", status: 502 },
   "another authority": { host: "two.test", status: 421, headers: { ":authority": "evil.test" } },
   "a placeholder in the head": { host: "two.test", status: 403, headers: { "x-key": secret.placeholder } },
   "a placeholder in the body": {
