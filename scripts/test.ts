@@ -210,7 +210,7 @@ const alone = [
  * no time. They are the second of two lanes.
  */
 const beside = [
-  ...["engine/", "volumes/", "guest/", "image", "lifecycle/two-servers", "lifecycle/failing-starts"],
+  ...["engine/", "volumes/", "image", "lifecycle/two-servers", "lifecycle/failing-starts"],
   ...["tools", "llm-libraries", "namespaces", "attacks/uploads", "attacks/rebinding", "attacks/previews"].map(
     (name) => `egress/${name}`,
   ),
