@@ -87,7 +87,7 @@ print(f"placeholders: {placeholders}, keys: {', '.join(keys) or 'none'}")
 
 
 def search():
-    done = subprocess.run(["sudo", sys.executable, "-c", SEARCH], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["sudo", sys.executable, "-c", SEARCH], capture_output=True, text=True, timeout=300)
     return (done.stdout or done.stderr).strip()
 
 
