@@ -63,6 +63,10 @@ for (const database of ["SQLite", "PostgreSQL"] as const)
       assert.equal((await verify("one", "shop.example.com")).body.status, "verified");
       assert.deepEqual(await leadsTo("shop.example.com"), { org: opened.org.slug, app: "one" });
       assert.equal(changes.length, 1);
+      // Who claims a domain and leaves it again changes nothing for the app that serves it.
+      await add("two", "shop.example.com");
+      assert.equal((await call("DELETE", "/api/v1/apps/two/domains/shop.example.com")).status, 204);
+      assert.equal(changes.length, 1);
       // The record of one app proves nothing for another.
       const second = await add("two", "shop.example.com");
       assert.equal((await verify("two", "shop.example.com")).status, 409);
@@ -73,6 +77,7 @@ for (const database of ["SQLite", "PostgreSQL"] as const)
       assert.deepEqual([listed.length, listed[0]?.status], [1, "pending"]);
       await call("DELETE", "/api/v2/apps/two");
       assert.equal(await leadsTo("shop.example.com"), undefined);
+      assert.equal(changes.length, 3);
       records.clear();
     });
 

@@ -12,7 +12,7 @@ export interface DomainsOptions {
   readonly verify: boolean;
   /** Most of one app. */
   readonly most: number;
-  /** A domain came to an app or left one: whatever remembers where it leads must forget it. Must not throw. */
+  /** A domain came to an app that serves it, or left one that did: whatever remembers where it leads must forget it. Must not throw. */
   readonly changed: (domain: string) => void;
 }
 
@@ -66,16 +66,15 @@ export class Domains {
 
   /** @throws CaissonError `not_found` */
   async remove(appId: string, domain: string): Promise<void> {
-    await this.#require(appId, domain);
-    const { db, changed } = this.#options;
-    await db.deleteFrom("app_domains").where("app_id", "=", appId).where("domain", "=", domain).execute();
-    changed(domain);
+    const query = this.#options.db.deleteFrom("app_domains").where("app_id", "=", appId).where("domain", "=", domain);
+    const row = await query.returningAll().executeTakeFirst();
+    if (row === undefined) throw notFound(domain);
+    this.#removed(row);
   }
 
   async removeAll(appId: string): Promise<void> {
-    const rows = await this.list(appId);
-    await this.#options.db.deleteFrom("app_domains").where("app_id", "=", appId).execute();
-    for (const { domain } of rows) this.#options.changed(domain);
+    const query = this.#options.db.deleteFrom("app_domains").where("app_id", "=", appId);
+    for (const row of await query.returningAll().execute()) this.#removed(row);
   }
 
   /** Who serves a domain: slugs of the app and its organisation. */
@@ -91,6 +90,11 @@ export class Domains {
       .executeTakeFirst();
   }
 
+  /** A claim leads nowhere. When it is removed, another app that serves the domain keeps its certificate. */
+  #removed({ domain, verified_at }: AppDomainRow): void {
+    if (verified_at !== null) this.#options.changed(domain);
+  }
+
   async #serve(appId: string, domain: string): Promise<AppDomainRow> {
     const { db, changed } = this.#options;
     await db.transaction().execute(async (trx) => {
@@ -104,7 +108,11 @@ export class Domains {
 
   async #require(appId: string, domain: string): Promise<AppDomainRow> {
     const row = (await this.list(appId)).find((entry) => entry.domain === domain);
-    if (row === undefined) throw new CaissonError("not_found", `The app has no domain \`${domain.slice(0, 100)}\`.`);
+    if (row === undefined) throw notFound(domain);
     return row;
   }
+}
+
+function notFound(domain: string): CaissonError {
+  return new CaissonError("not_found", `The app has no domain \`${domain.slice(0, 100)}\`.`);
 }
