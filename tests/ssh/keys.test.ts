@@ -79,6 +79,9 @@ test("what is no key that clients can log in with is refused, and says why", asy
     assert.equal(answer.status, 400, text);
     assert.match(((await answer.json()) as { message: string }).message, why);
   }
+  const named = await plane.rest("/api/v1/ssh/keys", "POST", { name: "\0", publicKey: await publicKey("rsa") });
+  assert.equal(named.status, 400);
+  assert.equal((await plane.rest("/api/v1/ssh/keys/%00", "DELETE")).status, 404);
   assert.deepEqual(await (await plane.rest("/api/v1/ssh/keys")).json(), []);
 });
 

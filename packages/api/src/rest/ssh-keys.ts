@@ -1,9 +1,10 @@
 /** Public keys that an organisation asks SSH clients for: an addition of Caisson to the public contract. */
 import { z } from "zod";
+import { text } from "../rpc/common.ts";
 
 export const newSshKey = z
   .strictObject({
-    name: z.string().min(1).max(100).describe("For people."),
+    name: text.min(1).max(100).describe("For people."),
     publicKey: z
       .string()
       .min(1)

@@ -7,6 +7,8 @@ import type { SshKeyStore } from "./key-store.ts";
 
 /** Of one organisation. */
 const maxKeys = 100;
+/** Of ids. Other texts are nobody's; PostgreSQL refuses some of them, such as NUL. */
+const idPattern = /^sshkey_[0-9A-Za-z]{20}$/;
 
 export interface SshKeysOptions {
   readonly store: SshKeyStore;
@@ -47,9 +49,9 @@ export class SshKeys {
 
   /** Connections that logged in with it end. @throws CaissonError `not_found` */
   async remove(orgId: string, id: string): Promise<void> {
-    const key = await this.#options.store.remove(orgId, id);
+    const key = idPattern.test(id) ? await this.#options.store.remove(orgId, id) : undefined;
     if (key === undefined)
-      throw new CaissonError("not_found", `There is no SSH key ${id}. GET /api/v1/ssh/keys lists them.`);
+      throw new CaissonError("not_found", `There is no SSH key ${id.slice(0, 100)}. GET /api/v1/ssh/keys lists them.`);
     this.#end(id);
     this.#record(orgId, "ssh-key-removed", key);
   }
