@@ -3,6 +3,7 @@ import type { SshKeyInfo } from "@caisson/api";
 import { CaissonError, type SshAllowedKey, type SshGateway } from "@caisson/protocol";
 import { randomText } from "../kernel/random-text.ts";
 import type { AuditRecord } from "../audit/index.ts";
+import { sshEvent } from "./audit-event.ts";
 import type { SshKeyStore } from "./key-store.ts";
 
 /** Of one organisation. */
@@ -83,20 +84,7 @@ export class SshKeys {
   }
 
   #record(orgId: string, rule: string, { id, name, fingerprint }: SshKeyInfo): void {
-    this.#options.audit.record(orgId, {
-      kind: "ssh",
-      at: Date.now(),
-      sandboxId: "",
-      connection: "",
-      host: "",
-      port: 0,
-      protocol: "ssh",
-      verdict: "allowed",
-      rule,
-      bytesIn: 0,
-      bytesOut: 0,
-      durationMs: 0,
-      detail: `${id} ${fingerprint} ${name}`,
-    });
+    const detail = `${id} ${fingerprint} ${name}`;
+    this.#options.audit.record(orgId, sshEvent({ at: Date.now(), rule, detail }));
   }
 }

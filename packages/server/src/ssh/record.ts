@@ -4,6 +4,7 @@ import { Counter, type Registry } from "prom-client";
 import type { AuditRecord } from "../audit/index.ts";
 import type { UsageMeter } from "../usage/index.ts";
 import type { Workloads } from "../workloads/index.ts";
+import { sshEvent } from "./audit-event.ts";
 
 export interface RecordOptions {
   readonly ssh: SshGateway;
@@ -46,19 +47,6 @@ function describe({ userHash, key, client }: SshLogin): string {
 }
 
 function eventOf(login: SshLogin, rule: string, at: number, detail: string): AuditRecord {
-  return {
-    kind: "ssh",
-    at,
-    sandboxId: login.workloadId,
-    connection: login.connection,
-    host: login.address,
-    port: login.port,
-    protocol: "ssh",
-    verdict: "allowed",
-    rule,
-    bytesIn: 0,
-    bytesOut: 0,
-    durationMs: 0,
-    detail,
-  };
+  const { workloadId: sandboxId, connection, address: host, port } = login;
+  return sshEvent({ at, rule, detail, sandboxId, connection, host, port });
 }
