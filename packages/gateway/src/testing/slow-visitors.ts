@@ -13,23 +13,29 @@ export interface SlowTarget {
 
 export interface SlowAttack {
   readonly name: string;
-  /** Opens a connection. @returns what is sent on it in each second */
-  readonly open: (target: SlowTarget) => Promise<{ readonly socket: Socket; readonly drop: () => Buffer | string }>;
+  readonly open: (target: SlowTarget) => Promise<SlowVisitor>;
 }
 
-const http1 = async ({ port, host }: SlowTarget, head: string) => {
+export interface SlowVisitor {
+  readonly socket: Socket;
+  /** What is sent in each second. */
+  readonly drop: () => Buffer | string;
+}
+
+/** @param start sent at once */
+export async function openHttp1({ port, host }: SlowTarget, start: string): Promise<SlowVisitor> {
   const socket = connectTls({ host: "127.0.0.1", port, servername: host, rejectUnauthorized: false });
   socket.on("error", () => undefined).resume();
   await Promise.race([once(socket, "secureConnect"), once(socket, "close")]);
-  socket.write(head);
+  socket.write(start);
   return { socket, drop: () => "y" };
-};
+}
 
 export const slowAttacks: readonly SlowAttack[] = [
-  { name: "a head of HTTP/1.1", open: (target) => http1(target, `GET / HTTP/1.1\r\nhost: ${target.host}\r\nx: `) },
+  { name: "a head of HTTP/1.1", open: (target) => openHttp1(target, `GET / HTTP/1.1\r\nhost: ${target.host}\r\nx: `) },
   {
     name: "a body of HTTP/1.1",
-    open: (target) => http1(target, `POST / HTTP/1.1\r\nhost: ${target.host}\r\ncontent-length: 100000\r\n\r\n`),
+    open: (target) => openHttp1(target, `POST / HTTP/1.1\r\nhost: ${target.host}\r\ncontent-length: 100000\r\n\r\n`),
   },
   {
     name: "a TLS handshake",
