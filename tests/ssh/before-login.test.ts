@@ -1,6 +1,6 @@
 /**
- * Attacks by clients that have no user name. Each is carried out where nothing stands in its way, too: against a server that bears
- * everything, and against user names that can be guessed. So one that the gateway withstands was seen to succeed elsewhere.
+ * Attacks by clients that have no user name. Each also runs where nothing defends, against a server that never disconnects or against user
+ * names that can be guessed, and must succeed there. So the test is known to notice when one succeeds.
  */
 import assert from "node:assert/strict";
 import { randomBytes, randomInt } from "node:crypto";
@@ -61,20 +61,20 @@ async function isCut(port: number, bytes: Buffer, time: number): Promise<boolean
 }
 
 test("packets that are too long, lines without an end and other protocols end their connection", async () => {
-  const enduring = createServer((socket) => {
+  const passive = createServer((socket) => {
     socket.on("error", () => undefined).resume();
-    socket.write("SSH-2.0-Enduring\r\n");
+    socket.write("SSH-2.0-Passive\r\n");
   }).listen(0, "127.0.0.1");
-  await once(enduring, "listening");
-  const { port: borne } = enduring.address() as AddressInfo;
+  await once(passive, "listening");
+  const { port: passivePort } = passive.address() as AddressInfo;
   await Promise.all(
     Object.entries(long).map(async ([what, bytes]) => {
-      assert.equal(await isCut(borne, bytes, 500), false, `${what} is not seen to be borne`);
+      assert.equal(await isCut(passivePort, bytes, 500), false, `${what}: ended by the server that never disconnects`);
       // Far below the limit of time for a login, which would end it as well.
       assert.equal(await isCut(gateway.address().port, bytes, 20_000), true, what);
     }),
   );
-  enduring.close();
+  passive.close();
   const name = randomBytes(16).toString("hex");
   routeTo(name);
   assert.equal(await attemptLogin(gateway.address().port, name, "127.0.23.2"), "in");
@@ -98,7 +98,7 @@ test("random user names are not guessed", { timeout: 120_000 }, async () => {
   for (const name of [random, weak]) routeTo(name);
   const many = (at: number) => `127.0.24.${at}`;
   const likeWeak = Array.from(alphabet, (last) => `${"a".repeat(31)}${last}`);
-  assert.equal(await guess(likeWeak, many), weak, "a name that can be guessed is not seen to be guessed");
+  assert.equal(await guess(likeWeak, many), weak, "a name that can be guessed was not guessed");
   // The same attack, with more attempts, where names are random. How many come from one address is limited besides (`logins.test.ts`).
   const names = Array.from({ length: 100 }, () => Array.from({ length: 32 }, () => alphabet[randomInt(32)]!).join(""));
   assert.equal(await guess(names, many), undefined);

@@ -21,7 +21,7 @@ export interface LocalGateway {
   readonly lines: string[];
   /** Ends the user name, as the end of its sandbox does. */
   end(): void;
-  /** Ends the machine, as a crash does: nobody is told before. */
+  /** Ends the machine, as a crash does: without any notice before. */
   crash(): Promise<void>;
   close(): Promise<void>;
 }
