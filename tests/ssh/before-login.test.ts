@@ -53,7 +53,8 @@ const long: Readonly<Record<string, Buffer>> = {
 async function isCut(port: number, bytes: Buffer, time: number): Promise<boolean> {
   const socket = connect({ host: "127.0.0.1", port, localAddress: "127.0.23.1" });
   socket.on("error", () => undefined).resume();
-  const closed = once(socket, "close").then(() => true);
+  // Not by `once` of node:events: it rejects when the connection is reset, which is an end as well.
+  const closed = new Promise<boolean>((resolve) => socket.once("close", () => resolve(true)));
   socket.write(bytes);
   const cut = await Promise.race([closed, sleep(time, false, { ref: false })]);
   socket.destroy();
