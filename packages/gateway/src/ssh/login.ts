@@ -71,7 +71,8 @@ export function login({ connection, directory, refusal, loggedIn, refused, log }
         return context.accept();
       }
     }
-    failures++;
+    // With `none` a client only asks for the methods. sshd does not count it either.
+    if (context.method !== "none") failures++;
     // Clients come to the second method when they have no key left, unless nobody is there to answer: then they give up by themselves.
     if (context.method !== "none" && context.method !== "publickey") return refuse(keyNeeded);
     if (context.method === "publickey" && failures <= 2) sendBanner(connection, unregistered(context.key.data));
