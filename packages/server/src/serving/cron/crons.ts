@@ -14,8 +14,9 @@ import type { CronStore, CurrentJob } from "./store.ts";
 
 /** Milliseconds before each attempt to find jobs: a program may register them a little after it listens. */
 const looks = [0, 1_000, 5_000, 20_000];
-/** Runs at a time, and those of one app. */
+/** Runs at a time, those of one organisation, which must not keep the others waiting, and those of one app. */
 const mostRuns = 64;
+const mostOfOrg = 16;
 const mostOfApp = 8;
 /** Revisions that are remembered. */
 const mostAsked = 10_000;
@@ -43,7 +44,7 @@ export interface CronsOptions {
 export class Crons {
   readonly #options: CronsOptions;
   /** By app and name. */
-  readonly #running = new Map<string, { readonly appId: string; readonly done: Promise<void> }>();
+  readonly #running = new Map<string, { readonly job: CurrentJob; readonly done: Promise<void> }>();
   /** Revisions whose instances were asked. */
   readonly #asked = new Set<string>();
   readonly #closing = new AbortController();
@@ -104,7 +105,7 @@ export class Crons {
       else if (row.started_at !== null)
         await this.#ended(job, row, new CaissonError("unavailable", "The server restarted while it ran."));
       else if (row.schedule !== job.schedule) await this.#plan(job, now);
-      else if (row.next_at <= now && this.#free(job.appId)) await this.#start(key, job, row, now);
+      else if (row.next_at <= now && this.#free(job)) await this.#start(key, job, row, now);
     }
   }
 
@@ -115,16 +116,17 @@ export class Crons {
     await this.#options.store.create(job, next);
   }
 
-  #free(appId: string): boolean {
-    if (this.#running.size >= mostRuns) return false;
-    return [...this.#running.values()].filter((run) => run.appId === appId).length < mostOfApp;
+  #free({ orgId, appId }: CurrentJob): boolean {
+    const ofOrg = [...this.#running.values()].filter(({ job }) => job.orgId === orgId);
+    const ofApp = ofOrg.filter(({ job }) => job.appId === appId);
+    return this.#running.size < mostRuns && ofOrg.length < mostOfOrg && ofApp.length < mostOfApp;
   }
 
   async #start(key: string, job: CurrentJob, row: CronJobRow, now: number): Promise<void> {
     const tickAt = row.attempt === 0 ? row.next_at : row.tick_at;
     if (!(await this.#options.store.claim(row, tickAt, now))) return;
     const done = this.#run(job, { ...row, tick_at: tickAt }).finally(() => this.#running.delete(key));
-    this.#running.set(key, { appId: job.appId, done });
+    this.#running.set(key, { job, done });
   }
 
   /** Never rejects. */
