@@ -72,13 +72,17 @@ export class Crons {
         await sleep(pause, undefined, { signal, ref: false });
         const jobs = await listJobs(instance, socket).catch(() => []);
         if (jobs.length === 0) continue;
-        for (const { name, schedule } of jobs)
-          if (nextTime(schedule, this.#now()) === undefined)
-            print(
-              "error",
-              `The cron job "${name}" never runs: ${JSON.stringify(schedule)} is not a schedule in UTC with five fields.`,
-            );
-        await store.register(revisionId, jobs);
+        const never = new Set(jobs.filter(({ schedule }) => nextTime(schedule, this.#now()) === undefined));
+        for (const { name, schedule } of never)
+          print(
+            "error",
+            `The cron job "${name}" never runs: ${JSON.stringify(schedule)} is not a schedule in UTC with five fields.`,
+          );
+        // That a schedule has no time is known only after a long search, which is not repeated at each tick.
+        await store.register(
+          revisionId,
+          jobs.filter((job) => !never.has(job)),
+        );
         print("info", `Cron jobs: ${jobs.map(({ name }) => name).join(", ")}.`);
         return;
       }
@@ -110,7 +114,6 @@ export class Crons {
   }
 
   async #plan(job: CurrentJob, now: number): Promise<void> {
-    // What is no schedule never runs, and is planned again when the revision changes.
     const next = nextTime(job.schedule, now);
     if (next === undefined) return;
     await this.#options.store.create(job, next);

@@ -36,6 +36,7 @@ export class CronStore {
 
   /** What a revision registered. Again: nothing changes. */
   async register(revisionId: string, jobs: readonly GuestJob[]): Promise<void> {
+    if (jobs.length === 0) return;
     await this.#db
       .insertInto("revision_crons")
       .values(
