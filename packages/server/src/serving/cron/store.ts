@@ -114,17 +114,31 @@ export class CronStore {
       .set({ started_at: now, last_started_at: now, last_ended_at: null, tick_at: tickAt })
       .where("app_id", "=", app_id)
       .where("name", "=", name)
+      .where("node_id", "=", this.#nodeId)
       .where("next_at", "=", next_at)
       .where("started_at", "is", null)
       .executeTakeFirstOrThrow();
     return numUpdatedRows === 1n;
   }
 
+  /** Nothing changes when another node has taken the job over. */
   async update({ app_id, name }: Pick<CronJobRow, "app_id" | "name">, values: Partial<CronJobRow>): Promise<void> {
-    await this.#db.updateTable("cron_jobs").set(values).where("app_id", "=", app_id).where("name", "=", name).execute();
+    await this.#db
+      .updateTable("cron_jobs")
+      .set(values)
+      .where("app_id", "=", app_id)
+      .where("name", "=", name)
+      .where("node_id", "=", this.#nodeId)
+      .execute();
   }
 
+  /** Unless another node has taken the job over. */
   async remove({ app_id, name }: Pick<CronJobRow, "app_id" | "name">): Promise<void> {
-    await this.#db.deleteFrom("cron_jobs").where("app_id", "=", app_id).where("name", "=", name).execute();
+    await this.#db
+      .deleteFrom("cron_jobs")
+      .where("app_id", "=", app_id)
+      .where("name", "=", name)
+      .where("node_id", "=", this.#nodeId)
+      .execute();
   }
 }
