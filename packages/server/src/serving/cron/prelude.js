@@ -10,6 +10,7 @@ const longestMessage = 1000;
 const jobs = new Map();
 const running = new Set();
 const { serve } = Deno;
+let listening = false;
 
 Object.defineProperty(Deno, "cron", { value: cron, configurable: true, enumerable: true, writable: true });
 
@@ -23,7 +24,7 @@ function cron(name, schedule, first, second) {
   if (jobs.size >= mostJobs) throw new TypeError(`A program can have ${mostJobs} cron jobs.`);
   const { backoffSchedule, signal } = options;
   jobs.set(name, { name, schedule: text(schedule), backoffSchedule, handler });
-  if (jobs.size === 1) listen();
+  if (!listening) listen();
   return new Promise((resolve) => {
     const remove = () => {
       jobs.delete(name);
@@ -62,6 +63,7 @@ function field(value) {
 
 /** Does not keep the program alive. */
 function listen() {
+  listening = true;
   serve({ path: socket, onListen() {} }, answer).unref();
 }
 
