@@ -188,7 +188,7 @@ export class Crons {
       print(
         job,
         "info",
-        `${what} left out ${left} ${left === 1 ? "time" : "times"}, at which it still ran or was tried again.`,
+        `${what} left out ${left} ${left === 1 ? "time" : "times"}: it still ran or was tried again, or the server did not run.`,
       );
     const next = nextTime(job.schedule, Math.max(now, row.tick_at));
     if (next === undefined) await store.remove(row);
