@@ -83,6 +83,8 @@ export class Instance {
       this.#exited = this.#watch(agent, output);
       if (launched.port === undefined) await this.#listen(agent, startTimeout);
       else this.#port = launched.port;
+      // Not before it listened, when the start fails and says more. It may have ended a moment ago.
+      void this.#exited.then((how) => this.#end(`The program ended: ${how}.`));
     } catch (error) {
       this.#end(error instanceof Error ? error.message : "It did not start.");
       throw error;
@@ -122,11 +124,7 @@ export class Instance {
       () => "its machine ended",
     );
     await lastOutput(output, longestOutput);
-    if (!this.#stop.signal.aborted) {
-      this.#print({ level: "error", message: `The program ended: ${how}.` });
-      // Before it listened, the start fails, and says more.
-      if (this.#port > 0) this.#end(`The program ended: ${how}.`);
-    }
+    if (!this.#stop.signal.aborted) this.#print({ level: "error", message: `The program ended: ${how}.` });
     return how;
   }
 
