@@ -1,48 +1,30 @@
 /** Serves revisions of apps: from a hostname to an instance, which is started when there is none. */
-import type { AppConfig, EnvContext } from "@caisson/api";
-import {
-  CaissonError,
-  newId,
-  type Config,
-  type HttpDirectory,
-  type HttpRoute,
-  type MachineExit,
-  type SandboxNode,
-} from "@caisson/protocol";
-import type { Logger } from "pino";
-import type { RevisionRow, RevisionsService, TimelineName } from "../revisions/index.ts";
+import type { AppConfig } from "@caisson/api";
+import { CaissonError, newId, type HttpDirectory, type HttpRoute, type MachineExit } from "@caisson/protocol";
+import type { RevisionRow, TimelineName } from "../revisions/index.ts";
 import { contextOf, keyOf as timelineKey, production } from "../revisions/timelines.ts";
-import type { WantedWorkload, Workload, WorkloadOwner, WorkloadPlan, Workloads } from "../workloads/index.ts";
+import type { WantedWorkload, Workload, WorkloadOwner } from "../workloads/index.ts";
 import type { AppsService } from "../apps/index.ts";
-import type { InstanceCheckpoints } from "./checkpoints/checkpoints.ts";
-import type { Subject } from "./checkpoints/subject.ts";
-import type { RevisionContents } from "./contents.ts";
 import { Group, type GroupLimits } from "./group.ts";
 import { productionHost, readLabel } from "./hosts.ts";
-import { Instance } from "./instance.ts";
+import type { Instance } from "./instance.ts";
 import { withoutOutput } from "./output.ts";
-import { appDirectory, dependencies, platformVariables, programOf, runtimeOf } from "./program.ts";
+import { runtimeOf } from "./program.ts";
 import { StaticBackend } from "./static/backend.ts";
 import type { Resolver, Target } from "./resolver.ts";
 import type { ScalingSettings } from "./scaling/settings.ts";
+import { startInstance, type InstanceParts } from "./start-instance.ts";
 
 /** Milliseconds between two notes that a revision is used. */
 const touchInterval = 3600_000;
 /** Milliseconds from a healthy start to the change of the timeline. */
 const activationTime = 10_000;
 
-export interface ServingOptions {
-  readonly config: Pick<Config, "serving" | "sandbox">;
-  readonly node: SandboxNode;
-  readonly workloads: Workloads;
+export interface ServingOptions extends InstanceParts {
   readonly apps: AppsService;
-  readonly revisions: RevisionsService;
-  readonly contents: RevisionContents;
-  readonly checkpoints: InstanceCheckpoints;
   readonly resolver: Resolver;
   readonly scaling: ScalingSettings;
   readonly orgSlug: (orgId: string) => Promise<string>;
-  readonly log: Logger;
 }
 
 interface Served {
@@ -181,7 +163,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     const entry: { readonly orgId: string; instance?: Instance } = { orgId };
     this.#instances.set(id, entry);
     try {
-      const instance = (entry.instance = await this.#start(id, target, signal));
+      const instance = (entry.instance = await startInstance(id, target, this.#options, signal));
       log.info({ instance: id, app: app.slug, revision: revision.id, timeline }, "an instance of an app starts");
       void instance.ended.then(() => instance.stop()).then(() => this.#instances.delete(id));
       void instance.ready.then(
@@ -193,62 +175,6 @@ export class Serving implements HttpDirectory, WorkloadOwner {
       this.#instances.delete(id);
       throw error;
     }
-  }
-
-  /** The image is made again when it is missing. */
-  async #start(id: string, target: Target, signal: AbortSignal): Promise<Instance> {
-    const { config, node, workloads, revisions, contents, checkpoints, log } = this.#options;
-    const { revision, app, timeline, context, orgSlug } = target;
-    const { serving, sandbox } = config;
-    const content = await contents.of(revision.id);
-    const program = programOf(JSON.parse(revision.config) as AppConfig, content.tree);
-    await node.files.pack(revision.id, content.tree, { signal });
-    const identity = { org: { id: revision.org_id, slug: orgSlug }, app, revisionId: revision.id, timeline };
-    const line = { orgId: revision.org_id, appId: app.id, revisionId: revision.id, region: sandbox.region };
-    const variables = await revisions.environment(revision, context as EnvContext);
-    // They would be in the clear in memory that is on the disk.
-    const secretVariables = await revisions.hasSecretVariables(revision, context as EnvContext);
-    signal.throwIfAborted();
-    const plan: WorkloadPlan = {
-      id,
-      kind: "instance",
-      orgId: revision.org_id,
-      memory: serving.memory,
-      vcpus: sandbox.vcpus,
-      env: {
-        // Programs that can listen anywhere often ask for it.
-        PORT: "8000",
-        // Deno would ask for news at each start.
-        DENO_NO_UPDATE_CHECK: "1",
-        ...variables,
-        ...platformVariables(identity),
-        ...(content.tree.some(({ path }) => path === dependencies) && {
-          DENO_DIR: `${appDirectory}/${dependencies}`,
-        }),
-      },
-      // Of the revision, as the placeholders are: both are in the memory of a checkpoint.
-      egress: { ...content.egress, authority: `revision ${revision.id}` },
-      disks: { volumes: [] },
-      images: [{ image: revision.id, serial: "app", path: appDirectory }],
-    };
-    const subject: Subject = { revisionId: revision.id, orgId: revision.org_id, timeline, plan, program };
-    const instance = new Instance({
-      plan,
-      program,
-      ...(secretVariables ? {} : { launch: checkpoints.launch(subject) }),
-      workloads,
-      startTimeout: serving.startTimeout * 1000,
-      stopTimeout: serving.stopTimeout * 1000,
-      workTimeout: serving.workTimeout * 1000,
-      print: (printed) => revisions.runtimeLogs([{ ...line, ...printed }]),
-      log,
-    });
-    if (!secretVariables)
-      instance.ready.then(
-        () => checkpoints.wish(subject),
-        () => undefined,
-      );
-    return instance;
   }
 
   /**
