@@ -324,5 +324,5 @@ export class Group {
 }
 
 function gone(): CaissonError {
-  return new CaissonError("gone", "This app, or this revision of it, is served no more.");
+  return new CaissonError("gone", "This app, or this revision of it, is no longer served.");
 }

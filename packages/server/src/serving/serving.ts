@@ -86,7 +86,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
       // Again: another revision may have taken over since the route was found, and while the request waited.
       const target = await this.#options.resolver.find(label, readLabel(label), revisionId);
       if (target === undefined || this.#closed)
-        throw new CaissonError("gone", "This app, or this revision of it, is served no more.");
+        throw new CaissonError("gone", "This app, or this revision of it, is no longer served.");
       try {
         return await this.#serve(target).backend.connect(signal);
       } catch (error) {
@@ -204,7 +204,7 @@ export class Serving implements HttpDirectory, WorkloadOwner {
     const { apps, revisions, orgSlug } = this.#options;
     const [app, revision] = [await apps.get(appId), await revisions.get(revisionId)];
     if (app === undefined || revision === undefined || this.#closed)
-      throw new CaissonError("gone", "This app, or this revision of it, is served no more.");
+      throw new CaissonError("gone", "This app, or this revision of it, is no longer served.");
     const org = await orgSlug(app.org_id);
     const { backend } = this.#serve({
       app,

@@ -47,7 +47,7 @@ export class StaticBackend {
   }
 
   async connect(): Promise<Duplex> {
-    if (this.#closed) throw new CaissonError("gone", "This app, or this revision of it, is served no more.");
+    if (this.#closed) throw new CaissonError("gone", "This app, or this revision of it, is no longer served.");
     this.#usedAt = performance.now();
     const stream = (await this.#load())();
     this.#open.add(stream);
