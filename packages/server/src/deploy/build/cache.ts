@@ -2,7 +2,7 @@
  * What package managers downloaded, kept from one build of an app to the next. It is one archive, which only machines of builds of the same
  * app read: this process never looks into it.
  */
-import { CaissonError, type Agent, type SandboxNode, type TreeEntry } from "@caisson/protocol";
+import { CaissonError, type Agent, type SandboxNode } from "@caisson/protocol";
 import type { Kysely } from "kysely";
 import type { Logger } from "pino";
 
@@ -58,14 +58,26 @@ export class BuildCaches {
     this.#options = options;
   }
 
-  /** The files of an image for `cacheMount`. Undefined: there is nothing, or another node has it. */
-  async of(appId: string): Promise<TreeEntry[] | undefined> {
-    const { db, node } = this.#options;
+  /**
+   * Makes an image for `cacheMount`.
+   * @returns whether there is one: not when nothing was kept, another node has it, or it cannot be read, which must not fail a build
+   * @throws the reason of the signal
+   */
+  async pack(appId: string, image: string, signal: AbortSignal): Promise<boolean> {
+    const { db, node, log } = this.#options;
     const row = await db.selectFrom("build_caches").selectAll().where("app_id", "=", appId).executeTakeFirst();
-    if (row === undefined || row.node_id !== node.id) return undefined;
+    if (row === undefined || row.node_id !== node.id) return false;
     await db.updateTable("build_caches").set({ used_at: Date.now() }).where("app_id", "=", appId).execute();
     const { digest, bytes } = row;
-    return [{ kind: "file", path: "cache.tar", digest, bytes, executable: false }];
+    try {
+      await node.files.pack(image, [{ kind: "file", path: "cache.tar", digest, bytes, executable: false }], { signal });
+      return true;
+    } catch (error) {
+      signal.throwIfAborted();
+      log.warn({ err: error, app: appId }, "what earlier builds downloaded could not be used; it is removed");
+      await this.remove(appId);
+      return false;
+    }
   }
 
   /** Before the commands of a build. @param mounted whether there is an archive */

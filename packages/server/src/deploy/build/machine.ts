@@ -50,18 +50,15 @@ export async function buildInMachine(
 ): Promise<TreeEntry[]> {
   const { revision, signal } = job;
   const { config, node, revisions, caches } = machines;
-  const cached = await caches.of(revision.app_id);
   const images: ImageMount[] = [{ image: sourceImage(revision.id), serial: "source", path: source }];
   try {
     await node.files.pack(sourceImage(revision.id), tree, { signal });
-    if (cached !== undefined) {
-      await node.files.pack(cacheImage(revision.id), cached, { signal });
-      images.push({ image: cacheImage(revision.id), serial: "cache", path: cacheMount });
-    }
+    const cached = await caches.pack(revision.app_id, cacheImage(revision.id), signal);
+    if (cached) images.push({ image: cacheImage(revision.id), serial: "cache", path: cacheMount });
     const all = { env: { ...cacheVariables, ...env }, egress };
     return await inMachine(images, all, job, machines, async (agent) => {
       await copySources(agent, signal);
-      await caches.unpack(agent, cached !== undefined, signal);
+      await caches.unpack(agent, cached, signal);
       const place = { agent, cwd: appDirectory, env: {} };
       // Without commands, stages that ran in a sandbox stay as they are.
       if (plan.install !== undefined || plan.build !== undefined) await runBuild(plan, place, job, revisions);
