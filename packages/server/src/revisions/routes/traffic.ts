@@ -61,11 +61,9 @@ export function trafficRoutes(ctx: RevisionContext): (app: OpenAPIHono<HttpVaria
       const all = await Promise.all(revisions.map(({ revision }) => requireRevision(ctx, c.get("org").id, revision)));
       for (const revision of all) requireBuilt(revision, owner);
       const wanted = revisions.filter(({ weight }) => weight > 0);
-      for (const { revision } of wanted)
-        await ctx.ready(
-          all.find(({ id }) => id === revision)!,
-          nameOf(row),
-        );
+      const serving = new Set(wanted.map(({ revision }) => revision));
+      // At the same time: an instance that nobody uses is kept for moments only.
+      await Promise.all(all.filter(({ id }) => serving.has(id)).map((revision) => ctx.ready(revision, nameOf(row))));
       await ctx.traffic.set(
         row.id,
         wanted.map(({ revision, weight }) => ({ revisionId: revision, weight })),
