@@ -170,7 +170,8 @@ export class Crons {
     const ended = {
       started_at: null,
       last_ended_at: now,
-      last_error: failure === undefined ? null : withoutOutput(failure.message).slice(0, 1000),
+      // PostgreSQL stores no NUL characters.
+      last_error: failure === undefined ? null : withoutOutput(failure.message).replaceAll("\0", "").slice(0, 1000),
     };
     const pause = failure === undefined ? undefined : job.backoff[row.attempt];
     const what = `The cron job "${job.name}"`;
