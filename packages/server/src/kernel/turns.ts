@@ -27,7 +27,7 @@ export interface Turn {
   hasTime(): boolean;
   /** Runs `work` in a later turn. It asks for time again before it goes on. */
   next(work: () => void): void;
-  /** Resolves when there is time. */
+  /** Resolves when there is time. Others may have worked until then: whoever goes on for long calls `enter` first. */
   time(): Promise<void>;
 }
 

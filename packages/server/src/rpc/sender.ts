@@ -29,6 +29,8 @@ export class Sender {
   readonly #queued: Queued[] = [];
   #queuedBytes = 0;
   #large: Promise<void> | undefined;
+  /** Turns that were granted, and neither used nor given back. */
+  #granted = 0;
 
   /** @param turn of the organisation */
   constructor(socket: WebSocket, turn: Turn) {
@@ -47,7 +49,7 @@ export class Sender {
   }
 
   /**
-   * Sends a reply, a pong, or a frame of a stream that has its turn. Does nothing once the socket closes.
+   * Sends a reply, a pong, or a frame of a stream that is no bulk. Does nothing once the socket closes.
    * @param onSent called once, when the frame takes no memory any more
    */
   send(frame: string, onSent?: () => void): void {
@@ -92,7 +94,10 @@ export class Sender {
     let text = "";
     for (const piece of pieces) {
       text += piece;
-      if (!turn.hasTime()) await turn.time();
+      if (!turn.hasTime()) {
+        await turn.time();
+        turn.enter();
+      }
       if (text.length < pieceBytes) continue;
       if (socket.readyState !== socket.OPEN) return;
       await new Promise<void>((resolve) => socket.send(text, { fin: false }, () => resolve()));
@@ -103,7 +108,10 @@ export class Sender {
       await new Promise<void>((resolve) => socket.send(text, { fin: true }, () => resolve()));
   }
 
-  /** Resolves when one bulk frame may be sent, and its organisation has time. @throws the reason of the signal */
+  /**
+   * Resolves when one bulk frame may be sent, and its organisation has time. Then `sendBulk` or `pass` must follow.
+   * @throws the reason of the signal
+   */
   async turn(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     // Before the place in the line: whoever has one must use it at once, or pass it on.
@@ -113,7 +121,10 @@ export class Sender {
   }
 
   #place(signal: AbortSignal): Promise<void> {
-    if (this.#large === undefined && this.#waiters.length === 0 && this.unsent < highWater) return Promise.resolve();
+    if (this.#large === undefined && this.#waiters.length === 0 && this.#room > 0) {
+      this.#granted++;
+      return Promise.resolve();
+    }
     return new Promise((resolve, reject) => {
       const onAbort = () => {
         this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
@@ -130,14 +141,29 @@ export class Sender {
     });
   }
 
+  /** Uses a granted turn. @param frame makes the frame, which counts as work of the organisation */
+  sendBulk(frame: () => string): void {
+    this.#granted--;
+    this.#turn.enter();
+    this.send(frame());
+  }
+
   /** Gives a granted turn back unused. */
   pass(): void {
+    this.#granted--;
     this.#serve();
+  }
+
+  /** Bytes. A turn is used in a later microtask than it was granted in, and many streams may wait for the same moment. */
+  get #room(): number {
+    return highWater - this.unsent - this.#granted * frameBytes;
   }
 
   #serve(): void {
     if (this.#large !== undefined) return;
-    // A grant is used in a later microtask, so room is counted here in whole frames.
-    for (let room = highWater - this.unsent; room > 0; room -= frameBytes) this.#waiters.shift()?.grant();
+    while (this.#waiters.length > 0 && this.#room > 0) {
+      this.#granted++;
+      this.#waiters.shift()!.grant();
+    }
   }
 }

@@ -95,12 +95,13 @@ export class OutboundStreams {
 
   async #send({ id, abort }: OutboundStream, chunk: Buffer): Promise<void> {
     for (let from = 0; from < chunk.length; from += chunkBytes) {
-      const cancelled = await this.#sender.turn(abort.signal).then(
-        () => abort.signal.aborted,
+      const granted = await this.#sender.turn(abort.signal).then(
         () => true,
+        () => false,
       );
-      if (cancelled) return this.#sender.pass();
-      this.#sender.send(enqueueFrame(id, chunk.subarray(from, from + chunkBytes)));
+      if (!granted) return;
+      if (abort.signal.aborted) return this.#sender.pass();
+      this.#sender.sendBulk(() => enqueueFrame(id, chunk.subarray(from, from + chunkBytes)));
     }
   }
 
