@@ -7,7 +7,7 @@ import { split, type Hold } from "../kernel/memory/budget.ts";
 import { memoryPatience, type Call } from "./call.ts";
 import { OperationFailure, serialiseError } from "./errors.ts";
 import { HoldBack } from "./streams/hold-back.ts";
-import type { InboundStream } from "./streams/inbound.ts";
+import type { InboundStream } from "./streams/inbound-stream.ts";
 import { outboundBytes } from "./streams/outbound.ts";
 
 export interface Command {
