@@ -87,3 +87,12 @@ test("waiting for time ends for everybody who waits", async () => {
   );
   assert.equal(done, 50);
 });
+
+test("of works that wait in promises only a few begin in one turn", async () => {
+  const a = new Turns().of("a");
+  let begun = 0;
+  for (let count = 0; count < 20; count++) void new Promise<void>((resolve) => a.next(resolve)).then(() => begun++);
+  await turn();
+  assert.equal(begun, 8);
+  while (begun < 20) await turn();
+});

@@ -18,6 +18,11 @@ const payback = 4;
 const allowance = 25;
 /** Milliseconds that an organisation waits at most. */
 const longestWait = 250;
+/**
+ * Pieces of waiting work of one organisation that begin in one turn. Those that wait in a promise go on only after all were asked whether
+ * there is time, so without this all of them would begin.
+ */
+const begunAtOnce = 8;
 
 /** The time of one organisation. */
 export interface Turn {
@@ -119,7 +124,8 @@ export class Turns {
     if (wait > 0) return wait;
     this.enter(share);
     // What they add is for the next turn.
-    for (let left = share.waiting.length; left > 0 && this.hasTime(share); left--) share.waiting.shift()!();
+    for (let left = Math.min(share.waiting.length, begunAtOnce); left > 0 && this.hasTime(share); left--)
+      share.waiting.shift()!();
     return share.waiting.length > 0 ? 0 : Number.POSITIVE_INFINITY;
   }
 
