@@ -78,6 +78,10 @@ func (q *packetQueue) send(kind uint16, flags netlink.HeaderFlags, attributes ..
 func (q *packetQueue) serve(take func(id uint32, packet []byte)) error {
 	for {
 		messages, err := q.conn.Receive()
+		if errors.Is(err, unix.ENOENT) {
+			// An answer came too late: the kernel drops packets whose interface goes down (a container's bridge), or when rules are removed.
+			continue
+		}
 		if err != nil {
 			return err
 		}
