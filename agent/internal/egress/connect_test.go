@@ -215,9 +215,27 @@ func TestAProgramThatGivesUpIsNoticed(t *testing.T) {
 	if len(found) != 1 {
 		t.Fatalf("%d attempts", len(found))
 	}
-	found[f].cancel()
+	r.giveUp(found[f])
 	if got := <-answer; got != drop {
 		t.Errorf("%v", got)
+	}
+}
+
+func TestAConnectionThatTheHostHasMadeIsNotGivenUp(t *testing.T) {
+	var asking context.Context
+	r := redirecting(nil, 1)
+	r.open = func(ctx context.Context, _, _ string, _ io.ReadCloser) (io.ReadCloser, error) {
+		asking = ctx
+		return io.NopCloser(bytes.NewReader(nil)), nil
+	}
+	f := flowTo(t, 40000)
+	if got := answerOf(t, r, f); got != admit {
+		t.Fatalf("%v", got)
+	}
+	// It was among the waiting ones before the host had connected.
+	r.giveUp(r.attempts[f])
+	if err := asking.Err(); err != nil {
+		t.Errorf("the connection was broken off: %v", err)
 	}
 }
 

@@ -24,9 +24,18 @@ func (r *redirector) dropGivenUp() {
 		}
 		for f, one := range waiting {
 			if !ports[f.from.Port()] {
-				one.cancel()
+				r.giveUp(one)
 			}
 		}
+	}
+}
+
+// giveUp ends the asking, but not a connection that the host has made meanwhile: its program's socket has left SYN_SENT because of that.
+func (r *redirector) giveUp(one *attempt) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !one.granted {
+		one.cancel()
 	}
 }
 
