@@ -76,6 +76,7 @@ function connectTo(address: string, port: number, options: DialOptions): Promise
 
 function connectThrough(proxy: URL, address: string, port: number, options: DialOptions): Promise<Socket> {
   return new Promise((resolve, reject) => {
+    const signal = deadline(options);
     const authority = isIP(address) === 6 ? `[${address}]:${port}` : `${address}:${port}`;
     const headers: Record<string, string> = { host: authority };
     if (proxy.username !== "") {
@@ -89,7 +90,7 @@ function connectThrough(proxy: URL, address: string, port: number, options: Dial
       path: authority,
       headers,
       agent: false,
-      signal: deadline(options),
+      signal,
     });
     outgoing.once("connect", (response, socket, head) => {
       if (response.statusCode !== 200) {
@@ -105,7 +106,8 @@ function connectThrough(proxy: URL, address: string, port: number, options: Dial
       response.destroy();
       reject(refusedBy(response.statusCode, authority));
     });
-    outgoing.once("error", reject);
+    // Of a signal Node reports only an AbortError, and not that the time is over.
+    outgoing.once("error", (error) => reject(signal.aborted ? (signal.reason as Error) : error));
     outgoing.end();
   });
 }
