@@ -215,7 +215,13 @@ func TestAProgramThatGivesUpIsNoticed(t *testing.T) {
 	if len(found) != 1 {
 		t.Fatalf("%d attempts", len(found))
 	}
-	r.giveUp(found[f])
+	r.giveUp(found, map[uint16]bool{40000: true})
+	select {
+	case got := <-answer:
+		t.Fatalf("%v although the program is connecting", got)
+	case <-time.After(50 * time.Millisecond):
+	}
+	r.giveUp(found, nil)
 	if got := <-answer; got != drop {
 		t.Errorf("%v", got)
 	}
@@ -233,9 +239,21 @@ func TestAConnectionThatTheHostHasMadeIsNotGivenUp(t *testing.T) {
 		t.Fatalf("%v", got)
 	}
 	// It was among the waiting ones before the host had connected.
-	r.giveUp(r.attempts[f])
+	r.giveUp(map[flow]*attempt{f: r.attempts[f]}, nil)
 	if err := asking.Err(); err != nil {
 		t.Errorf("the connection was broken off: %v", err)
+	}
+}
+
+func TestProgramsThatGiveUpTogetherCauseFewResets(t *testing.T) {
+	ended := 0
+	waiting := map[flow]*attempt{}
+	for index := range uint16(2 * mostGivenUp) {
+		waiting[flowTo(t, 40000+index)] = &attempt{cancel: func() { ended++ }}
+	}
+	redirecting(nil, 1).giveUp(waiting, nil)
+	if ended != mostGivenUp {
+		t.Errorf("%d were ended", ended)
 	}
 }
 

@@ -11,6 +11,10 @@ import (
 // How often attempts are looked through for programs that have closed their sockets. The kernel sends nothing then.
 const sweepTime = time.Second
 
+// Attempts that are ended in one sweep. Each is a reset, and a host that gets more than 200 in a second (streamResetRate in
+// packages/egress/src/worker/port.ts) takes no new connections any more.
+const mostGivenUp = 150
+
 // dropGivenUp ends attempts whose programs have given up, so that they hold no place. It never returns.
 func (r *redirector) dropGivenUp() {
 	for range time.Tick(sweepTime) {
@@ -22,20 +26,21 @@ func (r *redirector) dropGivenUp() {
 		if err != nil {
 			continue
 		}
-		for f, one := range waiting {
-			if !ports[f.from.Port()] {
-				r.giveUp(one)
-			}
-		}
+		r.giveUp(waiting, ports)
 	}
 }
 
-// giveUp ends the asking, but not a connection that the host has made meanwhile: its program's socket has left SYN_SENT because of that.
-func (r *redirector) giveUp(one *attempt) {
+// giveUp ends attempts whose programs are not connecting. It leaves connections that the host has made meanwhile: their sockets have left
+// SYN_SENT because of that.
+func (r *redirector) giveUp(waiting map[flow]*attempt, connecting map[uint16]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !one.granted {
-		one.cancel()
+	ended := 0
+	for f, one := range waiting {
+		if ended < mostGivenUp && !one.granted && !connecting[f.from.Port()] {
+			one.cancel()
+			ended++
+		}
 	}
 }
 
