@@ -22,7 +22,7 @@ const (
 // The types of records that the host is asked for. Addresses are synthetic, and everything else does not exist.
 var forwarded = map[uint16]string{dns.TypeSRV: "SRV", dns.TypeTXT: "TXT", dns.TypeMX: "MX"}
 
-// record is one record as the host's JSON has it (packages/egress/src/worker/dns.ts).
+// record is one record as the host's JSON has it (packages/egress/src/resolve/records.ts).
 type record struct {
 	Priority uint16   `json:"priority"`
 	Weight   uint16   `json:"weight"`
