@@ -54,7 +54,7 @@ export interface Sandbox extends Principal {
 
 /** DNS lookups under way at once. More wait in a queue, so that one sandbox cannot block the resolver for others. */
 const maxLookups = 32;
-/** Connections that are being made at once. More wait in a queue: a host that does not answer takes 20 s each. */
+/** Connections that are being made at once. More wait in a queue: a host that does not answer takes up to 20 s each. */
 const maxDials = 128;
 const maxBudgets = 10_000;
 /**
