@@ -42,7 +42,13 @@ export async function startPostgres(): Promise<TestPostgres> {
     const pid = server?.pid;
     if (pid === undefined) return;
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean);
-    for (const each of [pid, ...children.map(Number)]) process.kill(each, signal);
+    for (const each of [pid, ...children.map(Number)])
+      try {
+        process.kill(each, signal);
+      } catch (error) {
+        // A child may end between the two lines.
+        if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+      }
   };
   const interrupt = async () => {
     if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
