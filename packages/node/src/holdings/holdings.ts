@@ -28,6 +28,8 @@ export class Holdings {
   readonly cgroup: Cgroup;
   readonly uid: number | undefined;
   #record: MachineRecord;
+  /** The last change of the record. Never rejects. */
+  #updated: Promise<void> = Promise.resolve();
   #returned: Promise<void> | undefined;
   readonly #host: HostResources;
 
@@ -81,11 +83,18 @@ export class Holdings {
     return this.#record;
   }
 
-  /** Changes the record on disk, then here. */
-  async update(change: Partial<MachineRecord>): Promise<void> {
-    const next = { ...this.#record, ...change };
-    await writeRecord(this.directories.run, next);
-    this.#record = next;
+  /**
+   * Changes the record on disk, then here. Changes are made one after the other.
+   * @param change what changes, or how to get it from the record as it then is
+   */
+  update(change: Partial<MachineRecord> | ((record: MachineRecord) => Partial<MachineRecord>)): Promise<void> {
+    const done = this.#updated.then(async () => {
+      const next = { ...this.#record, ...(typeof change === "function" ? change(this.#record) : change) };
+      await writeRecord(this.directories.run, next);
+      this.#record = next;
+    });
+    this.#updated = done.catch(() => undefined);
+    return done;
   }
 
   /**

@@ -141,13 +141,13 @@ export class RunningMachine {
         `"${serial}" is not a valid disk name. Use 1 to 20 characters of a-z, 0-9 and hyphen; "base", "${rootSerial}" and "${ownerRootSerial}" are reserved.`,
       );
     }
-    const { disks } = holdings.record;
-    if (disks.some((disk) => disk.serial === serial)) {
+    if (holdings.record.disks.some((disk) => disk.serial === serial)) {
       throw new CaissonError("already_exists", `The sandbox already has a disk with the name "${serial}".`);
     }
     const place = { directory: holdings.directories.disks, uid: holdings.uid };
     // The record first: after a crash the next process then knows which images to take back.
-    await holdings.update({ disks: [...disks, { serial, root: false, readOnly, images: [images[0]] }] });
+    const entry = { serial, root: false, readOnly, images: [images[0]] };
+    await holdings.update(({ disks }) => ({ disks: [...disks, entry] }));
     let names: readonly string[] = [];
     try {
       const source = await linkDisk(place, volume, serial);
@@ -161,7 +161,7 @@ export class RunningMachine {
     } catch (error) {
       await vm.detachDisk(serial).catch(() => undefined);
       await unlinkDisk(place, names);
-      await holdings.update({ disks: holdings.record.disks.filter((disk) => disk.serial !== serial) });
+      await holdings.update(({ disks }) => ({ disks: disks.filter((disk) => disk.serial !== serial) }));
       throw error;
     }
   }
@@ -228,12 +228,9 @@ export class RunningMachine {
     const generation = disk.images.length;
     const images = [...disk.images, overlay];
     const replace = (to: readonly string[]) =>
-      holdings.update({
-        disks: holdings.record.disks.with(
-          holdings.record.disks.findIndex((entry) => entry.serial === serial),
-          { ...disk, images: [...to] },
-        ),
-      });
+      holdings.update(({ disks }) => ({
+        disks: disks.map((entry) => (entry.serial === serial ? { ...entry, images: [...to] } : entry)),
+      }));
     await replace(images);
     try {
       const file = await linkOverlay(place, overlay, inGuest, generation);
