@@ -97,7 +97,7 @@ export class MachineTable implements NodeMachines {
           throw new CaissonError("unavailable", "The machine that was prepared on this root disk has ended.");
         ready = clones.wake(clone, spec.memory);
       } else if (spec.checkpoint !== undefined) {
-        started = await this.#queue.enter(signal);
+        started = await this.#queue.enter(signal).catch(busy);
         const { id, use } = spec.checkpoint;
         const { checkpoints } = this.#options;
         source = use === "save" ? "restore" : "checkpoint";
@@ -375,6 +375,12 @@ async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): 
 
 function infoOf({ id, caCertificatePem }: RunningMachine): MachineInfo {
   return { id, ...(caCertificatePem === undefined ? {} : { caCertificatePem }) };
+}
+
+/** Nothing is wrong with the checkpoint: another code than that of a machine that ended while it was resumed. */
+function busy(cause: unknown): never {
+  if (!(cause instanceof CaissonError) || cause.code !== "unavailable") throw cause;
+  throw new CaissonError("resource_exhausted", cause.message, { cause });
 }
 
 const noMachine: MachineExit = { reason: "stopped", detail: "There is no such machine." };

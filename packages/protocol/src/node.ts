@@ -73,7 +73,8 @@ export interface MachineSpec {
   readonly egress: EgressSpec;
   /**
    * `save`: the machine can be saved as the checkpoint of that name (`NodeCheckpoints.save`). `resume`: it goes on from that checkpoint,
-   * with the environment of then; memory, processors and `images` must be the same. Without `root` and `volumes`.
+   * with the environment of then; memory, processors and `images` must be the same. Without `root` and `volumes`. When `create`
+   * throws `resource_exhausted`, the node has no room, and nothing is wrong with the checkpoint.
    */
   readonly checkpoint?: { readonly id: CheckpointId; readonly use: "save" | "resume" };
 }
