@@ -68,7 +68,7 @@ class Node implements SandboxNode {
       store: this.#checkpointStore,
       clones: () => this.#running().clones,
       egress,
-      exited: (id) => this.machines.waitExit(id),
+      exited: (id, signal) => this.machines.waitExit(id, { signal }),
       log,
     });
     const { checkpoints } = this;

@@ -19,6 +19,8 @@ import { type Checkpoint, type CheckpointStore, writtenName } from "./store.ts";
 
 /** The guest must have noticed that its connections are closed, or each resumed machine would first have to. Milliseconds. */
 const settleMs = 1_000;
+/** For the saved machine to end and to give back what it held. Milliseconds. */
+const endDeadlineMs = 60_000;
 
 interface Draft {
   readonly clone: Clone;
@@ -34,8 +36,8 @@ export interface CheckpointsOptions {
   /** @throws CaissonError `unavailable` when the node does not run */
   readonly clones: () => Clones;
   readonly egress: Pick<EgressGuard, "detach">;
-  /** Resolves when a machine has ended and given everything back. */
-  readonly exited: (machineId: string) => Promise<unknown>;
+  /** Resolves when a machine has ended and given everything back. @throws the reason of the signal */
+  readonly exited: (machineId: string, signal: AbortSignal) => Promise<unknown>;
   readonly log: Logger;
 }
 
@@ -108,7 +110,7 @@ export class Checkpoints implements NodeCheckpoints {
       await link(join(clone.holdings.directories.disks, `${rootSerial}.0`), join(files.directory, writtenName));
       await clone.vm.save();
       await clone.vm.stop();
-      await exited(machineId);
+      await exited(machineId, AbortSignal.timeout(endDeadlineMs));
       const { key, visibleMemory } = await this.#options.clones().template(clone.shape);
       const facts = { key, visibleMemory, memory: spec.memory, vcpus: spec.vcpus, note, madeAt: now() };
       const serials = (spec.images ?? []).map(({ serial }) => serial);
@@ -116,8 +118,7 @@ export class Checkpoints implements NodeCheckpoints {
     } finally {
       this.#drafts.delete(machineId);
       // It may not run on: what it writes would change the draft.
-      await clone.vm.stop();
-      await store.discard(files);
+      await clone.vm.stop().finally(() => store.discard(files));
     }
   }
 
