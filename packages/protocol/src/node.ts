@@ -102,7 +102,8 @@ export interface NodeCheckpoints {
    * Saves a machine that was created for it, and ends the machine. Its connections have to be closed. The checkpoint is on the disk for
    * good when this answers; when it fails, there is none.
    * @param note up to 64 KiB
-   * @throws CaissonError `not_found`, `invalid_state`, `resource_exhausted` when the disk is full, `timeout`, `internal`
+   * @throws CaissonError `not_found`, `invalid_state`, `unsupported` when it has written too much, `resource_exhausted` when the disk is
+   *   full, `timeout`, `internal`
    */
   save(machineId: string, note: string): Promise<CheckpointInfo>;
   /** One that fits. */

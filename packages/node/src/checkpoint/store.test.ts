@@ -58,6 +58,16 @@ test("what a crash left is removed, and what is whole stays", async () => {
   assert.deepEqual(await readdir(root), []);
 });
 
+test("a machine that wrote too much is not kept, and there is none before the start", async () => {
+  const draft = await store.draft(template);
+  await writeFile(join(draft.directory, writtenName), "");
+  await truncate(join(draft.directory, writtenName), 2 ** 30);
+  await assert.rejects(store.commit("a-1", draft, facts), { code: "unsupported", message: /1024 MiB/ });
+  await store.discard(draft);
+  assert.deepEqual(await readdir(root), []);
+  assert.deepEqual(await new CheckpointStore(join(home, "none"), names).list(), []);
+});
+
 test("facts that are damaged are none, and names cannot leave the directory", async () => {
   await made("a-1");
   await writeFile(join(root, "a-1", "checkpoint.json"), "{");

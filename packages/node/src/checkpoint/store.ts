@@ -34,6 +34,8 @@ const idPattern = /^[a-z0-9-]{1,80}$/;
 /** Milliseconds to copy the memory of a template. */
 const copyDeadline = 120_000;
 const longestNote = 64 * 1024;
+/** Bytes that the machine may have written to its disk. Its memory is bounded by its size, but a disk by default by 10 GiB. */
+const mostWritten = 512 * 2 ** 20;
 
 const factsSchema = z.object({
   version: z.literal(1),
@@ -117,10 +119,19 @@ export class CheckpointStore {
     await rm(directory, { recursive: true, force: true });
   }
 
-  /** Makes a checkpoint of a draft whose machine was saved and has ended. Replaces one of the same id. */
+  /**
+   * Makes a checkpoint of a draft whose machine was saved and has ended. Replaces one of the same id.
+   * @throws CaissonError `unsupported` when the machine wrote too much, `resource_exhausted` when the disk is full
+   */
   async commit(id: CheckpointId, draft: TemplateFiles, facts: Omit<CheckpointFacts, "version">): Promise<Checkpoint> {
     const target = this.#directory(id);
     const text = JSON.stringify(factsSchema.parse({ version: 1, ...facts }));
+    const written = (await stat(join(draft.directory, writtenName))).size;
+    if (written > mostWritten)
+      throw new CaissonError(
+        "unsupported",
+        `The program wrote ${Math.ceil(written / 2 ** 20)} MiB to the disk when it started. A checkpoint can have ${mostWritten / 2 ** 20} MiB.`,
+      );
     try {
       for (const name of [this.#names.ram, this.#names.state, writtenName]) {
         const path = join(draft.directory, name);
@@ -171,8 +182,13 @@ export class CheckpointStore {
     await rm(gone, { recursive: true, force: true });
   }
 
+  /** Empty before `open`. */
   async list(): Promise<readonly CheckpointId[]> {
-    return (await readdir(this.#root)).filter((name) => idPattern.test(name));
+    const names = await readdir(this.#root).catch((error: NodeJS.ErrnoException): string[] => {
+      if (error.code === "ENOENT") return [];
+      throw error;
+    });
+    return names.filter((name) => idPattern.test(name));
   }
 
   #directory(id: CheckpointId): string {
