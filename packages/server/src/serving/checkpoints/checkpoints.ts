@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { toCaissonError, type Config } from "@caisson/protocol";
+import { toCaissonError, type CheckpointInfo, type Config } from "@caisson/protocol";
 import { launchPlainly, type Launch, type Launched } from "../launch.ts";
 import { renewProgram } from "./hook.ts";
 import { makeSeed } from "./seed.ts";
@@ -62,7 +62,11 @@ export class InstanceCheckpoints {
     const id = idOf(subject);
     const failures = this.#failures.get(id) ?? 0;
     if (this.#closed || !mayHave(subject, this.#options.config) || failures >= mostFailures) return;
-    if (this.#making?.id === id || this.#wishes.size >= mostWishes) return;
+    if (this.#making?.id === id) return;
+    // More than its share of checkpoints would only replace each other, and keep the wishes of others waiting.
+    const own = [...this.#wishes.values()].filter(({ orgId }) => orgId === subject.orgId).length;
+    const full = this.#wishes.size >= mostWishes || own >= this.#options.config.serving.checkpointsPerOrganisation;
+    if (full && !this.#wishes.has(id)) return;
     this.#wishes.set(id, subject);
     this.#next();
   }
@@ -107,9 +111,7 @@ export class InstanceCheckpoints {
     const found = await checkpoints.find(id);
     if (found === undefined) return undefined;
     const note = readNote(found.note);
-    // oxlint-disable-next-line no-restricted-properties -- Ages go on while no process runs.
-    const age = Date.now() - found.madeAt;
-    if (note?.digest === digestOf(subject) && age < longestAge) return note;
+    if (note?.digest === digestOf(subject) && !isOld(found)) return note;
     await checkpoints.remove(id);
     return undefined;
   }
@@ -118,14 +120,15 @@ export class InstanceCheckpoints {
   async #makeRoom(orgId: string): Promise<void> {
     const { node, config } = this.#options;
     const { checkpoints: most, checkpointsPerOrganisation: share } = config.serving;
-    const all = (await node.checkpoints.list()).toSorted((a, b) => a.usedAt - b.usedAt);
-    const own = all.filter(({ note }) => readNote(note)?.orgId === orgId);
-    const gone = new Set(own.slice(0, Math.max(0, own.length - share + 1)));
-    for (const one of all) {
-      if (all.length - gone.size < most) break;
-      gone.add(one);
-    }
-    for (const { id } of gone) await node.checkpoints.remove(id);
+    const own = (await node.checkpoints.list()).filter(({ note }) => readNote(note)?.orgId === orgId);
+    for (const { id } of leastUsed(own, share - 1)) await node.checkpoints.remove(id);
+    await this.#keep(most - 1);
+  }
+
+  /** Removes those that were not used for the longest time, so that no more than `most` remain. */
+  async #keep(most: number): Promise<void> {
+    const { checkpoints } = this.#options.node;
+    for (const { id } of leastUsed(await checkpoints.list(), most)) await checkpoints.remove(id);
   }
 
   /** Removes those of a revision, and makes no more of it. Idempotent. */
@@ -140,11 +143,14 @@ export class InstanceCheckpoints {
     for (const { id } of await node.checkpoints.list()) if (isOf(id, revisionId)) await node.checkpoints.remove(id);
   }
 
-  /** Removes those of revisions that are gone. @param exists whether a revision has files */
+  /** Removes those of revisions that are gone, and those that are too old or too many. @param exists whether a revision has files */
   async prune(exists: (revisionId: string) => Promise<boolean>): Promise<void> {
-    const { node } = this.#options;
-    for (const { id } of await node.checkpoints.list())
-      if (!(await exists(id.slice(0, id.indexOf("-"))))) await node.checkpoints.remove(id);
+    const { node, config } = this.#options;
+    for (const found of await node.checkpoints.list())
+      if (isOld(found) || !(await exists(found.id.slice(0, found.id.indexOf("-")))))
+        await node.checkpoints.remove(found.id);
+    // The configuration of the process that made them may have allowed more.
+    await this.#keep(config.serving.checkpoints);
   }
 
   async close(): Promise<void> {
@@ -175,6 +181,16 @@ function readNote(text: string): Note | undefined {
 
 function idOf({ revisionId, timeline }: Subject): string {
   return `${revisionId}-${createHash("sha256").update(timeline).digest("hex").slice(0, 16)}`;
+}
+
+function isOld({ madeAt }: CheckpointInfo): boolean {
+  // oxlint-disable-next-line no-restricted-properties -- Ages go on while no process runs.
+  return Date.now() - madeAt >= longestAge;
+}
+
+/** Those of `all` that have to go for no more than `most` to remain. */
+function leastUsed(all: readonly CheckpointInfo[], most: number): readonly CheckpointInfo[] {
+  return all.toSorted((a, b) => a.usedAt - b.usedAt).slice(0, Math.max(0, all.length - most));
 }
 
 function isOf(id: string, revisionId: string): boolean {
