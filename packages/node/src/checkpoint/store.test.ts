@@ -75,6 +75,8 @@ test("facts that are damaged are none, and names cannot leave the directory", as
   assert.equal(await store.get("b"), undefined);
   for (const id of ["../a", "", "A", ".draft.x", "a".repeat(81)])
     await assert.rejects(store.get(id), { code: "invalid_argument" });
+  await store.open();
+  assert.deepEqual(await readdir(root), []);
 });
 
 test("the last use is remembered", async () => {

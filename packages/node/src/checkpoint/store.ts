@@ -69,11 +69,12 @@ export class CheckpointStore {
     this.#names = names;
   }
 
-  /** Removes what a crash left half made. No machine that is to be saved runs. */
+  /** Removes what a crash left half made, and what this version cannot read: `list` does not have it. No machine that is to be saved runs. */
   async open(): Promise<void> {
     await mkdir(this.#root, { recursive: true, mode: 0o700 });
     for (const name of await readdir(this.#root))
-      if (!idPattern.test(name)) await rm(join(this.#root, name), { recursive: true, force: true });
+      if (!idPattern.test(name) || (await this.get(name)) === undefined)
+        await rm(join(this.#root, name), { recursive: true, force: true });
   }
 
   /**
