@@ -41,6 +41,8 @@ export async function startInstance(
   const variables = await revisions.environment(revision, context as EnvContext);
   // They would be in the clear in memory that is on the disk.
   const secretVariables = await revisions.hasSecretVariables(revision, context as EnvContext);
+  // A variable may have become secret with the value that it had.
+  if (secretVariables) await checkpoints.drop({ revisionId: revision.id, timeline });
   signal.throwIfAborted();
   const plan: WorkloadPlan = {
     id,

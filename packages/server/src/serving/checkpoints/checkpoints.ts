@@ -131,6 +131,11 @@ export class InstanceCheckpoints {
     for (const { id } of leastUsed(await checkpoints.list(), most)) await checkpoints.remove(id);
   }
 
+  /** Removes that of a subject which may have none any more. Idempotent. */
+  async drop(subject: Pick<Subject, "revisionId" | "timeline">): Promise<void> {
+    await this.#options.node.checkpoints.remove(idOf(subject));
+  }
+
   /** Removes those of a revision, and makes no more of it. Idempotent. */
   async remove(revisionId: string): Promise<void> {
     const { node } = this.#options;
@@ -179,7 +184,7 @@ function readNote(text: string): Note | undefined {
   }
 }
 
-function idOf({ revisionId, timeline }: Subject): string {
+function idOf({ revisionId, timeline }: Pick<Subject, "revisionId" | "timeline">): string {
   return `${revisionId}-${createHash("sha256").update(timeline).digest("hex").slice(0, 16)}`;
 }
 
