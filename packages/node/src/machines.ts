@@ -1,13 +1,10 @@
 /** The machines of a node, as the control plane uses them. */
 import { availableParallelism, totalmem } from "node:os";
-import { availableMebibytes } from "@caisson/linux";
 import {
   type Agent,
   CaissonError,
-  type DiskAttachment,
   type ImageName,
   type LayerId,
-  type LayerStore,
   type MachineExit,
   type MachineInfo,
   type MachineSpec,
@@ -20,12 +17,13 @@ import {
 } from "@caisson/protocol";
 import type { LeftMachine } from "./adoption/left.ts";
 import type { Checkpoints } from "./checkpoint/checkpoints.ts";
-import type { RootImages } from "./holdings/disk-links.ts";
 import type { Clone } from "./machine/clone.ts";
-import { handOut, type MachineDisks } from "./machine/hand-out.ts";
+import { handOut } from "./machine/hand-out.ts";
 import { machineLimits } from "./holdings/limits.ts";
 import type { RunningMachine } from "./machine/machine.ts";
 import { insertRoot, isPreparedOn } from "./machine/owner-root.ts";
+import { layerImages, wantedDisks } from "./machine/wanted-disks.ts";
+import { requireMemory } from "./memory/available.ts";
 import { MemoryLedger } from "./memory/ledger.ts";
 import type { Watched } from "./memory/watch.ts";
 import type { NodeOptions } from "./options.ts";
@@ -86,7 +84,7 @@ export class MachineTable implements NodeMachines {
     let started = () => {};
     let clone: Clone | undefined = spec.prepared === undefined ? undefined : pool.claimPrepared(spec.prepared);
     try {
-      const disks = await this.#disks(spec);
+      const disks = await wantedDisks(this.#options, spec);
       const shape = clones.shape(spec.vcpus, spec.memory);
       this.#ledger.reserve(spec.id, machineLimits(shape, spec.memory).memoryBytes);
       await requireMemory(spec.memory, this.#options.config.sandbox.memoryReserve);
@@ -156,7 +154,7 @@ export class MachineTable implements NodeMachines {
 
   async prepare(id: string, root: RootDisk, { signal }: { readonly signal: AbortSignal }): Promise<void> {
     const { clones, pool } = this.#options.engine();
-    const images = await resolve(this.#options.layers, root);
+    const images = await layerImages(this.#options.layers, root);
     await pool.prepare(id, (stop) => clones.makePooled(stop, { ...images, bytes: root.bytes }), signal);
   }
 
@@ -319,20 +317,6 @@ export class MachineTable implements NodeMachines {
     return machine;
   }
 
-  async #disks({ root, volumes, images: mounts = [] }: MachineSpec): Promise<MachineDisks> {
-    const { layers, files } = this.#options;
-    const resolved = await Promise.all([
-      ...volumes.map(async (volume) => ({ ...(await resolve(layers, volume)), path: volume.path })),
-      ...mounts.map(async ({ image, serial, path }) => {
-        const images: [string] = [await files.imagePath(image)];
-        return { images, readOnly: true, serial, path };
-      }),
-    ]);
-    if (root === undefined) return { volumes: resolved };
-    const images: RootImages = { ...(await resolve(layers, root)), bytes: root.bytes };
-    return { root: images, volumes: resolved };
-  }
-
   async #discard(clone: Clone | undefined): Promise<void> {
     await clone
       ?.discard()
@@ -354,11 +338,6 @@ export class MachineTable implements NodeMachines {
     if (this.#machines.has(id) || this.#creating.has(id))
       throw new CaissonError("already_exists", `A machine with the id ${id} already exists.`);
   }
-}
-
-async function resolve(layers: LayerStore, { layers: chain, readOnly, throwAway, serial }: DiskAttachment) {
-  const images = (await layers.paths(chain)) as [string, ...string[]];
-  return { images, readOnly, serial, ...(throwAway === undefined ? {} : { throwAway }) };
 }
 
 /** @throws the reason of the signal */
@@ -384,13 +363,3 @@ function busy(cause: unknown): never {
 }
 
 const noMachine: MachineExit = { reason: "stopped", detail: "There is no such machine." };
-
-async function requireMemory(mebibytes: number, reserve: number): Promise<void> {
-  const available = await availableMebibytes();
-  if (available - reserve < mebibytes) {
-    throw new CaissonError(
-      "resource_exhausted",
-      `The node has ${available} MiB of free memory and keeps ${reserve} MiB of it (\`sandbox.memoryReserve\`). That is not enough for a sandbox of ${mebibytes} MiB. End another sandbox, or ask for less memory.`,
-    );
-  }
-}
