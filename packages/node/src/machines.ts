@@ -199,16 +199,16 @@ export class MachineTable implements NodeMachines {
     const machine = this.#require(id);
     const chain = await layers.chain(overlay);
     const [path, below] = await layers.paths(chain);
-    if (path === undefined || below !== machine.imageOf(serial))
+    if (path === undefined || below !== machine.disks.imageOf(serial))
       throw new CaissonError(
         "invalid_state",
         `Layer ${overlay} is not an overlay of the layer that disk "${serial}" writes to.`,
       );
-    await machine.overlayDisk(serial, path);
+    await machine.disks.overlayDisk(serial, path);
   }
 
   async diskLayers(id: string): Promise<Readonly<Record<string, LayerId>>> {
-    const images = await this.#require(id).diskImages();
+    const images = await this.#require(id).disks.diskImages();
     return Object.fromEntries([...images].map(([serial, path]) => [serial, this.#options.layers.idOf(path)]));
   }
 
@@ -220,7 +220,7 @@ export class MachineTable implements NodeMachines {
   ): Promise<void> {
     const machine = this.#require(id);
     const file = await abortable(this.#options.images.file(image), signal);
-    await machine.attachImage(image, file, path);
+    await machine.disks.attachImage(image, file, path);
   }
 
   agent(id: string): Agent {

@@ -61,7 +61,7 @@ export async function handOut(options: HandOutOptions): Promise<RunningMachine> 
     onEnd: options.onEnd,
     log: options.log,
   });
-  if (!resumed) for (const volume of options.disks.volumes) await machine.attachVolume(volume);
+  if (!resumed) for (const volume of options.disks.volumes) await machine.disks.attachVolume(volume);
   await holdings.update({
     phase: "claimed",
     machineId: spec.id,

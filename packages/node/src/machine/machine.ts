@@ -3,31 +3,14 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { processCpuMicros, processMemoryBytes } from "@caisson/linux";
-import {
-  type Agent,
-  CaissonError,
-  errnoOf,
-  type ImageName,
-  type MachineExit,
-  type MachineUsage,
-} from "@caisson/protocol";
+import type { Agent, MachineExit, MachineUsage } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { AgentClient } from "../agent/client.ts";
 import { unixNanos } from "../agent/clock.ts";
-import { ownerRootSerial, rootSerial, type Vm } from "../driver/driver.ts";
-import {
-  guestSerial,
-  linkDisk,
-  linkImage,
-  linkOverlay,
-  unlinkDisk,
-  type VolumeImages,
-} from "../holdings/disk-links.ts";
+import type { Vm } from "../driver/driver.ts";
 import type { Holdings } from "../holdings/holdings.ts";
-import { guestError } from "./guest-error.ts";
+import { RunningDisks } from "./running-disks.ts";
 
-/** File systems stay frozen at most this long; then the agent thaws them itself. */
-const freezeMs = 15_000;
 const clockAttempts = 5;
 const clockDeadlineMs = 30_000;
 /** A call that takes longer than this sets the clock too late, and is made again. Milliseconds. */
@@ -57,13 +40,13 @@ export class RunningMachine {
   readonly owner: string;
   readonly agent: Agent;
   readonly caCertificatePem: string | undefined;
+  readonly disks: RunningDisks;
   /** Resolves when the machine has ended and everything it held on the host has been given back. */
   readonly exited: Promise<MachineExit>;
   readonly #options: RunningMachineOptions;
   readonly #exit = Promise.withResolvers<MachineExit>();
   /** Disks whose last writes the guest has not confirmed; undefined: it was not asked. */
   #unwritten: readonly string[] | undefined;
-  readonly #images = new Map<ImageName, Promise<void>>();
   #ending = false;
   #stopping: Promise<MachineExit> | undefined;
   #finishing: Promise<void> | undefined;
@@ -75,6 +58,7 @@ export class RunningMachine {
     this.owner = options.owner ?? options.id;
     this.agent = options.agent;
     this.caCertificatePem = options.caCertificatePem;
+    this.disks = new RunningDisks(options);
     this.exited = this.#exit.promise;
     void this.#watch();
     options.vm.onResume(() => void this.setClock());
@@ -131,130 +115,6 @@ export class RunningMachine {
     return { cpuMicros: Math.max(0, this.#lastCpuMicros - holdings.record.cpuBaseMicros), memoryBytes, diskBytes };
   }
 
-  /** Adds a disk to the running machine and mounts it. */
-  async attachVolume(volume: VolumeImages): Promise<void> {
-    const { holdings, vm } = this.#options;
-    const { serial, readOnly, images } = volume;
-    if (!/^[a-z0-9-]{1,20}$/.test(serial) || ["base", rootSerial, ownerRootSerial].includes(serial)) {
-      throw new CaissonError(
-        "invalid_argument",
-        `"${serial}" is not a valid disk name. Use 1 to 20 characters of a-z, 0-9 and hyphen; "base", "${rootSerial}" and "${ownerRootSerial}" are reserved.`,
-      );
-    }
-    if (holdings.record.disks.some((disk) => disk.serial === serial)) {
-      throw new CaissonError("already_exists", `The sandbox already has a disk with the name "${serial}".`);
-    }
-    const place = { directory: holdings.directories.disks, uid: holdings.uid };
-    // The record first: after a crash the next process then knows which images to take back.
-    const entry = { serial, root: false, readOnly, images: [images[0]] };
-    await holdings.update(({ disks }) => ({ disks: [...disks, entry] }));
-    let names: readonly string[] = [];
-    try {
-      const source = await linkDisk(place, volume, serial);
-      names = source.chain.map(({ name }) => name);
-      await vm.attachDisk(source);
-      const mount = this.agent.machine.mountVolume(
-        { serial, path: volume.path, readOnly, timeoutMs: 10_000 },
-        { timeoutMs: 20_000 },
-      );
-      await guestError(`mount a volume at ${volume.path}`, mount);
-    } catch (error) {
-      await vm.detachDisk(serial).catch(() => undefined);
-      await unlinkDisk(place, names);
-      await holdings.update(({ disks }) => ({ disks: disks.filter((disk) => disk.serial !== serial) }));
-      throw error;
-    }
-  }
-
-  /**
-   * Adds a read-only image of the platform and mounts it. It is in no record: nothing of it has to be given back.
-   * @param file in the directory of the volumes' file system, see `ImageLibrary`
-   */
-  attachImage(name: ImageName, file: string, path: string): Promise<void> {
-    let attached = this.#images.get(name);
-    if (attached === undefined) {
-      attached = this.#attachImage(name, file, path);
-      this.#images.set(name, attached);
-      // A failure is not remembered.
-      attached.catch(() => this.#images.delete(name));
-    }
-    return attached;
-  }
-
-  async #attachImage(name: ImageName, file: string, path: string): Promise<void> {
-    const { holdings, vm } = this.#options;
-    const serial = `image-${name}`;
-    const place = { directory: holdings.directories.disks, uid: holdings.uid };
-    // A former process may have done it.
-    if (!(await vm.diskGenerations()).has(serial)) {
-      await unlinkDisk(place, [serial]);
-      await linkImage(place, file, serial, false);
-      await vm.attachImage(serial, serial);
-    }
-    const mount = this.agent.machine.mountVolume(
-      { serial, path, readOnly: true, timeoutMs: 10_000 },
-      { timeoutMs: 20_000 },
-    );
-    // The agent mounts a disk once, and a former call may have got as far.
-    await guestError(`mount an image at ${path}`, mount.catch(unlessBusy));
-  }
-
-  /** The path of the image that a disk writes to, by the record. @throws CaissonError `not_found` */
-  imageOf(serial: string): string {
-    return this.#disk(serial).images.at(-1)!;
-  }
-
-  /** Puts the empty image `overlay` on top of a disk while the guest's file system on it is frozen. */
-  async overlayDisk(serial: string, overlay: string): Promise<void> {
-    const inGuest = [guestSerial(this.#disk(serial))];
-    const { machine } = this.agent;
-    await guestError(
-      "freeze its file systems",
-      machine.freeze({ serials: inGuest, timeoutMs: freezeMs }, { timeoutMs: freezeMs }),
-    );
-    try {
-      await this.#overlayFrozen(serial, overlay);
-    } finally {
-      // A guest that does not answer thaws by itself after `freezeMs`.
-      await machine.thaw({ serials: inGuest }, { timeoutMs: 5000 }).catch(() => undefined);
-    }
-  }
-
-  async #overlayFrozen(serial: string, overlay: string): Promise<void> {
-    const { holdings, vm } = this.#options;
-    const disk = this.#disk(serial);
-    const inGuest = guestSerial(disk);
-    const place = { directory: holdings.directories.disks, uid: holdings.uid };
-    const generation = disk.images.length;
-    const images = [...disk.images, overlay];
-    const replace = (to: readonly string[]) =>
-      holdings.update(({ disks }) => ({
-        disks: disks.map((entry) => (entry.serial === serial ? { ...entry, images: [...to] } : entry)),
-      }));
-    await replace(images);
-    try {
-      const file = await linkOverlay(place, overlay, inGuest, generation);
-      await vm.overlayDisk(inGuest, generation, file, true);
-    } catch (error) {
-      await unlinkDisk(place, [`${inGuest}.${generation}`]);
-      await replace(disk.images);
-      throw error;
-    }
-  }
-
-  /** The path of the image that each disk writes to now, by serial, as the monitor reports it. */
-  async diskImages(): Promise<ReadonlyMap<string, string>> {
-    const { holdings, vm } = this.#options;
-    const generations = await vm.diskGenerations();
-    const images = new Map<string, string>();
-    for (const disk of holdings.record.disks) {
-      // The monitor is right; after a crash the record may be one step ahead of it.
-      const image = disk.images[generations.get(guestSerial(disk)) ?? 0];
-      if (image !== undefined) images.set(disk.serial, image);
-    }
-    return images;
-  }
-
   /** Whether its end has begun. */
   get ending(): boolean {
     return this.#ending;
@@ -285,12 +145,6 @@ export class RunningMachine {
     this.#options.vm.release();
   }
 
-  #disk(serial: string) {
-    const disk = this.#options.holdings.record.disks.find((entry) => entry.serial === serial);
-    if (disk === undefined) throw new CaissonError("not_found", `The sandbox has no disk "${serial}".`);
-    return disk;
-  }
-
   async #stop(): Promise<MachineExit> {
     const { vm } = this.#options;
     this.#ending = true;
@@ -303,7 +157,7 @@ export class RunningMachine {
   /** Has the guest write what it holds in memory to disks that outlive it. */
   async #flush(flushMs: number): Promise<void> {
     const { log } = this.#options;
-    const disks = this.#writable();
+    const disks = this.disks.writable();
     if (disks.length === 0) return;
     // Until it has confirmed.
     this.#unwritten = disks;
@@ -327,11 +181,6 @@ export class RunningMachine {
     await holdings
       .update({ ending: true })
       .catch((error: unknown) => log.warn({ err: error, machine: this.id }, "the end of a machine was not recorded"));
-  }
-
-  /** Serials of the disks that it writes to and that outlive it. */
-  #writable(): readonly string[] {
-    return this.#options.holdings.record.disks.filter(({ readOnly }) => !readOnly).map(({ serial }) => serial);
   }
 
   /** Nobody calls `stop` for a machine that ends by itself. So this is repeated until nothing is left. */
@@ -363,7 +212,7 @@ export class RunningMachine {
     agent.end();
     await onEnd();
     // A guest that powers itself off has written everything before.
-    const unwritten = this.#unwritten ?? (exit.reason === "stopped" ? [] : this.#writable());
+    const unwritten = this.#unwritten ?? (exit.reason === "stopped" ? [] : this.disks.writable());
     await holdings.giveBack();
     this.#exit.resolve(unwritten.length === 0 ? exit : { ...exit, unwritten });
   }
@@ -378,8 +227,4 @@ export class RunningMachine {
     const path = root?.images.at(-1) ?? join(holdings.directories.disks, "root.0");
     return (await stat(path)).blocks * 512;
   }
-}
-
-function unlessBusy(error: unknown): void {
-  if (errnoOf(error) !== "EBUSY") throw error;
 }
