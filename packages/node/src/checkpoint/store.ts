@@ -69,7 +69,10 @@ export class CheckpointStore {
     this.#names = names;
   }
 
-  /** Removes what a crash left half made, and what this version cannot read: `list` does not have it. No machine that is to be saved runs. */
+  /**
+   * Removes what a crash left half made, and what this version cannot read, because `list` does not have it. To be called while no machine
+   * runs that is to be saved.
+   */
   async open(): Promise<void> {
     await mkdir(this.#root, { recursive: true, mode: 0o700 });
     for (const name of await readdir(this.#root))
