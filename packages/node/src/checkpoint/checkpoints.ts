@@ -140,10 +140,8 @@ export class Checkpoints implements NodeCheckpoints {
   async #fitting(id: CheckpointId): Promise<Checkpoint | undefined> {
     const { store, log } = this.#options;
     const found = await store.get(id);
-    if (found === undefined) {
-      await store.remove(id);
-      return undefined;
-    }
+    // Nothing is removed: one with this name may just be getting it. What is damaged is replaced by it, or removed at the next start.
+    if (found === undefined) return undefined;
     const clones = this.#options.clones();
     if (found.key === (await clones.key(clones.shape(found.vcpus, found.memory)))) return found;
     log.info({ checkpoint: id }, "a checkpoint of another version is removed");
