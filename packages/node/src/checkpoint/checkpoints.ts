@@ -117,8 +117,12 @@ export class Checkpoints implements NodeCheckpoints {
       return (await store.commit(id, files, { ...facts, images: serials })).info;
     } finally {
       this.#drafts.delete(machineId);
-      // It may not run on: what it writes would change the draft.
-      await clone.vm.stop().finally(() => store.discard(files));
+      try {
+        // It may not run on: what it writes would change the draft.
+        await clone.vm.stop();
+      } finally {
+        await store.discard(files);
+      }
     }
   }
 

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
-import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as turn } from "node:timers/promises";
+import { until } from "@caisson/testing";
 import { WebSocket, WebSocketServer } from "ws";
 import { Turns } from "../kernel/turns.ts";
 import { Sender } from "./sender.ts";
@@ -27,5 +28,5 @@ test("streams that ask together get as many turns as there is room for frames", 
   assert.equal(granted, 4);
   // It makes room when the socket has taken it.
   sender.sendBulk(() => "frame");
-  while (granted < 5) await sleep(1);
+  await until(5_000, "one more", () => granted === 5, 1);
 });
