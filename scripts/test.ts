@@ -176,6 +176,7 @@ async function nodeTests(paths: readonly string[], concurrency: number, limit: n
   if (paths.length === 0) return count;
   // A test that failed leaves connections open; they must not hold up the rest.
   const execArgv = ["--test-force-exit"];
+  const before = failures.length;
   const stream = run({ files: paths.map((path) => join(root, path)), concurrency, timeout: limit, execArgv });
   stream.on("test:fail", (event) => {
     if (event.todo === undefined && event.details.error.message !== "test failed") {
@@ -197,6 +198,8 @@ async function nodeTests(paths: readonly string[], concurrency: number, limit: n
   });
   stream.compose(new spec()).pipe(process.stdout, { end: false });
   await done;
+  // A hook of a suite that fails is no test that failed.
+  if (count.failed === 0 && failures.length > before) count.failed = 1;
   return count;
 }
 

@@ -222,7 +222,7 @@ function withoutMachine(): Promise<never> {
   return Promise.reject(new CaissonError("unsupported", "This needs a virtual machine."));
 }
 
-/** Ends a process and all below it, by id. */
+/** Ends a process and all below it, by id. The process first, so that it cannot report how the others ended: machines end at once. */
 async function endTree(child: ChildProcess): Promise<void> {
   const parents = new Map<number, number>();
   for (const name of await readdir("/proc")) {
@@ -232,9 +232,9 @@ async function endTree(child: ChildProcess): Promise<void> {
   }
   const below = (pid: number): number[] =>
     [...parents].filter(([, parent]) => parent === pid).flatMap(([id]) => [id, ...below(id)]);
-  for (const pid of [...(child.pid === undefined ? [] : below(child.pid)), child.pid]) {
+  for (const pid of child.pid === undefined ? [] : [child.pid, ...below(child.pid)]) {
     try {
-      if (pid !== undefined) process.kill(pid, "SIGKILL");
+      process.kill(pid, "SIGKILL");
     } catch {
       // It ended by itself in the meantime.
     }
