@@ -40,6 +40,16 @@ async function dial(): Promise<Socket> {
   return socket;
 }
 
+/** What the gateway itself fails on. */
+const faulty: HttpRoute = {
+  workloadId: "f",
+  ended: new AbortController().signal,
+  connect: dial,
+  get guard(): never {
+    throw new Error("a fault of the gateway");
+  },
+};
+
 const program = createServer((incoming, outgoing) => {
   seen.push(incoming);
   answer(incoming, outgoing);
@@ -60,6 +70,7 @@ before(async () => {
     async find(label, options): Promise<HttpRoute | "reserved" | undefined> {
       await finding(options.signal);
       if (label === "new") return "reserved";
+      if (label === "faulty") return faulty;
       if (label === "traced") return { workloadId: "t", ended: ended.signal, connect: dial, traced: true };
       return label === "abc" || label === "shop.example.com."
         ? { workloadId: "s", ended: ended.signal, connect: dial }
@@ -237,6 +248,16 @@ describe("a request to an exposed port", { timeout: 30_000 }, () => {
       [200, 200, 200],
     );
     assert.equal((await visit("/")).status, 200);
+  });
+
+  test("a fault of the gateway itself is answered, also to a WebSocket", async () => {
+    const servername = "faulty.localhost";
+    const found = await visit("/", { servername, headers: { host: servername } });
+    assert.deepEqual([found.status, found.rule], [500, "gateway-failed"]);
+    const upgrade = ["connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13"];
+    const key = `sec-websocket-key: ${Buffer.alloc(16).toString("base64")}`;
+    const head = ["GET / HTTP/1.1", `host: ${servername}`, ...upgrade, key, "", ""];
+    assert.match(await raw(head.join("\r\n"), servername), /^HTTP\/1\.1 500 [^]*gateway-failed/);
   });
 
   test("the end of its sandbox ends it, and is told", async () => {

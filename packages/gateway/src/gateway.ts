@@ -126,6 +126,12 @@ class Gateway implements HttpGateway {
   #accept(exchange: Exchange, websocket?: WebSocketVisit): void {
     this.#visit(exchange, websocket).catch((error: unknown) => {
       this.#options.log.error({ err: error }, "a visit failed inside the gateway");
+      try {
+        exchange.refuse(failed);
+      } catch {
+        // The answer itself cannot be written. Nobody else would end the connection.
+        websocket?.exchange.socket.destroy();
+      }
     });
   }
 
@@ -229,6 +235,11 @@ function onSocketClose({ socket }: Http1Exchange): (listener: () => void) => voi
   return (listener) => void (socket.closed ? listener() : socket.once("close", listener));
 }
 
+const failed: Refusal = {
+  status: 500,
+  rule: "gateway-failed",
+  message: "The gateway failed to serve this request. Try again.",
+};
 const tooOften: Refusal = {
   status: 429,
   rule: "too-many-requests",
