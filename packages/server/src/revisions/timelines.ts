@@ -133,6 +133,18 @@ export class Timelines {
     return query.execute();
   }
 
+  /** Those of branches of an app, newest first: at most `mostBranches`. */
+  branches(appId: string): Promise<TimelineRow[]> {
+    return this.#db
+      .selectFrom("timelines")
+      .selectAll()
+      .where("app_id", "=", appId)
+      .where("slug", "=", "git-branch")
+      .orderBy("created_at", "desc")
+      .orderBy("id", "desc")
+      .execute();
+  }
+
   /** Revisions that it served, newest first, the present one included. */
   async history(timelineId: string, limit: number): Promise<{ revisionId: string; at: number }[]> {
     return this.#db

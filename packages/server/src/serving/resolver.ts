@@ -25,6 +25,8 @@ interface Ways {
 /** Milliseconds that an answer is used again. Other servers change timelines as well. */
 const freshFor = 1_000;
 const mostKnown = 10_000;
+/** Apps whose branches are in memory, up to 1000 of each. */
+const mostApps = 100;
 
 export class Resolver {
   readonly #apps: AppsService;
@@ -33,6 +35,8 @@ export class Resolver {
   /** By timeline, of those that divide their requests. */
   readonly #turns = new Map<string, Turns>();
   readonly #known = new Map<string, { readonly at: number; readonly ways: Promise<Ways | undefined> }>();
+  /** By app: anybody can ask for names of branches without end, and each must not cost a list of all that there are. */
+  readonly #branches = new Map<string, { readonly at: number; readonly byName: Promise<Map<string, TimelineRow>> }>();
 
   constructor(apps: AppsService, revisions: RevisionsService, domains: DomainsService) {
     this.#apps = apps;
@@ -75,6 +79,7 @@ export class Resolver {
   /** A timeline or an app has changed. */
   forget(): void {
     this.#known.clear();
+    this.#branches.clear();
   }
 
   async #first(hosts: readonly AppHost[]): Promise<Ways | undefined> {
@@ -111,9 +116,21 @@ export class Resolver {
     const { timelines } = this.#revisions;
     if (host.kind === "production") return timelines.find(appId, "production");
     if (host.kind === "revision") return timelines.find(appId, keyOf(previewOf(host.revision)));
-    const all = await timelines.list(appId, 1000);
-    return all.find(
-      ({ slug, key }) => slug === "git-branch" && branchName(key.slice(key.indexOf("/") + 1)) === host.branch,
-    );
+    return (await this.#branchesOf(appId)).get(host.branch);
+  }
+
+  /** Of two branches with the same name in hostnames, the newer one. */
+  #branchesOf(appId: string): Promise<Map<string, TimelineRow>> {
+    const known = this.#branches.get(appId);
+    if (known !== undefined && performance.now() - known.at < freshFor) return known.byName;
+    if (this.#branches.size >= mostApps) this.#branches.clear();
+    const byName = this.#revisions.timelines
+      .branches(appId)
+      .then(
+        (all) => new Map(all.toReversed().map((row) => [branchName(row.key.slice(row.key.indexOf("/") + 1)), row])),
+      );
+    this.#branches.set(appId, { at: performance.now(), byName });
+    byName.catch(() => this.#branches.delete(appId));
+    return byName;
   }
 }
