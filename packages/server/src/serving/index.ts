@@ -11,6 +11,7 @@ import { workloads as workloadsService } from "../workloads/index.ts";
 import { InstanceCheckpoints } from "./checkpoints/checkpoints.ts";
 import { RevisionContents } from "./contents.ts";
 import { Crons } from "./cron/crons.ts";
+import { cronsAllowed } from "./cron/forbidden.ts";
 import { cronRoutes } from "./cron/routes.ts";
 import { CronStore } from "./cron/store.ts";
 import type { OrgTables } from "../orgs/tables.ts";
@@ -85,8 +86,11 @@ export const servingSlice: Slice = {
     serving.onListening = ({ app, revision, timeline }, instance) => {
       if (timeline !== "production") return;
       const line = { orgId: app.org_id, appId: app.id, revisionId: revision.id, region };
-      void crons.discover(revision.id, instance, (level, message) =>
-        revisions.runtimeLogs([{ ...line, level, message }]),
+      void crons.discover(
+        revision.id,
+        instance,
+        (level, message) => revisions.runtimeLogs([{ ...line, level, message }]),
+        cronsAllowed(revision),
       );
     };
     workloads.own("instance", serving);

@@ -5,6 +5,7 @@ import type { RevisionRow, TimelineName } from "../revisions/index.ts";
 import { contextOf, keyOf as timelineKey, production } from "../revisions/timelines.ts";
 import type { WantedWorkload, Workload, WorkloadOwner } from "../workloads/index.ts";
 import type { AppsService } from "../apps/index.ts";
+import { cronsAllowed, requireNoJobs } from "./cron/forbidden.ts";
 import { Group, type GroupLimits } from "./group.ts";
 import { productionHost, readLabel } from "./hosts.ts";
 import type { Instance } from "./instance.ts";
@@ -179,13 +180,16 @@ export class Serving implements HttpDirectory, WorkloadOwner {
 
   /**
    * Starts a first instance of a revision that is to serve a timeline, and keeps it for the requests to come.
-   * @throws CaissonError why it does not listen
+   * @throws CaissonError why it does not listen, or must not serve
    */
   async warmUp(target: Target): Promise<void> {
     const served = this.#serve(target);
     served.keepUntil = Number.POSITIVE_INFINITY;
     try {
-      if (!served.backend.listening) await served.backend.start();
+      const { backend } = served;
+      if (!backend.listening) await backend.start();
+      if (backend instanceof Group && !cronsAllowed(target.revision))
+        await backend.use((instance) => requireNoJobs(instance), served.ended.signal);
     } finally {
       served.keepUntil = performance.now() + activationTime;
     }

@@ -19,6 +19,7 @@ import { RevisionContents } from "../contents.ts";
 import { Group } from "../group.ts";
 import { Instance } from "../instance.ts";
 import { Crons } from "./crons.ts";
+import { cronsAllowed, requireNoJobs } from "./forbidden.ts";
 import { preludeOption } from "./prelude.ts";
 import { cronRoutes } from "./routes.ts";
 import { CronStore } from "./store.ts";
@@ -193,6 +194,21 @@ test("jobs are found when an instance listens; each runs once for each of its ti
   assert.equal((await job()).next_run_at, iso(start + 2 * minute));
   assert.deepEqual((await job()).last_run, { started_at: iso(now), ended_at: iso(now), error: null });
   assert.match(printed.at(-1)!, /^info: The cron job "each minute" ended after \d+\.\d s\.$/);
+});
+
+test("an app with `crons: false` has none: a revision with jobs fails, and jobs that come later do not run", async () => {
+  const names = "each minute, two hours, wrong";
+  await group.use(async (instance) => {
+    await assert.rejects(requireNoJobs(instance, socket), {
+      code: "invalid_argument",
+      message: `The program registers cron jobs (${names}), but the app has \`crons: false\`. Remove the jobs, or allow them.`,
+    });
+    await requireNoJobs(instance, `${socket}.nobody`);
+    await newCrons().discover("later", instance, (level, message) => printed.push(`${level}: ${message}`), false);
+  }, AbortSignal.timeout(patience));
+  assert.deepEqual(printed, [`error: Cron jobs that do not run, because the app has \`crons: false\`: ${names}.`]);
+  assert.equal(await store.has("later"), false);
+  assert.deepEqual([cronsAllowed({ config: "{}" }), cronsAllowed({ config: '{"crons":false}' })], [true, false]);
 });
 
 test("times that come while it runs are left out, and a time that was missed is made up once", async () => {

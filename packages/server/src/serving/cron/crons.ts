@@ -53,11 +53,15 @@ export class Crons {
     this.#options = options;
   }
 
-  /** An instance of production listens: its program has registered its jobs, or does so within moments. Never rejects. */
+  /**
+   * An instance of production listens: its program has registered its jobs, or does so within moments. Never rejects.
+   * @param allowed false: its jobs do not run, and its owner is told so
+   */
   async discover(
     revisionId: string,
     instance: Pick<Instance, "connectUnix" | "ended">,
     print: InstanceLog,
+    allowed = true,
   ): Promise<void> {
     const { store, log, socket } = this.#options;
     if (this.#asked.has(revisionId)) return;
@@ -72,6 +76,11 @@ export class Crons {
         await sleep(pause, undefined, { signal, ref: false });
         const jobs = await listJobs(instance, socket).catch(() => []);
         if (jobs.length === 0) continue;
+        if (!allowed) {
+          const names = jobs.map(({ name }) => name).join(", ");
+          print("error", `Cron jobs that do not run, because the app has \`crons: false\`: ${names}.`);
+          return;
+        }
         const never = new Set(jobs.filter(({ schedule }) => nextTime(schedule, this.#now()) === undefined));
         for (const { name, schedule } of never)
           print(
