@@ -44,7 +44,7 @@ async function make(name: string, packages: readonly string[]): Promise<string> 
     join(draft, "bin/python"),
     ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...packages],
     {
-      timeout: 180_000,
+      timeout: 900_000,
     },
   );
   await execute(join(draft, "bin/python"), ["-c", `open(${JSON.stringify(join(draft, "complete"))}, "w").close()`]);
