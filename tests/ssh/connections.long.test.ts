@@ -165,6 +165,40 @@ test(
   },
 );
 
+test(
+  "after a failure to forward the client's agent, the next session of the connection has it",
+  { timeout: 120_000 },
+  async () => {
+    const local = await localGateway({ agentForwarding: true });
+    const directory = await mkdtemp(join(tmpdir(), "caisson-agent-"));
+    const socket = join(directory, "agent");
+    const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
+    const client = new OpenSsh(local.address, local.hostKey);
+    const mux = ["-F", client.config, "-A", "-S", join(directory, "mux")];
+    const ssh = (...args: string[]) => program("env", [`SSH_AUTH_SOCK=${socket}`, "ssh", ...mux, ...args]);
+    const master = spawn("ssh", [...mux, "-M", "-N", "sandbox"], { env: { ...process.env, SSH_AUTH_SOCK: socket } });
+    try {
+      await until(60_000, "the control socket", async () =>
+        (await ssh("-O", "check", "sandbox")).code === 0 ? true : undefined,
+      );
+      const inside = (await ssh("-a", "sandbox", "echo $PPID")).stdout.trim();
+      const files = (limit: string) => program("prlimit", ["--pid", inside, `--nofile=${limit}`]);
+      const usual = (await program("prlimit", ["--pid", inside, "--nofile", "-o", "SOFT", "--noheadings"])).stdout;
+      // The agent of the machine can open nothing, so it cannot listen either.
+      assert.equal((await files("3:")).code, 0);
+      assert.notEqual((await ssh("sandbox", "true")).code, 0);
+      assert.equal((await files(`${usual.trim()}:`)).code, 0);
+      const { stdout } = await ssh("sandbox", "ssh-add -l");
+      assert.equal(stdout, "The agent has no identities.\n");
+    } finally {
+      master.kill();
+      agent.kill();
+      await local.close();
+      await rm(directory, { recursive: true });
+    }
+  },
+);
+
 test("the client's agent is not forwarded unless the operator allows it", { timeout: 60_000 }, async () => {
   const local = await localGateway();
   try {

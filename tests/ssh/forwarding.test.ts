@@ -8,6 +8,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { until } from "@caisson/testing";
 import { localGateway, type LocalGateway } from "./local.ts";
 import { OpenSsh } from "./openssh.ts";
@@ -152,6 +153,29 @@ for (const end of ["end", "crash"] as const)
       await other.close();
     }
   });
+
+test(
+  "programs that are killed a moment before their machine ends: the client says why",
+  { timeout: 120_000 },
+  async () => {
+    const other = await localGateway();
+    try {
+      const running = new OpenSsh(other.address, other.hostKey).start(["sandbox", "echo $$ $PPID; exec sleep 600"]);
+      let stderr = "";
+      running.stderr.on("data", (part: Buffer) => (stderr += String(part)));
+      const closed = once(running, "close");
+      const [ids] = (await once(running.stdout, "data")) as [Buffer];
+      const [program, agent] = String(ids).split(" ").map(Number);
+      process.kill(program!, "SIGKILL");
+      await sleep(100);
+      process.kill(agent!, "SIGKILL");
+      assert.deepEqual(await closed, [255, null]);
+      assert.match(stderr, /Caisson: the sandbox has ended/);
+    } finally {
+      await other.close();
+    }
+  },
+);
 
 test("a sandbox that ends while a client logs in ends the connection as well", { timeout: 120_000 }, async () => {
   const other = await localGateway();
