@@ -203,26 +203,25 @@ async function nodeTests(paths: readonly string[], concurrency: number, limit: n
   return count;
 }
 
+/** Files of unit tests at a time. Most of their time they wait for sockets and processes. */
+const unitFiles = 4;
+
 /** Beginnings of paths in `tests/`. They count processes, memory or time, or end things: nothing runs beside them. */
 const alone = [
   ...["chaos/", "endings/", "isolation/", "lifecycle/sessions", "lifecycle/restart", "egress/containment"],
   ...["clock", "flood", "flush", "jail", "memory", "pressure"].map((name) => `engine/${name}`),
 ];
-/**
- * They may run beside others: they have a platform of their own or use the shared one for nothing but their own sandboxes, and measure
- * no time. They are the second of two lanes.
- */
-const beside = [
-  ...["engine/", "volumes/", "image", "lifecycle/two-servers", "lifecycle/failing-starts"],
-  ...["tools", "llm-libraries", "namespaces", "attacks/uploads", "attacks/rebinding", "attacks/previews"].map(
-    (name) => `egress/${name}`,
-  ),
-];
+/** The longest: one after the other they take about as long as all others do in two rows. */
+const longest = ["conformance/", "egress/attacks/tables"];
 
-function laneOf(path: string): "alone" | "beside" | "first" {
+/**
+ * All that are not alone may run beside others: they have a platform of their own or use the shared one for nothing but their own
+ * sandboxes, and measure no time.
+ */
+function laneOf(path: string): "alone" | "longest" | "others" {
   const within = (beginnings: readonly string[]) =>
     beginnings.some((beginning) => path.startsWith(`tests/${beginning}`));
-  return within(alone) ? "alone" : within(beside) ? "beside" : "first";
+  return within(alone) ? "alone" : within(longest) ? "longest" : "others";
 }
 
 async function sandboxTests(): Promise<Count> {
@@ -233,13 +232,13 @@ async function sandboxTests(): Promise<Count> {
   process.env[sharedHomeVariable] = platform.home;
   process.env[sharedPidVariable] = String(platform.pid);
   if (values.full) process.env[fullVariable] = "1";
-  const lane = (name: ReturnType<typeof laneOf>) =>
+  const lane = (name: ReturnType<typeof laneOf>, concurrency = 1) =>
     nodeTests(
       paths.filter((path) => laneOf(path) === name),
-      1,
+      concurrency,
       20 * 60_000,
     );
-  const counts = await Promise.all([lane("first"), lane("beside")]);
+  const counts = await Promise.all([lane("longest"), lane("others", 2)]);
   counts.push(await lane("alone"));
   const count = {
     passed: counts.reduce((sum, { passed }) => sum + passed, 0),
@@ -263,7 +262,11 @@ async function sandboxTests(): Promise<Count> {
 const parts: readonly (readonly [string, string, () => Promise<Count>])[] = [
   ["checks", "Checks", checks],
   ["agent", "Guest agent", agent],
-  ["unit", "Unit tests", () => nodeTests(files("packages/**/*.test.ts", "scripts/**/*.test.ts"), 2, 5 * 60_000)],
+  [
+    "unit",
+    "Unit tests",
+    () => nodeTests(files("packages/**/*.test.ts", "scripts/**/*.test.ts"), unitFiles, 5 * 60_000),
+  ],
   ["fuzz", "Fuzz targets, shortly", fuzzTargets],
   ["sandbox", "Sandbox tests", sandboxTests],
 ];
