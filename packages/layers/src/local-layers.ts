@@ -18,6 +18,7 @@ import { formatImage } from "./file-system.ts";
 import { asFileName, imageChain, runJailed } from "./jailed-tool.ts";
 import { dataByDepth } from "./measure.ts";
 import { emptyOverlay, readHeader } from "./qcow2-header.ts";
+import { DiskFull } from "./tool.ts";
 
 const idPattern = /^[a-z0-9][a-z0-9-]{0,63}$/;
 const copyPattern = /^([a-z0-9][a-z0-9-]{0,63}\.qcow2)\.[0-9a-f-]{36}\.tmp$/;
@@ -242,9 +243,7 @@ export class LocalLayers implements LayerStore {
     } catch (error) {
       await rm(temporary, { force: true });
       if ((error as NodeJS.ErrnoException).code === "ENOSPC") {
-        throw new CaissonError("resource_exhausted", "The disk of the node that stores volumes is full.", {
-          cause: error,
-        });
+        throw new DiskFull("volumes", error);
       }
       throw error;
     }

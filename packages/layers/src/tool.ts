@@ -20,12 +20,19 @@ export interface ToolOptions {
   readonly name?: string;
 }
 
+export class DiskFull extends CaissonError {
+  /** @param what is stored there */
+  constructor(what: string, cause?: unknown) {
+    super("resource_exhausted", `The disk of the node that stores ${what} is full.`, { cause });
+  }
+}
+
 /** The end of what a tool wrote to its standard error, bytes. */
 const keptComplaints = 4096;
 
 /**
  * @returns the exit code
- * @throws CaissonError `resource_exhausted` when the disk is full, `timeout`, `cancelled`, `unavailable` without the tool, else `internal`
+ * @throws CaissonError `DiskFull`, `timeout`, `cancelled`, `unavailable` without the tool, else `internal`
  */
 export async function runTool(program: string, args: readonly string[], options: ToolOptions = {}): Promise<number> {
   const { signal, deadline = 60_000, onLine, descriptor3, name = program } = options;
@@ -74,8 +81,7 @@ export async function runTool(program: string, args: readonly string[], options:
     });
     if (reason !== undefined) throw reason;
     if (code !== null && (options.accept ?? [0]).includes(code)) return code;
-    if (/No space left on device/.test(complaints))
-      throw fail("resource_exhausted", "The disk of the node that stores volumes is full.");
+    if (/No space left on device/.test(complaints)) throw new DiskFull("volumes");
     const said = complaints.trim().split("\n").slice(-3).join(" ") || `it ended with status ${code}`;
     throw fail("internal", `${name} failed: ${said}`);
   } catch (error) {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Transform, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { CaissonError, type StoredContent } from "@caisson/protocol";
-import { runTool } from "../tool.ts";
+import { DiskFull, runTool } from "../tool.ts";
 
 const digestPattern = /^[0-9a-f]{64}$/;
 /** Milliseconds for a gigabyte on a slow disk. */
@@ -58,7 +58,7 @@ export class Contents {
       else await rename(draft, path);
       return { digest, bytes };
     } catch (error) {
-      throw (error as NodeJS.ErrnoException).code === "ENOSPC" ? diskFull(error) : error;
+      throw fullOr(error);
     } finally {
       await rm(draft, { force: true });
     }
@@ -66,7 +66,9 @@ export class Contents {
 
   /** One call for all: a flush of each small file would take longer than everything else. */
   async flush(): Promise<void> {
-    await runTool("sync", ["-f", this.#directory], { deadline: flushDeadline });
+    await runTool("sync", ["-f", this.#directory], { deadline: flushDeadline }).catch((error: unknown) => {
+      throw fullOr(error);
+    });
   }
 
   async read(digest: string, range?: { readonly first: number; readonly last: number }): Promise<Readable> {
@@ -110,10 +112,11 @@ export class Contents {
   }
 }
 
-export function diskFull(cause: unknown): CaissonError {
-  return new CaissonError("resource_exhausted", "The disk of the node that stores the files of apps is full.", {
-    cause,
-  });
+/** The same error, or what it means for the files of apps. */
+export function fullOr(error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  const full = code === "ENOSPC" || code === "EDQUOT" || error instanceof DiskFull;
+  return full ? new DiskFull("the files of apps", error) : error;
 }
 
 function missing(digest: string): CaissonError {

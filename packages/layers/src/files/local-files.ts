@@ -7,7 +7,7 @@ import { CaissonError, type FileStore, type ImageId, type StoredContent, type Tr
 import { replace } from "../durable.ts";
 import { outputName, runJailed, treeName } from "../jailed-tool.ts";
 import { runTool } from "../tool.ts";
-import { Contents, diskFull } from "./contents.ts";
+import { Contents, fullOr } from "./contents.ts";
 import { checkTree, layOut } from "./tree.ts";
 
 const idPattern = /^[a-z0-9]{1,40}$/;
@@ -79,7 +79,7 @@ export class LocalFiles implements FileStore {
       await chmod(temporary, 0o444);
       await replace(temporary, path);
     } catch (error) {
-      throw (error as NodeJS.ErrnoException).code === "ENOSPC" ? diskFull(error) : error;
+      throw fullOr(error);
     } finally {
       await rm(temporary, { force: true });
       await rm(draft, { recursive: true, force: true });

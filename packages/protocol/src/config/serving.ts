@@ -87,6 +87,11 @@ export const serving = z
       .describe(
         "Most bytes of downloaded packages that are kept between the builds of one app. When there are more, the next build begins without any. 0: none are kept.",
       ),
+    buildCacheBytesPerOrganisation: z
+      .int()
+      .min(0)
+      .default(2 * 2 ** 30)
+      .describe("Most bytes of them of one organisation. Those that no build used for the longest time go first."),
     buildTimeout: z.number().min(1).max(7200).default(300).describe("Longest time of one build, seconds."),
   })
   .prefault({});

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { after, afterEach, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { DirectoryBlobs, LocalFiles, LocalLayers } from "@caisson/layers";
 import { configSchema, type TreeEntry } from "@caisson/protocol";
 import { HostNode, until } from "@caisson/testing";
@@ -68,7 +69,7 @@ before(async () => {
   });
   revisions.onRoute(() => serving.routed());
   revisions.onActivate((revision, name) => serving.activate(revision, name, org.slug));
-  const caches = new BuildCaches({ db, node, mostBytes: 0, log });
+  const caches = new BuildCaches({ db, node, mostBytes: 0, mostOfOrganisation: 0, log });
   const build = { config, node, workloads, revisions, caches, log };
   deployments = new Deployments({ config, node, apps, revisions, contents, serving, build, orgSlug, log });
   app = { id: randomUUID(), org_id: org.id };
@@ -200,4 +201,60 @@ test("revisions share the requests of a timeline exactly by their weights, until
   assert.deepEqual(await counts(40), [20, 20]);
   assert.equal((await opened.request("POST", `/api/v2/revisions/${old.id}/promote`)).status, 204);
   assert.deepEqual(await counts(20), [20, 0]);
+});
+
+test("contents that no revision names are removed, except those of work in progress; so are images of builds", async () => {
+  const put = async (text: string) =>
+    (await node.files.put(Readable.from([Buffer.from(text)]), { maxBytes: 100 })).digest;
+  const isThere = (digest: string) =>
+    node.files.read(digest).then(
+      (stream) => Boolean(stream.destroy()),
+      () => false,
+    );
+  const served = ((await contents.of(first.id)).tree[0] as { digest: string }).digest;
+  await node.files.pack(`src${first.id}`, []);
+  const lost = await put("of one that fails");
+  const kept = Promise.withResolvers<void>();
+  const stored = Promise.withResolvers<string>();
+  await sleep(100);
+  const work = contents.during(async () => {
+    stored.resolve(await put("of one in progress"));
+    await kept.promise;
+    throw new Error("fails");
+  });
+  const underWay = await stored.promise;
+  await sleep(100);
+  await contents.prune();
+  assert.deepEqual(await Promise.all([served, lost, underWay].map(isThere)), [true, false, true]);
+  assert.deepEqual(
+    (await node.files.images()).filter((image) => image.startsWith("src")),
+    [],
+  );
+  kept.resolve();
+  await assert.rejects(work, /fails/);
+  await sleep(100);
+  await contents.prune();
+  assert.deepEqual(await Promise.all([served, underWay].map(isThere)), [true, false]);
+});
+
+test("what builds keep is bounded for an organisation: what was not used for the longest time goes first", async () => {
+  const { db } = opened;
+  const caches = new BuildCaches({ db, node, mostBytes: 100, mostOfOrganisation: 150, log });
+  const apps = [app.id, randomUUID(), randomUUID()];
+  const now = Date.now();
+  for (const [at, id] of apps.entries()) {
+    const row = { slug: `cached-${at}`, labels: "{}", config: "{}", created_at: 1, updated_at: 1, deleted_at: null };
+    if (at > 0)
+      await db
+        .insertInto("apps")
+        .values({ id, org_id: app.org_id, ...row })
+        .execute();
+    const cache = { node_id: node.id, digest: `${at}`.repeat(64), bytes: 70, used_at: now - at };
+    await db
+      .insertInto("build_caches")
+      .values({ app_id: id, ...cache })
+      .execute();
+  }
+  await caches.shrink(app.org_id);
+  assert.deepEqual((await caches.needed()).toSorted(), ["0".repeat(64), "1".repeat(64)]);
 });

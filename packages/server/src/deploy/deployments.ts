@@ -48,6 +48,11 @@ export class Deployments {
     return this.#running.size;
   }
 
+  /** Of the revisions in progress. */
+  get ids(): readonly string[] {
+    return [...this.#running.keys()];
+  }
+
   /**
    * Goes on in the background, and with the same files after a restart.
    * @param content without files when `prepare` provides them: then it only says which node deploys the revision
@@ -108,7 +113,7 @@ export class Deployments {
       );
       const job: Job = { revision, signal: AbortSignal.any([signal, late.signal]), say };
       try {
-        const tree = await this.#prepare(job, prepare);
+        const tree = await this.#options.contents.during(() => this.#prepare(job, prepare));
         clearTimeout(timer);
         await this.#deploy({ ...job, signal }, tree);
       } finally {
@@ -133,6 +138,7 @@ export class Deployments {
       const what = error instanceof CaissonError ? { code: error.code } : { err: error };
       log.info({ revision: id, reason, ...what }, "a deployment failed");
       await this.#end(id, { reason, message });
+      this.#options.contents.wishPrune(error instanceof CaissonError && error.code === "resource_exhausted");
     } finally {
       clearTimeout(timer);
     }
@@ -174,6 +180,8 @@ export class Deployments {
     const content = await this.#build(job, given, prepare !== undefined);
     job.signal.throwIfAborted();
     await contents.store(id, content);
+    // What it was built from, and what builds kept before.
+    if (content !== given) contents.wishPrune();
     const { tree } = content;
     const files = tree.filter(({ kind }) => kind === "file").length;
     const bytes = tree.reduce((sum, entry) => sum + (entry.kind === "file" ? entry.bytes : 0), 0);

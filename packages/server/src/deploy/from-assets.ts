@@ -6,6 +6,7 @@ import type { RevisionRow, RevisionsService } from "../revisions/index.ts";
 import { assetsInto } from "./collect/from-assets.ts";
 import { readAssets } from "./collect/read-assets.ts";
 import { TreeBuilder } from "./collect/tree.ts";
+import type { RevisionContents } from "../serving/index.ts";
 import type { Deployments } from "./deployments.ts";
 
 /** base64 and the names around it. */
@@ -28,6 +29,7 @@ export interface FromAssetsOptions {
   readonly node: SandboxNode;
   readonly apps: AppsService;
   readonly revisions: RevisionsService;
+  readonly contents: RevisionContents;
   readonly deployments: Deployments;
 }
 
@@ -35,7 +37,16 @@ export interface FromAssetsOptions {
  * Answers when all files are stored and the deployment has begun.
  * @throws CaissonError `not_found`, `invalid_argument`, `too_large`, `resource_exhausted`
  */
-export async function deployFromAssets(
+export function deployFromAssets(
+  orgId: string,
+  idOrSlug: string,
+  body: AsyncIterable<Uint8Array>,
+  options: FromAssetsOptions,
+): Promise<RevisionRow> {
+  return options.contents.during(() => deploy(orgId, idOrSlug, body, options));
+}
+
+async function deploy(
   orgId: string,
   idOrSlug: string,
   body: AsyncIterable<Uint8Array>,

@@ -28,12 +28,13 @@ export const deploySlice: Slice = {
     const [apps, revisions] = [services.use(appsService), services.use(revisionsService)];
     const { serving, contents, orgSlug } = services.use(servingService);
     const workloads = services.use(workloadsService);
-    const caches = new BuildCaches({ db, node, mostBytes: config.serving.buildCacheBytes, log });
-    contents.keepAlso(() => caches.needed());
+    const { buildCacheBytes: mostBytes, buildCacheBytesPerOrganisation: mostOfOrganisation } = config.serving;
+    const caches = new BuildCaches({ db, node, mostBytes, mostOfOrganisation, log });
     apps.onDelete((app) => caches.remove(app.id));
     const build = { config, node, workloads, revisions, caches, log };
     workloads.own("build", builds);
     const deployments = new Deployments({ config, node, apps, revisions, contents, serving, build, orgSlug, log });
+    contents.keepAlso({ contents: () => caches.needed(), builds: () => deployments.ids });
     revisions.onCancel((id) => deployments.cancel(id));
     new Gauge({
       name: "caisson_deployments",
@@ -50,6 +51,7 @@ export const deploySlice: Slice = {
         node,
         apps,
         revisions,
+        contents,
         deployments,
         sandboxes: services.use(sandboxesService),
         secrets: services.use(secretStore),

@@ -5,7 +5,7 @@ import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import type { HttpVariables } from "../kernel/http/context.ts";
 import { largeBody } from "../kernel/http/read-json.ts";
 import { refusals } from "../kernel/http/refusals.ts";
-import { deployFromAssets } from "./from-assets.ts";
+import { deployFromAssets, type FromAssetsOptions } from "./from-assets.ts";
 import { deployFromSandbox, type FromSandboxOptions } from "./from-sandbox.ts";
 
 const deploySandbox = createRoute({
@@ -28,7 +28,9 @@ const deploySandbox = createRoute({
 /** Of the route whose body is read piece by piece. */
 export const deployPath = /^\/api\/v2\/apps\/[^/]+\/deploy$/;
 
-export function deployRoutes(options: FromSandboxOptions): (app: OpenAPIHono<HttpVariables>) => void {
+export function deployRoutes(
+  options: FromSandboxOptions & FromAssetsOptions,
+): (app: OpenAPIHono<HttpVariables>) => void {
   return (app) => {
     app.openapi(deploySandbox, async (c) => {
       const { id } = c.req.valid("param");

@@ -4,6 +4,7 @@
  */
 import { CaissonError, type EgressSpec, type SandboxNode, type SecretBinding, type TreeEntry } from "@caisson/protocol";
 import type { Sealer } from "../kernel/sealing.ts";
+import { Storing } from "./storing.ts";
 import type { ServingDatabase } from "./tables.ts";
 
 export interface RevisionContent {
@@ -11,8 +12,8 @@ export interface RevisionContent {
   readonly egress: EgressSpec;
 }
 
-/** Milliseconds that contents which no revision names are kept: a deployment may be storing them. */
-const unclaimed = 24 * 3600_000;
+/** Milliseconds between two prunings: when nobody asks, when a deployment does, and when the disk was full. */
+const gaps = { none: 3600_000, usual: 300_000, urgent: 30_000 };
 
 /** The image that a build of the revision reads. */
 export function sourceImage(revisionId: string): string {
@@ -30,17 +31,56 @@ export interface ContentsOptions {
   readonly node: SandboxNode;
 }
 
+/** What somebody else needs on this node. */
+export interface AlsoNeeded {
+  /** Digests of contents. */
+  readonly contents: () => Promise<readonly string[]>;
+  /** Revisions that are being built. */
+  readonly builds: () => readonly string[];
+}
+
 export class RevisionContents {
   readonly #options: ContentsOptions;
-  readonly #others: (() => Promise<readonly string[]>)[] = [];
+  readonly #others: AlsoNeeded[] = [];
+  readonly #storing = new Storing();
+  /** On the clock of `performance.now`. */
+  #prunedAt = performance.now();
+  #wish: keyof typeof gaps = "none";
+  /** The last pruning left contents that work in progress might have stored. */
+  #left = false;
 
   constructor(options: ContentsOptions) {
     this.#options = options;
   }
 
-  /** @param digests of contents that somebody else needs on this node */
-  keepAlso(digests: () => Promise<readonly string[]>): void {
-    this.#others.push(digests);
+  keepAlso(needed: AlsoNeeded): void {
+    this.#others.push(needed);
+  }
+
+  /**
+   * For everything that puts contents on the node: they are kept while it goes on. It names them in a row, or they are removed soon after
+   * it has failed.
+   */
+  async during<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      const result = await this.#storing.during(work);
+      if (this.#left) this.wishPrune();
+      return result;
+    } catch (error) {
+      this.wishPrune(error instanceof CaissonError && error.code === "resource_exhausted");
+      throw error;
+    }
+  }
+
+  /** Something may have become useless. @param urgent the disk is full */
+  wishPrune(urgent = false): void {
+    if (urgent) this.#wish = "urgent";
+    else if (this.#wish === "none") this.#wish = "usual";
+  }
+
+  /** Prunes when it is time. It reads what all revisions are made of, so not after each deployment. */
+  async pruneInTime(): Promise<void> {
+    if (performance.now() - this.#prunedAt >= gaps[this.#wish]) await this.prune();
   }
 
   /** Once, and again after a build. */
@@ -99,15 +139,22 @@ export class RevisionContents {
     const { db, node } = this.#options;
     await node.files.removeImage(revisionId);
     await db.deleteFrom("revision_contents").where("revision_id", "=", revisionId).execute();
+    this.wishPrune();
   }
 
   /** Removes contents and images on this node that no revision needs any more. */
   async prune(): Promise<void> {
     const { db, node } = this.#options;
-    const needed = new Set<string>();
-    const revisions = new Set<string>();
+    this.#wish = "none";
+    this.#left = this.#storing.busy;
+    // All of this in this order: what is stored, or begins to be built, from now on is younger than what is removed.
+    const began = performance.now();
+    const { age } = this.#storing;
     const images = await node.files.images();
-    for (const digests of this.#others) for (const digest of await digests()) needed.add(digest);
+    const builds = this.#others.flatMap((other) => other.builds());
+    const used = new Set(builds.flatMap((id) => [sourceImage(id), cacheImage(id)]));
+    const needed = new Set<string>();
+    for (const other of this.#others) for (const digest of await other.contents()) needed.add(digest);
     for (let after = ""; ;) {
       const rows = await db
         .selectFrom("revision_contents")
@@ -118,16 +165,16 @@ export class RevisionContents {
         .limit(10)
         .execute();
       for (const { revision_id, tree } of rows) {
-        revisions.add(revision_id);
+        used.add(revision_id);
         for (const entry of JSON.parse(tree) as TreeEntry[]) if (entry.kind === "file") needed.add(entry.digest);
       }
       const last = rows.at(-1);
       if (last === undefined) break;
       after = last.revision_id;
     }
-    const used = new Set([...revisions].flatMap((id) => [id, sourceImage(id), cacheImage(id)]));
     for (const image of images) if (!used.has(image)) await node.files.removeImage(image);
-    await node.files.prune(needed, unclaimed);
+    await node.files.prune(needed, age + (performance.now() - began));
+    this.#prunedAt = performance.now();
   }
 }
 

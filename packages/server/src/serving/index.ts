@@ -39,6 +39,8 @@ export const servingService = serviceKey<ServingService>("serving");
 const scaleInterval = 1_000;
 const settleInterval = 2_000;
 const pruneInterval = 3600_000;
+/** See `RevisionContents.pruneInTime`. */
+const lookInterval = 5_000;
 
 export const servingSlice: Slice = {
   name: "serving",
@@ -145,7 +147,7 @@ export const servingSlice: Slice = {
         { name: "running cron jobs", interval: scaleInterval, run: () => crons.tick() },
         { name: "keeping instances", interval: settleInterval, run: () => serving.keep() },
         { name: "following timelines", interval: settleInterval, run: () => serving.settle() },
-        { name: "removing files of apps", interval: pruneInterval, run: () => contents.prune() },
+        { name: "removing files of apps", interval: lookInterval, run: () => contents.pruneInTime() },
         {
           name: "removing checkpoints of apps",
           interval: pruneInterval,

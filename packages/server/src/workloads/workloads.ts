@@ -17,6 +17,9 @@ const lateEvents = 60_000;
 /** Milliseconds that a resource may take before its workload's machine is ended all the same. */
 const endingTimeout = 1_000;
 
+/** Milliseconds between two attempts of `finish`. */
+const retryInterval = 2_000;
+
 /** A workload that should still run after a restart. */
 export interface WantedWorkload {
   readonly id: string;
@@ -254,6 +257,20 @@ export class Workloads {
     this.#unwritten.delete(id);
     this.#ending.get(id)?.resolve();
     this.#ending.delete(id);
+  }
+
+  /**
+   * `kill` and `giveBack`, for those that no owner ends again and again. What fails is tried again in the background until it succeeds; this
+   * never throws.
+   */
+  async finish(id: string): Promise<void> {
+    try {
+      await this.kill(id);
+      await this.giveBack(id);
+    } catch (error) {
+      this.#log.warn({ err: error, workload: id }, "a workload was not given back; trying again");
+      setTimeout(() => void this.finish(id), retryInterval).unref();
+    }
   }
 
   async #release(id: string): Promise<void> {

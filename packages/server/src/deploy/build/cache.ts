@@ -5,6 +5,7 @@
 import { CaissonError, type Agent, type SandboxNode } from "@caisson/protocol";
 import type { Kysely } from "kysely";
 import type { Logger } from "pino";
+import type { AppTables } from "../../apps/index.ts";
 
 interface BuildCachesTable {
   app_id: string;
@@ -44,10 +45,12 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 }
 
 export interface BuildCachesOptions {
-  readonly db: Kysely<{ build_caches: BuildCachesTable }>;
+  readonly db: Kysely<{ build_caches: BuildCachesTable } & Pick<AppTables, "apps">>;
   readonly node: SandboxNode;
   /** Of one app. 0: nothing is kept. */
   readonly mostBytes: number;
+  /** Of all apps of an organisation. */
+  readonly mostOfOrganisation: number;
   readonly log: Logger;
 }
 
@@ -75,7 +78,8 @@ export class BuildCaches {
     } catch (error) {
       signal.throwIfAborted();
       log.warn({ err: error, app: appId }, "what earlier builds downloaded could not be used; it is removed");
-      await this.remove(appId);
+      // Another build may have replaced it meanwhile.
+      await db.deleteFrom("build_caches").where("app_id", "=", appId).where("digest", "=", digest).execute();
       return false;
     }
   }
@@ -87,8 +91,10 @@ export class BuildCaches {
   }
 
   /** After a build that succeeded. Never throws: the next build only takes longer. */
-  async keep(appId: string, agent: Agent, signal: AbortSignal): Promise<void> {
-    const { db, node, mostBytes, log } = this.#options;
+  async keep(app: { readonly id: string; readonly orgId: string }, agent: Agent, signal: AbortSignal): Promise<void> {
+    const { db, node, mostOfOrganisation, log } = this.#options;
+    const mostBytes = Math.min(this.#options.mostBytes, mostOfOrganisation);
+    const appId = app.id;
     try {
       const changed = `find ${directory} -newer ${directory}/unpacked ! -path '*/_logs*' -type f -print -quit | grep -q .`;
       if (mostBytes === 0 || (await this.#run(agent, changed, signal)) !== 0) return;
@@ -104,12 +110,31 @@ export class BuildCaches {
         .values({ app_id: appId, ...values })
         .onConflict((conflict) => conflict.column("app_id").doUpdateSet(values))
         .execute();
+      await this.shrink(app.orgId);
     } catch (error) {
       if (signal.aborted) return;
       // Beyond the limit the next build begins without one, so that it does not grow for ever.
       const beyond = error instanceof CaissonError && error.code === "resource_exhausted";
       if (beyond) await this.remove(appId).catch(() => undefined);
       else log.warn({ err: error, app: appId }, "what a build downloaded was not kept");
+    }
+  }
+
+  /** Removes those of an organisation on this node that no build used for the longest time, until the others are within its limit. */
+  async shrink(orgId: string): Promise<void> {
+    const { db, node, mostOfOrganisation } = this.#options;
+    const rows = await db
+      .selectFrom("build_caches")
+      .innerJoin("apps", "apps.id", "build_caches.app_id")
+      .select(["build_caches.app_id", "build_caches.bytes"])
+      .where("apps.org_id", "=", orgId)
+      .where("build_caches.node_id", "=", node.id)
+      .orderBy("build_caches.used_at", "desc")
+      .execute();
+    let sum = 0;
+    for (const { app_id, bytes } of rows) {
+      sum += bytes;
+      if (sum > mostOfOrganisation) await this.remove(app_id);
     }
   }
 

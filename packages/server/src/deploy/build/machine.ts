@@ -49,7 +49,7 @@ export async function buildInMachine(
   machines: BuildMachines,
 ): Promise<TreeEntry[]> {
   const { revision, signal } = job;
-  const { config, node, revisions, caches } = machines;
+  const { config, node, revisions, caches, log } = machines;
   const images: ImageMount[] = [{ image: sourceImage(revision.id), serial: "source", path: source }];
   try {
     await node.files.pack(sourceImage(revision.id), tree, { signal });
@@ -66,11 +66,14 @@ export async function buildInMachine(
       const { deployBytes: bytes, deployFiles: files } = config.serving;
       const limits = { bytes, files };
       const built = await collectFromGuest({ agent, path: appDirectory, files: node.files, limits, signal });
-      await caches.keep(revision.app_id, agent, signal);
+      await caches.keep({ id: revision.app_id, orgId: revision.org_id }, agent, signal);
       return [...built.tree];
     });
   } finally {
-    for (const { image } of images) await node.files.removeImage(image);
+    for (const { image } of images)
+      await node.files
+        .removeImage(image)
+        .catch((error: unknown) => log.warn({ err: error, image }, "what a build read is removed later"));
   }
 }
 
@@ -102,7 +105,7 @@ async function inMachine<T>(
   images: readonly ImageMount[],
   { env, egress }: Surroundings,
   { revision, signal }: Job,
-  { config, workloads, log }: BuildMachines,
+  { config, workloads }: BuildMachines,
   use: (agent: Agent) => Promise<T>,
 ): Promise<T> {
   const id = newId("bld", config.sandbox.region);
@@ -123,16 +126,6 @@ async function inMachine<T>(
     );
     return await use(agent);
   } finally {
-    await end(id, workloads, log);
-  }
-}
-
-async function end(id: string, workloads: Workloads, log: Logger): Promise<void> {
-  try {
-    await workloads.kill(id);
-    await workloads.giveBack(id);
-  } catch (error) {
-    log.warn({ err: error, build: id }, "a build was not given back; trying again");
-    setTimeout(() => void end(id, workloads, log), 2_000).unref();
+    await workloads.finish(id);
   }
 }

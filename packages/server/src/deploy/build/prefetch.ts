@@ -16,11 +16,14 @@ export function prefetchOf(config: AppConfig, tree: readonly TreeEntry[]): strin
   if (!signs.some((name) => paths.has(name))) return undefined;
   const program = plannedProgram(config, tree, paths);
   if (program?.command !== "deno") return undefined;
-  // With the same lockfile, those of the last build are the right ones.
+  // With the same lockfile, those of the last build are the right ones. They are kept by the one that was deployed: Deno may add to it.
   return [
-    `if cmp -s deno.lock ${kept}/deno.lock; then cp -a ${kept}/files ${dependencies}; fi`,
+    `lock=$(sha256sum deno.lock 2>/dev/null)`,
+    `if [ -n "$lock" ] && [ "$lock" = "$(cat ${kept}/lock 2>/dev/null)" ]; then cp -a ${kept}/files ${dependencies}; known=1; fi`,
     `DENO_DIR="$PWD/${dependencies}" deno cache ${quoted(`${program.cwd}/${program.file}`)} || exit`,
-    `rm -rf ${kept}; mkdir -p ${kept}; cp -a ${dependencies} ${kept}/files; cp deno.lock ${kept}/ 2>/dev/null || true`,
+    `if [ -n "$lock" ] && [ -z "$known" ]; then`,
+    `  rm -rf ${kept}; mkdir -p ${kept} && cp -a ${dependencies} ${kept}/files && echo "$lock" > ${kept}/lock`,
+    `fi; true`,
   ].join("\n");
 }
 

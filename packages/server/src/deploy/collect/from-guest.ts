@@ -62,8 +62,10 @@ export async function collectFromGuest({ agent, path, files, limits, signal }: G
       signal.throwIfAborted();
       if (entry.kind === "directory") builder.directory(entry.path);
       else if (entry.kind === "symlink") builder.symlink(entry.path, entry.target);
-      else
+      else {
+        builder.expect(entry.size);
         await builder.file(entry.path, Readable.from(entry.content, { objectMode: false }), entry.executable, signal);
+      }
     }
   } catch (error) {
     stream.destroy();

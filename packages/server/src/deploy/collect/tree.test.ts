@@ -16,3 +16,9 @@ test("the names of all files together are bounded, and so is their number", () =
   const few = new TreeBuilder(new LocalFiles(tmpdir()), { bytes: 0, files: 3 });
   assert.throws(() => few.symlink("a/b/c/d", "x"), { code: "too_large", message: /more than 3 files/ });
 });
+
+test("a file that there is no room for is refused before it is read", () => {
+  const tree = new TreeBuilder(new LocalFiles(tmpdir()), { bytes: 1000, files: 3 });
+  tree.expect(1000);
+  assert.throws(() => tree.expect(1001), { code: "too_large", message: /more than 1000 bytes/ });
+});

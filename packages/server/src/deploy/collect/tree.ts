@@ -32,6 +32,11 @@ export class TreeBuilder {
     this.#add({ kind: "symlink", path: cleanPath(path), target });
   }
 
+  /** Before a file is read. @throws CaissonError `too_large` when there is no room for it */
+  expect(bytes: number): void {
+    if (this.bytes + bytes > this.#limits.bytes) throw tooLarge(this.#limits.bytes);
+  }
+
   async file(path: string, content: Readable, executable: boolean, signal?: AbortSignal): Promise<void> {
     const clean = cleanPath(path);
     const left = this.#limits.bytes - this.bytes;

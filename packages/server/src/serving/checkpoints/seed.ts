@@ -50,8 +50,7 @@ export async function makeSeed(
     signal.throwIfAborted();
     return await node.checkpoints.save(machine, JSON.stringify(note));
   } finally {
-    await workloads.kill(machine);
-    await workloads.giveBack(machine);
+    await workloads.finish(machine);
   }
 }
 
