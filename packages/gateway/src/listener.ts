@@ -5,7 +5,15 @@ import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import type { Duplex } from "node:stream";
-import { endSoon, parserRefusal, PendingAnswers, strictServerOptions, tlsOptions, type Clients } from "@caisson/http1";
+import {
+  divert,
+  endSoon,
+  parserRefusal,
+  PendingAnswers,
+  strictServerOptions,
+  tlsOptions,
+  type Clients,
+} from "@caisson/http1";
 import { CaissonError, type PublicCertificate } from "@caisson/protocol";
 import type { Logger } from "pino";
 import { refuseOnSocket } from "./answer.ts";
@@ -138,11 +146,7 @@ export class Listener {
         );
       },
     });
-    divert(server, "connection", (socket, shakeHands) => {
-      if (socket.destroyed) return;
-      if (this.#options.clients.mayShakeHands(socket)) shakeHands();
-      else socket.destroy();
-    });
+    this.#options.clients.limitHandshakes(server);
     divert(server, "secureConnection", (socket, serveHttp1) => {
       const { alpnProtocol } = socket as TLSSocket;
       // The handshake was all that the authority wanted (RFC 8737 3).
@@ -188,16 +192,6 @@ export class Listener {
     socket.read(0);
     this.#options.onWebSocket(new Http1Exchange(request, response), () => socket.off("end", leave));
   }
-}
-
-/**
- * Puts `choose` in front of Node's own listener for new connections. Node tracks slow heads only in a server that listens itself, so
- * connections cannot simply be handed to one that does not.
- */
-function divert(server: Server, event: string, choose: (socket: Socket, serveHttp1: () => void) => void): void {
-  const own = server.listeners(event) as ((this: Server, socket: Socket) => void)[];
-  server.removeAllListeners(event);
-  server.on(event, (socket: Socket) => choose(socket, () => own.forEach((listener) => listener.call(server, socket))));
 }
 
 function refuseUnparsed(error: NodeJS.ErrnoException, socket: Duplex): void {

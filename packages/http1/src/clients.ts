@@ -1,7 +1,9 @@
 /** The clients of a listening socket: who they are, and how many connections each of them may hold. */
+import type { Server } from "node:https";
 import type { Socket } from "node:net";
 import { AddressRate, AddressShares } from "./address-limits.ts";
 import { addressSet, clientAddress, contains, type AddressSet } from "./addresses.ts";
+import { divert } from "./divert.ts";
 
 export interface ClientsOptions {
   /** Addresses and ranges (CIDR) of reverse proxies whose `X-Forwarded-For` counts. */
@@ -37,12 +39,17 @@ export class Clients {
   }
 
   /**
-   * Whether a new connection may begin a TLS handshake. Ask before anything of it is computed: a handshake costs us a signature, and the
-   * client, who need not finish it, nothing. Trusted proxies have no limit.
+   * Cuts new connections of a TLS server before anything of a handshake is computed, when their address began too many: a handshake costs
+   * us a signature, and the client, who need not finish it, nothing. Trusted proxies have no limit. To be called before the server has
+   * listeners for `connection` other than Node's own.
    */
-  mayShakeHands(socket: Socket): boolean {
-    const address = clientAddress(socket.remoteAddress, undefined, this.#trusted);
-    return contains(this.#trusted, address) || (this.#handshakes?.take(address) ?? true);
+  limitHandshakes(server: Server): void {
+    divert(server, "connection", (socket, shakeHands) => {
+      if (socket.destroyed) return;
+      const address = clientAddress(socket.remoteAddress, undefined, this.#trusted);
+      if (contains(this.#trusted, address) || (this.#handshakes?.take(address) ?? true)) shakeHands();
+      else socket.destroy();
+    });
   }
 
   /**

@@ -6,6 +6,7 @@
 export { AddressRate, AddressShares } from "./address-limits.ts";
 export { openCertificateFiles, tlsOptions, type CertificateFiles } from "./certificate-files.ts";
 export { Clients } from "./clients.ts";
+export { divert } from "./divert.ts";
 export { endToEnd, headerList, headerValue, isWebSocketUpgrade, listValue, type HeaderList } from "./fields.ts";
 export { framingFault, upgradeFault } from "./framing.ts";
 export { parserRefusal, type ParserRefusal } from "./parser-errors.ts";

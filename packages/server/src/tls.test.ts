@@ -63,7 +63,7 @@ test("the official client creates a sandbox and uses it", async () => {
   `;
   const { stdout } = await execute(process.execPath, ["--input-type=module", "-e", program], {
     cwd: import.meta.dirname,
-    timeout: 30_000,
+    timeout: 120_000,
     env: {
       ...process.env,
       NODE_EXTRA_CA_CERTS: path("ca.pem"),
@@ -105,6 +105,27 @@ test("a renewed certificate is used without a restart, half a renewal is not", a
   await until(10_000, "the new certificate", async () => {
     return (await ask(health, other.certificatePem).catch(() => "")).startsWith("HTTP/1.1 200 ") || undefined;
   });
+});
+
+test("too many handshakes of one address are cut before they begin, and other addresses are served", async (t) => {
+  const api = { cert: path("cert.pem"), key: path("key.pem"), handshakesPerAddress: 2 };
+  const strict = await openBareServer({ config: { api } });
+  t.after(() => strict.close());
+  const shakesHands = (localAddress: string) =>
+    new Promise<boolean>((resolve) => {
+      const tcp = connectPlain({ host: "127.0.0.1", port: strict.port, localAddress });
+      const socket = connect({ socket: tcp, servername: "localhost", rejectUnauthorized: false });
+      socket.once("secureConnect", () => (resolve(true), socket.destroy()));
+      for (const end of ["error", "close"]) socket.once(end, () => resolve(false));
+    });
+  const began = performance.now();
+  const all = await Promise.all(Array.from({ length: 60 }, () => shakesHands("127.0.0.2")));
+  const done = all.filter(Boolean).length;
+  // Twenty at once, and two for each second that this took.
+  const most = 20 + Math.ceil((performance.now() - began) / 500);
+  assert.ok(done >= 20 && done <= most, `${done} of 60, at most ${most} expected`);
+  assert.equal(await shakesHands("127.0.0.3"), true);
+  await until(30_000, "a handshake after a while", async () => (await shakesHands("127.0.0.2")) || undefined);
 });
 
 test("certificates that cannot be used stop the start", async () => {

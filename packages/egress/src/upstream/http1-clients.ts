@@ -5,6 +5,7 @@
  */
 import type { Socket } from "node:net";
 import { Client } from "undici";
+import { readOn } from "./read-on.ts";
 import { skipInterim, type InterimAnswers } from "./skip-interim.ts";
 
 /** Milliseconds and bytes; `idle` connections are kept. */
@@ -67,6 +68,7 @@ export class Http1Clients {
           (socket) => {
             connection.socket = socket;
             connection.interim = skipInterim(socket);
+            readOn(socket);
             callback(null, socket);
           },
           (error: Error) => callback(error, null),

@@ -11,7 +11,7 @@ export interface AgentForwardOptions extends FromInsideOptions {
 }
 
 /**
- * @returns makes the socket, one for all sessions of the connection, and gives its path inside. It belongs to the sandbox's user, and is
+ * @returns makes the socket, one for all sessions of the connection, and gives its path inside; rejects when the sandbox cannot listen now. It belongs to the sandbox's user, and is
  *   removed when the connection closes
  */
 export function agentForwarding({ connection, route, ...options }: AgentForwardOptions): () => Promise<string> {
@@ -25,5 +25,14 @@ export function agentForwarding({ connection, route, ...options }: AgentForwardO
     );
     return path;
   };
-  return () => (socket ??= listen());
+  return () => {
+    if (socket !== undefined) return socket;
+    const made = listen();
+    socket = made;
+    // The next session tries again.
+    made.catch(() => {
+      if (socket === made) socket = undefined;
+    });
+    return made;
+  };
 }

@@ -152,6 +152,8 @@ class Gateway implements SshGateway {
   #accept(connection: Connection, software: string): void {
     const { log } = this.#options;
     const socket = socketOf(connection);
+    // Each part of this package has a few listeners at a connection, and their number does not grow with what the client does.
+    connection.setMaxListeners(50);
     honourGuesses(connection);
     this.#connections.add(connection);
     connection.on("error", (error) => log.debug({ err: error }, "an SSH connection failed"));

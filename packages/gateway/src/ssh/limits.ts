@@ -34,6 +34,8 @@ export const sshLimits = {
   linger: 2_000,
   /** Between broken streams of a machine that ended by itself and the notice of its end. */
   ending: 3_000,
+  /** Between the end of a program by a signal, which may be that of its machine, and the report of it. */
+  killed: 1_000,
   /** Variables of one session, and the bytes of each. */
   variables: 64,
   variableBytes: 32 * 1024,

@@ -16,6 +16,9 @@ const shell = "/bin/bash";
 /** Names of variables that a client may not set: they change what the login shell loads. */
 const variableName = /^(?!LD_)[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 
+/** By which the programs of a machine end with it. */
+const lastSignals: ReadonlySet<string> = new Set(["SIGHUP", "SIGTERM", "SIGKILL"]);
+
 interface Program {
   readonly command: string;
   readonly args: readonly string[];
@@ -143,6 +146,9 @@ export function serveSession({ session, route, agentSocket, flow, violated, log 
       pid,
       done: (async () => {
         const { code, signal } = await ended;
+        // The end of a machine can show as the end of its programs first. A client that reads how its program was killed leaves, and would
+        // never read that the sandbox has ended.
+        if (lastSignals.has(signal) && (await endsWithin(agent, sshLimits.killed))) return;
         // A program in the background may keep the output open. sshd does not wait for it either once the terminal is closed.
         await (terminal === undefined ? flushed : Promise.race([flushed, sleep(sshLimits.drain)]));
         reportExit(channel, { code, signal });

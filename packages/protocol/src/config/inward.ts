@@ -11,6 +11,14 @@ const connectionsPerAddress = z
     "Most connections of one client address at the same time; of a trusted proxy's clients, most requests and WebSockets. An IPv6 client counts with its whole /64 network.",
   );
 
+const handshakesPerAddress = z
+  .int()
+  .min(1)
+  .default(50)
+  .describe(
+    "Most TLS handshakes in a second from one client address, on average. After a quiet time ten times as many may come at once. More are cut before anything of them is computed. No limit for trusted proxies.",
+  );
+
 export const api = z
   .strictObject({
     cert: z
@@ -42,6 +50,7 @@ export const api = z
       .default(4096)
       .describe("Most connections to the API at the same time, from all addresses."),
     connectionsPerAddress,
+    handshakesPerAddress,
     requestsPerAddress: z
       .int()
       .min(1)
@@ -152,13 +161,7 @@ export const gateway = z
         "Most requests and WebSockets from outside that one sandbox can serve at the same time. One client address can have three quarters of them.",
       ),
     connectionsPerAddress,
-    handshakesPerAddress: z
-      .int()
-      .min(1)
-      .default(50)
-      .describe(
-        "Most TLS handshakes in a second from one client address, on average. After a quiet time ten times as many may come at once. More are cut before anything of them is computed. No limit for trusted proxies.",
-      ),
+    handshakesPerAddress,
     requestsPerAddress: z
       .int()
       .min(1)

@@ -88,6 +88,8 @@ for (const database of ["SQLite", "PostgreSQL"] as const)
       assert.equal((await verify("one", "b.example.com")).status, 404);
       assert.equal((await call("DELETE", "/api/v1/apps/one/domains/a.example.com")).status, 204);
       assert.equal((await call("DELETE", "/api/v1/apps/one/domains/a.example.com")).status, 404);
+      await Promise.all(["c", "d", "e", "f"].map((label) => add("one", `${label}.example.com`)));
+      assert.ok((await call<AppDomain[]>("GET", "/api/v1/apps/one/domains")).body.length <= 2);
       await opened.close();
     });
 
@@ -114,5 +116,8 @@ test("names that cannot be a domain of an app", () => {
   ];
   for (const name of [...bad, "x.previews.test", "previews.test", "db.internal", `${"a.".repeat(200)}com`, "a b.com"])
     assert.throws(() => readDomain(name, "previews.test"), { code: "invalid_argument" }, name);
+  const longest = `${"a".repeat(60)}.`.repeat(3) + `${"a".repeat(57)}.com`;
+  assert.equal(readDomain(longest, "previews.test").length, 244);
+  assert.throws(() => readDomain(`a${longest}`, "previews.test"), { code: "invalid_argument" });
   assert.equal(readDomain("bücher.example", "previews.test"), "xn--bcher-kva.example");
 });

@@ -29,8 +29,7 @@ export class Domains {
     const all = await this.list(app.id);
     const known = all.find((row) => row.domain === domain);
     if (known !== undefined) return known;
-    if (all.length >= most)
-      throw new CaissonError("resource_exhausted", `This app has ${all.length} domains, the limit. Remove one.`);
+    if (all.length >= most) throw tooMany(all.length);
     const token = randomBytes(20).toString("hex");
     const row = { app_id: app.id, domain, token, created_at: Date.now(), verified_at: null };
     await db
@@ -38,6 +37,12 @@ export class Domains {
       .values(row)
       .onConflict((conflict) => conflict.doNothing())
       .execute();
+    // Requests at the same time all saw room for theirs.
+    const count = (await this.list(app.id)).length;
+    if (count > most) {
+      await this.remove(app.id, domain);
+      throw tooMany(count - 1);
+    }
     if (verify) return this.#require(app.id, domain);
     if ((await this.find(domain)) !== undefined) {
       await this.remove(app.id, domain);
@@ -111,6 +116,10 @@ export class Domains {
     if (row === undefined) throw notFound(domain);
     return row;
   }
+}
+
+function tooMany(count: number): CaissonError {
+  return new CaissonError("resource_exhausted", `This app has ${count} domains, the limit. Remove one.`);
 }
 
 function notFound(domain: string): CaissonError {

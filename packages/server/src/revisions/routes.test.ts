@@ -277,6 +277,12 @@ for (const database of ["SQLite", "PostgreSQL"] as const) {
       await refused(409, "INVALID_STATE", "PUT", traffic, divide([third, 1]));
       refuseActivation = false;
       assert.deepEqual(await shares(), sorted([first, 90], [second, 10]));
+      const pin = "/apps/divided/timelines/production/pin";
+      assert.equal((await ask("PUT", pin, { body: { revision: first.id } })).status, 204);
+      await refused(409, "INVALID_STATE", "PUT", traffic, divide([first, 1], [second, 1]));
+      assert.deepEqual(await shares(), [[first.id, 1]]);
+      assert.equal((await ask("DELETE", pin)).status, 204);
+      assert.equal((await ask("PUT", traffic, divide([first, 1], [second, 1]))).status, 200);
 
       assert.equal((await ask("DELETE", traffic)).status, 204);
       assert.deepEqual(await shares(), [[first.id, 1]]);

@@ -36,7 +36,7 @@ export class Traffic {
 
   /**
    * One transaction. All revisions must be built, and not be deleted.
-   * @throws CaissonError `not_found` when the timeline is gone, `invalid_state`
+   * @throws CaissonError `not_found` when the timeline is gone, `invalid_state` also when it is pinned and others should get requests
    */
   set(timelineId: string, shares: readonly Share[]): Promise<void> {
     const ids = shares.map(({ revisionId }) => revisionId);
@@ -56,10 +56,15 @@ export class Traffic {
           "invalid_state",
           `Revision ${missing} cannot be served: it is not built, or was deleted.`,
         );
-      let timelines = trx.selectFrom("timelines").select("id").where("id", "=", timelineId);
+      let timelines = trx.selectFrom("timelines").select(["pinned", "revision_id"]).where("id", "=", timelineId);
       if (this.#lockRows) timelines = timelines.forUpdate();
-      if ((await timelines.executeTakeFirst()) === undefined)
-        throw new CaissonError("not_found", "The timeline was deleted.");
+      const timeline = await timelines.executeTakeFirst();
+      if (timeline === undefined) throw new CaissonError("not_found", "The timeline was deleted.");
+      if (timeline.pinned === 1 && ids.some((id) => id !== timeline.revision_id))
+        throw new CaissonError(
+          "invalid_state",
+          `The timeline is pinned to revision ${timeline.revision_id}. Unpin it first to divide its requests.`,
+        );
       await clearTraffic(trx, timelineId);
       await trx
         .insertInto("timeline_traffic")

@@ -16,6 +16,7 @@ const frameBytes = 512;
 export interface Controls {
   /** @returns a promise, when the program takes no more now: it resolves when the program does, and never rejects */
   input(data: Buffer): Promise<void> | undefined;
+  /** Never rejects: a size that did not arrive is followed by another. */
   resize(rows: number, columns: number): Promise<void>;
   signal(name: string): Promise<void>;
   close(): void;
@@ -135,12 +136,13 @@ export class Viewer {
     const command = checked.data;
     if (command.type === "close") return controls.close();
     const carryOut = () =>
-      command.type === "resize" ? controls.resize(command.rows, command.columns) : controls.signal(command.signal);
-    const name = command.type === "resize" ? "The size" : command.signal;
+      command.type === "resize"
+        ? controls.resize(command.rows, command.columns)
+        : controls
+            .signal(command.signal)
+            .catch(() => this.tell({ type: "error", message: `${command.signal} could not be sent.` }));
     // Each is a call to the sandbox, so one viewer has one at a time.
-    this.#commands = this.#commands
-      .then(carryOut)
-      .catch(() => this.tell({ type: "error", message: `${name} could not be sent.` }));
+    this.#commands = this.#commands.then(carryOut);
     this.#waitFor(this.#commands);
   }
 

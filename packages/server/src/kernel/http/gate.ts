@@ -44,8 +44,8 @@ export class Gate {
   constructor(options: GateOptions) {
     this.#options = options;
     const { api, host, publicUrl, trustedProxies } = options.config;
-    const { connectionsPerAddress, requestsPerAddress } = api;
-    this.clients = new Clients({ trustedProxies, connectionsPerAddress });
+    const { connectionsPerAddress, handshakesPerAddress, requestsPerAddress } = api;
+    this.clients = new Clients({ trustedProxies, connectionsPerAddress, handshakesPerAddress });
     this.#rate = new AddressRate(requestsPerAddress, requestsPerAddress * burstSeconds);
     this.#publicOrigin = publicUrl === undefined ? undefined : new URL(publicUrl).origin;
     const named = publicUrl === undefined ? [] : [new URL(publicUrl).hostname];

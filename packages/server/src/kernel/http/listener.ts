@@ -116,10 +116,14 @@ export class HttpListener {
             handshakeTimeout,
             ALPNProtocols: ["http/1.1"],
           });
-    if (files !== undefined) this.#renew(server as SecureServer, files);
+    if (files !== undefined) {
+      this.#renew(server as SecureServer, files);
+      gate.clients.limitHandshakes(server as SecureServer);
+    }
     server.maxConnections = config.api.connections;
     server.setTimeout(silence);
-    server.on("connection", (socket: Socket) => gate.clients.connected(socket));
+    // First, so that one connection too many takes no handshake of its address.
+    server.prependListener("connection", (socket: Socket) => gate.clients.connected(socket));
     server.on("drop", () => this.#logDrop());
     server.on(files === undefined ? "connection" : "secureConnection", (socket: Socket) =>
       this.#heads.watch(socket, () => refuse(socket, 431, tooLarge)),
