@@ -1,6 +1,7 @@
 /** Relays bytes between two connections, each no faster than the other reads, until both directions have ended. */
 import type { Duplex } from "node:stream";
 import { Paced, tokenPatience } from "../redact/paced.ts";
+import { readOn } from "../upstream/read-on.ts";
 import type { Rewriter } from "../redact/rewriter.ts";
 
 export interface RelayOptions {
@@ -36,7 +37,13 @@ export function relay({ guest, upstream, rewriter, judge, onEnd }: RelayOptions)
     [guest, upstream],
     [upstream, guest],
   ] as const) {
-    side.on("error", finish);
+    side.on("error", (error: Error) => {
+      // What it sent before it reset the connection may still be on its way.
+      if (!side.readableEnded || !other.writableEnded || other.writableFinished || other.destroyed)
+        return finish(error);
+      linger();
+      other.once("finish", () => finish(error));
+    });
     side.on("close", () => {
       // The data that it sent before it ended may still be on its way.
       if (!side.readableEnded || other.writableFinished || other.destroyed) return finish();
@@ -44,6 +51,7 @@ export function relay({ guest, upstream, rewriter, judge, onEnd }: RelayOptions)
       other.once("finish", () => finish());
     });
   }
+  readOn(upstream);
   // It may have left while the other was dialled.
   if (guest.destroyed || upstream.destroyed) return finish();
   const moved = (): void => void lingering?.refresh();

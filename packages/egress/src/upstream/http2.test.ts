@@ -91,8 +91,8 @@ test("what comes in single bytes while nobody reads is kept in one piece", async
   const { pieces, failure } = await ask(scripted([fine, ...bytes, frame(dataFrame, 1, 1, "")]), [], 500);
   assert.equal(failure, undefined);
   assert.equal(Buffer.concat(pieces).toString(), letters);
-  // Those that came with the head were not yet unread.
-  assert.ok(pieces.length < 10_000, `${pieces.length} pieces`);
+  // Those that came with the head were not yet unread: on a busy host some reads of 64 KiB.
+  assert.ok(pieces.length < letters.length / 2, `${pieces.length} pieces`);
 });
 
 test("fields are sent whatever they are called", async () => {

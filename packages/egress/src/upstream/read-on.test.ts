@@ -1,54 +1,29 @@
-/**
- * An upstream that answers and closes while an upload still goes on: its answer arrives although the write after it fails. The upstream is a
- * thread of its own, for which this one stands still, so that the write meets a closed connection and an answer that nobody has read.
- */
+/** An upstream that answers and closes while an upload still goes on: its answer arrives although the write after it fails. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect } from "node:net";
-import { after, before, test } from "node:test";
+import { connect, createServer, type AddressInfo } from "node:net";
+import { test, type TestContext } from "node:test";
 import { Readable } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
-import { Worker } from "node:worker_threads";
+import { startEarlyUpstream, type EarlyUpstream } from "../testing/early-upstream.ts";
 import { upstreamAuthority } from "../testing/harness.ts";
+import { relay } from "../tunnel/relay.ts";
 import { callHttp1 } from "./http1.ts";
 import { Http1Clients } from "./http1-clients.ts";
 
 const host = "early.test";
 const answer = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\nConnection: close\r\n\r\ntoo large";
-/** Waits for `signals[0]`, answers, closes with the upload unread, and sets `signals[1]`. */
-const server = `
-const { parentPort, workerData: { identity, answer, signals } } = require("node:worker_threads");
-const serve = async (socket) => {
-  socket.on("error", () => {});
-  await Atomics.waitAsync(signals, 0, 0).value;
-  const done = () => { Atomics.store(signals, 1, 1); Atomics.notify(signals, 1); };
-  socket.once("close", done);
-  const end = () => socket.destroy();
-  if (answer === "") end(); else socket.write(answer, end);
-};
-const { createServer } = require(identity ? "node:tls" : "node:net");
-const listening = createServer({ ...identity, noDelay: true, pauseOnConnect: !identity }, serve);
-listening.listen(0, "127.0.0.1", () => parentPort.postMessage(listening.address().port));
-`;
 
-let identity: { cert: string; key: string };
-before(async () => {
-  identity = await upstreamAuthority.issue([host]);
-});
-
-const workers: Worker[] = [];
-after(() => Promise.all(workers.map((worker) => worker.terminate())));
+async function start(context: TestContext, secure: boolean, said: string): Promise<EarlyUpstream> {
+  const upstream = await startEarlyUpstream(said, secure ? await upstreamAuthority.issue([host]) : undefined);
+  context.after(() => upstream.close());
+  return upstream;
+}
 
 /** @returns status and body, or the message of the failure */
-async function upload(secure: boolean, said: string): Promise<string> {
-  const signals = new Int32Array(new SharedArrayBuffer(8));
-  const worker = new Worker(server, {
-    eval: true,
-    workerData: { identity: secure ? identity : undefined, answer: said, signals },
-  });
-  workers.push(worker);
-  const [port] = (await once(worker, "message")) as [number];
+async function upload(upstream: EarlyUpstream, secure: boolean): Promise<string> {
+  const { port } = upstream;
   const clients = new Http1Clients(secure ? "https" : "http", {
     patience: 60_000,
     connect: async () => {
@@ -63,9 +38,7 @@ async function upload(secure: boolean, said: string): Promise<string> {
     yield Buffer.alloc(256 * 1024);
     await turn();
     await turn();
-    Atomics.store(signals, 0, 1);
-    Atomics.notify(signals, 0);
-    assert.notEqual(Atomics.wait(signals, 1, 0, 60_000), "timed-out");
+    upstream.answerAndClose();
     for (let piece = 0; piece < 4; piece++) yield Buffer.alloc(16_384);
   }
   const found = await new Promise<string>((resolve) => {
@@ -89,11 +62,52 @@ for (const [what, secure] of [
   ["plain", false],
   ["TLS", true],
 ] as const) {
-  test(`the answer before a reset arrives, ${what}`, async () => {
-    assert.equal(await upload(secure, answer), "413 too large");
+  test(`the answer before a reset arrives, ${what}`, async (context) => {
+    assert.equal(await upload(await start(context, secure, answer), secure), "413 too large");
   });
 
-  test(`without an answer the upload fails, ${what}`, async () => {
-    assert.match(await upload(secure, ""), /^\D+$/);
+  test(`without an answer the upload fails, ${what}`, async (context) => {
+    assert.match(await upload(await start(context, secure, ""), secure), /^\D+$/);
   });
 }
+
+/** Uploads through a tunnel. @returns what the program got before its connection ended */
+async function uploadUnread(upstream: EarlyUpstream): Promise<string> {
+  const listening = createServer({ allowHalfOpen: true }).listen(0, "127.0.0.1");
+  await once(listening, "listening");
+  const accepted = once(listening, "connection");
+  const program = connect((listening.address() as AddressInfo).port, "127.0.0.1").on("error", () => {});
+  let got = "";
+  program.on("data", (chunk: Buffer) => void (got += chunk.toString()));
+  const [guest] = (await accepted) as [ReturnType<typeof connect>];
+  const outgoing = connect({ port: upstream.port, host: "127.0.0.1", allowHalfOpen: true });
+  await once(outgoing, "connect");
+  let pieces = 0;
+  const over = new Promise((resolve) =>
+    relay({
+      guest,
+      upstream: outgoing,
+      onEnd: resolve,
+      judge: () => {
+        if (++pieces === 2) upstream.answerAndClose();
+        return undefined;
+      },
+    }),
+  );
+  const ended = once(program, "close");
+  for (let piece = 0; piece < 4; piece++) {
+    program.write(Buffer.alloc(64 * 1024));
+    await turn();
+  }
+  await Promise.all([over, ended]);
+  listening.close();
+  return got;
+}
+
+test("the answer before a reset arrives, through a tunnel", async (context) => {
+  assert.equal(await uploadUnread(await start(context, false, answer)), answer);
+});
+
+test("without an answer the tunnel ends", async (context) => {
+  assert.equal(await uploadUnread(await start(context, false, "")), "");
+});
