@@ -10,6 +10,7 @@ import { requestHeaders, responseHeaders } from "./headers.ts";
 import { limits } from "./limits.ts";
 import { passedTrailers, trailersObject } from "./trailers.ts";
 import { noAnswer, whyNot } from "./why-not.ts";
+import { tooSlow, visitorLeft, within } from "./within.ts";
 
 /** gRPC-Web is made for HTTP/1.1. */
 export function isGrpc(headers: HeaderList): boolean {
@@ -24,7 +25,7 @@ export function forwardGrpc(forwarding: Forwarding): void {
   const end = () => {
     if (over) return;
     over = true;
-    disconnected.abort();
+    disconnected.abort(visitorLeft);
     route.ended.removeEventListener("abort", onEnded);
     session?.destroy();
   };
@@ -36,12 +37,9 @@ export function forwardGrpc(forwarding: Forwarding): void {
   const onEnded = () => fail(new CaissonError("gone", "The sandbox has ended."));
   route.ended.addEventListener("abort", onEnded, { once: true });
   exchange.onClose(end);
-  const signal = AbortSignal.any([
-    disconnected.signal,
-    route.ended,
-    AbortSignal.timeout(route.connectTimeout ?? limits.connect),
-  ]);
-  route.connect(signal).then((stream) => {
+  const limit = within([disconnected.signal, route.ended], route.connectTimeout ?? limits.connect, tooSlow);
+  const connected = limit.during(route.connect(limit.signal));
+  connected.then((stream) => {
     if (over) {
       stream.destroy();
       return;

@@ -13,6 +13,7 @@ import { limits } from "./limits.ts";
 import type { Address } from "./route.ts";
 import { passedTrailers } from "./trailers.ts";
 import { whyNot } from "./why-not.ts";
+import { tooSlow, visitorLeft, within } from "./within.ts";
 
 export interface Forwarding {
   readonly exchange: Exchange;
@@ -31,12 +32,8 @@ export function forward({ exchange, target, visitor, address, route, upgraded }:
   const disconnected = new AbortController();
   const client = new Client("http://route.invalid", {
     connect: (_, callback) => {
-      const signal = AbortSignal.any([
-        disconnected.signal,
-        route.ended,
-        AbortSignal.timeout(route.connectTimeout ?? limits.connect),
-      ]);
-      route.connect(signal).then(
+      const limit = within([disconnected.signal, route.ended], route.connectTimeout ?? limits.connect, tooSlow);
+      limit.during(route.connect(limit.signal)).then(
         (stream) => callback(null, asSocket(stream)),
         (error: unknown) => callback(error as Error, null),
       );
@@ -53,9 +50,9 @@ export function forward({ exchange, target, visitor, address, route, upgraded }:
   const end = (reason: Error | null) => {
     if (over) return;
     over = true;
-    disconnected.abort();
+    disconnected.abort(visitorLeft);
     route.ended.removeEventListener("abort", onEnded);
-    client.destroy(reason).catch(() => undefined);
+    client.destroy(reason ?? visitorLeft).catch(() => undefined);
   };
   const fail = (error: Error) => {
     exchange.refuse(whyNot(error));

@@ -50,6 +50,11 @@ const faulty: HttpRoute = {
   },
 };
 
+const neverAccepted = (signal: AbortSignal) =>
+  new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(new CaissonError("cancelled", "Connecting was cancelled.")));
+  });
+
 const program = createServer((incoming, outgoing) => {
   seen.push(incoming);
   answer(incoming, outgoing);
@@ -71,6 +76,7 @@ before(async () => {
       await finding(options.signal);
       if (label === "new") return "reserved";
       if (label === "faulty") return faulty;
+      if (label === "slow") return { workloadId: "l", ended: ended.signal, connectTimeout: 50, connect: neverAccepted };
       if (label === "traced") return { workloadId: "t", ended: ended.signal, connect: dial, traced: true };
       return label === "abc" || label === "shop.example.com."
         ? { workloadId: "s", ended: ended.signal, connect: dial }
@@ -248,6 +254,12 @@ describe("a request to an exposed port", { timeout: 30_000 }, () => {
       [200, 200, 200],
     );
     assert.equal((await visit("/")).status, 200);
+  });
+
+  test("a program that does not accept the connection in time: 504", async () => {
+    const servername = "slow.localhost";
+    const found = await visit("/", { servername, headers: { host: servername } });
+    assert.deepEqual([found.status, found.rule], [504, "no-answer"]);
   });
 
   test("a fault of the gateway itself is answered, also to a WebSocket", async () => {

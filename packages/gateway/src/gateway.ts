@@ -21,6 +21,7 @@ import { admitted, redirect } from "./protection.ts";
 import { addressOf, findRoute, unlessAborted } from "./route.ts";
 import { endSlowBody } from "./slow-body.ts";
 import { join } from "./websocket.ts";
+import { visitorLeft } from "./within.ts";
 
 export interface GatewayOptions {
   readonly config: Config["gateway"];
@@ -148,7 +149,7 @@ class Gateway implements HttpGateway {
     if (giveBack === undefined) return exchange.refuse(tooManyOfAddress);
     ending(giveBack);
     const left = new AbortController();
-    ending(() => left.abort());
+    ending(() => left.abort(visitorLeft));
     const route = await findRoute(this.#directory!, address.name, left.signal, (error) =>
       log.error({ err: error }, "cannot find a route"),
     );

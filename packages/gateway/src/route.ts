@@ -4,6 +4,7 @@ import type { Refusal } from "./refusal.ts";
 import type { Exchange } from "./exchange.ts";
 import { limits } from "./limits.ts";
 import { isElsewhere, type Names } from "./names.ts";
+import { within } from "./within.ts";
 
 /** The name that a request is addressed to. */
 export interface Address {
@@ -48,17 +49,14 @@ export async function findRoute(
   signal: AbortSignal,
   log: (error: unknown) => void,
 ): Promise<HttpRoute | Refusal> {
-  const deadline = AbortSignal.timeout(limits.find);
+  const limit = within([signal], limits.find, lookupTooSlow);
   try {
-    const route = await unlessAborted(
-      (either) => directory.find(name, { signal: either }),
-      AbortSignal.any([signal, deadline]),
-    );
+    const route = await limit.during(unlessAborted((either) => directory.find(name, { signal: either }), limit.signal));
     if (route === undefined) return isElsewhere(name) ? foreign : nobodys;
     if (route === "reserved") return reserved;
     return route === "ended" || route.ended.aborted ? ended : route;
   } catch (error) {
-    if (deadline.aborted) return late;
+    if (error === lookupTooSlow) return late;
     if (!(error instanceof CaissonError)) {
       if (!signal.aborted) log(error);
       return { status: 500, rule: "lookup-failed", message: "The gateway failed to look up this address. Try again." };
@@ -67,6 +65,7 @@ export async function findRoute(
   }
 }
 
+const lookupTooSlow = new Error("The directory did not answer in time.");
 const foreign: Refusal = {
   status: 421,
   rule: "foreign-host",
