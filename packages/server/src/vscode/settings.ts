@@ -9,6 +9,8 @@ const defaults: Readonly<Record<string, unknown>> = {
   "security.workspace.trust.enabled": false,
   "telemetry.telemetryLevel": "off",
   "update.mode": "none",
+  // Otherwise an empty place for the assistants takes a third of the window.
+  "workbench.secondarySideBar.defaultVisibility": "hidden",
   "workbench.startupEditor": "none",
 };
 
