@@ -1,7 +1,8 @@
 /** Contents and images of files: real tools, real files. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -86,3 +87,38 @@ test("a tree that leads out of itself is refused before anything is written", as
   await assert.rejects(files.pack("../x", []), { code: "invalid_argument" });
   assert.deepEqual(await files.images(), []);
 });
+
+test("a full disk is named as what it is at each step, and the step leaves nothing", async (t) => {
+  if (process.getuid?.() !== 0) return t.skip("a file system of a fixed size is mounted by root");
+  const home = join(directory, "full");
+  await mkdir(home);
+  spawnSync("mount", ["-t", "tmpfs", "-o", "size=20m", "tmpfs", home]);
+  try {
+    await fillUp(home);
+  } finally {
+    spawnSync("umount", ["--lazy", home]);
+  }
+});
+
+async function fillUp(home: string): Promise<void> {
+  const small = new LocalFiles(home);
+  await small.open();
+  const full = { code: "resource_exhausted", message: "The disk of the node that stores the files of apps is full." };
+  const random = (mib: number) =>
+    small.put(Readable.from(Array.from({ length: mib }, () => randomBytes(2 ** 20))), { maxBytes: 2 ** 30 });
+  await assert.rejects(random(30), full);
+  // The image does not fit; its copy in the other format does not; all fits.
+  for (const [mib, fits] of [
+    [12, false],
+    [8, false],
+    [2, true],
+  ] as const) {
+    const content = await random(mib);
+    const packed = small.pack(`of${mib}`, [{ kind: "file", path: "large", executable: false, ...content }]);
+    if (fits) assert.ok((await packed) > mib * 2 ** 20);
+    else await assert.rejects(packed, full);
+    assert.deepEqual([await readdir(join(home, "drafts")), await readdir(join(home, "contents/drafts"))], [[], []]);
+    assert.deepEqual(await readdir(join(home, "images")), fits ? [`of${mib}.qcow2`] : []);
+    await small.prune(new Set(), -1000);
+  }
+}

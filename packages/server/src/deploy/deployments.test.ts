@@ -1,13 +1,13 @@
 /** Deployments of static sites: a real database and real images, no machines. */
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { after, afterEach, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DirectoryBlobs, LocalFiles, LocalLayers } from "@caisson/layers";
-import { configSchema, type TreeEntry } from "@caisson/protocol";
+import { CaissonError, configSchema, type TreeEntry } from "@caisson/protocol";
 import { HostNode, until } from "@caisson/testing";
 import { pino } from "pino";
 import { appsService, appsSlice } from "../apps/index.ts";
@@ -50,6 +50,10 @@ before(async () => {
   revisions = services.use(revisionsService);
   contents = new RevisionContents({ db, sealer: createSealer(Buffer.alloc(32, 1)), node });
   const workloads = new Workloads({ node, log });
+  workloads.register({
+    name: "no machines",
+    acquire: () => Promise.reject(new CaissonError("unavailable", "A machine was asked for.")),
+  });
   const resolver = new Resolver(apps, revisions, services.use(domainsService));
   const checkpoints = new InstanceCheckpoints({ config, node, workloads, log });
   const orgSlug = () => Promise.resolve(org.slug);
@@ -85,10 +89,10 @@ after(async () => {
 });
 
 /** @param cwd directory of the site; a missing one makes the revision fail when it is to become healthy */
-const create = (cwd = "") =>
+const create = (cwd = "", commands: { build?: string } = {}) =>
   revisions.create({
     app,
-    config: { runtime: { type: "static", cwd } },
+    config: { runtime: { type: "static", cwd }, ...commands },
     layers: [],
     env: [],
     labels: {},
@@ -173,6 +177,21 @@ test("after a restart: what has its files goes on, the rest fails, and what belo
   assert.match((await ended(collecting.id)).failure_message!, /before it had all files/);
   assert.equal((await ended(cancelled.id)).failure_reason, "cancelled");
   assert.equal((await revisions.get(elsewhere.id))?.status, "queued");
+});
+
+test("after a restart: what was built is not built again, and what was not is", async () => {
+  const tree = await files("built");
+  const begin = async (manifest: string) => {
+    const revision = await create("", { build: "no machine can run this" });
+    await revisions.setContent(revision.id, { files: 1, bytes: 5, manifest });
+    await contents.store(revision.id, { tree, egress });
+    return revision.id;
+  };
+  const built = await begin(createHash("sha256").update(JSON.stringify(tree)).digest("hex"));
+  const before = await begin("0".repeat(64));
+  await deployments.resume();
+  assert.equal((await ended(built)).status, "succeeded");
+  assert.equal((await ended(before)).failure_message, "A machine was asked for.");
 });
 
 test("revisions share the requests of a timeline exactly by their weights, until one serves all of them again", async () => {

@@ -179,14 +179,14 @@ export class Deployments {
     const given = prepare === undefined ? await contents.of(id) : await prepare(job);
     const content = await this.#build(job, given, prepare !== undefined);
     job.signal.throwIfAborted();
-    await contents.store(id, content);
-    // What it was built from, and what builds kept before.
-    if (content !== given) contents.wishPrune();
     const { tree } = content;
     const files = tree.filter(({ kind }) => kind === "file").length;
     const bytes = tree.reduce((sum, entry) => sum + (entry.kind === "file" ? entry.bytes : 0), 0);
-    const manifest = createHash("sha256").update(JSON.stringify(tree)).digest("hex");
-    await revisions.setContent(id, { files, bytes, manifest });
+    // In this order: see `#build`.
+    await revisions.setContent(id, { files, bytes, manifest: manifestOf(tree) });
+    await contents.store(id, content);
+    // What it was built from, and what builds kept before.
+    if (content !== given) contents.wishPrune();
     await job.say({ level: "info", step: "preparing", message: `${files} files, ${bytes} bytes.` });
     // Stages that ran have ended already.
     const progress = JSON.parse((await revisions.get(id))?.progress ?? "{}") as Record<string, { status?: string }>;
@@ -208,8 +208,8 @@ export class Deployments {
     const names = new Set(content.tree.map(({ path }) => path));
     const commands = built ? { install: undefined, build: undefined } : planOf(config, names);
     const plan = { ...commands, prefetch: prefetchOf(config, content.tree) };
-    // It is known when what was built is stored.
-    const done = row.manifest !== null;
+    // A former process may have ended between the two: then these are still the files that are to be built.
+    const done = row.manifest === manifestOf(content.tree);
     if (done || Object.values(plan).every((command) => command === undefined)) return content;
     const { env } = await this.#surroundings(row, "build");
     // A policy of a sandbox holds for what was made in it.
@@ -306,4 +306,9 @@ export class Deployments {
     const orgSlug = await this.#options.orgSlug(revision.org_id);
     return { app, orgSlug, revision, timeline: timeline.key, context: timeline.context };
   }
+}
+
+/** SHA-256 of what a revision is made of, hexadecimal. */
+function manifestOf(tree: RevisionContent["tree"]): string {
+  return createHash("sha256").update(JSON.stringify(tree)).digest("hex");
 }
