@@ -9,12 +9,14 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createGatewayAuthority } from "@caisson/egress";
-import { createGateway } from "@caisson/gateway";
+import { createGateway, createSshGateway } from "@caisson/gateway";
 import { configSchema } from "@caisson/protocol";
 import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
 import { buildAgent, HostNode, WireClient, type ClientEnvironment } from "@caisson/testing";
 import { pino } from "pino";
+import { WebSocket } from "ws";
 import { createServer, type CaissonServer } from "../index.ts";
+import { openAccountOperator } from "../operator/index.ts";
 
 let home: string;
 let node: HostNode;
@@ -37,6 +39,7 @@ before(async () => {
     config,
     node,
     gateway: createGateway({ config: config.gateway, port: 0, issue: (hosts) => authority.issue(hosts), log }),
+    ssh: createSshGateway({ host: "127.0.0.1", port: 0, publicHost: "127.0.0.1", seed: key, log }),
     log,
   });
   const { url } = await server.start({ host: "127.0.0.1", port: 0 });
@@ -50,10 +53,10 @@ after(async () => {
   await rm(home, { recursive: true });
 });
 
-const rest = (path: string, method = "GET", body?: unknown) =>
+const rest = (path: string, method = "GET", body?: unknown, token = env.DENO_DEPLOY_TOKEN) =>
   fetch(`${env.DENO_DEPLOY_ENDPOINT}${path}`, {
     method,
-    headers: { authorization: `Bearer ${env.DENO_DEPLOY_TOKEN}`, "content-type": "application/json" },
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });
 const idOf = (client: WireClient) => String(client.headers["x-deno-sandbox-id"]);
@@ -230,6 +233,54 @@ test("a protected address opens by a signed link, which becomes a cookie, or by 
   assert.equal((await visit(address)).body, "protected");
   assert.equal((await rest(`${path}/${address}/links`, "POST", {})).status, 409);
   for (const one of [client, stranger]) await rest(`/api/v3/sandbox/${idOf(one)}`, "DELETE");
+});
+
+test("another organisation has no way in by ids and addresses; their owner has each", async () => {
+  const operator = await openAccountOperator({ home, log });
+  await operator.accounts.createOrg("others");
+  const { token } = await operator.accounts.createToken("others", "test");
+  await operator.close();
+  const client = await create();
+  const { port } = await serve(client, "own");
+  const [own, sandbox] = [`/api/v1/sandboxes/${idOf(client)}`, `/api/v3/sandbox/${idOf(client)}`];
+  const made = await rest(`${own}/previews`, "POST", { port, protected: true });
+  const { address } = (await made.json()) as { address: string };
+  const opened = await rest(`${own}/terminals`, "POST", { command: "/bin/cat", args: [] });
+  const terminal = `${own}/terminals/${((await opened.json()) as { id: string }).id}`;
+  const attached = (by: string) =>
+    new Promise<number>((resolve) => {
+      const socket = new WebSocket(`${env.DENO_DEPLOY_ENDPOINT.replace(/^http/, "ws")}${terminal}/attach`, {
+        headers: { authorization: `Bearer ${by}` },
+      });
+      socket.once("upgrade", ({ statusCode = 0 }) => resolve(statusCode));
+      socket.once("unexpected-response", (_, { statusCode = 0 }) => resolve(statusCode));
+      socket.on("error", () => undefined);
+      socket.once("open", () => socket.terminate());
+    });
+  const ways: readonly [number, string, string, unknown?][] = [
+    [200, "GET", `${own}/previews`],
+    [201, "POST", `${own}/previews/${address}/links`, {}],
+    [200, "PATCH", `${own}/previews/${address}`, { protected: true }],
+    [200, "GET", `${own}/visits`],
+    [201, "POST", `${own}/previews`, { port: 1 }],
+    [200, "POST", `${sandbox}/expose/http`],
+    [200, "POST", `${sandbox}/expose/ssh`],
+    [200, "GET", `${own}/terminals`],
+    [201, "POST", `${own}/terminals`, { command: "/bin/cat", args: [] }],
+    [204, "DELETE", terminal],
+    [204, "DELETE", sandbox],
+  ];
+  for (const [, method, path, body] of ways)
+    assert.equal((await rest(path, method, body, token)).status, 404, `${method} ${path}`);
+  assert.equal((await rest(`${sandbox}/expose/vscode`, "POST", undefined, token)).status, 404);
+  assert.equal(await attached(token), 404);
+  const bearer = (by: string) => ({ "caisson-authorization": `Bearer ${by}` });
+  assert.equal((await visit(address, "/", bearer(token))).status, 403);
+
+  assert.equal((await visit(address, "/", bearer(env.DENO_DEPLOY_TOKEN))).body, "own");
+  assert.equal(await attached(env.DENO_DEPLOY_TOKEN), 101);
+  for (const [status, method, path, body] of ways)
+    assert.equal((await rest(path, method, body)).status, status, `${method} ${path}`);
 });
 
 test("a link ends with its time", async () => {
