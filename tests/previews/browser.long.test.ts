@@ -13,7 +13,7 @@ import { noBrowser } from "../vscode/workbench.ts";
 
 const run = promisify(execFile);
 /** An emulated processor on a busy host needs minutes. */
-const patience = 200_000;
+const patience = 400_000;
 const domain = "previews.test";
 let platform: PlatformProcess;
 let sandbox: Sandbox;
@@ -67,7 +67,7 @@ async function shows(page: Page, url: string, text: string): Promise<void> {
 
 test(
   "Chromium at Deno, Python, Express, and Vite with hot reload",
-  { skip: noBrowser, timeout: 600_000 },
+  { skip: noBrowser, timeout: 1_500_000 },
   async (t) => {
     if (!(await install())) return t.skip("needs npm's registry for Vite and Express");
     const dev = "/home/app/dev";
