@@ -83,3 +83,14 @@ export async function call(env: ServerAddress, method: string, path: string, bod
 export async function metric(env: ServerAddress, name: string): Promise<number> {
   return Number(new RegExp(`^${name} (\\d+)$`, "m").exec(await call(env, "GET", "/metrics"))?.[1]);
 }
+
+/** Waits until a build that goes on has written this line. @throws Error when it ends before */
+export async function buildSays(client: Client, id: string, line: string, limit = 600_000): Promise<void> {
+  let said = false;
+  const lines = client.revisions.buildLogs(id) as unknown as AsyncIterable<{ message: string }>;
+  const reading = (async () => {
+    for await (const { message } of lines) if ((said ||= message === line)) return;
+    throw new Error(`The build ended and never wrote ${JSON.stringify(line)}.`);
+  })();
+  await Promise.race([reading, until(limit, `the line ${JSON.stringify(line)}`, () => (said ? true : undefined))]);
+}

@@ -16,6 +16,8 @@ export interface EgressPlatformOptions {
   readonly authority?: TestAuthority;
   /** Added to the configuration's `egress`. */
   readonly egress?: Record<string, unknown>;
+  /** Added to its `serving`. */
+  readonly serving?: Record<string, unknown>;
   /** A program and arguments in front of the platform's own, which it must replace itself with. */
   readonly launcher?: readonly string[];
 }
@@ -27,7 +29,12 @@ export async function startEgressPlatform(options: EgressPlatformOptions = {}): 
   const ca = join(directory, "ca.pem");
   await writeFile(ca, authority.certificatePem);
   const platform = await startPlatform({
-    config: { pool: { size: 0 }, logLevel: "debug", egress: { extraCa: [ca], ...options.egress } },
+    config: {
+      pool: { size: 0 },
+      logLevel: "debug",
+      egress: { extraCa: [ca], ...options.egress },
+      serving: { ...options.serving },
+    },
     ...(options.launcher !== undefined && { launcher: options.launcher }),
   });
   Object.assign(process.env, platform.env);

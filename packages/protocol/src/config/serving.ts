@@ -3,7 +3,12 @@ import { z } from "zod";
 
 export const serving = z
   .strictObject({
-    memory: z.int().min(256).max(65536).default(768).describe("Memory of an instance, MiB."),
+    memory: z
+      .int()
+      .min(256)
+      .max(65536)
+      .default(768)
+      .describe("Memory of an instance, MiB, within `sandbox.memoryMin` and `sandbox.memoryMax`."),
     concurrency: z
       .int()
       .min(1)
@@ -79,7 +84,12 @@ export const serving = z
     deployBytes: z.int().min(1).default(1e9).describe("Most bytes of files in one revision."),
     deployFiles: z.int().min(1).default(50_000).describe("Most files and directories in one revision."),
     builds: z.int().min(1).default(2).describe("Most deployments that this server prepares at the same time."),
-    buildMemory: z.int().min(256).max(65536).default(3072).describe("Memory of the machine of a build, MiB."),
+    buildMemory: z
+      .int()
+      .min(256)
+      .max(65536)
+      .default(3072)
+      .describe("Memory of the machine of a build, MiB, within `sandbox.memoryMin` and `sandbox.memoryMax`."),
     buildCacheBytes: z
       .int()
       .min(0)

@@ -3,7 +3,7 @@ import type { AppConfig, EnvContext } from "@caisson/api";
 import type { Config, SandboxNode } from "@caisson/protocol";
 import type { Logger } from "pino";
 import type { RevisionsService } from "../revisions/index.ts";
-import type { WorkloadPlan, Workloads } from "../workloads/index.ts";
+import { machineMemory, type WorkloadPlan, type Workloads } from "../workloads/index.ts";
 import type { InstanceCheckpoints } from "./checkpoints/checkpoints.ts";
 import type { Subject } from "./checkpoints/subject.ts";
 import type { RevisionContents } from "./contents.ts";
@@ -48,7 +48,7 @@ export async function startInstance(
     id,
     kind: "instance",
     orgId: revision.org_id,
-    memory: serving.memory,
+    memory: machineMemory(serving.memory, sandbox),
     vcpus: sandbox.vcpus,
     env: {
       // Programs that can listen anywhere often ask for it.

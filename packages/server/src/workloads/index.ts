@@ -4,6 +4,7 @@ import { Turns, turns } from "../kernel/turns.ts";
 import type { Slice } from "../kernel/slice.ts";
 import { Workloads } from "./workloads.ts";
 
+export { machineMemory } from "./memory.ts";
 export type { AcquireOptions, Resource } from "./resource.ts";
 export type { DiskRequest, Workload, WorkloadKind, WorkloadPlan } from "./workload.ts";
 export type { WantedWorkload, WorkloadOwner, Workloads } from "./workloads.ts";

@@ -5,8 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
+import { configSchema } from "@caisson/protocol";
 import { HostNode } from "@caisson/testing";
 import { pino } from "pino";
+import { machineMemory } from "./memory.ts";
 import { Workloads } from "./workloads.ts";
 
 test("what could not be given back is given back a little later", async (t) => {
@@ -35,4 +37,12 @@ test("what could not be given back is given back a little later", async (t) => {
   assert.equal(await given.promise, "bld_loc_one");
   await workloads.ending("bld_loc_one");
   assert.equal(attempts, 2);
+});
+
+test("machines of the platform's own have as much memory as sandboxes may have", () => {
+  const { sandbox } = configSchema.parse({ sandbox: { memoryMax: 2048 } });
+  assert.deepEqual(
+    [256, 1024, 3072].map((wanted) => machineMemory(wanted, sandbox)),
+    [768, 1024, 2048],
+  );
 });

@@ -10,7 +10,7 @@ import {
   type TreeEntry,
 } from "@caisson/protocol";
 import type { Logger } from "pino";
-import type { Workloads } from "../../workloads/index.ts";
+import { machineMemory, type Workloads } from "../../workloads/index.ts";
 import { cacheImage, sourceImage } from "../../serving/contents.ts";
 import { appDirectory } from "../../serving/program.ts";
 import { collectFromGuest } from "../collect/from-guest.ts";
@@ -115,7 +115,7 @@ async function inMachine<T>(
         id,
         kind: "build",
         orgId: revision.org_id,
-        memory: config.serving.buildMemory,
+        memory: machineMemory(config.serving.buildMemory, config.sandbox),
         vcpus: config.sandbox.vcpus,
         env,
         egress,

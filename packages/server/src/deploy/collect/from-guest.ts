@@ -2,7 +2,7 @@
 import { Readable } from "node:stream";
 import { CaissonError, type Agent, type NodeFiles, type TreeEntry } from "@caisson/protocol";
 import { eachLine, lastOutput, OutputTail } from "../../serving/output.ts";
-import { readTar } from "./tar.ts";
+import { readTar, tarOptions } from "./tar.ts";
 import { TreeBuilder, type TreeLimits } from "./tree.ts";
 
 /** Caches of tools in a home directory, and histories: not part of an app. */
@@ -44,8 +44,7 @@ export async function collectFromGuest({ agent, path, files, limits, signal }: G
   if ((info.mode & 0o170000) !== 0o040000)
     throw new CaissonError("invalid_argument", `${JSON.stringify(path)} is not a directory.`);
   const { path: directory } = await agent.files.realPath({ path }, { signal });
-  const args = ["--format=gnu", "--hard-dereference", "--sparse-version=0.0", "--warning=no-file-changed"];
-  args.push("--anchored", "--no-wildcards", ...leftOut.map((name) => `--exclude=./${name}`));
+  const args = [...tarOptions, "--anchored", "--no-wildcards", ...leftOut.map((name) => `--exclude=./${name}`)];
   const started = await agent.processes.spawn(
     // Root, because users can have files that they cannot read.
     { command: "tar", args: [...args, "-C", directory, "-cf", "-", "."], user: "root", stdout: true, stderr: true },

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtemp, mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, mkdir, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import fc from "fast-check";
-import { readTar } from "./tar.ts";
+import { readTar, tarOptions } from "./tar.ts";
 
 async function* inPieces(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
@@ -19,7 +19,7 @@ async function entries(source: AsyncIterable<Buffer>): Promise<unknown[]> {
   return found;
 }
 
-test("what GNU tar writes is read: long names, links, modes, special files", async () => {
+test("what GNU tar writes is read: long names, links, modes, special files, files with holes", async () => {
   const directory = await mkdtemp(join(tmpdir(), "caisson-tar-"));
   try {
     const long = "ä".repeat(60);
@@ -28,10 +28,13 @@ test("what GNU tar writes is read: long names, links, modes, special files", asy
     await writeFile(join(directory, "run"), "#!", { mode: 0o755 });
     await symlink("t".repeat(200), join(directory, "link"));
     spawnSync("mkfifo", [join(directory, "pipe")]);
-    const args = ["--format=gnu", "--sort=name", "-C", directory, "-cf", "-", "."];
+    await writeFile(join(directory, "holes"), "");
+    await truncate(join(directory, "holes"), 100_000);
+    const args = [...tarOptions, "--sort=name", "-C", directory, "-cf", "-", "."];
     const found = await entries(spawn("tar", args).stdout as AsyncIterable<Buffer>);
     assert.deepEqual(found, [
       { kind: "directory", path: "." },
+      { kind: "file", path: "./holes", size: 100_000, executable: false, content: "\0".repeat(100_000) },
       { kind: "symlink", path: "./link", target: "t".repeat(200) },
       { kind: "file", path: "./run", size: 2, executable: true, content: "#!" },
       { kind: "directory", path: `./${long}` },

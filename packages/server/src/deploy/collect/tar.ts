@@ -17,6 +17,9 @@ export type TarEntry =
       readonly content: AsyncIterable<Buffer>;
     };
 
+/** Of `tar`, so that it writes what `readTar` reads. Files with holes are written whole. */
+export const tarOptions = ["--format=gnu", "--hard-dereference", "--warning=no-file-changed"];
+
 const block = 512;
 /** PATH_MAX of Linux. */
 const maxName = 4096;
