@@ -36,7 +36,8 @@ const home = await mkdtemp(join(tmpdir(), "csn-"));
 const platform = await startPlatform({
   home,
   config: {
-    serving: { idleTimeout, maxInstances: 4, concurrency: 100 },
+    // Patient: an emulated host that starts several instances at once needs minutes where it does other work as well.
+    serving: { idleTimeout, maxInstances: 4, concurrency: 100, startTimeout: 600, queueTimeout: 600 },
     // Of one address: all clients are this process.
     gateway: {
       requestsPerAddress: 1e6,
