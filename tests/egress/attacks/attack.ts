@@ -128,6 +128,10 @@ export interface AttackTable {
   /** Begins the names of this table's hosts. */
   readonly prefix: string;
   readonly attacks: readonly Attack[];
+  /** Runs with `npm test -- --full` alone. */
+  readonly long?: boolean;
+  /** Hosts of `network.passThrough`. */
+  readonly passThrough?: readonly string[];
   /** Without a policy, which is not what most tables are about. */
   readonly unrestricted?: boolean;
   /** Run in the sandbox before the probes when the defences are off: plays, inside, what nothing outside can. */

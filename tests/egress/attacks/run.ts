@@ -103,6 +103,7 @@ export async function carryOut(table: AttackTable, field: Field): Promise<Campai
   const close = () => sandbox.kill();
   try {
     if (off) await disarm(sandbox, field.authority.certificatePem, table.rehearsal);
+    else if (table.passThrough !== undefined) await passThrough(platform, sandbox, table.passThrough);
     const outcomes = await probe(sandbox, prepared, new URL(platform.env.DENO_DEPLOY_ENDPOINT).port, off);
     const audit = await settledAudit(platform, sandbox.id);
     const evidence = new Map(
@@ -202,6 +203,15 @@ function options(table: AttackTable, prepared: readonly Prepared[], key: string,
     allowNet: ["*.ok.example", "*.other.example", ...zoned],
     secrets: { KEY: { hosts: ["*.ok.example"], value: key } },
   };
+}
+
+async function passThrough({ env }: EgressPlatform, sandbox: Sandbox, hosts: readonly string[]): Promise<void> {
+  const answer = await fetch(`${env.DENO_DEPLOY_ENDPOINT}/api/v1/sandboxes/${sandbox.id}/network`, {
+    method: "PUT",
+    headers: { authorization: `Bearer ${env.DENO_DEPLOY_TOKEN}`, "content-type": "application/json" },
+    body: JSON.stringify({ passThrough: hosts }),
+  });
+  assert.equal(answer.status, 204, await answer.text());
 }
 
 /** Without interception programs meet the hosts' own certificates, so they have to trust who made them. */

@@ -5,6 +5,8 @@ import { secretTests } from "./secret-tests.ts";
 import { tables } from "./tables/index.ts";
 import { secrets } from "./tables/secrets.ts";
 
-const shared = tables.filter(({ zone, operator }) => zone === undefined && operator === undefined);
+const shared = tables.filter(
+  ({ zone, operator, long }) => zone === undefined && operator === undefined && long !== true,
+);
 const field = testTables(shared, new Map([[secrets, secretTests]]));
 afterlifeTests(field);

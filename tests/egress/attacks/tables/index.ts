@@ -1,10 +1,12 @@
 /** All tables of attacks. */
 import type { AttackTable } from "../attack.ts";
+import { beforehand } from "./beforehand.ts";
 import { http2 } from "./http2.ts";
 import { identity } from "./identity.ts";
 import { names } from "./names.ts";
 import { neighbours } from "./neighbours.ts";
 import { noOtherWay } from "./no-other-way.ts";
+import { passedThrough } from "./passed-through.ts";
 import { rebinding } from "./rebinding.ts";
 import { redaction } from "./redaction.ts";
 import { secrets } from "./secrets.ts";
@@ -24,4 +26,6 @@ export const tables: readonly AttackTable[] = [
   smuggling,
   http2,
   uploads,
+  beforehand,
+  passedThrough,
 ];

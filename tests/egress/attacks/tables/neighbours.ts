@@ -1,5 +1,5 @@
 /** The host, its services, other sandboxes and internal networks, asked for from a sandbox without any policy. */
-import { reached, type Attack, type AttackTable } from "../attack.ts";
+import { reached, told, type Attack, type AttackTable } from "../attack.ts";
 
 const internal = { succeeded: reached("evil"), rule: "internal-address" } as const;
 
@@ -62,6 +62,19 @@ export const neighbours: AttackTable & { readonly targets: readonly ((index: num
     loopback("a hexadecimal address", "0x7f000001"),
     loopback("an octal address", "0177.0.0.1"),
     loopback("mixed forms", "0x7f.1"),
+    {
+      ...internal,
+      row: 21,
+      name: "which ports of the node are open, by how connect() ends",
+      python: `
+_, found = dns("127.0.0.1")
+ends = []
+for port in (CONTROL, 9):
+    try: tcp(found[0], port).close(); ends.append("open")
+    except OSError as error: ends.append(str(error))
+say("they differ:" if len(set(ends)) > 1 else "the same:", *ends)`,
+      succeeded: told(/they differ/),
+    },
     {
       ...internal,
       row: 21,
