@@ -4,6 +4,7 @@ import { serviceKey } from "./services.ts";
 
 export class RouteDirectories implements HttpDirectory {
   readonly #directories: HttpDirectory[];
+  readonly #opened = Promise.withResolvers<void>();
 
   constructor(first: HttpDirectory) {
     this.#directories = [first];
@@ -14,10 +15,20 @@ export class RouteDirectories implements HttpDirectory {
     this.#directories.push(directory);
   }
 
+  /**
+   * What a former process left is known: visits that came during the start go on. Until then nothing may be started for them. Names are
+   * known before, so that the handshake of a visitor need not wait.
+   */
+  open(): void {
+    this.#opened.resolve();
+  }
+
   async find(
     name: string,
     options: { readonly signal: AbortSignal },
   ): Promise<HttpRoute | "reserved" | "ended" | undefined> {
+    // Whoever asks gives up by its own deadline.
+    await this.#opened.promise;
     for (const directory of this.#directories) {
       const found = await directory.find(name, options);
       if (found !== undefined) return found;

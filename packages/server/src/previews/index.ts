@@ -83,7 +83,10 @@ export const previewsSlice: Slice = {
         },
       ],
       listen: () => gateway?.listen(routes, services.use(certificatesService)) ?? Promise.resolve(),
-      start: async () => previews.open(),
+      start: async () => {
+        previews.open();
+        routes.open();
+      },
       stop: async () => {
         await gateway?.close();
         await visitLog.flush();

@@ -6,6 +6,7 @@ import type { Workloads, WorkloadPlan } from "../workloads/index.ts";
 import { launchPlainly, type Launch } from "./launch.ts";
 import { eachLine, lastOutput, OutputTail, withOutput } from "./output.ts";
 import { readLine, type PrintedLine } from "./marks.ts";
+import { lookInterval, memoryUse, MemoryWatch } from "./memory.ts";
 import type { Program } from "./program.ts";
 
 /** Programs that listen on `localhost` may mean either. */
@@ -55,6 +56,8 @@ export class Instance {
   #port = 0;
   #address: (typeof addresses)[number] | undefined;
   #exited: Promise<string> | undefined;
+  /** We ended its program because it did nothing any more but read its own code. */
+  #full = false;
   #stopping: Promise<void> | undefined;
 
   constructor(options: InstanceOptions) {
@@ -85,6 +88,7 @@ export class Instance {
       else this.#port = launched.port;
       // Not before it listened, when the start fails and says more. It may have ended a moment ago.
       void this.#exited.then((how) => this.#end(`The program ended: ${how}.`));
+      this.#watchMemory(agent);
     } catch (error) {
       this.#end(error instanceof Error ? error.message : "It did not start.");
       throw error;
@@ -120,12 +124,33 @@ export class Instance {
   async #watch(agent: Agent, output: Promise<unknown>): Promise<string> {
     const how = await agent.processes.wait({ pid: this.#pid }).then(
       ({ code, signal, oom }) =>
-        `${signal === "" ? `exit code ${code}` : signal}${oom === agentContract.WaitResponse_Oom.NONE ? "" : ", because its memory was full"}`,
+        `${signal === "" ? `exit code ${code}` : signal}${oom === agentContract.WaitResponse_Oom.NONE && !this.#full ? "" : ", because its memory was full"}`,
       () => "its machine ended",
     );
     await lastOutput(output, longestOutput);
     if (!this.#stop.signal.aborted) this.#print({ level: "error", message: `The program ended: ${how}.` });
     return how;
+  }
+
+  /** While requests are under way: otherwise nobody waits for it, and it ends when it is idle. */
+  #watchMemory(agent: Agent): void {
+    const watch = new MemoryWatch();
+    let looking = false;
+    const look = async () => {
+      const use = this.active === 0 ? undefined : await memoryUse(agent);
+      if (!watch.add(use) || this.#stop.signal.aborted) return;
+      this.#full = true;
+      await agent.processes.kill({ pid: this.#pid, signal: "SIGKILL" }, { timeoutMs: lookInterval });
+    };
+    const timer = setInterval(() => {
+      if (looking) return;
+      looking = true;
+      // Its machine may have ended, or be slow: the next look says more.
+      void look()
+        .catch(() => undefined)
+        .finally(() => (looking = false));
+    }, lookInterval);
+    void this.ended.then(() => clearInterval(timer));
   }
 
   #print(line: PrintedLine): void {

@@ -291,7 +291,10 @@ export class Workloads {
       signal,
     });
     for (const machine of report.adopted) {
-      const { kind, orgId } = wanted.get(machine.id)!;
+      const found = wanted.get(machine.id);
+      // Not of the former process.
+      if (found === undefined) continue;
+      const { kind, orgId } = found;
       const workload = this.#add(machine, { id: machine.id, kind, orgId }, true);
       this.#owners.get(kind)!.adopted(workload);
       for (const resource of this.#resources) await resource.started?.(workload);
