@@ -17,6 +17,8 @@ let resolver: Resolver;
 const app = { id: randomUUID(), org_id: "" };
 /** Lists of all branches that the database made. */
 let lists = 0;
+/** Apps that it looked for. */
+let lookups = 0;
 
 before(async () => {
   opened = await openSlices({
@@ -36,7 +38,12 @@ before(async () => {
     lists++;
     return branches(id);
   };
-  resolver = new Resolver(services.use(appsService), revisions, services.use(domainsService));
+  const apps = services.use(appsService);
+  const counted = (...slugs: Parameters<typeof apps.bySlugs>) => {
+    lookups++;
+    return apps.bySlugs(...slugs);
+  };
+  resolver = new Resolver({ ...apps, bySlugs: counted }, revisions, services.use(domainsService));
 });
 after(() => opened.close());
 
@@ -93,4 +100,17 @@ test("names of branches that do not exist cost no list each", { timeout: 60_000 
   for (let i = 0; i < 300; i++) assert.equal(await find(`nobodys-${i}`), undefined);
   // One for each second.
   assert.ok(lists <= 1 + (performance.now() - before) / 1000, String(lists));
+});
+
+test("names that nobody has take few lookups at a time, and keep no app from being found", async () => {
+  assert.notEqual(await find("feature-old"), undefined);
+  resolver.forget();
+  lookups = 0;
+  const made = Array.from({ length: 500 }, (_, i) => resolver.find(`x${i}.${i}.app`, readLabel(`x${i}.${i}.app`)));
+  const real = find("feature-old");
+  assert.ok(lookups <= 17, String(lookups));
+  assert.deepEqual(new Set(await Promise.all(made)), new Set([undefined]));
+  assert.notEqual(await real, undefined);
+  assert.equal(await resolver.find("x.y.app", readLabel("x.y.app")), undefined);
+  assert.ok(lookups > 17);
 });

@@ -25,6 +25,8 @@ interface Ways {
 /** Milliseconds that an answer is used again. Other servers change timelines as well. */
 const freshFor = 1_000;
 const mostKnown = 10_000;
+/** Lookups at a time of names that led nowhere before. */
+const mostLookups = 16;
 /** Apps whose branches are in memory, up to 1000 of each. */
 const mostApps = 100;
 
@@ -35,6 +37,9 @@ export class Resolver {
   /** By timeline, of those that divide their requests. */
   readonly #turns = new Map<string, Turns>();
   readonly #known = new Map<string, { readonly at: number; readonly ways: Promise<Ways | undefined> }>();
+  /** Names that led somewhere. */
+  readonly #good = new Set<string>();
+  #lookups = 0;
   /** By app: anybody can ask for names of branches without end, and each must not cost a list of all that there are. */
   readonly #branches = new Map<string, { readonly at: number; readonly byName: Promise<Map<string, TimelineRow>> }>();
 
@@ -69,11 +74,29 @@ export class Resolver {
   #ways(label: string, hosts: readonly AppHost[]): Promise<Ways | undefined> {
     const known = this.#known.get(label);
     if (known !== undefined && performance.now() - known.at < freshFor) return known.ways;
+    const strange = !this.#good.has(label);
+    // Strangers can make up names without end. More at a time are answered with no, so that the database stays free for others.
+    if (strange && this.#lookups >= mostLookups) return Promise.resolve(undefined);
     if (this.#known.size >= mostKnown) this.#known.clear();
-    const ways = this.#first(hosts);
+    const ways = this.#lookUp(label, hosts, strange);
     this.#known.set(label, { at: performance.now(), ways });
     ways.catch(() => this.#known.delete(label));
     return ways;
+  }
+
+  async #lookUp(label: string, hosts: readonly AppHost[], strange: boolean): Promise<Ways | undefined> {
+    if (strange) this.#lookups++;
+    try {
+      const ways = await this.#first(hosts);
+      if (ways === undefined) this.#good.delete(label);
+      else {
+        if (this.#good.size >= mostKnown) this.#good.clear();
+        this.#good.add(label);
+      }
+      return ways;
+    } finally {
+      if (strange) this.#lookups--;
+    }
   }
 
   /** A timeline or an app has changed. */
