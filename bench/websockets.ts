@@ -1,59 +1,99 @@
 /**
- * Idle and busy WebSockets of visitors to a program in a sandbox, on a whole platform: memory of the server's process and of the sandbox for
- * each, and how long a request to the API takes meanwhile. `node bench/websockets.ts [--idle 1000] [--busy 100] [--json]`
+ * Idle and busy WebSockets of visitors, with API and gateway in one process as on a node: memory of that process for each, and how long a
+ * request to the API takes meanwhile. The agent runs as a process of this host, so that this measures the server and not an emulated guest.
+ * `node bench/websockets.ts [--json]`
  */
+import { fork } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
-import { Sandbox } from "@deno/sandbox";
-import { startPlatform, until } from "@caisson/testing";
+import { createGatewayAuthority } from "@caisson/egress";
+import { createGateway } from "@caisson/gateway";
+import { DirectoryBlobs, LocalLayers } from "@caisson/layers";
+import { configSchema } from "@caisson/protocol";
+import { createServer } from "@caisson/server";
+import { buildAgent, HostNode, until, WireClient, type ClientEnvironment } from "@caisson/testing";
+import { pino } from "pino";
 import { WebSocket } from "ws";
 import { quantiles, report } from "./report.ts";
 
-const { values } = parseArgs({
-  options: {
-    idle: { type: "string", default: "1000" },
-    busy: { type: "string", default: "100" },
-    json: { type: "boolean" },
-  },
-});
-const [idleCount, busyCount] = [Number(values.idle), Number(values.busy)];
+const [idleCount, busyCount] = [1000, 100];
 /** Opened at the same time. */
 const together = 20;
-const program = `Deno.serve({ port: 8000 }, (request) => {
-  if (request.headers.get("upgrade") === null) return new Response("ok");
-  const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: 0 });
-  socket.onmessage = ({ data }) => socket.send(data);
-  return response;
-});`;
 
-const total = idleCount + busyCount + together;
-const platform = await startPlatform({
-  config: {
-    logLevel: "warn",
-    pool: { size: 1 },
+interface Started {
+  readonly env: ClientEnvironment;
+  readonly gatewayPort: number;
+}
+
+/** In a process of its own, whose memory is measured. */
+async function serve(): Promise<void> {
+  const home = await mkdtemp(join(tmpdir(), "caisson-bench-"));
+  const config = configSchema.parse({
     gateway: {
-      connectionsPerSandbox: 2 * total,
-      connectionsPerAddress: 2 * total,
+      connectionsPerSandbox: 4000,
+      connectionsPerAddress: 4000,
       handshakesPerAddress: 1e4,
       requestsPerAddress: 1e6,
       requestsPerSandbox: 1e6,
-      visitsPerMinute: 0,
     },
-  },
-});
-Object.assign(process.env, platform.env);
+  });
+  const key = randomBytes(32);
+  const log = pino({ level: "silent" });
+  const authority = await createGatewayAuthority(key);
+  const gateway = createGateway({ config: config.gateway, port: 0, issue: (hosts) => authority.issue(hosts), log });
+  const layers = new LocalLayers(join(home, "layers"), new DirectoryBlobs(join(home, "blobs")));
+  const node = new HostNode(buildAgent(home), layers);
+  const server = await createServer({ home, key, config, node, gateway, log });
+  const { url } = await server.start({ host: "127.0.0.1", port: 0 });
+  const { token, org } = server.development;
+  const env = { DENO_DEPLOY_ENDPOINT: url, DENO_SANDBOX_ENDPOINT: url, DENO_DEPLOY_TOKEN: token, DENO_DEPLOY_ORG: org };
+  // Also when the other one was interrupted.
+  process.once("disconnect", () => {
+    void server
+      .close("end")
+      .then(() => node.close())
+      .then(() => rm(home, { recursive: true }))
+      .finally(() => process.exit());
+  });
+  process.send!({ env, gatewayPort: Number(gateway.addressOf("x").split(":")[1]) } satisfies Started);
+}
 
-try {
-  const sandbox = await Sandbox.create({ timeout: "30m", memory: "2GiB" });
-  await sandbox.deno.run({ code: program, stdout: "null", stderr: "null" });
-  const url = new URL(await sandbox.exposeHttp({ port: 8000 }));
-  const { hostname: servername, host } = url;
-  const options = { servername, headers: { host }, rejectUnauthorized: false, perMessageDeflate: false };
+const program = `import { createServer } from "node:http";
+import { WebSocketServer } from "ws";
+const server = createServer((_, answer) => answer.end("ok"));
+new WebSocketServer({ server, perMessageDeflate: false }).on("connection", (one) => one.on("message", (data) => one.send(data)));
+server.listen(0, "127.0.0.1", () => console.log(server.address().port));`;
+
+async function measure(): Promise<void> {
+  const child = fork(import.meta.filename, ["--serve"], { execArgv: ["--max-semi-space-size=8"] });
+  const [{ env, gatewayPort }] = (await once(child, "message")) as [Started];
+  const call = async (path: string, method = "GET"): Promise<unknown> => {
+    const headers = { authorization: `Bearer ${env.DENO_DEPLOY_TOKEN}` };
+    const answer = await fetch(`${env.DENO_DEPLOY_ENDPOINT}${path}`, { method, headers });
+    if (!answer.ok) throw new Error(`${method} ${path} was answered with ${answer.status}.`);
+    return answer.json();
+  };
+  const client = await WireClient.open({ env, config: { stop_at_ms: Date.now() + 25 * 60_000 } });
+  const id = String(client.headers["x-deno-sandbox-id"]);
+  const { domain } = (await call(`/api/v3/sandbox/${id}/expose/http`, "POST")) as { domain: string };
+  const { pid } = (await client.ok("spawn", {
+    command: process.execPath,
+    args: ["--input-type=module", "-e", program],
+    cwd: process.cwd(),
+    stdout: "null",
+    stderr: "null",
+  })) as { pid: number };
+  await client.ok("exposeHttp", { domain, pid });
+
+  const [servername] = domain.split(":");
+  const options = { servername, headers: { host: domain }, rejectUnauthorized: false, perMessageDeflate: false };
   const open = async (): Promise<WebSocket> => {
-    const socket = new WebSocket(`wss://127.0.0.1:${url.port}/`, options);
+    const socket = new WebSocket(`wss://127.0.0.1:${gatewayPort}/`, options);
     await once(socket, "open");
     return socket;
   };
@@ -63,27 +103,18 @@ try {
       all.push(...(await Promise.all(Array.from({ length: Math.min(together, count - all.length) }, open))));
     return all;
   };
-  const api = async (): Promise<number> => {
-    const began = performance.now();
-    const answer = await fetch(`${platform.env.DENO_DEPLOY_ENDPOINT}/api/v3/sandboxes/${sandbox.id}`, {
-      headers: { authorization: `Bearer ${platform.env.DENO_DEPLOY_TOKEN}` },
-    });
-    await answer.arrayBuffer();
-    if (!answer.ok) throw new Error(`The API answered ${answer.status}.`);
-    return performance.now() - began;
-  };
   const latency = async () => {
     const samples: number[] = [];
-    for (let index = 0; index < 200; index++) samples.push(await api());
+    for (let index = 0; index < 200; index++) {
+      const began = performance.now();
+      await call("/api/v3/sandboxes");
+      samples.push(performance.now() - began);
+    }
     return quantiles(samples);
   };
-  const kibibytes = (text: string, name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(text)![1]);
-  const resident = async () => kibibytes(await readFile(`/proc/${platform.pid}/status`, "utf8"), "VmRSS");
-  const available = async () => kibibytes(await sandbox.fs.readTextFile("/proc/meminfo"), "MemAvailable");
-  /** Memory that was needed only to open connections is given back first. */
-  const settled = async <T>(read: () => Promise<T>): Promise<T> => (await sleep(5_000), await read());
+  const resident = async () => Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${child.pid}/status`, "utf8"))![1]);
 
-  await until(300_000, "the program", async () => {
+  await until(60_000, "the program", async () => {
     const first = await open().catch(() => undefined);
     first?.terminate();
     return first;
@@ -91,9 +122,9 @@ try {
   for (const socket of await openMany(together)) socket.terminate();
   await latency();
   const alone = await latency();
-  const [server0, guest0] = [await settled(resident), await available()];
+  const empty = await resident();
   await openMany(idleCount);
-  const [server1, guest1] = [await settled(resident), await available()];
+  const idle = await resident();
   const beside = await latency();
   let messages = 0;
   for (const socket of await openMany(busyCount)) {
@@ -103,16 +134,14 @@ try {
     });
     socket.send("x".repeat(200));
   }
-  await settled(async () => undefined);
+  await sleep(2_000);
   const [began, before] = [performance.now(), messages];
   const busy = await latency();
   const rate = (messages - before) / ((performance.now() - began) / 1000);
-  const [server2, guest2] = [await resident(), await available()];
+  const working = await resident();
   report({
-    "idle WebSocket, KiB of the server": (server1 - server0) / idleCount,
-    "idle WebSocket, KiB of the sandbox": (guest0 - guest1) / idleCount,
-    "busy WebSocket, KiB of the server": (server2 - server1) / busyCount,
-    "busy WebSocket, KiB of the sandbox": (guest1 - guest2) / busyCount,
+    "idle WebSocket, KiB of the server": (idle - empty) / idleCount,
+    "busy WebSocket, KiB of the server": (working - idle) / busyCount,
     "API request, none, ms p50": alone.p50,
     "API request, none, ms p99": alone.p99,
     "API request, idle ones, ms p50": beside.p50,
@@ -121,8 +150,10 @@ try {
     "API request, busy ones too, ms p99": busy.p99,
     "messages a second of the busy ones": rate,
   });
-  await sandbox.kill();
-} finally {
-  await platform.stop(30_000);
+  child.disconnect();
+  await once(child, "exit");
+  process.exit();
 }
-process.exit();
+
+if (process.argv.includes("--serve")) await serve();
+else await measure();

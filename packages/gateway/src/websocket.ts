@@ -19,7 +19,7 @@ export function join({ visitor, inside, headers, ended }: Joined): void {
     inside.destroy();
   };
   // Two pipelines, the HTTP server and this file each listen for the end.
-  visitor.setMaxListeners(24);
+  for (const one of [visitor, inside]) one.setMaxListeners(24);
   inside.on("error", cut);
   visitor.on("error", cut);
   try {

@@ -1,6 +1,7 @@
 /** Names of exposed ports: REST and RPC over real sockets, with the real gateway, and the real agent as a process of this host. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import type { IncomingHttpHeaders } from "node:http";
 import { request } from "node:https";
@@ -281,6 +282,36 @@ test("another organisation has no way in by ids and addresses; their owner has e
   assert.equal(await attached(env.DENO_DEPLOY_TOKEN), 101);
   for (const [status, method, path, body] of ways)
     assert.equal((await rest(path, method, body)).status, status, `${method} ${path}`);
+});
+
+test("a WebSocket leads to a program, and leaves no warning of Node.js outside the log", async (t) => {
+  const warnings: Error[] = [];
+  const warned = (warning: Error) => void warnings.push(warning);
+  process.on("warning", warned);
+  t.after(() => process.off("warning", warned));
+  const client = await create();
+  const code = `import { WebSocketServer } from ${JSON.stringify(import.meta.resolve("ws"))};
+    new WebSocketServer({ port: 0, host: "127.0.0.1" }).on("connection", (one) => one.on("message", (data) => one.send(data)));`;
+  const { pid } = (await client.ok("spawn", {
+    command: process.execPath,
+    args: ["--input-type=module", "-e", code],
+    stdout: "null",
+    stderr: "null",
+  })) as { pid: number };
+  await node.machines.agent(idOf(client)).processes.waitListening({ pid }, { timeoutMs: 60_000 });
+  const domain = await reserve(client);
+  await client.ok("exposeHttp", { domain, pid });
+  const [servername, port] = domain.split(":");
+  const options = { servername, headers: { host: domain }, rejectUnauthorized: false };
+  const socket = new WebSocket(`wss://127.0.0.1:${port}/`, options);
+  await once(socket, "open");
+  socket.send("there and back");
+  const [data] = (await once(socket, "message")) as [Buffer];
+  assert.equal(String(data), "there and back");
+  socket.close();
+  await once(socket, "close");
+  assert.deepEqual(warnings, []);
+  await rest(`/api/v3/sandbox/${idOf(client)}`, "DELETE");
 });
 
 test("a link ends with its time", async () => {
