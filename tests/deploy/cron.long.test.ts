@@ -59,3 +59,10 @@ test(
     assert.deepEqual([job!.name, job!.schedule, job!.last_run.error], ["each minute", "* * * * *", null]);
   },
 );
+
+test("a revision with cron jobs fails where the app forbids them", { timeout: 900_000 }, async () => {
+  await client.apps.update(slug, { config: { crons: false } });
+  const { done } = await deployCode(sandbox, slug, program);
+  assert.equal(done.status, "failed");
+  assert.match(done.failure_message!, /registers cron jobs \(each minute\), but the app has `crons: false`/);
+});
