@@ -1,6 +1,6 @@
 /** OpenSSH's own programs as a user calls them. */
 import { spawn } from "node:child_process";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { program, type Ended } from "./programs.ts";
@@ -10,6 +10,12 @@ export interface SshAddress {
   readonly username: string;
   readonly port: number;
 }
+
+/** Removed when the process ends. */
+const directories = new Set<string>();
+process.once("exit", () => {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+});
 
 export class OpenSsh {
   /** Path of the configuration, in which the sandbox is called `sandbox`. */
@@ -21,6 +27,7 @@ export class OpenSsh {
    */
   constructor({ hostname, username, port }: SshAddress, hostKey: string, lines: readonly string[] = []) {
     const directory = mkdtempSync(join(tmpdir(), "caisson-ssh-"));
+    directories.add(directory);
     this.config = join(directory, "config");
     const knownHosts = join(directory, "known_hosts");
     writeFileSync(knownHosts, `[${hostname}]:${port} ${hostKey}\n`);
