@@ -1,0 +1,3 @@
+module caisson/bench/load
+
+go 1.23
