@@ -1,5 +1,5 @@
 /**
- * Files by scp against the same bytes by the official client's `spawn`, in one run with the sandbox between them.
+ * Files by scp against the same bytes by the official client's `spawn`, in turn, in one run with the sandbox between them.
  * `node bench/ssh.ts [--mib 512] [--rounds 1] [--json]`
  */
 import { spawn } from "node:child_process";
