@@ -12,6 +12,7 @@ import { startEgressPlatform, type EgressPlatform } from "./world/platform.ts";
 
 const names = {
   open: "open.connect.example",
+  also: "also.connect.example",
   closed: "closed.connect.example",
   unreachable: "unreachable.connect.example",
   silent: "silent.connect.example",
@@ -103,6 +104,7 @@ before(async () => {
     egress: {
       resolve: {
         [`${names.open}:7`]: `127.0.0.1:${echoPort}`,
+        [`${names.also}:7`]: `127.0.0.1:${echoPort}`,
         [names.open]: open.address,
         [names.closed]: `127.0.0.1:${closedPort}`,
         // A broadcast address: the kernel has no way to it.
@@ -161,6 +163,21 @@ for family in (2, 10):
       "connected\nTrue\nconnected\nTrue",
     );
     assert.equal(accepted, before + 2);
+  });
+
+  // The kernel lets connections to different hosts have one source port, and picks such a port by itself now and then.
+  test("from one source port to several hosts at once", async () => {
+    assert.equal(
+      await python(`
+kept = []
+for host in ("${names.open}", "${names.also}"):
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.bind(("", 40000))
+    one.connect((host, 7)); one.sendall(b"\\0x\\n"); kept.append(one)
+print([one.recv(9) for one in kept])`),
+      String.raw`[b'\x00x\n', b'\x00x\n']`,
+    );
   });
 
   test("HTTPS that the proxy reads goes over the connection that was made first", async () => {

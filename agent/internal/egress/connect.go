@@ -133,13 +133,30 @@ func (r *redirector) forget(f flow) {
 func (r *redirector) take(f flow, conn *net.TCPConn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	one := r.attempts[f]
-	if one == nil || !one.granted {
+	key, one := r.grantedFor(f)
+	if one == nil {
 		return false
 	}
-	delete(r.attempts, f)
+	delete(r.attempts, key)
 	one.accepted <- conn
 	return true
+}
+
+// grantedFor returns the granted attempt of a connection. Two programs can use one source port at once for different hosts. Redirected,
+// both connections go to the same port, so the kernel gives the second one another source port, under which there is no attempt. All attempts
+// to one target are alike: the one that has waited longest is returned then. Its own connection will get another one.
+func (r *redirector) grantedFor(f flow) (flow, *attempt) {
+	if exact := r.attempts[f]; exact != nil && exact.granted {
+		return f, exact
+	}
+	var key flow
+	var found *attempt
+	for other, one := range r.attempts {
+		if other.to == f.to && one.granted && (found == nil || one.began.Before(found.began)) {
+			key, found = other, one
+		}
+	}
+	return key, found
 }
 
 func verdictOf(err error) verdict {

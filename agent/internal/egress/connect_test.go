@@ -270,3 +270,35 @@ func TestConnectingPorts(t *testing.T) {
 		t.Errorf("%v %v", ports, err)
 	}
 }
+
+func TestAConnectionWithAnotherSourcePortGetsAnAttemptToItsTarget(t *testing.T) {
+	r := redirecting(nil, 4)
+	add := func(f flow, granted bool, began int64) *attempt {
+		one := &attempt{granted: granted, began: time.Unix(began, 0), accepted: make(chan *net.TCPConn, 1)}
+		r.attempts[f] = one
+		return one
+	}
+	elsewhere := flowTo(t, 40000)
+	elsewhere.to = netip.MustParseAddrPort("203.0.113.10:443")
+	add(elsewhere, true, 1)
+	add(flowTo(t, 40001), false, 2)
+	late := add(flowTo(t, 40003), true, 4)
+	early := add(flowTo(t, 40002), true, 3)
+	for _, one := range []struct {
+		port uint16
+		want *attempt
+	}{
+		// The kernel's choice may be the port of an attempt that the host has not granted yet.
+		{40001, early}, {50000, late}, {50001, nil},
+	} {
+		conn := &net.TCPConn{}
+		if taken := r.take(flowTo(t, one.port), conn); taken != (one.want != nil) {
+			t.Errorf("%d: %v", one.port, taken)
+		} else if taken && (len(one.want.accepted) != 1 || <-one.want.accepted != conn) {
+			t.Errorf("%d: not the expected attempt", one.port)
+		}
+	}
+	if len(r.attempts) != 2 {
+		t.Errorf("%d attempts are left", len(r.attempts))
+	}
+}
