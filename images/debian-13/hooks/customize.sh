@@ -68,6 +68,9 @@ done
 install -D -m 0644 "$TRUST_LIBRARY" "$root/usr/lib/caisson/trust-before-libasan.so"
 echo /usr/lib/caisson/trust-before-libasan.so > "$root/etc/ld.so.preload"
 
+# As on every Debian: fusermount3 reads it when a user unmounts.
+ln -sf ../proc/self/mounts "$root/etc/mtab"
+
 # Nothing that identifies one machine, nothing that only caches. Not /tmp: mmdebstrap keeps its configuration of apt there,
 # and without that its next apt works on the host. What /tmp holds is left out of the image by pack.sh.
 : > "$root/etc/machine-id"
