@@ -122,7 +122,8 @@ for (const [what, frame] of Object.entries(flooding)) {
         socket.once("close", () => clearInterval(flood));
       });
     await withHostile(what.replaceAll(/[^a-zA-Z]/g, ""), behave, async () => {
-      assert.match(await reported.promise, /floods its port/);
+      // On a busy host the answers to PING wait long enough for HTTP/2 itself to end the sessions.
+      assert.match(await reported.promise, what === "PING" ? /floods its port|again and again/ : /floods its port/);
       await sleep(100);
       const before = sent;
       await sleep(300);
