@@ -3,14 +3,9 @@ import assert from "node:assert/strict";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
-import { create, sh, withEngine } from "./engine.ts";
+import { create, identity, sh, withEngine } from "./engine.ts";
 
 const GiB = 2 ** 30;
-
-/** Machine id, host name by the kernel and by its file, and how many lines of /etc/hosts name it for IPv4. */
-const identity =
-  'echo $(cat /etc/machine-id) $(hostname) $(cat /etc/hostname) $(grep -c "^127.0.0.1 localhost $(hostname)$" /etc/hosts)';
 
 test("a volume is mounted, overlaid while frozen, and its images come back", { timeout: 240_000 }, () =>
   withEngine({}, async (node, home) => {
@@ -84,24 +79,4 @@ test("a root disk of the owner's is the root, keeps what was written, and has it
     assert.match(secondId, /^[0-9a-f]{32} the-second the-second 1$/, "files of the first life are written over");
     assert.notEqual(secondId.slice(0, 32), firstId.slice(0, 32));
   }),
-);
-
-test(
-  "clones from the pool move to an owner's root, and nothing of a rehearsal is left in them",
-  { timeout: 240_000 },
-  () =>
-    withEngine({ pool: 1 }, async (node) => {
-      await node.layers.format("root", GiB);
-      const root = { layers: ["root"], readOnly: false, serial: "mine", bytes: GiB } as const;
-      const leftovers =
-        "ls /mnt; grep -l rehearsal /etc/host*; grep Caisson: /etc/ssl/certs/ca-certificates.crt; ls /usr/local/share/ca-certificates; find /etc/ssl/certs -name '????????.?' -lname '*/caisson.crt'; true";
-      // Only once root disks are asked for do clones rehearse them.
-      for (const hostname of ["unrehearsed", "rehearsed", "plain"]) {
-        while ((await node.status()).pooled === 0) await sleep(100);
-        const machine = await create(node, { hostname, ...(hostname === "plain" ? {} : { root }) });
-        assert.match(await sh(machine, identity), new RegExp(`^[0-9a-f]{32} ${hostname} ${hostname} 1$`));
-        assert.equal(await sh(machine, leftovers), "", "nothing of a rehearsal");
-        await node.machines.stop(machine.id);
-      }
-    }),
 );
