@@ -20,7 +20,10 @@ export async function trustingGateway(programs: Readonly<Record<string, number>>
     visitor.on("error", () => undefined);
     visitor.once("data", (head) => {
       const port = programs[/^host: *(\S+)\r?$/im.exec(head.toString("latin1"))?.[1] ?? ""];
-      if (port === undefined) return visitor.destroy();
+      if (port === undefined) {
+        visitor.destroy();
+        return;
+      }
       const inside = connect(port, "127.0.0.1").on("error", () => visitor.destroy());
       sockets.add(inside);
       inside.write(head);
