@@ -8,23 +8,15 @@ import { once } from "node:events";
 import { connect, createServer, type AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createSshGateway } from "@caisson/gateway";
 import type { SshGateway, SshRoute } from "@caisson/protocol";
-import { pino } from "pino";
+import { bareGateway } from "./bare-gateway.ts";
 import { attemptLogin } from "./local.ts";
 
 /** Routes by user name. Nobody opens a session, so no agent is needed. */
 const routes = new Map<string, SshRoute>();
 let gateway: SshGateway;
 before(async () => {
-  gateway = createSshGateway({
-    host: "127.0.0.1",
-    port: 0,
-    publicHost: "127.0.0.1",
-    seed: randomBytes(32),
-    log: pino({ level: "silent" }),
-  });
-  await gateway.listen({ find: async (name) => routes.get(name) });
+  gateway = await bareGateway(async (name) => routes.get(name));
 });
 after(() => gateway.close());
 

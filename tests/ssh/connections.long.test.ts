@@ -129,14 +129,25 @@ test("a client that breaks the protocol and keeps its side open is cut", { timeo
   }
 });
 
+/** A gateway that forwards agents, and an agent of the client. */
+async function withAgent() {
+  const local = await localGateway({ agentForwarding: true });
+  const directory = await mkdtemp(join(tmpdir(), "caisson-agent-"));
+  const socket = join(directory, "agent");
+  const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
+  const close = async () => {
+    agent.kill();
+    await local.close();
+    await rm(directory, { recursive: true });
+  };
+  return { local, directory, socket, close };
+}
+
 test(
   "the client's agent is forwarded where the operator allows it, until the connection ends",
   { timeout: 120_000 },
   async () => {
-    const local = await localGateway({ agentForwarding: true });
-    const directory = await mkdtemp(join(tmpdir(), "caisson-agent-"));
-    const socket = join(directory, "agent");
-    const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
+    const { local, directory, socket, close } = await withAgent();
     try {
       const key = join(directory, "key");
       assert.equal((await program("ssh-keygen", ["-q", "-N", "", "-t", "ed25519", "-f", key])).code, 0);
@@ -158,9 +169,7 @@ test(
       // Who does not ask for it does not get it.
       assert.doesNotMatch((await run("-a")).stdout, /ssh-agent|ED25519/);
     } finally {
-      agent.kill();
-      await local.close();
-      await rm(directory, { recursive: true });
+      await close();
     }
   },
 );
@@ -169,10 +178,7 @@ test(
   "after a failure to forward the client's agent, the next session of the connection has it",
   { timeout: 120_000 },
   async () => {
-    const local = await localGateway({ agentForwarding: true });
-    const directory = await mkdtemp(join(tmpdir(), "caisson-agent-"));
-    const socket = join(directory, "agent");
-    const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
+    const { local, directory, socket, close } = await withAgent();
     const client = new OpenSsh(local.address, local.hostKey);
     const mux = ["-F", client.config, "-A", "-S", join(directory, "mux")];
     const ssh = (...args: string[]) => program("env", [`SSH_AUTH_SOCK=${socket}`, "ssh", ...mux, ...args]);
@@ -192,9 +198,7 @@ test(
       assert.equal(stdout, "The agent has no identities.\n");
     } finally {
       master.kill();
-      agent.kill();
-      await local.close();
-      await rm(directory, { recursive: true });
+      await close();
     }
   },
 );

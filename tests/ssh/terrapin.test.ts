@@ -6,20 +6,12 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { connect, type Socket } from "node:net";
 import { after, before, test } from "node:test";
-import { createSshGateway } from "@caisson/gateway";
 import type { SshGateway } from "@caisson/protocol";
-import { pino } from "pino";
+import { bareGateway } from "./bare-gateway.ts";
 
 let gateway: SshGateway;
 before(async () => {
-  gateway = createSshGateway({
-    host: "127.0.0.1",
-    port: 0,
-    publicHost: "127.0.0.1",
-    seed: randomBytes(32),
-    log: pino({ level: "silent" }),
-  });
-  await gateway.listen({ find: () => Promise.resolve(undefined) });
+  gateway = await bareGateway(() => Promise.resolve(undefined));
 });
 after(() => gateway.close());
 
