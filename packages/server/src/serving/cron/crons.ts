@@ -55,7 +55,7 @@ export class Crons {
 
   /**
    * An instance of production listens: its program has registered its jobs, or does so within moments. Never rejects.
-   * @param allowed false: its jobs do not run, and its owner is told so
+   * @param allowed false: its jobs do not run, and the log of the revision says so
    */
   async discover(
     revisionId: string,
