@@ -167,6 +167,14 @@ function firstLines(error: Error): string {
   return lines.map((line) => `\n      ${line.slice(0, 200)}`).join("");
 }
 
+/** @param error of the `test:fail` event of a file, which Node gives these two properties */
+function endOfProcess(error: Error & { readonly exitCode?: unknown; readonly signal?: unknown }): string {
+  const { exitCode, signal } = error;
+  return typeof signal === "string"
+    ? `its process was ended by ${signal}`
+    : `its process ended with ${String(exitCode)}`;
+}
+
 /** How long each file took, milliseconds. */
 const durations = new Map<string, number>();
 
@@ -178,11 +186,19 @@ async function nodeTests(paths: readonly string[], concurrency: number, limit: n
   const execArgv = ["--test-force-exit"];
   const before = failures.length;
   const stream = run({ files: paths.map((path) => join(root, path)), concurrency, timeout: limit, execArgv });
+  /** By file: what went wrong after its tests had ended. */
+  const late = new Map<string | undefined, string>();
+  stream.on("test:diagnostic", ({ file, message }) => {
+    if (file !== undefined && message.includes("asynchronous activity")) late.set(file, `\n      ${message}`);
+  });
   stream.on("test:fail", (event) => {
-    if (event.todo === undefined && event.details.error.message !== "test failed") {
-      const place = event.file === undefined ? "" : `${relative(root, event.file)}: `;
-      failures.push(`${place}${event.name}${firstLines(event.details.error)}`);
-    }
+    if (event.todo !== undefined) return;
+    const { error } = event.details;
+    const place = event.file === undefined ? "" : `${relative(root, event.file)}: `;
+    // What Node says of a file whose tests passed and whose process failed, for example by a rejection that came after them.
+    if (error.message === "test failed")
+      failures.push(`${place}${endOfProcess(error)}, although no test in it failed${late.get(event.file) ?? ""}`);
+    else failures.push(`${place}${event.name}${firstLines(error)}`);
   });
   const done = new Promise<void>((resolve) => {
     stream.on("test:summary", ({ file, counts, duration_ms: took }) => {

@@ -1,9 +1,13 @@
 /** Disks that outlive a machine: attached while it runs, snapshotted while it writes, given back after it. */
 import assert from "node:assert/strict";
-import { readdir, stat } from "node:fs/promises";
+import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { create, identity, sh, withEngine } from "./engine.ts";
+import { qcow2Chain } from "../../packages/node/src/driver/qemu/command-line.ts";
+import { Qmp } from "../../packages/node/src/driver/qemu/qmp.ts";
+import { linkOverlay } from "../../packages/node/src/holdings/disk-links.ts";
+import type { MachineRecord } from "../../packages/node/src/runtime/machine-record.ts";
+import { create, engine, identity, sh, temporaryHome, withEngine } from "./engine.ts";
 
 const GiB = 2 ** 30;
 
@@ -41,6 +45,63 @@ test("a volume is mounted, overlaid while frozen, and its images come back", { t
       "one\ntwo\nthree\nread-only",
     );
   }),
+);
+
+test(
+  "an overlay that a killed process did not finish does not stand in the way of the next",
+  { timeout: 240_000 },
+  async () => {
+    const home = await temporaryHome();
+    let node = await engine(home);
+    try {
+      await node.start({ wanted: [] });
+      await node.layers.format("first", GiB);
+      const { id } = await create(node, {
+        volumes: [{ layers: ["first"], readOnly: false, serial: "data", path: "/data" }],
+      });
+      let top = "first";
+      for (const reached of ["recorded", "linked", "open in the monitor"]) {
+        const lost = `lost-${reached.slice(0, 4)}`;
+        await node.layers.overlay(lost, top);
+        await node.close("leave");
+        const [key = ""] = await readdir(join(home, "run"));
+        const path = join(home, "run", key, "machine.json");
+        const image = join(home, "volumes", `${lost}.qcow2`);
+        const record = JSON.parse(await readFile(path, "utf8")) as MachineRecord;
+        const generation = record.disks.find(({ serial }) => serial === "data")!.images.length;
+        const disks = record.disks.map((disk) =>
+          disk.serial === "data" ? { ...disk, images: [...disk.images, image] } : disk,
+        );
+        await writeFile(path, JSON.stringify({ ...record, disks }));
+        if (reached !== "recorded") {
+          const place = { directory: join(home, "disks", key), uid: record.uid };
+          const file = await linkOverlay(place, image, "data", generation);
+          if (reached !== "linked") {
+            const qmp = await Qmp.connect(join(home, "run", key, "qmp.sock"), { deadlineMs: 5000 });
+            const description = qcow2Chain(`disk-data-${generation}`, [file], { readOnly: false, durable: true })!;
+            await qmp.execute("blockdev-add", description);
+            qmp.close();
+          }
+        }
+
+        node = await engine(home);
+        await node.start({ wanted: [{ id, egress: { policy: {}, secrets: [] } }] });
+        const { layers, machines } = node;
+        assert.deepEqual(await machines.diskLayers(id), { data: top }, reached);
+        await layers.remove(lost);
+        const next = `next-${reached.slice(0, 4)}`;
+        await layers.overlay(next, top);
+        await machines.overlayDisk(id, "data", next);
+        assert.deepEqual(await machines.diskLayers(id), { data: next }, reached);
+        await sh({ agent: machines.agent(id) }, `sudo sh -c 'echo ${reached} >> /data/all; sync'`);
+        top = next;
+      }
+      assert.equal(await sh({ agent: node.machines.agent(id) }, "wc -l < /data/all"), "3");
+    } finally {
+      await node.close("end");
+      await rm(home, { recursive: true, force: true });
+    }
+  },
 );
 
 test("disks that cannot be attached refuse the machine, and nothing of it is left", { timeout: 240_000 }, () =>

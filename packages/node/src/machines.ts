@@ -199,7 +199,7 @@ export class MachineTable implements NodeMachines {
     const machine = this.#require(id);
     const chain = await layers.chain(overlay);
     const [path, below] = await layers.paths(chain);
-    if (path === undefined || below !== machine.disks.imageOf(serial))
+    if (path === undefined || below !== (await machine.disks.imageOf(serial)))
       throw new CaissonError(
         "invalid_state",
         `Layer ${overlay} is not an overlay of the layer that disk "${serial}" writes to.`,

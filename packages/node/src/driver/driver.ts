@@ -139,6 +139,8 @@ export interface Vm {
   detachDisk(serial: string): Promise<void>;
   /** Lays overlay number `generation` (from 1) over a disk: the guest writes there from now on. */
   overlayDisk(serial: string, generation: number, overlay: DiskFile, durable: boolean): Promise<void>;
+  /** Closes an overlay that no disk writes to, if it is open. */
+  discardOverlay(serial: string, generation: number): Promise<void>;
   /** For each disk by serial, the number of the overlay that it writes to; 0 is the image that it was attached with. */
   diskGenerations(): Promise<ReadonlyMap<string, number>>;
   /** Saves the state of the paused machine into its template, in place of the one before. It cannot run on. */

@@ -95,8 +95,9 @@ export class RunningDisks {
     await guestError(`mount an image at ${path}`, mount.catch(unlessBusy));
   }
 
-  /** The path of the image that a disk writes to, by the record. @throws CaissonError `not_found` */
-  imageOf(serial: string): string {
+  /** The path of the image that a disk writes to. @throws CaissonError `not_found`, and when the monitor does not answer */
+  async imageOf(serial: string): Promise<string> {
+    await this.#settle(serial);
     return this.#disk(serial).images.at(-1)!;
   }
 
@@ -122,20 +123,35 @@ export class RunningDisks {
     const inGuest = guestSerial(disk);
     const place = { directory: holdings.directories.disks, uid: holdings.uid };
     const generation = disk.images.length;
-    const images = [...disk.images, overlay];
-    const replace = (to: readonly string[]) =>
-      holdings.update(({ disks }) => ({
-        disks: disks.map((entry) => (entry.serial === serial ? { ...entry, images: [...to] } : entry)),
-      }));
-    await replace(images);
+    await this.#recordImages(serial, [...disk.images, overlay]);
     try {
       const file = await linkOverlay(place, overlay, inGuest, generation);
       await vm.overlayDisk(inGuest, generation, file, true);
     } catch (error) {
-      await unlinkDisk(place, [`${inGuest}.${generation}`]);
-      await replace(disk.images);
+      // A monitor that answers too late may have done it. When it does not answer at all, the next overlay settles this.
+      await this.#settle(serial).catch(() => undefined);
       throw error;
     }
+  }
+
+  /** Removes what is left of overlays that the disk does not write to: an attempt failed, or its process was killed. */
+  async #settle(serial: string): Promise<void> {
+    const { holdings, vm } = this.#options;
+    const disk = this.#disk(serial);
+    const inGuest = guestSerial(disk);
+    const count = ((await vm.diskGenerations()).get(inGuest) ?? 0) + 1;
+    if (disk.images.length <= count) return;
+    for (let generation = count; generation < disk.images.length; generation++) {
+      await vm.discardOverlay(inGuest, generation);
+      await unlinkDisk({ directory: holdings.directories.disks, uid: holdings.uid }, [`${inGuest}.${generation}`]);
+    }
+    await this.#recordImages(serial, disk.images.slice(0, count));
+  }
+
+  #recordImages(serial: string, images: readonly string[]): Promise<void> {
+    return this.#options.holdings.update(({ disks }) => ({
+      disks: disks.map((entry) => (entry.serial === serial ? { ...entry, images: [...images] } : entry)),
+    }));
   }
 
   /** The path of the image that each disk writes to now, by serial, as the monitor reports it. */

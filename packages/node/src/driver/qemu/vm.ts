@@ -132,9 +132,14 @@ export class QemuVm implements Vm {
     try {
       await this.#qmp.execute("blockdev-snapshot", { node: nodeName(serial, node), overlay: name });
     } catch (error) {
-      await this.#qmp.execute("blockdev-del", { "node-name": name }).catch(() => undefined);
+      await this.discardOverlay(serial, generation);
       throw error;
     }
+  }
+
+  async discardOverlay(serial: string, generation: number): Promise<void> {
+    // It fails when there is none, or when the disk writes to it.
+    await this.#qmp.execute("blockdev-del", { "node-name": nodeName(serial, generation) }).catch(() => undefined);
   }
 
   async diskGenerations(): Promise<ReadonlyMap<string, number>> {
