@@ -49,11 +49,17 @@ export class Crew {
   async pause(limit: number): Promise<void> {
     await Promise.all(
       this.#members.map(async (member) => {
+        const { process, name } = member;
         const paused = Promise.withResolvers<void>();
-        member.process.on("message", (message: FromClient) => message.type === "paused" && paused.resolve());
-        member.process.once("exit", () => paused.resolve());
+        const ended = () => paused.resolve();
+        const heard = ({ type }: FromClient) => type === "paused" && ended();
+        process.on("message", heard).once("exit", ended);
         this.#send(member, { type: "pause" });
-        await within(limit, `the last answers to client ${member.name}`, paused.promise);
+        try {
+          await within(limit, `the last answers to client ${name}`, paused.promise);
+        } finally {
+          process.off("message", heard).off("exit", ended);
+        }
       }),
     );
   }
