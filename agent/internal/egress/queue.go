@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log"
 	"net/netip"
+	"time"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -88,6 +90,27 @@ func (q *packetQueue) serve(take func(id uint32, packet []byte)) error {
 		for _, message := range messages {
 			if id, packet, ok := queued(message); ok {
 				take(id, packet)
+			}
+		}
+	}
+}
+
+// How long a queue that cannot be opened again is left alone.
+const reopenTime = 100 * time.Millisecond
+
+// serveAgain serves a queue, and opens it again whenever it fails. Meanwhile the kernel drops what it would put there, and programs send it
+// again. It never returns.
+func serveAgain(q *packetQueue, open func() (*packetQueue, error), take func(q *packetQueue, id uint32, packet []byte)) {
+	for {
+		err := q.serve(func(id uint32, packet []byte) { take(q, id, packet) })
+		log.Printf("egress: the queue of new connections failed and is opened again: %v", err)
+		// The kernel gives a queue to one socket at a time.
+		q.conn.Close()
+		for {
+			time.Sleep(reopenTime)
+			if next, err := open(); err == nil {
+				q = next
+				break
 			}
 		}
 	}

@@ -57,17 +57,14 @@ func (r *redirector) listen() error {
 	if err != nil {
 		return err
 	}
-	go func() {
-		err := queue.serve(func(id uint32, packet []byte) {
-			answer := func(verdict verdict) { queue.answer(id, verdict) }
-			if f, err := flowOf(packet); err == nil {
-				r.begin(f, answer)
-			} else {
-				answer(noHost)
-			}
-		})
-		log.Printf("egress: the queue of new connections has ended: %v", err)
-	}()
+	go serveAgain(queue, openQueue, func(queue *packetQueue, id uint32, packet []byte) {
+		answer := func(verdict verdict) { queue.answer(id, verdict) }
+		if f, err := flowOf(packet); err == nil {
+			r.begin(f, answer)
+		} else {
+			answer(noHost)
+		}
+	})
 	return nil
 }
 
