@@ -55,12 +55,16 @@ export const sandboxesSlice: Slice = {
     return {
       routes: sandboxRoutes({ sandboxes, store, publicUrl }),
       background: [
-        { name: "ending overdue sandboxes", interval: sweepInterval, run: () => sandboxes.sweep() },
-        { name: "ending sandboxes with overdue rows", interval: sweepInterval, run: () => sandboxes.sweepRows() },
+        { name: "ending overdue sandboxes", interval: sweepInterval, run: () => sandboxes.sweeps.endOverdue() },
+        {
+          name: "ending sandboxes with overdue rows",
+          interval: sweepInterval,
+          run: () => sandboxes.sweeps.endOverdueRows(),
+        },
         {
           name: "comparing sandboxes with machines",
           interval: reconcileInterval,
-          run: () => sandboxes.reconcile(),
+          run: () => sandboxes.sweeps.reconcile(),
         },
         {
           name: "removing ended sandboxes from the database",

@@ -68,12 +68,14 @@ test("a session whose client is not there ends after the grace, whatever became 
   attended.connections.add(connection);
   attended.attend(connection);
   const duration = await create({ stop_at_ms: Date.now() + 60_000 });
-  for (const end = performance.now() + 1500; performance.now() < end; await sleep(100)) await sandboxes.sweep();
+  for (const end = performance.now() + 1500; performance.now() < end; await sleep(100))
+    await sandboxes.sweeps.endOverdue();
   await stopped(unattended.id, "session ended");
   assert.deepEqual((await machines()).toSorted(), [attended.id, duration.id].toSorted());
   // Nobody reports that the connection is gone.
   attended.connections.delete(connection);
-  for (const end = performance.now() + 1500; performance.now() < end; await sleep(100)) await sandboxes.sweep();
+  for (const end = performance.now() + 1500; performance.now() < end; await sleep(100))
+    await sandboxes.sweeps.endOverdue();
   await stopped(attended.id, "session ended");
   await sandboxes.kill(org.id, duration.id);
   assert.deepEqual(await machines(), []);
@@ -89,7 +91,7 @@ test("a row without a machine is ended, a machine whose row has ended as well, a
   await db.updateTable("sandboxes").set({ phase: "stopped" }).where("id", "=", lostRow.id).execute();
   // One that is being created meanwhile has a row and no machine yet.
   const creating = create({ stop_at_ms: Date.now() + 60_000 });
-  await sandboxes.reconcile();
+  await sandboxes.sweeps.reconcile();
   const created = await creating;
   await stopped(lostMachine.id, "its machine was lost");
   await until(5000, "the end of the machine", async () => !(await machines()).includes(lostRow.id) || undefined);

@@ -24,7 +24,9 @@ import { Ends, within, type End } from "./ends.ts";
 import { toListItem, type SandboxListItem } from "./list-item.ts";
 import { LiveSandbox } from "./live-sandbox.ts";
 import { networkColumn, policyOf, policyOfRow } from "./network.ts";
+import { newRow, withoutNulls } from "./new-row.ts";
 import type { SandboxRow, SandboxStore } from "./store.ts";
+import { Sweeps } from "./sweeps.ts";
 import { whileWanted } from "./while-wanted.ts";
 
 /** WebSocket close codes that a client treats as a normal end are 1000 and 1001. */
@@ -47,8 +49,6 @@ export interface SandboxesOptions {
 const killPatience = 8_000;
 /** Milliseconds to wait for an end to be recorded. It has ended all the same, and is recorded later. */
 const recordPatience = 2_000;
-/** Milliseconds to ask the database whether a sandbox whose time is over got more of it. */
-const extensionPatience = 2_000;
 
 export class Sandboxes implements WorkloadOwner {
   readonly #options: SandboxesOptions;
@@ -57,9 +57,23 @@ export class Sandboxes implements WorkloadOwner {
   readonly #deadlines = new Deadlines();
   readonly #creating = new Map<string, Promise<unknown>>();
   readonly #closing = new AbortController();
+  /** To be made again and again while the server runs. */
+  readonly sweeps: Sweeps;
 
   constructor(options: SandboxesOptions) {
     this.#options = options;
+    const { config, store, log } = options;
+    this.sweeps = new Sweeps({
+      store,
+      deadlines: this.#deadlines,
+      live: this.#live,
+      ending: (id) => this.#ends.of(id) !== undefined,
+      known: (id) => this.#live.has(id) || this.#creating.has(id) || options.workloads.isLeft(id),
+      begin: (id, orgId, reason) => void this.#begin(id, orgId, reason),
+      endSession: (sandbox) => this.endSession(sandbox),
+      grace: config.sandbox.sessionGrace * 1000,
+      log,
+    });
     this.#ends = new Ends({
       kill: (id) => options.workloads.kill(id),
       record: (id, end) => withReserve(() => this.#record(id, end)),
@@ -137,23 +151,10 @@ export class Sandboxes implements WorkloadOwner {
     const secrets = bindSecrets(withoutNulls(request.secrets));
     validateEgress(policy, secrets);
     const { region, vcpus } = config.sandbox;
-    const row: SandboxRow = {
-      id,
-      org_id: org.id,
-      phase: "creating",
-      node_id: nodes.id,
+    const row = newRow(id, org.id, nodes.id, request, {
       region,
-      labels: JSON.stringify(request.labels),
-      memory: request.memory,
-      writable_bytes: await volumes.writableBytes(org.id, request.root),
-      session: request.session ? 1 : 0,
-      allow_net: request.allowNet === undefined ? null : JSON.stringify(request.allowNet),
-      network: networkColumn(request.network),
-      created_at: Date.now(),
-      stop_at: request.stopAt,
-      stopped_at: null,
-      reason: null,
-    };
+      writableBytes: await volumes.writableBytes(org.id, request.root),
+    });
     await store.insert(row, {
       sandboxes: org.concurrentSandboxes ?? config.limits.concurrentSandboxes,
       writableBytes: config.limits.writableBytes,
@@ -275,61 +276,6 @@ export class Sandboxes implements WorkloadOwner {
     if (this.#live.get(id) === sandbox) this.#begin(id, orgId, "session ended");
   }
 
-  /** Ends what is overdue or unattended, by what this process knows. */
-  async sweep(): Promise<void> {
-    const grace = this.#options.config.sandbox.sessionGrace * 1000;
-    // Whatever became of the connection, its end may have been missed: what counts is that it is not there.
-    for (const sandbox of this.live()) if (sandbox.unattended() > grace) this.endSession(sandbox);
-    // Also when the wall clock was set back, or the database does not answer.
-    await Promise.all(this.#deadlines.passed().map((id) => this.#endOnTime(id)));
-  }
-
-  async #endOnTime(id: string): Promise<void> {
-    const { store, log } = this.#options;
-    const orgId = this.#live.get(id)?.orgId;
-    if (orgId === undefined) return;
-    let row: SandboxRow | undefined;
-    // Another server may have granted more time.
-    const asked = store.get(id).then((found) => (row = found));
-    await within(extensionPatience, asked).catch((error: unknown) =>
-      log.warn({ err: error, sandbox: id }, "a sandbox ends on time without a look at the database"),
-    );
-    if (row === undefined || this.#deadlines.due(row)) this.#begin(id, orgId, "timeout reached");
-  }
-
-  /** Ends what is overdue by its row, which another server may have changed. */
-  async sweepRows(): Promise<void> {
-    for (const row of await this.#options.store.overdue(Date.now()))
-      if (this.#ends.of(row.id) === undefined && this.#deadlines.due(row))
-        this.#begin(row.id, row.org_id, "timeout reached");
-  }
-
-  /** Compares rows with machines: ends what has only one of the two. For what an outage of the database left behind. */
-  async reconcile(): Promise<void> {
-    const { store, log } = this.#options;
-    const rows = new Map((await store.live()).map((row) => [row.id, row]));
-    for (const { id, org_id } of rows.values()) {
-      if (this.#known(id) || !(await this.#isLive(id)) || this.#known(id)) continue;
-      log.warn({ sandbox: id }, "a sandbox has no machine");
-      this.#begin(id, org_id, "its machine was lost");
-    }
-    for (const { id, orgId } of this.live()) {
-      if (rows.has(id) || (await this.#isLive(id)) || !this.#live.has(id)) continue;
-      log.warn({ sandbox: id }, "a machine runs for a sandbox that has ended");
-      this.#begin(id, orgId, "it had ended before");
-    }
-  }
-
-  #known(id: string): boolean {
-    const mine = this.#live.has(id) || this.#creating.has(id) || this.#ends.of(id) !== undefined;
-    return mine || this.#options.workloads.isLeft(id);
-  }
-
-  async #isLive(id: string): Promise<boolean> {
-    const row = await this.#options.store.get(id);
-    return row !== undefined && row.phase !== "stopped";
-  }
-
   async wanted(): Promise<readonly WantedWorkload[]> {
     const rows = await this.#options.store.live();
     const wanted = rows.filter(survives);
@@ -399,19 +345,4 @@ function noSandbox(id: string): CaissonError {
 /** A session ended with its connection when the former process ended. */
 function survives({ phase, session, stop_at }: SandboxRow): boolean {
   return phase === "running" && session === 0 && (stop_at === null || stop_at > Date.now());
-}
-
-function withoutNulls(secrets: CreateRequest["secrets"]) {
-  return Object.fromEntries(
-    Object.entries(secrets).map(([name, { value, hosts, inBody, methods, pathPrefixes }]) => [
-      name,
-      {
-        value,
-        hosts,
-        inBody: inBody ?? undefined,
-        methods: methods ?? undefined,
-        pathPrefixes: pathPrefixes ?? undefined,
-      },
-    ]),
-  );
 }
