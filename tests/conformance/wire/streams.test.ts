@@ -40,6 +40,21 @@ test("start, data, end: in that order, no empty data, one end", async () => {
   assert.ok(events.slice(1, -1).every((event) => event.kind === "enqueue" && event.data.length > 0));
 });
 
+test("the end of a process is told after its output, unless others hold that open for longer", async () => {
+  const soon = await spawn("(sleep 0.1; echo inherited) &");
+  assert.deepEqual(await client.ok("processWait", { pid: soon.pid }), {
+    success: true,
+    code: 0,
+    signal: null,
+    oom: null,
+  });
+  assert.ok(kinds(soon.stdoutStreamId).includes("enqueue"));
+
+  const late = await spawn("(sleep 5; echo inherited) &");
+  await client.ok("processWait", { pid: late.pid });
+  assert.deepEqual(kinds(late.stdoutStreamId), ["start"]);
+});
+
 test("output is held back until the client waits for the process", async () => {
   const { pid, stdoutStreamId } = await spawn("echo early");
   const before = client.frames.length;

@@ -47,8 +47,9 @@ export class Holdings {
   ): Promise<Holdings> {
     const directories = await createMachineDirectories(host.directories);
     const uid = host.users.take();
+    let cgroup: Cgroup | undefined;
     try {
-      const cgroup = await host.cgroups.create(
+      cgroup = await host.cgroups.create(
         `${host.groupPrefix}${directories.key}`,
         machineLimits(want.shape, want.memory),
       );
@@ -67,8 +68,9 @@ export class Holdings {
       await writeRecord(directories.run, record);
       return new Holdings(host, record, cgroup);
     } catch (error) {
-      host.users.give(uid);
+      await cgroup?.destroy();
       await removeMachineDirectories(directories);
+      host.users.give(uid);
       throw error;
     }
   }

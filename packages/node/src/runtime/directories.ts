@@ -55,15 +55,19 @@ export async function prepareDirectories(
   return { run, disks };
 }
 
+/** Both or none: the file systems may be different, and one of them full. */
 export async function createMachineDirectories(node: NodeDirectories): Promise<MachineDirectories> {
   const key = randomBytes(keyLength / 2).toString("hex");
   const directories = machineDirectories(node, key);
-  await Promise.all([
+  const made = await Promise.allSettled([
     mkdir(directories.run, { mode: 0o700 }),
     // The jailed process, which runs as another user, can read it and cannot create files in it.
     mkdir(directories.disks, { mode: 0o755 }),
   ]);
-  return directories;
+  const failed = made.find(({ status }) => status === "rejected");
+  if (failed === undefined) return directories;
+  await removeMachineDirectories(directories);
+  throw (failed as PromiseRejectedResult).reason;
 }
 
 export function machineDirectories(node: NodeDirectories, key: string): MachineDirectories {

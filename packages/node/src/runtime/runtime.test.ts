@@ -1,7 +1,7 @@
 /** Directories, sockets for children, identities of processes. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { lstat, mkdtemp, rm } from "node:fs/promises";
+import { lstat, mkdtemp, readdir, rm } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -27,6 +27,13 @@ test("a deep home keeps its sockets in a short directory, the same one each time
   assert.equal((await lstat(first.run)).mode & 0o777, 0o700);
   await removeMachineDirectories(machine);
   await assert.rejects(lstat(machine.disks), { code: "ENOENT" });
+});
+
+test("a machine gets both of its directories or none", async () => {
+  const node = await prepareDirectories(base, base);
+  await rm(node.disks, { recursive: true });
+  await assert.rejects(createMachineDirectories(node), { code: "ENOENT" });
+  assert.deepEqual(await readdir(node.run), []);
 });
 
 test("a child serves the socket that we bound, after we let go of it", async () => {

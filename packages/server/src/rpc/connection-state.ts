@@ -13,6 +13,8 @@ export interface ConnectionState {
   readonly aborts: Map<number, AbortController>;
   /** By pid. */
   readonly heldBack: Map<number, HoldBack>;
+  /** By pid, while the client has not been sent all that a process writes: resolved when it has. */
+  readonly outputs: Map<number, Promise<void>>;
   /** Aborted when the connection has ended. */
   readonly signal: AbortSignal;
   nextHandle(): number;

@@ -251,6 +251,7 @@ export class Connection implements SandboxConnection {
       handles: new Map<number, bigint>(),
       aborts: new Map<number, AbortController>(),
       heldBack: new Map<number, HoldBack>(),
+      outputs: new Map<number, Promise<void>>(),
       signal: this.#ended.signal,
       nextHandle: () => ++lastHandle,
       notify: (method, params) => sender.send(notificationFrame(method, params)),

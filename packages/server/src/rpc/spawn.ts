@@ -51,14 +51,21 @@ export async function spawn(
       stdin.onFrame = () => hold.touch();
       void sendStdin(stdin, started, call);
     }
-    const forward = (source: Readable) =>
-      connection.outbound.open(source, { hold: holds.shift()!, gate: hold.released, processOutput: true });
-    return {
+    const outputs: Promise<void>[] = [];
+    const forward = (source: Readable) => {
+      const { promise, resolve: sent } = Promise.withResolvers<void>();
+      outputs.push(promise);
+      return connection.outbound.open(source, { hold: holds.shift()!, gate: hold.released, processOutput: true, sent });
+    };
+    const spawned = {
       pid: started.pid,
       stdoutStreamId: started.stdoutStream === 0n ? null : forward(agent.readStream(started.stdoutStream)),
       stderrStreamId:
         started.stderrStream === 0n ? null : forwardStderr(agent, started.stderrStream, options, watchStderr, forward),
     };
+    const sent = Promise.all(outputs).then(() => void connection.outputs.delete(started.pid));
+    if (outputs.length > 0) connection.outputs.set(started.pid, sent);
+    return spawned;
   } catch (error) {
     stdin?.destroy();
     throw spawnFailure(command, options.cwd, error);

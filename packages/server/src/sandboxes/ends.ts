@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
+import { within } from "../kernel/within.ts";
 
 /** Milliseconds before an attempt is repeated: doubled from the first to the last. */
 const [firstPause, lastPause] = [500, 5_000];
@@ -83,11 +84,4 @@ export class Ends {
         "ends of sandboxes were not recorded; the next start does it",
       );
   }
-}
-
-/** @returns whether `work` was done in time. It goes on otherwise */
-export async function within(milliseconds: number, work: Promise<unknown>): Promise<boolean> {
-  const timer = Promise.withResolvers<boolean>();
-  const timeout = setTimeout(() => timer.resolve(false), milliseconds);
-  return Promise.race([work.then(() => true), timer.promise]).finally(() => clearTimeout(timeout));
 }

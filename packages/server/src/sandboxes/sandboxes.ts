@@ -13,6 +13,7 @@ import {
 import type { Logger } from "pino";
 import { withReserve } from "../kernel/database/reserve.ts";
 import type { Org } from "../kernel/http/context.ts";
+import { within } from "../kernel/within.ts";
 import type { Nodes } from "../nodes/nodes.ts";
 import { bindSecrets } from "../secrets/placeholders.ts";
 import type { SecretStore } from "../secrets/store.ts";
@@ -20,7 +21,7 @@ import type { WantedWorkload, Workload, WorkloadOwner, Workloads } from "../work
 import { developmentServerHosts } from "./development-servers.ts";
 import { checkStopAt, type CreateRequest } from "./create-request.ts";
 import { Deadlines } from "./deadlines.ts";
-import { Ends, within, type End } from "./ends.ts";
+import { Ends, type End } from "./ends.ts";
 import { toListItem, type SandboxListItem } from "./list-item.ts";
 import { LiveSandbox } from "./live-sandbox.ts";
 import { networkColumn, policyOf, policyOfRow } from "./network.ts";

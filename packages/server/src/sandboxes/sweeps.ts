@@ -1,7 +1,7 @@
 /** What ends sandboxes without anybody's call: their time is over, nobody attends to them, or they are only half there. */
 import type { Logger } from "pino";
+import { within } from "../kernel/within.ts";
 import type { Deadlines } from "./deadlines.ts";
-import { within } from "./ends.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
 import type { SandboxRow, SandboxStore } from "./store.ts";
 

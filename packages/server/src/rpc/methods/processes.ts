@@ -1,5 +1,6 @@
 import { rpcMethods as contract, type RpcResult } from "@caisson/api";
 import { agentContract, errnoOf } from "@caisson/protocol";
+import { within } from "../../kernel/within.ts";
 import { method, type Call, type Methods } from "../call.ts";
 import { typeError } from "../errors.ts";
 import { spawn } from "../spawn.ts";
@@ -11,6 +12,9 @@ const oomNames: Readonly<Record<number, RpcResult<"processWait">["oom"]>> = {
   [Oom.HIGH_CONFIDENCE]: "high-confidence",
 };
 
+/** Milliseconds that the answer waits for output that goes on after the process, because others have inherited it. */
+const outputPatience = 250;
+
 export const processes: Methods = {
   spawn: method(contract.spawn, ({ command, args = [], ...options }, call) => spawn({ command, args }, options, call)),
   processWait: method(
@@ -20,6 +24,8 @@ export const processes: Methods = {
       const { code, signal, oom } = await call.agent.processes
         .wait({ pid }, { signal: call.signal })
         .catch(asDeadProcess);
+      // A client that is told of success has all that the process wrote, also when the sandbox ends right after.
+      await within(outputPatience, call.connection.outputs.get(pid) ?? Promise.resolve());
       return {
         success: code === 0 && signal === "",
         code,

@@ -23,6 +23,8 @@ export interface OutboundOptions {
    * still read and dropped, since the process may go on.
    */
   readonly processOutput?: boolean;
+  /** Called when all of the source has been sent, or nothing more will be. */
+  readonly sent?: () => void;
 }
 
 interface OutboundStream {
@@ -52,7 +54,7 @@ export class OutboundStreams {
   }
 
   /** Sends what `source` yields. One chunk of at most 64 KiB is one frame, so a source of documents keeps them whole (T14). */
-  open(source: Readable, { hold, gate, processOutput = false }: OutboundOptions): number {
+  open(source: Readable, { hold, gate, processOutput = false, sent = () => {} }: OutboundOptions): number {
     const stream: OutboundStream = {
       id: nextStreamId(),
       source,
@@ -64,11 +66,14 @@ export class OutboundStreams {
     this.#open.set(stream.id, stream);
     // The loop handles errors, but it may not run yet.
     source.on("error", () => {});
-    void this.#run(stream, gate).finally(() => hold.release());
+    void this.#run(stream, gate, sent).finally(() => {
+      sent();
+      hold.release();
+    });
     return stream.id;
   }
 
-  async #run(stream: OutboundStream, gate: Promise<void>): Promise<void> {
+  async #run(stream: OutboundStream, gate: Promise<void>, sent: () => void): Promise<void> {
     const { source, abort } = stream;
     try {
       await Promise.race([gate, aborted(abort.signal)]).catch(() => {});
@@ -81,6 +86,7 @@ export class OutboundStreams {
         if (!abort.signal.aborted) await this.#send(stream, chunk);
         else if (!stream.draining) return;
       }
+      sent();
       // After a client has cancelled it must not get `end`: the JavaScript client crashes (T2). So wait for a cancel on its way here.
       if (!abort.signal.aborted) await this.#roundTrip();
       this.#finish(stream);
