@@ -37,7 +37,7 @@ test("one damaged image keeps no server from starting", { timeout: 240_000 }, as
   assert.match(platform.output(), new RegExp(`layer ${head}: .*no qcow2 header`));
   assert.match(platform.output(), new RegExp(`"volumes":\\["${damaged.id}"\\]`));
   const health = (await (await fetch(`${platform.env.DENO_DEPLOY_ENDPOINT}/healthz`)).json()) as object;
-  assert.deepEqual("damaged" in health && health.damaged, { volumes: 1, snapshots: 0 });
+  assert.deepEqual("damaged" in health && health.damaged, { volumes: 1, snapshots: 0, revisions: 0 });
   const client = new Client();
   await assert.rejects(client.volumes.snapshot(damaged.id, { slug: "s1" }), { status: 409, code: "VOLUME_DAMAGED" });
   await client.volumes.snapshot(sound.id, { slug: "s2" });

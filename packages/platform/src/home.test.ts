@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { loadConfig, lockHome, type HomeLock, nodeIdOf, writeEnvironment } from "./home.ts";
+import { existingHome, loadConfig, lockHome, type HomeLock, nodeIdOf, writeEnvironment } from "./home.ts";
 
 let home: string;
 beforeEach(async () => {
@@ -18,6 +18,26 @@ test("without a file every key has its default, and the port variables win", asy
   const config = await loadConfig(home, { CAISSON_PORT: "0" });
   assert.equal(config.port, 0);
   assert.equal(config.sandbox.memoryDefault, 1280);
+});
+
+test("commands for operators make no home where there is none", async () => {
+  const env = { CAISSON_HOME: join(home, "none") };
+  await assert.rejects(existingHome(env), {
+    code: "not_found",
+    message: /none\/caisson\.db does not exist.*CAISSON_HOME/,
+  });
+  for (const command of ["orgs.ts list", "tokens.ts list", "volumes.ts check"]) {
+    const [file = "", verb = ""] = command.split(" ");
+    const run = spawnSync(process.execPath, [join(import.meta.dirname, file), verb], {
+      env: { ...process.env, ...env, DATABASE_URL: "" },
+      encoding: "utf8",
+    });
+    assert.equal(run.status, 1, command);
+    assert.match(run.stderr, /does not exist/, command);
+  }
+  await assert.rejects(stat(env.CAISSON_HOME), { code: "ENOENT" });
+  await writeFile(join(home, "caisson.db"), "");
+  assert.equal(await existingHome({ CAISSON_HOME: home }), home);
 });
 
 test("an unknown key is refused by its name", async () => {

@@ -1,15 +1,31 @@
 /** The state directory of one installation: who owns it, what it is configured to be, how scripts find the running server. */
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, readFile } from "node:fs/promises";
+import { access, chmod, mkdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { createFile, replaceFile, takeFileLock } from "@caisson/linux";
 import { CaissonError, configSchema, type Config, type NodeId } from "@caisson/protocol";
+import { databaseFile } from "@caisson/server/operator";
 import { z } from "zod";
 
 /** `CAISSON_HOME`, by default `~/.caisson`. */
 export function homeDirectory(env: NodeJS.ProcessEnv = process.env): string {
   return resolve(env["CAISSON_HOME"] || join(homedir(), ".caisson"));
+}
+
+/**
+ * The home of an installation that exists: a command for operators must not make one where it finds none, and say that all is well.
+ * @throws CaissonError `not_found`
+ */
+export async function existingHome(env: NodeJS.ProcessEnv = process.env): Promise<string> {
+  const home = homeDirectory(env);
+  const needed = env["DATABASE_URL"] ? home : join(home, databaseFile);
+  await access(needed).catch((cause: unknown) => {
+    throw new CaissonError("not_found", `${needed} does not exist. Set CAISSON_HOME to the home of the server.`, {
+      cause,
+    });
+  });
+  return home;
 }
 
 /** `CAISSON_CACHE`, by default `caisson` in the user's cache directory: what depends only on its recipe and this host. */

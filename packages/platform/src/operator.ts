@@ -2,7 +2,7 @@
 import { toCaissonError, CaissonError } from "@caisson/protocol";
 import { openAccountOperator } from "@caisson/server/operator";
 import { pino } from "pino";
-import { homeDirectory } from "./home.ts";
+import { existingHome } from "./home.ts";
 
 export type Accounts = Awaited<ReturnType<typeof openAccountOperator>>["accounts"];
 
@@ -13,7 +13,7 @@ export type Accounts = Awaited<ReturnType<typeof openAccountOperator>>["accounts
 export async function withAccounts(usage: string, run: (accounts: Accounts) => Promise<boolean>): Promise<void> {
   try {
     const operator = await openAccountOperator({
-      home: homeDirectory(),
+      home: await existingHome(),
       databaseUrl: process.env["DATABASE_URL"],
       log: pino({ level: "silent" }),
     });

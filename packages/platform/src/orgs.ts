@@ -1,11 +1,11 @@
 /**
- * For operators: `node packages/platform/src/orgs.ts create <slug> | list | revoke <slug>`, on the database of `CAISSON_HOME` or
+ * For operators: `npm run orgs -- create <slug> | list | revoke <slug>`, on the database of `CAISSON_HOME` or
  * `DATABASE_URL`, also while the server runs. `revoke` revokes all tokens of the organisation; its volumes stay.
  */
 import { parseArgs } from "node:util";
 import { withAccounts } from "./operator.ts";
 
-const usage = "Usage: orgs.ts create <slug> [--sandboxes <number>] | list | revoke <slug>";
+const usage = "Usage: npm run orgs -- create <slug> [--sandboxes <number>] | list | revoke <slug>";
 
 await withAccounts(usage, async (accounts) => {
   const { values, positionals } = parseArgs({ options: { sandboxes: { type: "string" } }, allowPositionals: true });
@@ -13,7 +13,7 @@ await withAccounts(usage, async (accounts) => {
   if (more.length > 0) return false;
   if (verb === "create" && slug !== undefined) {
     await accounts.createOrg(slug, values.sandboxes === undefined ? null : Number(values.sandboxes));
-    console.log(`${slug} was created. Make a token for it with: tokens.ts create ${slug} <name>`);
+    console.log(`${slug} was created. Make a token for it with: npm run tokens -- create ${slug} <name>`);
     return true;
   }
   if (verb === "list" && slug === undefined) {

@@ -90,8 +90,9 @@ function example(environment: string): string {
     npm install @deno/sandbox
     node --input-type=module -e '
       import { Sandbox } from "@deno/sandbox";
-      await using sandbox = await Sandbox.create();
+      const sandbox = await Sandbox.create();
       await sandbox.sh\`uname -a\`;
+      await sandbox.kill();
     '
 `;
 }

@@ -1,14 +1,14 @@
 /**
- * For operators: `node packages/platform/src/tokens.ts create <org> <name> | list [<org>] | revoke <id> | rotate <id>`, on the database
+ * For operators: `npm run tokens -- create <org> <name> | list [<org>] | revoke <id> | rotate <id>`, on the database
  * of `CAISSON_HOME` or `DATABASE_URL`, also while the server runs. A new token is the only line on standard output, once.
  */
 import { parseArgs } from "node:util";
 import { duration, withAccounts, type Accounts } from "./operator.ts";
 
-const usage = `Usage: tokens.ts create <org> <name> [--expires <90d>]
-       tokens.ts list [<org>]
-       tokens.ts revoke <id>
-       tokens.ts rotate <id> [--expires <90d>] [--overlap <1h>]`;
+const usage = `Usage: npm run tokens -- create <org> <name> [--expires <90d>]
+       npm run tokens -- list [<org>]
+       npm run tokens -- revoke <id>
+       npm run tokens -- rotate <id> [--expires <90d>] [--overlap <1h>]`;
 
 await withAccounts(usage, async (accounts) => {
   const { values, positionals } = parseArgs({

@@ -1,18 +1,18 @@
 /**
- * For operators: `node packages/platform/src/volumes.ts <verb>`, on the state in `CAISSON_HOME`. See docs/volumes.md. The exit status is 1
+ * For operators: `npm run volumes -- <verb>`, on the state in `CAISSON_HOME`. See docs/volumes.md. The exit status is 1
  * when something is damaged or was not repaired.
  */
 import { openLayers } from "./roles/layers.ts";
 import { toCaissonError } from "@caisson/protocol";
 import { openVolumeOperator } from "@caisson/server/operator";
 import { pino } from "pino";
-import { homeDirectory } from "./home.ts";
+import { existingHome } from "./home.ts";
 import { loadNodeId } from "./identity.ts";
 
-const usage = "Usage: volumes.ts check | damaged | repair <id> | drop <id> | deleted | restore <id> [slug]";
+const usage = "Usage: npm run volumes -- check | damaged | repair <id> | drop <id> | deleted | restore <id> [slug]";
 
 async function main([verb, ...args]: readonly string[]): Promise<number> {
-  const home = homeDirectory();
+  const home = await existingHome();
   const layers = openLayers(home);
   const place = { home, databaseUrl: process.env["DATABASE_URL"], log: pino({ level: "silent" }) };
   const operator = await openVolumeOperator({ ...place, nodeId: await loadNodeId(place), layers });

@@ -35,8 +35,14 @@ export interface NodeFiles {
   flush(): Promise<void>;
   /** @param range first and last byte; default: all @throws CaissonError `not_found` */
   read(digest: string, range?: { readonly first: number; readonly last: number }): Promise<Readable>;
-  /** Removes all contents that `needed` does not have and that are older than `age` milliseconds. @returns how many */
-  prune(needed: ReadonlySet<string>, age: number): Promise<number>;
+  /**
+   * Removes all contents that `needed` does not have and that are older than `age` milliseconds (infinity: none).
+   * @returns how many were removed, and what is needed and not there
+   */
+  prune(
+    needed: ReadonlySet<string>,
+    age: number,
+  ): Promise<{ readonly removed: number; readonly missing: ReadonlySet<string> }>;
   /**
    * Makes the image of a tree unless it exists.
    * @returns bytes that it takes on the node

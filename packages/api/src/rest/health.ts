@@ -9,8 +9,10 @@ export const healthSchema = z
     pooled: z.int().describe("Restored machines that wait to be used."),
     standing: z.int().describe("Machines that were prepared with a snapshot as root."),
     damaged: z
-      .object({ volumes: z.int(), snapshots: z.int() })
-      .describe("Volumes and snapshots that cannot be used because their data is damaged."),
+      .object({ volumes: z.int(), snapshots: z.int(), revisions: z.int() })
+      .describe(
+        "Volumes and snapshots that cannot be used because their data is damaged, and revisions that lack files.",
+      ),
   })
   .meta({ id: "Health" });
 

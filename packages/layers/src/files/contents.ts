@@ -88,12 +88,14 @@ export class Contents {
     });
   }
 
-  async prune(needed: ReadonlySet<string>, age: number): Promise<number> {
+  async prune(needed: ReadonlySet<string>, age: number): Promise<{ removed: number; missing: ReadonlySet<string> }> {
     let removed = 0;
+    const missing = new Set(needed);
     const before = Date.now() - age;
     for (const part of await readdir(this.#directory)) {
       if (!/^[0-9a-f]{2}$/.test(part)) continue;
       for (const name of await readdir(join(this.#directory, part))) {
+        missing.delete(name);
         if (needed.has(name)) continue;
         const path = join(this.#directory, part, name);
         const found = await stat(path).catch(ignoreMissing);
@@ -102,7 +104,7 @@ export class Contents {
         removed++;
       }
     }
-    return removed;
+    return { removed, missing };
   }
 
   path(digest: string): string {
@@ -120,7 +122,10 @@ export function fullOr(error: unknown): unknown {
 }
 
 function missing(digest: string): CaissonError {
-  return new CaissonError("not_found", `The content ${digest} is not stored on this node.`);
+  return new CaissonError(
+    "not_found",
+    `A file of this revision is missing on this node (SHA-256 ${digest}). Deploy the app again, or restore the directory apps/contents of the home from a backup.`,
+  );
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): undefined {

@@ -48,7 +48,7 @@ export class LocalFiles implements FileStore {
     return this.#contents.read(digest, range);
   }
 
-  prune(needed: ReadonlySet<string>, age: number): Promise<number> {
+  prune(needed: ReadonlySet<string>, age: number): ReturnType<Contents["prune"]> {
     return this.#contents.prune(needed, age);
   }
 

@@ -1,6 +1,7 @@
 /** Deployments of static sites: a real database and real images, no machines. */
 import assert from "node:assert/strict";
 import { createHash, randomUUID } from "node:crypto";
+import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
@@ -48,7 +49,7 @@ before(async () => {
   await node.start();
   const apps = services.use(appsService);
   revisions = services.use(revisionsService);
-  contents = new RevisionContents({ db, sealer: createSealer(Buffer.alloc(32, 1)), node });
+  contents = new RevisionContents({ db, sealer: createSealer(Buffer.alloc(32, 1)), node, log });
   const workloads = new Workloads({ node, log });
   workloads.register({
     name: "no machines",
@@ -254,6 +255,20 @@ test("contents that no revision names are removed, except those of work in progr
   await sleep(100);
   await contents.prune();
   assert.deepEqual(await Promise.all([served, underWay].map(isThere)), [true, false]);
+});
+
+test("revisions that lack files are found, as after the restore of a backup without them", async () => {
+  await contents.pruneInTime();
+  assert.equal(contents.damaged, 0);
+  const { digest } = (await contents.of(first.id)).tree[0] as { digest: string };
+  const path = join(opened.home, "files/contents", digest.slice(0, 2), digest);
+  await rename(path, `${path}.aside`);
+  await contents.inspect();
+  assert.ok(contents.damaged > 0);
+  await assert.rejects(node.files.read(digest), { code: "not_found", message: /apps\/contents of the home/ });
+  await rename(`${path}.aside`, path);
+  await contents.inspect();
+  assert.equal(contents.damaged, 0);
 });
 
 test("what builds keep is bounded for an organisation: what was not used for the longest time goes first", async () => {

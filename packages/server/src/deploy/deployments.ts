@@ -10,7 +10,7 @@ import type { AppsService } from "../apps/index.ts";
 import type { BuildLine, RevisionRow, RevisionsService, TimelineName } from "../revisions/index.ts";
 import { contextOf, keyOf, timelinesFor, type Activation } from "../revisions/timelines.ts";
 import type { RevisionContent, RevisionContents, Serving, Target } from "../serving/index.ts";
-import { platformVariables } from "../serving/program.ts";
+import { platformVariables, withoutColours } from "../serving/program.ts";
 import { buildInMachine, runPredeploy, type BuildMachines, type Surroundings } from "./build/machine.ts";
 import { prefetchOf } from "./build/prefetch.ts";
 import { planOf } from "./build/presets.ts";
@@ -223,7 +223,7 @@ export class Deployments {
     const target = await this.#target(row, { key: timeline ?? "", context });
     const identity = { org: { id: row.org_id, slug: target.orgSlug }, app: target.app, revisionId: row.id };
     const platform = platformVariables({ ...identity, ...(timeline !== undefined && { timeline }) });
-    return { env: { ...(await this.#options.revisions.environment(row, context)), ...platform } };
+    return { env: { ...withoutColours, ...(await this.#options.revisions.environment(row, context)), ...platform } };
   }
 
   /** The command of the app that runs before a revision serves a timeline, such as a migration of its database. */

@@ -73,7 +73,7 @@ export async function markDamaged(
   const { volumes, snapshots } = await findDamaged(ctx);
   log.error(
     { [mark.kind]: mark.subject, reason: mark.reason, damaged: { volumes, snapshots } },
-    `a ${mark.kind} is damaged; what needs it is refused until the operator repairs or drops it (volumes.ts damaged)`,
+    `a ${mark.kind} is damaged; what needs it is refused until the operator repairs or drops it (npm run volumes -- damaged)`,
   );
 }
 

@@ -38,7 +38,7 @@ export interface HealthContext {
   readonly metrics: Registry;
   /** Whoever sends it as a bearer token may read the metrics. Undefined: only programs on this machine may. */
   readonly metricsToken: string | undefined;
-  /** Volumes and snapshots that cannot be used because of damage. */
+  /** What cannot be used because of damage. */
   readonly damaged: () => Health["damaged"];
 }
 

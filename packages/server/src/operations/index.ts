@@ -1,5 +1,6 @@
 /** @module For operators and tools: health and metrics. */
 import type { Slice } from "../kernel/slice.ts";
+import { servingService } from "../serving/index.ts";
 import { volumesService } from "../volumes/index.ts";
 import { workloads } from "../workloads/index.ts";
 import { healthRoutes } from "./health.ts";
@@ -11,6 +12,8 @@ export const operationsSlice: Slice = {
     const volumes = services.use(volumesService);
     registerMetrics(metrics, node, services.use(workloads));
     const { metricsToken } = config.api;
-    return { publicRoutes: healthRoutes({ db, node, metrics, metricsToken, damaged: () => volumes.damaged }) };
+    const { contents } = services.use(servingService);
+    const damaged = () => ({ ...volumes.damaged, revisions: contents.damaged });
+    return { publicRoutes: healthRoutes({ db, node, metrics, metricsToken, damaged }) };
   },
 };

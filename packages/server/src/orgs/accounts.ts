@@ -159,7 +159,7 @@ export class Accounts {
     if (row === undefined)
       throw new CaissonError(
         "not_found",
-        `There is no organisation \`${slug.slice(0, 100)}\`. List them with: orgs.ts list`,
+        `There is no organisation \`${slug.slice(0, 100)}\`. List them with: npm run orgs -- list`,
       );
     return row.id;
   }
@@ -173,6 +173,6 @@ function stateOf(row: { readonly revoked_at: number | null; readonly expires_at:
 function noToken(id: string): CaissonError {
   return new CaissonError(
     "not_found",
-    `There is no valid token with the id \`${id.slice(0, 100)}\`. List them with: tokens.ts list`,
+    `There is no valid token with the id \`${id.slice(0, 100)}\`. List them with: npm run tokens -- list`,
   );
 }

@@ -113,7 +113,7 @@ export class Sandboxes implements WorkloadOwner {
    * @throws CaissonError `not_found`, `gone`, `unavailable` when it runs on another node
    */
   async find(orgId: string, id: string): Promise<LiveSandbox> {
-    const { phase, node_id } = await this.row(orgId, id);
+    const { phase, node_id, reason } = await this.row(orgId, id);
     const sandbox = this.#live.get(id);
     if (phase === "running" && node_id !== this.#options.nodes.id)
       throw new CaissonError("unavailable", `Sandbox ${id} runs on node ${node_id}. Use the server of that node.`);
@@ -123,7 +123,7 @@ export class Sandboxes implements WorkloadOwner {
         `Sandbox ${id} was started by a newer version of the server. It can only be ended until that version runs again.`,
       );
     if (phase !== "running" || sandbox === undefined || sandbox.ended.aborted)
-      throw new CaissonError("gone", `Sandbox ${id} has ended.`);
+      throw new CaissonError("gone", `Sandbox ${id} has ended: ${this.endOf(id)?.reason ?? reason ?? "just now"}.`);
     return sandbox;
   }
 

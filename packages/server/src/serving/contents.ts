@@ -3,6 +3,7 @@
  * revision, so all its instances have the same ones.
  */
 import { CaissonError, type EgressSpec, type SandboxNode, type SecretBinding, type TreeEntry } from "@caisson/protocol";
+import type { Logger } from "pino";
 import type { Sealer } from "../kernel/sealing.ts";
 import { Storing } from "./storing.ts";
 import type { ServingDatabase } from "./tables.ts";
@@ -29,6 +30,7 @@ export interface ContentsOptions {
   readonly db: ServingDatabase;
   readonly sealer: Sealer;
   readonly node: SandboxNode;
+  readonly log: Logger;
 }
 
 /** What somebody else needs on this node. */
@@ -48,6 +50,8 @@ export class RevisionContents {
   #wish: keyof typeof gaps = "none";
   /** The last pruning left contents that work in progress might have stored. */
   #left = false;
+  /** Revisions that lack files. Undefined before the first look. */
+  #damaged: readonly string[] | undefined;
 
   constructor(options: ContentsOptions) {
     this.#options = options;
@@ -80,6 +84,8 @@ export class RevisionContents {
 
   /** Prunes when it is time. It reads what all revisions are made of, so not after each deployment. */
   async pruneInTime(): Promise<void> {
+    // Whoever restored a backup without the files is told soon.
+    if (this.#damaged === undefined) await this.inspect();
     if (performance.now() - this.#prunedAt >= gaps[this.#wish]) await this.prune();
   }
 
@@ -142,19 +148,61 @@ export class RevisionContents {
     this.wishPrune();
   }
 
+  /** How many revisions lack files, since somebody removed them or restored an incomplete backup. */
+  get damaged(): number {
+    return this.#damaged?.length ?? 0;
+  }
+
+  /** Looks whether all files are there, and removes none. */
+  async inspect(): Promise<void> {
+    const { needed } = await this.#wanted();
+    await this.#note((await this.#options.node.files.prune(needed, Number.POSITIVE_INFINITY)).missing);
+  }
+
+  async #note(missing: ReadonlySet<string>): Promise<void> {
+    const damaged: string[] = [];
+    if (missing.size > 0)
+      for await (const { id, digests } of this.#trees())
+        if (digests.some((digest) => missing.has(digest))) damaged.push(id);
+    if (damaged.length > 0 && damaged.length !== this.damaged)
+      this.#options.log.error(
+        { revisions: damaged.slice(0, 20), count: damaged.length },
+        "files of apps are missing; restore the directory apps/contents of the home from a backup, or deploy these apps again",
+      );
+    this.#damaged = damaged;
+  }
+
   /** Removes contents and images on this node that no revision needs any more. */
   async prune(): Promise<void> {
-    const { db, node } = this.#options;
+    const { node } = this.#options;
     this.#wish = "none";
     this.#left = this.#storing.busy;
     // All of this in this order: what is stored, or begins to be built, from now on is younger than what is removed.
     const began = performance.now();
     const { age } = this.#storing;
     const images = await node.files.images();
+    const { used, needed } = await this.#wanted();
+    for (const image of images) if (!used.has(image)) await node.files.removeImage(image);
+    const { missing } = await node.files.prune(needed, age + (performance.now() - began));
+    await this.#note(missing);
+    this.#prunedAt = performance.now();
+  }
+
+  async #wanted(): Promise<{ used: ReadonlySet<string>; needed: ReadonlySet<string> }> {
     const builds = this.#others.flatMap((other) => other.builds());
     const used = new Set(builds.flatMap((id) => [sourceImage(id), cacheImage(id)]));
     const needed = new Set<string>();
     for (const other of this.#others) for (const digest of await other.contents()) needed.add(digest);
+    for await (const { id, digests } of this.#trees()) {
+      used.add(id);
+      for (const digest of digests) needed.add(digest);
+    }
+    return { used, needed };
+  }
+
+  /** The revisions on this node, a few at a time: their trees may be long. */
+  async *#trees(): AsyncGenerator<{ readonly id: string; readonly digests: readonly string[] }> {
+    const { db, node } = this.#options;
     for (let after = ""; ;) {
       const rows = await db
         .selectFrom("revision_contents")
@@ -164,17 +212,14 @@ export class RevisionContents {
         .orderBy("revision_id")
         .limit(10)
         .execute();
-      for (const { revision_id, tree } of rows) {
-        used.add(revision_id);
-        for (const entry of JSON.parse(tree) as TreeEntry[]) if (entry.kind === "file") needed.add(entry.digest);
+      for (const { revision_id: id, tree } of rows) {
+        const entries = JSON.parse(tree) as TreeEntry[];
+        yield { id, digests: entries.flatMap((entry) => (entry.kind === "file" ? [entry.digest] : [])) };
       }
       const last = rows.at(-1);
       if (last === undefined) break;
       after = last.revision_id;
     }
-    for (const image of images) if (!used.has(image)) await node.files.removeImage(image);
-    await node.files.prune(needed, age + (performance.now() - began));
-    this.#prunedAt = performance.now();
   }
 }
 

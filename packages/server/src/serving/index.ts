@@ -52,7 +52,7 @@ export const servingSlice: Slice = {
   async setup({ db, config, gateway, node, sealer, log, metrics, services }) {
     const [apps, revisions] = [services.use(appsService), services.use(revisionsService)];
     const workloads = services.use(workloadsService);
-    const contents = new RevisionContents({ db, sealer, node });
+    const contents = new RevisionContents({ db, sealer, node, log });
     const domains = services.use(domainsService);
     const resolver = new Resolver(apps, revisions, domains);
     const checkpoints = new InstanceCheckpoints({ config, node, workloads, log });

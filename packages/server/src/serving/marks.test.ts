@@ -90,3 +90,9 @@ test("what is no mark stays in the message", () => {
   for (const line of ["", "plain", "\u001Efatal-\u001Fx", "\u001Elog-abc\u001Fx", "x\u001Elog-\u001Fy"])
     assert.deepEqual(readLine(line, "info"), { level: "info", message: line });
 });
+
+test("a server that says where it listens reports no error", () => {
+  const line = "Listening on http://0.0.0.0:8000/ (http://localhost:8000/)";
+  assert.deepEqual(readLine(line, "error"), { level: "info", message: line });
+  assert.equal(readLine(`${line} failed`, "error").level, "error");
+});

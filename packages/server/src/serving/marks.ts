@@ -23,11 +23,15 @@ export interface PrintedLine {
   readonly spanId?: string;
 }
 
+/** What `Deno.serve` prints to standard error at each start, which is no error. */
+const listening = /^Listening on https?:\/\/\S+( \(https?:\/\/\S+\))?$/;
+
 /** A program can write marks itself: they only say what its own lines look like. @param level of a line without a mark */
 export function readLine(line: string, level: LogLevel): PrintedLine {
   const [whole, name = "", traceId, spanId] = mark.exec(line) ?? [];
   const marked = levels[name];
-  if (whole === undefined || marked === undefined) return { level, message: line };
+  if (whole === undefined || marked === undefined)
+    return { level: listening.test(line) ? "info" : level, message: line };
   const message = line.slice(whole.length);
   return { level: marked, message, ...(traceId !== undefined && spanId !== undefined && { traceId, spanId }) };
 }

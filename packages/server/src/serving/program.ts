@@ -82,6 +82,9 @@ export interface Identity {
   readonly timeline?: string;
 }
 
+/** What apps print becomes lines of logs, which people search: without colours, unless the app sets this otherwise (no-color.org). */
+export const withoutColours = { NO_COLOR: "1" };
+
 /** What Deno Deploy tells deployed code about itself. */
 export function platformVariables({ org, app, revisionId, timeline }: Identity): Record<string, string> {
   return {

@@ -8,7 +8,7 @@ import type { InstanceCheckpoints } from "./checkpoints/checkpoints.ts";
 import type { Subject } from "./checkpoints/subject.ts";
 import type { RevisionContents } from "./contents.ts";
 import { Instance } from "./instance.ts";
-import { appDirectory, dependencies, platformVariables, programOf } from "./program.ts";
+import { appDirectory, dependencies, platformVariables, programOf, withoutColours } from "./program.ts";
 import type { Target } from "./resolver.ts";
 
 export interface InstanceParts {
@@ -55,6 +55,7 @@ export async function startInstance(
       PORT: "8000",
       // Deno would ask for news at each start.
       DENO_NO_UPDATE_CHECK: "1",
+      ...withoutColours,
       ...variables,
       ...platformVariables(identity),
       ...(content.tree.some(({ path }) => path === dependencies) && {

@@ -53,7 +53,7 @@ export async function drop(ctx: RepairContext, id: string): Promise<void> {
   if (owned === undefined)
     throw new CaissonError(
       "invalid_argument",
-      `${id} is a layer. Drop the volumes and snapshots that need it (volumes.ts damaged lists them); then it is removed.`,
+      `${id} is a layer. Drop the volumes and snapshots that need it (npm run volumes -- damaged lists them); then it is removed.`,
     );
   await ctx.db.transaction().execute(async (trx) => {
     if ("head" in owned) {

@@ -92,7 +92,7 @@ export class Volumes implements Resource {
     if (!atStart || marks.length === 0) return;
     this.#ctx.log.error(
       { marks: marks.map(({ kind, subject, reason }) => `${kind} ${subject}: ${reason}`), volumes, snapshots },
-      "some volumes or snapshots are damaged and refused; everything else works (volumes.ts damaged)",
+      "some volumes or snapshots are damaged and refused; everything else works (npm run volumes -- damaged)",
     );
   }
 

@@ -15,6 +15,9 @@ import { sqliteDialect } from "./sqlite/dialect.ts";
 // eslint-disable-next-line typescript/no-explicit-any -- each slice declares its tables; nobody knows all of them
 export type AnyDatabase = Kysely<any>;
 
+/** The embedded database, in the state directory. */
+export const databaseFile = "caisson.db";
+
 export interface OpenDatabaseOptions {
   /** State directory; holds `caisson.db` unless a URL is given. */
   readonly home: string;
@@ -42,7 +45,7 @@ export async function openDatabase(options: OpenDatabaseOptions): Promise<AnyDat
     );
   }
   await mkdir(home, { recursive: true, mode: 0o700 });
-  const path = join(home, "caisson.db");
+  const path = join(home, databaseFile);
   const reservePath = join(home, "caisson.reserve");
   let migrated = false;
   const db: AnyDatabase = new Kysely({

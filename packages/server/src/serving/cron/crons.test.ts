@@ -162,7 +162,7 @@ async function release(): Promise<RevisionRow> {
     retention: "auto",
   });
   await revisions.move(revision.id, { from: ["queued"], to: "succeeded" });
-  const contents = new RevisionContents({ db: opened.db, sealer: createSealer(Buffer.alloc(32, 1)), node });
+  const contents = new RevisionContents({ db: opened.db, sealer: createSealer(Buffer.alloc(32, 1)), node, log });
   await contents.store(revision.id, { tree: [], egress: { policy: {}, secrets: [] } });
   await revisions.timelines.activate(revision, production);
   return revision;
