@@ -134,7 +134,7 @@ test("a session ends with the socket that made it, whatever others do, and can t
   await until("stopped", async () => (await statusOf(id))?.status === "stopped");
   await assert.rejects(
     WireClient.open({ env, id }),
-    (error) => error instanceof UpgradeRefused && error.status === 410,
+    (error) => error instanceof UpgradeRefused && error.status === 410 && /has ended: session ended/.test(error.body),
   );
 });
 
