@@ -126,9 +126,14 @@ function settled(
   const running = new Map(
     observation.rows.sandboxes.filter(({ phase }) => phase === "running").map(({ label, id }) => [label, id]),
   );
-  for (const { label, belief, mustEnd } of model.sandboxes.values())
+  // A kill that nobody answered may be carried out after this.
+  const ending = new Set(observation.machines.flatMap(({ ending: ends, machineId }) => (ends ? [machineId] : [])));
+  for (const { label, belief, mustEnd } of model.sandboxes.values()) {
+    const id = running.get(label) ?? null;
+    if (id !== null && ending.has(id)) continue;
     if (belief === "unknown" || (belief === "present" && mustEnd !== undefined))
-      history.add({ type: "resolved", kind: "sandbox", name: label, id: running.get(label) ?? null });
+      history.add({ type: "resolved", kind: "sandbox", name: label, id });
+  }
   for (const [kind, beliefs, rows] of [
     ["volume", model.volumes, observation.rows.volumes],
     ["snapshot", model.snapshots, observation.rows.snapshots],

@@ -39,6 +39,7 @@ const packages = [
   { name: "putty-tools", why: "tests log in by SSH with PuTTY's programs", purpose: "test" },
   { name: "dropbear-bin", why: "tests log in by SSH with dropbear's program", purpose: "test" },
   { name: "rsync", why: "tests copy trees by SSH", purpose: "test" },
+  { name: "sqlite3", why: "tests make the backup of docs/backup.md", purpose: "test" },
   { name: "tmux", why: "tests use a terminal by SSH", purpose: "test" },
   { name: "vim-tiny", why: "tests use an editor by SSH", purpose: "test" },
   { name: "git", why: "tests and checks ask which files are the project's", purpose: "test" },

@@ -30,19 +30,6 @@ test("an answered create has to run, a failed one may run or not", () => {
   assert.equal(mustRun(model.sandboxes.get("two")!), true);
 });
 
-test("a kill that nobody answered may still end a sandbox that was seen to run", () => {
-  const model = modelOf(
-    { type: "call", client, n: "1", call: create("one") },
-    { type: "ok", client, n: "1", value: "sbx_1" },
-    { type: "call", client, n: "2", call: { op: "kill", sandbox: "one" } },
-    { type: "failed", client, n: "2", error: "fetch failed", hung: false },
-    { type: "resolved", kind: "sandbox", name: "one", id: "sbx_1" },
-  );
-  assert.equal(model.sandboxes.get("one")!.belief, "unknown");
-  model.apply({ at: 5, type: "resolved", kind: "sandbox", name: "one", id: null });
-  assert.equal(model.sandboxes.get("one")!.belief, "absent");
-});
-
 test("sessions end with the server or their client, also when their creation is answered afterwards", () => {
   const model = modelOf(
     { type: "call", client, n: "1", call: create("session", true) },

@@ -15,8 +15,6 @@ export interface SandboxBelief {
   readonly volumes: readonly string[];
   id: string | undefined;
   belief: Belief;
-  /** A kill was sent. When nobody answered, it may end until it has; a server that starts ends it a while later. */
-  killed: boolean;
   /** Its client, server or machine died: it may not run when all is quiet. */
   mustEnd: string | undefined;
   /** It counts, and this is the last number that was seen. */
@@ -138,7 +136,7 @@ export class Model {
     this.pending.set(n, { client, call, ...(files !== undefined && { files }) });
     if (call.op === "create") {
       const { sandbox: label, session, volumes } = call;
-      const empty = { id: undefined, killed: false, mustEnd: undefined, counted: undefined, hostnames: [] };
+      const empty = { id: undefined, mustEnd: undefined, counted: undefined, hostnames: [] };
       this.sandboxes.set(label, { label, client, session, volumes, belief: "unknown", ...empty });
     }
     if (call.op === "create-volume") {
@@ -147,11 +145,7 @@ export class Model {
     }
     if (call.op === "snapshot")
       this.snapshots.set(call.snapshot, { ...volumeBelief(call.snapshot, client, files), volume: call.volume });
-    if (call.op === "kill") {
-      const sandbox = this.sandboxes.get(call.sandbox);
-      if (sandbox !== undefined) sandbox.killed = true;
-      this.#doubt(sandbox);
-    }
+    if (call.op === "kill") this.#doubt(this.sandboxes.get(call.sandbox));
     if (call.op === "delete-volume") this.#doubt(this.volumes.get(call.volume));
     if (call.op === "delete-snapshot") this.#doubt(this.snapshots.get(call.snapshot));
   }
@@ -229,7 +223,6 @@ export class Model {
   #resolved({ kind, name, id }: Extract<Event, { type: "resolved" }>): void {
     const entry = { sandbox: this.sandboxes, volume: this.volumes, snapshot: this.snapshots }[kind].get(name);
     if (entry === undefined) return;
-    if (id !== null && "killed" in entry && entry.killed) return;
     entry.belief = id === null ? "absent" : "present";
     if (kind !== "sandbox" || id === null) return;
     (entry as SandboxBelief).id = id;

@@ -9,6 +9,8 @@ export interface MachineFile {
   readonly phase: string | undefined;
   /** Id of the sandbox. */
   readonly machineId: string | undefined;
+  /** Its end has begun. A server that starts ends it a while later. */
+  readonly ending: boolean;
   readonly pid: number | undefined;
   readonly alive: boolean;
 }
@@ -23,13 +25,14 @@ export function machineFiles(home: string): readonly MachineFile[] {
       const record = JSON.parse(readFileSync(recordPath(home, key), "utf8")) as {
         phase: string;
         machineId?: string;
+        ending?: boolean;
         process?: { pid: number; startTime: string };
       };
-      const { phase, machineId, process } = record;
+      const { phase, machineId, ending = false, process } = record;
       const alive = process !== undefined && isAlive({ pid: process.pid, started: process.startTime });
-      return { key, phase, machineId, pid: process?.pid, alive };
+      return { key, phase, machineId, ending, pid: process?.pid, alive };
     } catch {
-      return { key, phase: undefined, machineId: undefined, pid: undefined, alive: false };
+      return { key, phase: undefined, machineId: undefined, ending: false, pid: undefined, alive: false };
     }
   });
 }
