@@ -258,5 +258,8 @@ test("what a client sends is cut and escaped in the log", async () => {
     for (const line of ours) assert.ok(line.length < 600, `${line.length}`);
     const { path } = JSON.parse(ours[1]!) as { path: string };
     assert.equal(path, "/\\u{1b}[31m\\u{d}\\u{202e}");
+    const { refused } = JSON.parse(ours[2]!) as { refused: { code: string; message: string } };
+    assert.equal(refused.code, "NOT_FOUND");
+    assert.match(refused.message, /^No such WebSocket route: \/p+\.\.\. \(/);
   });
 });

@@ -35,7 +35,7 @@ export async function detectCgroups({ allowNone, log, mounts: given }: DetectOpt
   if (!allowNone) {
     throw new CaissonError(
       "unsupported",
-      `Caisson cannot use cgroups on this host (${reasons.join("; ")}). Without them, one sandbox can take all memory and processor time of the host. Run Caisson as root or in a delegated systemd unit (Delegate=yes), or set "allowWithoutCgroups" to true in config.json on a host that only you use.`,
+      `Caisson cannot use cgroups on this host (${reasons.join("; ")}). Without them, one sandbox can take all memory and processor time of the host. Run Caisson as root, or as another user in a systemd unit with Delegate=yes and DelegateSubgroup=server, or set "allowWithoutCgroups" to true in config.json on a host that only you use.`,
     );
   }
   log.warn(

@@ -17,7 +17,9 @@ export const egress = z
     extraCa: z
       .array(z.string())
       .default([])
-      .describe("PEM files with more certificate authorities to trust for upstream servers."),
+      .describe(
+        "PEM files with more certificate authorities to trust for upstream servers. Only for connections that the proxy terminates, and for `sandbox.fetch`.",
+      ),
     maxBytesOutPerHost: z
       .int()
       .min(0)

@@ -9,7 +9,14 @@ export const sandbox = z
       .default("ord")
       .describe("Region code in every identifier that this server makes; three letters."),
     memoryMin: z.int().min(256).default(768).describe("Smallest memory of a sandbox, MiB."),
-    memoryMax: z.int().min(256).max(65536).default(4096).describe("Largest memory of a sandbox, MiB."),
+    memoryMax: z
+      .int()
+      .min(256)
+      .max(65536)
+      .default(4096)
+      .describe(
+        "Largest memory of a sandbox, MiB. The official JavaScript client itself refuses values outside 768 to 4096.",
+      ),
     memoryDefault: z.int().min(256).default(1280).describe("Memory when the client does not set it, MiB."),
     memoryOvercommit: z
       .number()

@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { answerOnSocket } from "@caisson/http1";
 import { CaissonError } from "@caisson/protocol";
 import type { Logger } from "pino";
+import { clip } from "../log.ts";
 import type { UpgradeRoute } from "../slice.ts";
 import type { Authenticator } from "./context.ts";
 import { challenge, toErrorAnswer } from "./errors.ts";
@@ -22,6 +23,8 @@ export interface UpgradesOptions {
 
 /** Milliseconds that a client may take to read why it was refused. The HTTP server's own timeouts ended with the upgrade. */
 const linger = 2_000;
+/** Characters of the reason of a refusal in the log. */
+const loggedMessage = 120;
 /** Milliseconds that a connection has to close after its token was revoked. */
 const revokedGrace = 6_000;
 
@@ -52,6 +55,7 @@ export class Upgrades {
     const started = performance.now();
     let status = 101;
     let logged = true;
+    let refused: object | undefined;
     try {
       const admission = this.#options.gate.admit(request, socket);
       const { route, match } = this.#route(request, pathname);
@@ -64,6 +68,9 @@ export class Upgrades {
     } catch (error) {
       const answer = toErrorAnswer(error, log);
       status = answer.status;
+      const { code, message } = answer.body;
+      // Some clients do not show the answer, so that the operator is asked.
+      refused = { code, message: clip(message, loggedMessage) };
       logged = !(error instanceof RateLimited);
       const headers: [string, string][] = [
         ["content-type", "application/json"],
@@ -75,7 +82,10 @@ export class Upgrades {
     }
     this.#options.observe("GET", status);
     if (logged)
-      log.info({ method: "GET", path: pathname, status, ms: Math.round(performance.now() - started) }, "upgrade");
+      log.info(
+        { method: "GET", path: pathname, status, ms: Math.round(performance.now() - started), refused },
+        "upgrade",
+      );
   }
 
   /** @returns aborted when the token is no longer valid. Its connection then has a moment to close by itself. */
