@@ -85,7 +85,7 @@ test("an organisation gets a token, which is shown once and stored as a hash", a
   assert.ok(list.startsWith(`${id}  first  "laptop of Ada"  valid, created `) && !list.includes(token), list);
   const misused = await operator("tokens", "rotate");
   assert.equal(misused.status, 2);
-  assert.match(misused.stderr, /^Usage: tokens\.ts/);
+  assert.match(misused.stderr, /^Usage: npm run tokens -- /);
   await assert.rejects(accounts.revokeToken("x"), /^CaissonError: There is no valid token with the id `x`/);
   await assert.rejects(accounts.createOrg("first"), { code: "already_exists" });
   await assert.rejects(accounts.createOrg("First!"), /lower-case letters/);
