@@ -139,8 +139,10 @@ export class RunningDisks {
     const { holdings, vm } = this.#options;
     const disk = this.#disk(serial);
     const inGuest = guestSerial(disk);
-    const count = ((await vm.diskGenerations()).get(inGuest) ?? 0) + 1;
-    if (disk.images.length <= count) return;
+    const written = (await vm.diskGenerations()).get(inGuest);
+    // Without an answer about this disk what is recorded stays: it is what is given back at the end.
+    if (written === undefined || written + 1 >= disk.images.length) return;
+    const count = written + 1;
     for (let generation = count; generation < disk.images.length; generation++) {
       await vm.discardOverlay(inGuest, generation);
       await unlinkDisk({ directory: holdings.directories.disks, uid: holdings.uid }, [`${inGuest}.${generation}`]);
