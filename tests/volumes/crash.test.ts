@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "node:test";
 import { recoverVolumes } from "../../packages/server/src/volumes/recover.ts";
 import type { Acknowledged } from "./crash-worker.ts";
+import { within } from "@caisson/testing";
 import { openWorkbench } from "./workbench.ts";
 
 const rounds = Number(process.env["CAISSON_CRASH_ROUNDS"] ?? 4);
@@ -37,8 +38,10 @@ test(
         const exit = once(worker, "exit");
         /** A delete that was begun and not acknowledged: it may have been done or not. */
         let unclear: string | undefined;
+        const began = Promise.withResolvers<void>();
         const reader = (async () => {
           for await (const line of createInterface(worker.stdout)) {
+            began.resolve();
             const operation = JSON.parse(line) as Acknowledged;
             if (operation.kind === "deleting") {
               unclear = operation.slug;
@@ -51,7 +54,9 @@ test(
             }
           }
         })();
-        await sleep(1500 + Math.random() * 2500);
+        // On a busy host it takes a while to begin.
+        await within(15_000, "the first operation", Promise.race([began.promise, exit]));
+        await sleep(500 + Math.random() * 2500);
         worker.kill("SIGKILL");
         const [code] = (await exit) as [number | null];
         assert.equal(code, null, "the worker ended by itself");
