@@ -179,14 +179,14 @@ function endOfProcess(error: Error & { readonly exitCode?: unknown; readonly sig
 const durations = new Map<string, number>();
 
 /**
- * Counts by file, so that nothing is missing unseen: a process that is made to exit may lose the end of its report. Such a file runs again.
+ * Counts by file, so that nothing is missing unseen: a process that exits too early loses the end of its report. Such a file runs again.
  * @param limit for one file, milliseconds
  */
 async function nodeTests(paths: readonly string[], concurrency: number, limit: number, again = true): Promise<Count> {
   const count = { passed: 0, failed: 0 };
   if (paths.length === 0) return count;
   // A test that failed leaves connections open; they must not hold up the rest.
-  const execArgv = ["--test-force-exit"];
+  const execArgv = ["--test-force-exit", "--import", join(import.meta.dirname, "whole-reports.ts")];
   const files = paths.map((path) => join(root, path));
   const stream = run({ files, concurrency, timeout: limit, execArgv });
   const summarised = new Set<string>();
